@@ -1,0 +1,3 @@
+module lsrun
+
+go 1.26.8
