@@ -62,8 +62,10 @@ type Data struct {
 	Dataset    string    `json:"dataset"`
 	Path       string    `json:"path"` // absolute, where it was read
 	SHA256     string    `json:"sha256"`
-	Train      int       `json:"train"` // images evaluated, after split and subset; 0 if not used
+	Train      int       `json:"train"`    // images evaluated, after split and subset; 0 if not used
+	TrainOf    int       `json:"train_of"` // images that the set holds, of which Train is a part
 	Test       int       `json:"test"`
+	TestOf     int       `json:"test_of"`
 	Preprocess string    `json:"preprocess"`
 	Mean       []float64 `json:"mean,omitempty"`
 	Std        []float64 `json:"std,omitempty"`
