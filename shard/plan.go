@@ -73,5 +73,7 @@ type Data struct {
 	SplitIndex int       `json:"split_idx"`
 	Subset     int       `json:"subset"` // 0 for all
 	Seed       uint64    `json:"seed"`   // of the subset
-	Labels     string    `json:"labels,omitempty"`
+	// A file of labels that replace the training set's (random-label studies).
+	LabelsFile   string `json:"labels_file,omitempty"`
+	LabelsSHA256 string `json:"labels_sha256,omitempty"`
 }
