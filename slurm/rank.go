@@ -1,0 +1,48 @@
+// Package slurm connects a worker to what started it: the environment of an MPI launcher
+// or a SLURM step.
+package slurm
+
+import "strconv"
+
+// Rank is a process's place among those that one launcher started together.
+type Rank struct {
+	Index, Size int // 0 ≤ Index < Size
+	LocalSize   int // how many of them are on this host; 0 if the launcher does not say
+}
+
+// launchers lists the variables that hold index, size and size on the host.
+var launchers = []struct{ index, size, local string }{
+	{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"}, // Open MPI
+	{"PMIX_RANK", "PMIX_SIZE", "PMIX_LOCAL_SIZE"},
+	{"PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"}, // MPICH, Intel MPI
+}
+
+// RankFrom reads the rank from the environment (os.Getenv), or says that there is none.
+//
+// SLURM_PROCID counts only inside a step that srun started: SLURM sets it to 0 in every
+// batch script too, array tasks included, where it would make all of them rank 0 of n.
+func RankFrom(getenv func(string) string) (Rank, bool) {
+	for _, l := range launchers {
+		if r, ok := parseRank(getenv(l.index), getenv(l.size), getenv(l.local)); ok {
+			return r, true
+		}
+	}
+	if getenv("SLURM_STEP_ID") == "" {
+		return Rank{}, false
+	}
+	return parseRank(getenv("SLURM_PROCID"), getenv("SLURM_STEP_NUM_TASKS"), getenv("SLURM_STEP_TASKS_PER_NODE"))
+}
+
+func parseRank(index, size, local string) (Rank, bool) {
+	i, err1 := strconv.Atoi(index)
+	n, err2 := strconv.Atoi(size)
+	if err1 != nil || err2 != nil || i < 0 || i >= n {
+		return Rank{}, false
+	}
+	// SLURM writes "4(x2),1" where nodes differ: then the host's share is not known.
+	l, err := strconv.Atoi(local)
+	if err != nil || l < 0 {
+		l = 0
+	}
+	return Rank{Index: i, Size: n, LocalSize: l}, true
+}
