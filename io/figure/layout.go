@@ -1,0 +1,298 @@
+package figure
+
+import (
+	"fmt"
+	"image/color"
+	"strings"
+
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+const (
+	titleSize   vg.Length = 9
+	labelSize   vg.Length = 8
+	captionSize vg.Length = 7
+	margin      vg.Length = 3 // around the whole picture
+	tickLength  vg.Length = 2.5
+	gap         vg.Length = 3
+	barWidth    vg.Length = 8
+)
+
+var (
+	black = color.Gray{}
+	thin  = draw.LineStyle{Color: black, Width: 0.5}
+)
+
+// axis is one side of the frame.
+type axis struct {
+	scale
+	at    []float64 // ticks
+	names []string  // their labels
+	label string
+	color color.Color
+}
+
+// ticked is an axis with about most labelled ticks.
+func ticked(s scale, most int) axis {
+	a := axis{scale: s, at: s.ticks(most)}
+	for _, v := range a.at {
+		a.names = append(a.names, number(v))
+	}
+	return a
+}
+
+// depth is the room that a vertical axis needs beside the frame.
+func (a axis) depth() vg.Length {
+	var widest vg.Length
+	for _, l := range a.names {
+		widest = max(widest, width(l, labelSize))
+	}
+	return tickLength + gap + widest + gap + labelSize
+}
+
+// entry is a line of the legend.
+type entry struct {
+	name   string
+	sample func(page, vg.Rectangle)
+}
+
+// bar explains the colours.
+type bar struct {
+	axis
+	paint func(page, vg.Rectangle)
+}
+
+// figure is a picture before it has a size.
+type figure struct {
+	x, y   axis
+	right  *axis
+	bar    *bar
+	legend []entry
+	note   string                   // goes before the caption
+	aspect float64                  // height by width of the frame; 0 if any will do
+	body   func(page, vg.Rectangle) // draws what is in the frame
+}
+
+// layout is where everything goes.
+type layout struct {
+	w, h    vg.Length
+	frame   vg.Rectangle
+	legend  [][]entry // rows
+	caption []string  // lines
+}
+
+const mm = vg.Millimeter
+
+func (f figure) encode(opt Options, format string) ([]byte, error) {
+	l, err := f.arrange(opt)
+	if err != nil {
+		return nil, err
+	}
+	p, finish, err := newPage(l.w, l.h, format)
+	if err != nil {
+		return nil, err
+	}
+	f.body(p, l.frame)
+	p.outline(thin, l.frame)
+	f.axes(p, l.frame)
+	l.words(p, opt.Title)
+	return finish()
+}
+
+// arrange gives every part its place: title, legend, frame with its axes, caption, from top to bottom.
+func (f figure) arrange(opt Options) (layout, error) {
+	const largest = 1000 // mm
+	if opt.Width < 0 || opt.Height < 0 || !(opt.Width <= largest) || !(opt.Height <= largest) {
+		return layout{}, fmt.Errorf("a picture of %g × %g mm cannot be drawn: sides may be 0 (automatic) to %d mm", opt.Width, opt.Height, largest)
+	}
+	l := layout{w: 88 * mm}
+	if opt.Width > 0 {
+		l.w = vg.Length(opt.Width) * mm
+	}
+	inner := l.w - 2*margin
+	l.caption = wrap(strings.TrimSpace(f.note+" "+opt.Caption), inner)
+	l.legend = rows(f.legend, inner)
+
+	left, right := margin+f.y.depth(), margin+2*gap
+	if f.right != nil {
+		right = margin + f.right.depth()
+	}
+	if f.bar != nil {
+		right = margin + 2*gap + barWidth + f.bar.depth()
+	}
+	top := margin + vg.Length(len(l.legend))*lineHeight(labelSize) + gap
+	if opt.Title != "" {
+		top += lineHeight(titleSize) + gap/2
+	}
+	bottom := margin + tickLength + gap + 2*lineHeight(labelSize) + vg.Length(len(l.caption))*lineHeight(captionSize)
+
+	w := l.w - left - right
+	aspect := vg.Length(f.aspect)
+	h := 0.7 * w
+	if aspect > 0 {
+		h = aspect * w
+	}
+	l.h = top + h + bottom
+	if opt.Height > 0 {
+		l.h = vg.Length(opt.Height) * mm
+		h = l.h - top - bottom
+		if aspect > 0 {
+			fit := min(w, h/aspect)
+			left += (w - fit) / 2
+			w, h = fit, aspect*fit
+		}
+	}
+	const least = 10 * mm
+	if w < least || h < least {
+		return layout{}, fmt.Errorf("a picture of %.0f × %.0f mm leaves too little room beside its labels: ask for more width or height", l.w/mm, l.h/mm)
+	}
+	l.frame = vg.Rectangle{Min: vg.Point{X: left, Y: l.h - top - h}, Max: vg.Point{X: left + w, Y: l.h - top}}
+	return l, nil
+}
+
+func lineHeight(size vg.Length) vg.Length { return 1.25 * size }
+
+// wrap breaks s between words into lines of the caption.
+func wrap(s string, room vg.Length) []string {
+	var lines []string
+	for _, word := range strings.Fields(s) {
+		n := len(lines) - 1
+		if n >= 0 && width(lines[n]+" "+word, captionSize) <= room {
+			lines[n] += " " + word
+		} else {
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}
+
+const sampleWidth vg.Length = 16
+
+func (e entry) width() vg.Length { return sampleWidth + gap + width(e.name, labelSize) + 3*gap }
+
+// rows breaks the legend into columns of equal width, as many as there is room for.
+func rows(legend []entry, room vg.Length) [][]entry {
+	var widest vg.Length
+	for _, e := range legend {
+		widest = max(widest, e.width())
+	}
+	columns := len(legend)
+	for columns > 1 && vg.Length(columns)*widest > room {
+		columns--
+	}
+	var r [][]entry
+	for len(legend) > 0 {
+		n := min(columns, len(legend))
+		r = append(r, legend[:n])
+		legend = legend[n:]
+	}
+	return r
+}
+
+// words sets title, legend and caption.
+func (l layout) words(p page, title string) {
+	y := l.h - margin
+	if title != "" {
+		y -= lineHeight(titleSize)
+		p.text(title, vg.Point{X: (l.frame.Min.X + l.frame.Max.X) / 2, Y: y + 0.2*titleSize}, style{size: titleSize, color: black, align: 0.5})
+		y -= gap / 2
+	}
+	var column, total vg.Length
+	for _, row := range l.legend {
+		for _, e := range row {
+			column = max(column, e.width())
+		}
+	}
+	if len(l.legend) > 0 {
+		total = column*vg.Length(len(l.legend[0])) - 3*gap
+	}
+	left := max(margin, min((l.frame.Min.X+l.frame.Max.X-total)/2, l.w-margin-total))
+	for _, row := range l.legend {
+		y -= lineHeight(labelSize)
+		for i, e := range row {
+			at := vg.Point{X: left + vg.Length(i)*column, Y: y + 0.2*labelSize}
+			e.sample(p, vg.Rectangle{Min: at, Max: at.Add(vg.Point{X: sampleWidth, Y: capHeight * labelSize})})
+			p.text(e.name, at.Add(vg.Point{X: sampleWidth + gap}), style{size: labelSize, color: black})
+		}
+	}
+	y = margin + vg.Length(len(l.caption))*lineHeight(captionSize)
+	for _, line := range l.caption {
+		y -= lineHeight(captionSize)
+		p.text(line, vg.Point{X: margin, Y: y + 0.25*captionSize}, style{size: captionSize, color: color.Gray{Y: 60}})
+	}
+}
+
+// axes draws ticks and labels around the frame, and the colour bar.
+func (f figure) axes(p page, r vg.Rectangle) {
+	f.x.below(p, r)
+	f.y.beside(p, r, -1)
+	if f.right != nil {
+		f.right.beside(p, r, +1)
+	}
+	if f.bar != nil {
+		b := vg.Rectangle{Min: vg.Point{X: r.Max.X + 2*gap, Y: r.Min.Y}, Max: vg.Point{X: r.Max.X + 2*gap + barWidth, Y: r.Max.Y}}
+		f.bar.paint(p, b)
+		p.outline(thin, b)
+		f.bar.beside(p, b, +1)
+	}
+}
+
+// below draws a horizontal axis under r.
+func (a axis) below(p page, r vg.Rectangle) {
+	place := func(v float64) vg.Length { return r.Min.X + vg.Length(a.norm(v))*r.Size().X }
+	stride := 1
+	for ; stride < len(a.names); stride++ {
+		fits := true
+		for i := stride; i < len(a.names); i += stride {
+			need := (width(a.names[i-stride], labelSize)+width(a.names[i], labelSize))/2 + gap
+			fits = fits && place(a.at[i])-place(a.at[i-stride]) >= need
+		}
+		if fits {
+			break
+		}
+	}
+	ink := style{size: labelSize, color: a.color, align: 0.5}
+	y := r.Min.Y - tickLength - gap/2 - capHeight*labelSize
+	for i, v := range a.at {
+		x := place(v)
+		p.line(draw.LineStyle{Color: a.color, Width: thin.Width}, vg.Point{X: x, Y: r.Min.Y}, vg.Point{X: x, Y: r.Min.Y - tickLength})
+		if i%stride == 0 {
+			p.text(a.names[i], vg.Point{X: x, Y: y}, ink)
+		}
+	}
+	p.text(a.label, vg.Point{X: (r.Min.X + r.Max.X) / 2, Y: y - lineHeight(labelSize)}, ink)
+}
+
+// beside draws a vertical axis on the left (side −1) or the right (+1) of r.
+func (a axis) beside(p page, r vg.Rectangle, side vg.Length) {
+	edge := r.Max.X
+	ink := style{size: labelSize, color: a.color}
+	if side < 0 {
+		edge, ink.align = r.Min.X, 1
+	}
+	place := func(v float64) vg.Length { return r.Min.Y + vg.Length(a.norm(v))*r.Size().Y }
+	mark := draw.LineStyle{Color: a.color, Width: thin.Width}
+	tick := func(v float64, length vg.Length) {
+		p.line(mark, vg.Point{X: edge, Y: place(v)}, vg.Point{X: edge + side*length, Y: place(v)})
+	}
+	stride := 1
+	for stride < len(a.at) && r.Size().Y*vg.Length(stride) < vg.Length(len(a.at)-1)*lineHeight(labelSize) {
+		stride++
+	}
+	for _, v := range a.minor() {
+		tick(v, 0.6*tickLength)
+	}
+	for i, l := range a.names {
+		tick(a.at[i], tickLength)
+		if i%stride == 0 {
+			p.text(l, vg.Point{X: edge + side*(tickLength+gap/2), Y: place(a.at[i]) - capHeight/2*labelSize}, ink)
+		}
+	}
+	x := edge + side*a.depth()
+	if side < 0 {
+		x += capHeight * labelSize // upward text has its baseline on the right
+	}
+	ink.align, ink.upward = 0.5, true
+	p.text(a.label, vg.Point{X: x, Y: (r.Min.Y + r.Max.Y) / 2}, ink)
+}

@@ -1,0 +1,360 @@
+package figure
+
+import (
+	"fmt"
+	"image/color"
+	"math"
+
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"lsrun/shard"
+)
+
+// spread is from which ratio of the largest to the smallest loss on levels are logarithmic by default.
+const spread = 100
+
+// chart is a layer over a plane, with the scale of its values.
+type chart struct {
+	surface *shard.Surface
+	layer   *shard.Layer
+	scale   scale
+	levels  []float64
+	field   field // of scale.of(value)
+	x, y    axis
+}
+
+// plane draws a layer over α and β.
+func plane(s *shard.Surface, opt Options) (figure, error) {
+	c, err := newChart(s, opt)
+	if err != nil {
+		return figure{}, err
+	}
+	fig := figure{x: c.x, y: c.y, aspect: aspect(c.x.scale, c.y.scale)}
+	var content func(page, vg.Rectangle)
+	switch opt.Kind {
+	case Contour:
+		content = c.drawLines
+		fig.legend = []entry{{spoken(c.layer.Name), func(p page, r vg.Rectangle) {
+			y := (r.Min.Y + r.Max.Y) / 2
+			p.line(draw.LineStyle{Color: lineColor(0.4), Width: lineWidth}, vg.Point{X: r.Min.X, Y: y}, vg.Point{X: r.Max.X, Y: y})
+		}}}
+		fig.note = c.contourNote()
+	case Filled:
+		content = c.drawBands
+		fig.bar = c.bandBar()
+	case Heat:
+		content = c.drawCells
+		fig.bar = c.gradientBar()
+		fig.note = c.clampNote()
+	}
+	var seen [classes]bool
+	for k := range c.layer.Values {
+		seen[classOf(c.layer, k)] = true
+	}
+	fig.legend = append(fig.legend, classEntries(seen)...)
+	fig.body = func(p page, r vg.Rectangle) {
+		content(p, r)
+		c.drawOrigin(p, r)
+	}
+	return fig, nil
+}
+
+func newChart(s *shard.Surface, opt Options) (*chart, error) {
+	name := opt.Metric
+	if name == "" {
+		name = "train_loss"
+	}
+	l, err := find(s, name)
+	if err != nil {
+		return nil, err
+	}
+	lo, hi, ok := bounds(l)
+	if !ok {
+		return nil, fmt.Errorf("no finite value of %s to draw", name)
+	}
+	log := isLoss(name) && lo > 0 && hi/lo >= spread && opt.VLevel == nil
+	if opt.Log != nil {
+		log = *opt.Log
+	}
+	c := &chart{surface: s, layer: l}
+	if c.scale, err = newScale(spoken(name), lo, hi, log, opt.VMin, opt.VMax); err != nil {
+		return nil, err
+	}
+	if c.levels, err = c.scale.levels(opt.VLevel); err != nil {
+		return nil, err
+	}
+	c.field = field{s.X, s.Y, make([]float64, len(l.Values))}
+	for k, v := range l.Values {
+		c.field.z[k] = c.height(k, v)
+	}
+	if opt.Kind == Heat {
+		c.x, c.y = horizontal("α", cells(s.X)), horizontal("β", cells(s.Y))
+	} else {
+		c.x, c.y = horizontal("α", s.X), horizontal("β", s.Y)
+	}
+	return c, nil
+}
+
+// height is the value of point k on its scale, NaN if it is not finite. What has no logarithm lies far below all levels.
+func (c *chart) height(k int, v float64) float64 {
+	switch {
+	case classOf(c.layer, k) != finite:
+		return math.NaN()
+	case c.scale.log && v <= 0:
+		return c.scale.of(c.scale.lo) - 10
+	}
+	return c.scale.of(v)
+}
+
+// horizontal is the axis of a coordinate.
+func horizontal(label string, at []float64) axis {
+	lo, hi := at[0], at[len(at)-1]
+	sc := scale{lo: lo, hi: hi}
+	if lo == hi {
+		sc = around(lo, false)
+	}
+	a := ticked(sc, 6)
+	a.label, a.color = label, black
+	return a
+}
+
+// aspect is the height of the plane by its width, where that does not make it too narrow.
+func aspect(x, y scale) float64 {
+	if a := (y.hi - y.lo) / (x.hi - x.lo); 0.4 <= a && a <= 2.5 {
+		return a
+	}
+	return 1
+}
+
+// cell is the part of an axis that is nearer to coordinate i than to any other.
+func cell(at []float64, i int) (lo, hi float64) {
+	lo, hi = at[i], at[i]
+	if i > 0 {
+		lo = (at[i-1] + at[i]) / 2
+	}
+	if i+1 < len(at) {
+		hi = (at[i] + at[i+1]) / 2
+	}
+	return lo, hi
+}
+
+// cells are the ends of an axis on which each coordinate is in the middle of its cell.
+func cells(at []float64) []float64 {
+	n := len(at) - 1
+	if n == 0 {
+		return []float64{at[0] - 0.5, at[0] + 0.5}
+	}
+	return []float64{at[0] - (at[1]-at[0])/2, at[n] + (at[n]-at[n-1])/2}
+}
+
+// place is a point of the plane in the frame.
+func (c *chart) place(r vg.Rectangle, x, y float64) vg.Point {
+	size := r.Size()
+	return vg.Point{X: r.Min.X + vg.Length(c.x.norm(x))*size.X, Y: r.Min.Y + vg.Length(c.y.norm(y))*size.Y}
+}
+
+// each calls draw with every point's cell, within the frame.
+func (c *chart) each(r vg.Rectangle, draw func(i, j int, cell vg.Rectangle)) {
+	ends := func(at []float64, i int, a axis) (lo, hi float64) {
+		lo, hi = cell(at, i)
+		if i == 0 {
+			lo = a.lo
+		}
+		if i == len(at)-1 {
+			hi = a.hi
+		}
+		return lo, hi
+	}
+	for j := range c.surface.Y {
+		for i := range c.surface.X {
+			x0, x1 := ends(c.surface.X, i, c.x)
+			y0, y1 := ends(c.surface.Y, j, c.y)
+			draw(i, j, vg.Rectangle{Min: c.place(r, x0, y0), Max: c.place(r, x1, y1)})
+		}
+	}
+}
+
+// drawGround fills the cells that color gives a colour, then marks those without a finite value. Each cell goes a
+// little under its right and upper neighbour, drawn later, so that no white shows between them.
+func (c *chart) drawGround(p page, r vg.Rectangle, paint func(i, j, k int) color.Color) {
+	const under = 0.4
+	nx := len(c.surface.X)
+	c.each(r, func(i, j int, cell vg.Rectangle) {
+		k := j*nx + i
+		ground := classColors[classOf(c.layer, k)]
+		if ground == nil {
+			ground = paint(i, j, k)
+		}
+		if ground != nil {
+			cell.Max.X = min(cell.Max.X+under, r.Max.X)
+			cell.Max.Y = min(cell.Max.Y+under, r.Max.Y)
+			p.fill(ground, cell)
+		}
+	})
+	c.each(r, func(i, j int, cell vg.Rectangle) {
+		classOf(c.layer, j*nx+i).ink(p, cell)
+	})
+}
+
+// drawCells is the heat map.
+func (c *chart) drawCells(p page, r vg.Rectangle) {
+	c.drawGround(p, r, func(_, _, k int) color.Color {
+		return viridis(c.scale.fraction(c.layer.Values[k]))
+	})
+}
+
+// drawBands fills the bands between levels. Finite points beside one that is not show the band of their own value in their cell.
+func (c *chart) drawBands(p page, r vg.Rectangle) {
+	c.drawGround(p, r, func(i, j, k int) color.Color {
+		f := c.field
+		inner := func(i, j int) bool {
+			outside := i < 0 || j < 0 || i+1 >= len(f.x) || j+1 >= len(f.y)
+			return outside || f.complete(i, j)
+		}
+		if inner(i-1, j-1) && inner(i, j-1) && inner(i-1, j) && inner(i, j) {
+			return nil
+		}
+		band := 0
+		for _, l := range c.levels {
+			if f.z[k] >= c.scale.of(l) {
+				band++
+			}
+		}
+		return c.bandColor(band)
+	})
+	c.fillRegion(p, r, math.Inf(-1), c.bandColor(0))
+	for n, l := range c.levels {
+		c.fillRegion(p, r, c.scale.of(l), c.bandColor(n+1))
+	}
+	for _, l := range c.levels {
+		for _, line := range c.pagePaths(r, c.field.lines(c.scale.of(l))) {
+			p.line(draw.LineStyle{Color: color.NRGBA{A: 110}, Width: 0.3}, line...)
+		}
+	}
+}
+
+// fillRegion fills where the field is at least level. Higher regions cover lower ones: no gaps between bands.
+func (c *chart) fillRegion(p page, r vg.Rectangle, level float64, ground color.Color) {
+	var path vg.Path
+	for _, ring := range c.pagePaths(r, c.field.region(level)) {
+		path.Move(ring[0])
+		for _, pt := range ring[1:] {
+			path.Line(pt)
+		}
+		path.Close()
+	}
+	if path != nil {
+		p.SetColor(ground)
+		p.Fill(path)
+	}
+}
+
+// bandColor is the colour under level n, of the last band above the last level.
+func (c *chart) bandColor(n int) color.Color {
+	if len(c.levels) == 0 {
+		return viridis(0.5)
+	}
+	return viridis(float64(n) / float64(len(c.levels)))
+}
+
+// pagePaths moves lines of the plane into the frame. Points that fall together are one; lines of fewer than two are dropped.
+func (c *chart) pagePaths(r vg.Rectangle, lines [][]point) [][]vg.Point {
+	var out [][]vg.Point
+	for _, line := range lines {
+		var pts []vg.Point
+		for _, q := range line {
+			if pt := c.place(r, q.x, q.y); len(pts) == 0 || pt != pts[len(pts)-1] {
+				pts = append(pts, pt)
+			}
+		}
+		if len(pts) > 1 {
+			out = append(out, pts)
+		}
+	}
+	return out
+}
+
+const lineWidth = 0.8
+
+// lineColor leaves out the end of the colour map that is too light for lines on white.
+func lineColor(v float64) color.Color { return viridis(0.85 * v) }
+
+// drawLines draws contour lines with their labels.
+func (c *chart) drawLines(p page, r vg.Rectangle) {
+	c.drawGround(p, r, func(_, _, _ int) color.Color { return nil })
+	var all []contourLine
+	for _, l := range c.levels {
+		ink := lineColor(c.scale.fraction(l))
+		for _, pts := range c.pagePaths(r, c.field.lines(c.scale.of(l))) {
+			all = append(all, contourLine{pts: pts, text: number(l), style: draw.LineStyle{Color: ink, Width: lineWidth}})
+		}
+	}
+	drawLabelled(p, r, all)
+}
+
+// contourNote says so where a picture of contour lines has none.
+func (c *chart) contourNote() string {
+	for _, l := range c.levels {
+		if len(c.field.lines(c.scale.of(l))) > 0 {
+			return ""
+		}
+	}
+	lo, hi, _ := bounds(c.layer)
+	if lo == hi {
+		return fmt.Sprintf("No contour lines: every finite %s is %s.", spoken(c.layer.Name), number(lo))
+	}
+	return fmt.Sprintf("No contour lines: no level runs between neighbouring values of %s (%s to %s).", spoken(c.layer.Name), number(lo), number(hi))
+}
+
+// clampNote says so where colours do not tell values apart.
+func (c *chart) clampNote() string {
+	if lo, hi, _ := bounds(c.layer); lo < c.scale.lo || hi > c.scale.hi {
+		return "Values beyond the colour bar have the colour of its end."
+	}
+	return ""
+}
+
+// bandBar has blocks of one height, one for each band.
+func (c *chart) bandBar() *bar {
+	n := len(c.levels)
+	a := axis{scale: scale{lo: 0, hi: float64(n + 1)}, label: spoken(c.layer.Name), color: black}
+	for k, l := range c.levels {
+		a.at = append(a.at, float64(k+1))
+		a.names = append(a.names, number(l))
+	}
+	return &bar{a, func(p page, r vg.Rectangle) { stack(p, r, n+1, c.bandColor) }}
+}
+
+// gradientBar runs through the whole colour map.
+func (c *chart) gradientBar() *bar {
+	a := ticked(c.scale, 8)
+	a.label, a.color = spoken(c.layer.Name), black
+	const shades = 256
+	return &bar{a, func(p page, r vg.Rectangle) {
+		stack(p, r, shades, func(k int) color.Color { return viridis((float64(k) + 0.5) / shades) })
+	}}
+}
+
+// stack fills r with n blocks, from below.
+func stack(p page, r vg.Rectangle, n int, colorOf func(int) color.Color) {
+	for k := range n {
+		rest := r
+		rest.Min.Y += r.Size().Y * vg.Length(k) / vg.Length(n)
+		p.fill(colorOf(k), rest)
+	}
+}
+
+// drawOrigin marks (0, 0), where the network itself is.
+func (c *chart) drawOrigin(p page, r vg.Rectangle) {
+	if c.x.lo > 0 || c.x.hi < 0 || c.y.lo > 0 || c.y.hi < 0 {
+		return
+	}
+	o := c.place(r, 0, 0)
+	cross := func(arm vg.Length, s draw.LineStyle) {
+		p.line(s, o.Sub(vg.Point{X: arm}), o.Add(vg.Point{X: arm}))
+		p.line(s, o.Sub(vg.Point{Y: arm}), o.Add(vg.Point{Y: arm}))
+	}
+	cross(3.4, draw.LineStyle{Color: white, Width: 1.8})
+	cross(3, draw.LineStyle{Color: black, Width: 0.7})
+}
