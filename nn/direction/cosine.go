@@ -26,11 +26,12 @@ type Scaling struct {
 // orientation, so for two filter-normalised axes n_eff = (Σ‖w_f‖²)² / Σ(‖w_f‖⁴/n_f).
 // Likewise s² is ‖w‖²/n of the layer for layer, 1/n_f for dfilter, 1/n of the layer for
 // dlayer, w² for weight and 1 for none; for equal axes n_eff = (Σ s²)²/Σ s⁴.
-// The approximation is that Σ x² and Σ y² are near their means (they are equal to them for all
-// norms but weight and none) and that n_eff is large.
+// The approximation is that Σ x² and Σ y² are near their means (they are equal to them for
+// all norms but weight and none) and that n_eff is large.
 //
-// Where neither axis ignores biases and batch norm both hold the same copy c of θ there. The cosine then has the mean
-// μ = Σ c² / √(Σ(s²+c²)·Σ(t²+c²)), and effective is the mean of |N(μ, σ²)|.
+// Where neither axis ignores biases and batch norm, both hold the same copy c of θ there.
+// The cosine then has the mean μ = Σ c² / √(Σ(s²+c²)·Σ(t²+c²)), and effective is the mean
+// of |N(μ, σ²)|.
 //
 // Both are NaN if there is nothing to perturb. θ must fit g.
 func ExpectedCosine(g *nn.Graph, theta nn.Params, states bool, x, y Scaling) (naive, effective float64) {

@@ -9,11 +9,12 @@ import (
 
 // Fit arranges the tensors of a direction file to g's entries. The paper's files number
 // their tensors: those of weights hold the learnable entries, those of states all
-// entries, or all but num_batches_tracked (PyTorch before 0.4.1). How many there are tells
-// which it is; a network without batch norm has only weights. Names in file are not looked at.
+// entries, or all but num_batches_tracked (PyTorch before 0.4.1). How many there are
+// tells which it is; a network without batch norm has only weights. Names in file are not
+// looked at.
 //
-// Tensors of zeros alone become nil Data; the others share file's memory. The error lists every
-// tensor that does not fit, and names the first value that is not finite.
+// Tensors of zeros alone become nil Data; the others share file's memory. The error lists
+// every tensor that does not fit, and of each the first value that is not finite.
 func Fit(g *nn.Graph, file nn.Params) (d nn.Params, states bool, err error) {
 	roles := map[nn.Role]int{}
 	for _, e := range g.Entries {

@@ -67,8 +67,8 @@ type Report struct {
 // The paper adds 1e-10 to the norms that it divides by. Here nothing is added, so that
 // the norms are right however short d is; where ‖d‖ or ‖w‖ is 0, the direction is 0.
 //
-// It is an error if d or θ does not fit g, or if a value that is used or comes out is not finite;
-// d then holds nothing of use.
+// It is an error if d or θ does not fit g, or if a value that is used or comes out is not
+// finite; d then holds nothing of use.
 func Normalize(g *nn.Graph, d, theta nn.Params, norm Norm, ignore Ignore) (Report, error) {
 	var report Report
 	if err := (nn.Plane{Theta: theta, X: d}).Check(g); err != nil {
@@ -121,6 +121,9 @@ func rescale(d, w []float32, filters int, norm Norm) {
 			for k := range d {
 				d[k] *= w[k]
 			}
+		case NormNone:
+		default:
+			panic("direction: unknown norm")
 		}
 	}
 }
