@@ -7,6 +7,10 @@ import (
 	"strings"
 )
 
+// maxPoints bounds a grid, so that its arrays can be allocated and its points counted in
+// an int32.
+const maxPoints = 1 << 28
+
 // Axis is N equidistant coordinates from Min to Max, both included.
 type Axis struct {
 	Min float64 `json:"min"`
@@ -51,6 +55,10 @@ func (a Axis) Check() error {
 		return fmt.Errorf("axis %v: one point cannot be both ends: write %g:%g:1, or ask for more points", a, a.Min, a.Min)
 	case a.N > 1 && !(a.Min < a.Max):
 		return fmt.Errorf("axis %v: its minimum must be under its maximum", a)
+	case math.IsInf(a.Max-a.Min, 0):
+		return fmt.Errorf("axis %v: its ends are too far apart for float64", a)
+	case a.N > maxPoints:
+		return fmt.Errorf("axis %v: more than %d points", a, maxPoints)
 	}
 	return nil
 }
@@ -61,17 +69,22 @@ func (a Axis) String() string { return fmt.Sprintf("%g:%g:%d", a.Min, a.Max, a.N
 func (a Axis) Coordinates() []float64 {
 	c := make([]float64, a.N)
 	for i := range c {
-		switch {
-		case i == 0:
-			c[i] = a.Min
-		case i == a.N-1:
-			c[i] = a.Max
-		default:
-			step := (a.Max - a.Min) / float64(a.N-1)
-			c[i] = float64(float64(i)*step) + a.Min
-		}
+		c[i] = a.At(i)
 	}
 	return c
+}
+
+// At is coordinate i. The conversion keeps the compiler from fusing the product into the
+// sum, which would round once where NumPy rounds twice.
+func (a Axis) At(i int) float64 {
+	if i > 0 && i == a.N-1 {
+		return a.Max
+	}
+	if i == 0 {
+		return a.Min
+	}
+	step := (a.Max - a.Min) / float64(a.N-1)
+	return float64(float64(i)*step) + a.Min
 }
 
 // Grid is the product of one or two axes. Its points are numbered with x running fastest:
@@ -79,6 +92,23 @@ func (a Axis) Coordinates() []float64 {
 type Grid struct {
 	X Axis  `json:"x"`
 	Y *Axis `json:"y,omitempty"` // nil for a line
+}
+
+// Check returns an error unless both axes have points in rising order.
+func (g Grid) Check() error {
+	if err := g.X.Check(); err != nil {
+		return err
+	}
+	if g.Y == nil {
+		return nil
+	}
+	if err := g.Y.Check(); err != nil {
+		return err
+	}
+	if g.X.N > maxPoints/g.Y.N {
+		return fmt.Errorf("a grid of %d × %d points has more than %d", g.X.N, g.Y.N, maxPoints)
+	}
+	return nil
 }
 
 // Points is the number of points.
@@ -91,11 +121,10 @@ func (g Grid) Points() int {
 
 // At is the place of point k; y is 0 on a line.
 func (g Grid) At(k int) (x, y float64) {
-	x = g.X.Coordinates()[k%g.X.N]
 	if g.Y != nil {
-		y = g.Y.Coordinates()[k/g.X.N]
+		y = g.Y.At(k / g.X.N)
 	}
-	return x, y
+	return g.X.At(k % g.X.N), y
 }
 
 // Origin is the point at (0, 0), if the grid has one.

@@ -42,6 +42,8 @@ type Files interface {
 	// ReadDir lists the names in a folder, sorted; one that is not there has none.
 	ReadDir(path string) ([]string, error)
 	MkdirAll(path string) error
+	// Rename moves a file; fs.ErrExist if the new name is taken.
+	Rename(from, to string) error
 	// Publish makes path hold data, whole or not at all: temporary file in the same
 	// folder, fsync, close, read back, rename, fsync of the folder. It replaces what was there.
 	Publish(path string, data []byte) error
@@ -54,6 +56,9 @@ type Files interface {
 	// Append opens path for appending, creating it.
 	Append(path string) (Appender, error)
 }
+
+// TemporaryPrefix begins the names that a Publish which was cut short leaves in a folder.
+const TemporaryPrefix = ".tmp-"
 
 // Appender is a file that grows.
 type Appender interface {

@@ -1,0 +1,206 @@
+package shard
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A claim keeps workers from computing a unit twice; correctness never depends on it. It
+// is a file claims/u00017.g1, made exclusively, with a nonce that its owner rewrites
+// every heartbeat. A claim that its owner gave back, whose owner is dead, or that stands
+// still for longer than patience heartbeats is succeeded by the next generation, g2.
+// Nothing is deleted, and no two clocks are compared.
+const (
+	heartbeat = 30 * time.Second
+	patience  = 3
+)
+
+// released is the nonce of a claim that its owner has given back.
+const released = "----------------"
+
+// claimText is what a claim's file holds. Every rewriting has the same length.
+type claimText struct {
+	Owner
+	Kernel string `json:"kernel"`
+	Nonce  string `json:"nonce"`
+}
+
+func newNonce() string {
+	var b [len(released) / 2]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+func (t claimText) bytes() []byte {
+	data, err := json.Marshal(t)
+	if err != nil {
+		panic("shard: a claim is not JSON")
+	}
+	return append(data, '\n')
+}
+
+// claims is one worker's view of a run's claims.
+type claims struct {
+	run    *Run
+	system System
+	text   claimText
+	latest map[int]int // generation by unit, 0 for none
+	seen   map[string]*sighting
+}
+
+// sighting is how long a claim has held the same bytes, in intervals that this worker
+// itself lived through: one that was suspended for an hour has seen one interval.
+type sighting struct {
+	content   []byte
+	at        time.Duration
+	intervals int
+}
+
+func newClaims(run *Run, system System, kernel string) *claims {
+	return &claims{run: run, system: system, text: claimText{Owner: system.Self(), Kernel: kernel}, seen: map[string]*sighting{}}
+}
+
+func claimName(unit, generation int) string {
+	return fmt.Sprintf("%s.g%d", unitName(unit), generation)
+}
+
+// latestClaims maps units to the newest generation of their claims.
+func (r *Run) latestClaims() (map[int]int, error) {
+	names, err := r.list(claimsDir)
+	if err != nil {
+		return nil, err
+	}
+	latest := map[int]int{}
+	for _, name := range names {
+		unit, rest, ok := parseUnitName(name)
+		digits, isGeneration := strings.CutPrefix(rest, "g")
+		generation, err := strconv.Atoi(digits)
+		if ok && isGeneration && err == nil {
+			latest[unit] = max(latest[unit], generation)
+		}
+	}
+	return latest, nil
+}
+
+// acquire claims the first of units that is free: one never claimed, else one whose
+// claim can be succeeded. It returns nil if there is none.
+func (c *claims) acquire(units []int) (*claim, error) {
+	var err error
+	if c.latest, err = c.run.latestClaims(); err != nil {
+		return nil, err
+	}
+	for _, unit := range units {
+		if c.latest[unit] == 0 {
+			if claim, err := c.take(unit); claim != nil || err != nil {
+				return claim, err
+			}
+		}
+	}
+	for _, unit := range units {
+		abandoned, err := c.abandoned(unit)
+		if err != nil {
+			return nil, err
+		}
+		if abandoned {
+			if claim, err := c.take(unit); claim != nil || err != nil {
+				return claim, err
+			}
+		}
+	}
+	return nil, nil
+}
+
+// take makes the next generation of unit's claim; nil if somebody else was faster.
+func (c *claims) take(unit int) (*claim, error) {
+	generation := c.latest[unit] + 1
+	text := c.text
+	text.Nonce = newNonce()
+	path := c.run.path(claimsDir, claimName(unit, generation))
+	err := c.run.files.Claim(path, text.bytes())
+	if errors.Is(err, fs.ErrExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claiming unit %d: %w", unit, err)
+	}
+	claim := &claim{unit: unit, generation: generation, path: path, text: text, files: c.run.files, stop: make(chan struct{})}
+	claim.beating.Go(func() { claim.beat(c.system) })
+	return claim, nil
+}
+
+// abandoned says whether the newest claim of unit can be succeeded.
+func (c *claims) abandoned(unit int) (bool, error) {
+	name := claimName(unit, c.latest[unit])
+	data, err := c.run.files.ReadFile(c.run.path(claimsDir, name))
+	if errors.Is(err, fs.ErrNotExist) { // made a moment ago, and not visible here yet
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading a claim: %w", err)
+	}
+	if t, ok := parseClaim(data); ok && t.over(c.system) {
+		return true, nil
+	}
+	now := c.system.Now()
+	s := c.seen[name]
+	if s == nil || !bytes.Equal(s.content, data) {
+		c.seen[name] = &sighting{content: data, at: now}
+		return false, nil
+	}
+	if now-s.at >= heartbeat {
+		s.at = now
+		s.intervals++
+	}
+	return s.intervals >= patience, nil
+}
+
+// parseClaim reads a claim; it may be empty because it is just being made.
+func parseClaim(data []byte) (t claimText, ok bool) {
+	err := json.Unmarshal(data, &t)
+	return t, err == nil
+}
+
+// over says whether the claim's owner has given it back or is dead.
+func (t claimText) over(system System) bool { return t.Nonce == released || system.Dead(t.Owner) }
+
+// claim is a claim of one's own.
+type claim struct {
+	unit       int
+	generation int
+	path       string
+	text       claimText
+	files      Files
+	stop       chan struct{}
+	beating    sync.WaitGroup
+}
+
+// beat renews the claim until release. An error does no harm: at worst somebody else
+// computes the unit too.
+func (c *claim) beat(system System) {
+	for {
+		select {
+		case <-c.stop:
+			return
+		case <-system.After(heartbeat):
+			c.text.Nonce = newNonce()
+			c.files.Rewrite(c.path, c.text.bytes())
+		}
+	}
+}
+
+// release gives the claim back: whether or not the unit was finished, nobody has to wait.
+func (c *claim) release() {
+	close(c.stop)
+	c.beating.Wait()
+	c.text.Nonce = released
+	c.files.Rewrite(c.path, c.text.bytes())
+}

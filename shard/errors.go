@@ -1,0 +1,12 @@
+package shard
+
+import "errors"
+
+// What a program should make of an error: errors.Is finds one of these in every error
+// of this package that is not the file system's or the evaluator's own.
+var (
+	ErrIncomplete  = errors.New("incomplete")  // points are missing; computing them helps
+	ErrRefused     = errors.New("refused")     // foreign, conflicting, or would overwrite
+	ErrCorrupt     = errors.New("corrupt")     // a file is not what it should be
+	ErrInterrupted = errors.New("interrupted") // the same call goes on from there
+)

@@ -1,0 +1,48 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// attemptLog is RUN/log/<attempt>.log: a line when the attempt begins and one when it ends.
+type attemptLog struct{ file Appender }
+
+const failedWord = "failed:"
+
+func (r *Run) openLog(attempt, kernel string) (*attemptLog, error) {
+	file, err := r.files.Append(r.path(logDir, attempt+".log"))
+	if err != nil {
+		return nil, fmt.Errorf("opening the log of an attempt: %w", err)
+	}
+	log := &attemptLog{file}
+	if err := log.line("began with " + kernel); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("writing the log of an attempt: %w", err)
+	}
+	return log, nil
+}
+
+func (l *attemptLog) line(text string) error {
+	text = strings.Join(strings.Fields(text), " ")
+	return l.file.Append([]byte(time.Now().UTC().Format(time.RFC3339) + " " + text + "\n"))
+}
+
+// end writes how the attempt ended and returns err: what happened counts, not whether it
+// could be logged.
+func (l *attemptLog) end(err error) error {
+	switch {
+	case err == nil:
+		l.line("published")
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		l.line("interrupted")
+		err = nil // the worker sees that its context is done
+	default:
+		l.line(failedWord + " " + err.Error())
+	}
+	l.file.Close()
+	return err
+}

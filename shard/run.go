@@ -1,0 +1,185 @@
+package shard
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The names in a run directory.
+const (
+	planName       = "plan.json"
+	directionsName = "directions.h5"
+	claimsDir      = "claims"
+	journalDir     = "journal"
+	shardsDir      = "shards"
+	logDir         = "log"
+	quarantineDir  = "quarantine"
+)
+
+// Run is an opened run directory.
+type Run struct {
+	Dir   string
+	Plan  *Plan
+	Bytes []byte // plan.json: the plan's canonical form
+	ID    string // its SHA-256
+
+	files Files
+	units []Unit
+}
+
+// Create makes dir the run directory of plan, with the files of extra (by name) in it.
+// plan.json comes last: a folder without one is not a run yet, and creating it again
+// mends it. So does creating the same plan again. A folder that holds another plan, or
+// anything else, is refused.
+func Create(files Files, dir string, plan *Plan, extra map[string][]byte) (*Run, error) {
+	data, err := MarshalPlan(plan)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkVacant(files, dir, data, extra); err != nil {
+		return nil, err
+	}
+	for _, sub := range []string{claimsDir, journalDir, shardsDir, logDir} {
+		if err := files.MkdirAll(filepath.Join(dir, sub)); err != nil {
+			return nil, fmt.Errorf("making the run directory %s: %w", dir, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(extra)) {
+		if err := publishOnce(files, filepath.Join(dir, name), extra[name]); err != nil {
+			return nil, err
+		}
+	}
+	err = files.PublishNew(filepath.Join(dir, planName), data)
+	if errors.Is(err, fs.ErrExist) { // it was there, or somebody planned at the same time
+		err = checkVacant(files, dir, data, extra)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return Open(files, dir)
+}
+
+// checkVacant returns an error unless dir may become the run directory of the plan.
+func checkVacant(files Files, dir string, plan []byte, extra map[string][]byte) error {
+	names, err := files.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("looking into %s: %w", dir, err)
+	}
+	if slices.Contains(names, planName) {
+		there, err := files.ReadFile(filepath.Join(dir, planName))
+		if err != nil {
+			return err
+		}
+		if bytes.Equal(plan, there) {
+			return nil
+		}
+		return fmt.Errorf("%w: %s holds another plan:\n  %s\nplan in another folder",
+			ErrRefused, dir, strings.Join(Differences(plan, there), "\n  "))
+	}
+	for _, name := range names {
+		_, ours := extra[name]
+		if !ours && !isTemporary(name) && !slices.Contains([]string{claimsDir, journalDir, shardsDir, logDir}, name) {
+			return fmt.Errorf("%w: %s is no run and not empty (it holds %q): plan in another folder", ErrRefused, dir, name)
+		}
+	}
+	return nil
+}
+
+// publishOnce publishes data at path unless it is there already.
+func publishOnce(files Files, path string, data []byte) error {
+	there, err := files.ReadFile(path)
+	if err == nil && bytes.Equal(there, data) {
+		return nil
+	}
+	return files.Publish(path, data)
+}
+
+// Open reads a run directory. The plan says which SHA-256 the files beside it have.
+func Open(files Files, dir string) (*Run, error) {
+	path := filepath.Join(dir, planName)
+	data, err := files.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s is not a run: it has no %s: make it with lsrun plan", ErrRefused, dir, planName)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the run %s: %w", dir, err)
+	}
+	plan, err := ParsePlan(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &Run{Dir: dir, Plan: plan, Bytes: data, ID: PlanID(data), files: files, units: plan.Units()}, nil
+}
+
+// list returns the names in a folder of the run, without those of unfinished files.
+func (r *Run) list(folder string) ([]string, error) {
+	names, err := r.files.ReadDir(filepath.Join(r.Dir, folder))
+	if err != nil {
+		return nil, fmt.Errorf("looking into the run %s: %w", r.Dir, err)
+	}
+	return slices.DeleteFunc(names, isTemporary), nil
+}
+
+func (r *Run) path(folder, name string) string { return filepath.Join(r.Dir, folder, name) }
+
+// isTemporary says whether Files.Publish left the name behind when it was cut short.
+func isTemporary(name string) bool { return strings.HasPrefix(name, TemporaryPrefix) }
+
+// unitName begins the name of every file that is about a unit.
+func unitName(unit int) string { return fmt.Sprintf("u%05d", unit) }
+
+// parseUnitName splits "u00017.rest".
+func parseUnitName(name string) (unit int, rest string, ok bool) {
+	head, rest, found := strings.Cut(name, ".")
+	digits, isUnit := strings.CutPrefix(head, "u")
+	unit, err := strconv.Atoi(digits)
+	if !found || !isUnit || err != nil || unitName(unit) != head {
+		return 0, "", false
+	}
+	return unit, rest, true
+}
+
+// namesByUnit sorts names of files by the unit that they are about, and drops others.
+func namesByUnit(names []string) map[int][]string {
+	byUnit := map[int][]string{}
+	for _, name := range names {
+		if unit, _, ok := parseUnitName(name); ok {
+			byUnit[unit] = append(byUnit[unit], name)
+		}
+	}
+	return byUnit
+}
+
+// shardName is the name of a unit's shard: it holds the SHA-256 of its bytes.
+func shardName(unit int, data []byte) string {
+	return unitName(unit) + "." + PlanID(data) + ".h5"
+}
+
+// parseShardName is the inverse of shardName.
+func parseShardName(name string) (unit int, hash string, ok bool) {
+	unit, rest, ok := parseUnitName(name)
+	hash, isH5 := strings.CutSuffix(rest, ".h5")
+	return unit, hash, ok && isH5 && len(hash) == 64 && strings.Trim(hash, "0123456789abcdef") == ""
+}
+
+// published lists the units that have a shard, by name alone.
+func (r *Run) published() (map[int]bool, error) {
+	names, err := r.list(shardsDir)
+	if err != nil {
+		return nil, err
+	}
+	units := map[int]bool{}
+	for _, name := range names {
+		if unit, _, ok := parseShardName(name); ok && unit < len(r.units) {
+			units[unit] = true
+		}
+	}
+	return units, nil
+}

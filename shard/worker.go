@@ -1,0 +1,379 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Worker computes units of a run, beside any number of other workers.
+type Worker struct {
+	Run       *Run
+	Evaluator Evaluator
+	Codec     Codec
+	Rank      int // of Ranks workers that were started together: where this one begins
+	Ranks     int // 0 counts as 1
+	// Static gives each rank the units whose number leaves its Rank when divided by
+	// Ranks, and no others, without claims.
+	Static   bool
+	Units    []int       // in the order of the work, costliest first; nil for all
+	Progress func(Event) // may be nil
+	System   System      // nil for Machine{}
+}
+
+// Event tells of progress.
+type Event struct {
+	Kind   EventKind
+	Unit   int
+	Points int   // newly known to be finished: all events of a whole run add up to its points
+	Err    error // of AttemptFailed
+}
+
+// EventKind says what happened.
+type EventKind int
+
+const (
+	Computed      EventKind = iota // here
+	Resumed                        // found in the journals of earlier attempts
+	Elsewhere                      // published by another worker, or before
+	TakenOver                      // the unit was another worker's
+	Waiting                        // all units that are left are being computed elsewhere
+	AttemptFailed                  // the evaluator gave up
+)
+
+// Report is what a worker did.
+type Report struct {
+	Computed  int      // points
+	Resumed   int      // points found in journals
+	Published int      // units
+	Problems  []string // journals that were not usable as a whole
+}
+
+// maxFailures is after how many failed attempts in a row a worker gives up: then it is
+// not the unit that is to blame.
+const maxFailures = 3
+
+// errAttempt is an attempt that the evaluator failed; the worker may go on with others.
+type errAttempt struct {
+	unit int
+	err  error
+}
+
+func (e errAttempt) Error() string { return fmt.Sprintf("computing unit %d: %v", e.unit, e.err) }
+func (e errAttempt) Unwrap() error { return e.err }
+
+// Work computes until every unit is published, by whomever. It computes no point that a
+// journal has, and takes units over whose worker is gone. When ctx is cancelled it drops
+// the points in progress and returns an error that is ErrInterrupted; after failures of
+// the evaluator it returns one that is ErrIncomplete and holds the cause.
+func (w *Worker) Work(ctx context.Context) (Report, error) {
+	s, err := w.begin()
+	if err != nil {
+		return Report{}, err
+	}
+	err = s.work(ctx)
+	return s.report, err
+}
+
+// session is a Worker at work.
+type session struct {
+	*Worker
+	claims  *claims
+	system  System
+	name    string      // of this worker, in the names of its attempts
+	todo    []int       // units not yet known to be published, in visiting order
+	counted map[int]int // points of a unit that events have told of
+	failed  []error
+	report  Report
+}
+
+func (w *Worker) begin() (*session, error) {
+	kernel := w.Evaluator.Kernel()
+	if !w.Run.Plan.Mix && kernel != w.Run.Plan.Kernel {
+		return nil, fmt.Errorf("%w: this worker computes with %s, and the plan of %s wants %s: use a machine that has it, or plan with --mix",
+			ErrRefused, kernel, w.Run.Dir, w.Run.Plan.Kernel)
+	}
+	if w.Rank < 0 || w.Rank >= max(w.Ranks, 1) {
+		return nil, fmt.Errorf("rank %d is not one of %d", w.Rank, w.Ranks)
+	}
+	units := w.Units
+	if units == nil {
+		for _, u := range w.Run.units {
+			units = append(units, u.Index)
+		}
+	}
+	for _, u := range units {
+		if u < 0 || u >= len(w.Run.units) {
+			return nil, fmt.Errorf("there is no unit %d: the units of %s go from 0 to %d", u, w.Run.Dir, len(w.Run.units)-1)
+		}
+	}
+	s := &session{Worker: w, system: w.System, counted: map[int]int{}}
+	if s.system == nil {
+		s.system = Machine{}
+	}
+	if w.Static {
+		s.todo = slices.DeleteFunc(slices.Clone(units), func(u int) bool { return u%max(w.Ranks, 1) != w.Rank })
+	} else {
+		s.todo = roundRobin(units, w.Rank, max(w.Ranks, 1))
+	}
+	self := s.system.Self()
+	s.name = fmt.Sprintf("%s-%d-%s", fileName(self.Host), self.PID, newNonce())
+	s.claims = newClaims(w.Run, s.system, kernel)
+	return s, nil
+}
+
+// roundRobin orders units so that rank r begins with r, r + ranks, …, then helps with
+// the units of rank r + 1, and so on: many workers do not race for one unit.
+func roundRobin(units []int, rank, ranks int) []int {
+	var order []int
+	for k := range ranks {
+		for i := (rank + k) % ranks; i < len(units); i += ranks {
+			order = append(order, units[i])
+		}
+	}
+	return order
+}
+
+// fileName makes text fit to be part of a file's name.
+func fileName(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c == '-' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' {
+			return c
+		}
+		return '_'
+	}, text)
+}
+
+func (s *session) tell(e Event) {
+	s.counted[e.Unit] += e.Points
+	if s.Progress != nil {
+		s.Progress(e)
+	}
+}
+
+func (s *session) work(ctx context.Context) error {
+	failures := 0
+	pause := minPause
+	for ctx.Err() == nil {
+		if err := s.forgetPublished(); err != nil {
+			return err
+		}
+		if len(s.todo) == 0 || failures == maxFailures {
+			return s.outcome()
+		}
+		claim, unit, err := s.next()
+		if err != nil {
+			return err
+		}
+		if unit < 0 {
+			s.wait(ctx, &pause)
+			continue
+		}
+		pause = minPause
+		err = s.attempt(ctx, s.Run.units[unit], claim)
+		var failed errAttempt
+		switch {
+		case err == nil:
+			failures = 0
+		case errors.As(err, &failed):
+			failures++
+			s.failed = append(s.failed, err)
+			s.todo = slices.DeleteFunc(s.todo, func(u int) bool { return u == unit })
+			s.tell(Event{Kind: AttemptFailed, Unit: unit, Err: failed.err})
+		default:
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %d points were finished; the same command goes on from there", ErrInterrupted, s.report.Computed)
+}
+
+// next chooses a unit to work on, or -1 if others have all of them. A static worker
+// needs no claim.
+func (s *session) next() (*claim, int, error) {
+	if s.Static {
+		return nil, s.todo[0], nil
+	}
+	claim, err := s.claims.acquire(s.todo)
+	if claim == nil {
+		return nil, -1, err
+	}
+	if claim.generation > 1 {
+		s.tell(Event{Kind: TakenOver, Unit: claim.unit})
+	}
+	return claim, claim.unit, nil
+}
+
+// outcome is what the worker ends with when it has nothing left to do.
+func (s *session) outcome() error {
+	if len(s.failed) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %d attempts failed here, the first while %w", ErrIncomplete, len(s.failed), s.failed[0])
+}
+
+// forgetPublished drops the units that are published from the list.
+func (s *session) forgetPublished() error {
+	published, err := s.Run.published()
+	if err != nil {
+		return err
+	}
+	s.todo = slices.DeleteFunc(s.todo, func(u int) bool {
+		if published[u] {
+			s.tell(Event{Kind: Elsewhere, Unit: u, Points: s.Run.units[u].Count - s.counted[u]})
+		}
+		return published[u]
+	})
+	return nil
+}
+
+// A worker that waits looks again after a pause that doubles.
+const (
+	minPause = 250 * time.Millisecond
+	maxPause = 15 * time.Second
+)
+
+func (s *session) wait(ctx context.Context, pause *time.Duration) {
+	if *pause == minPause {
+		s.tell(Event{Kind: Waiting, Unit: s.todo[0]})
+	}
+	select {
+	case <-ctx.Done():
+	case <-s.system.After(*pause):
+	}
+	*pause = min(2**pause, maxPause)
+}
+
+// attempt computes what no journal has of a unit and publishes it.
+func (s *session) attempt(ctx context.Context, unit Unit, claim *claim) (err error) {
+	if claim != nil {
+		defer claim.release()
+	}
+	name := fmt.Sprintf("%s.%s", unitName(unit.Index), s.name)
+	log, err := s.Run.openLog(name, s.Evaluator.Kernel())
+	if err != nil {
+		return err
+	}
+	defer func() { err = log.end(err) }()
+	points, err := s.resume(unit)
+	if err != nil {
+		return err
+	}
+	if err := s.compute(ctx, unit, name, points); err != nil {
+		return err
+	}
+	return s.publish(unit, points)
+}
+
+// resume returns what earlier attempts at the unit have finished.
+func (s *session) resume(unit Unit) (map[int]entry, error) {
+	names, err := s.Run.list(journalDir)
+	if err != nil {
+		return nil, err
+	}
+	points, problems, err := s.Run.journaled(unit, namesByUnit(names)[unit.Index])
+	if err != nil {
+		return nil, err
+	}
+	s.report.Problems = append(s.report.Problems, problems...)
+	s.report.Resumed += len(points)
+	if len(points) > 0 {
+		s.tell(Event{Kind: Resumed, Unit: unit.Index, Points: len(points) - s.counted[unit.Index]})
+	}
+	return points, nil
+}
+
+// compute adds the points that are missing, each to the attempt's journal first.
+func (s *session) compute(ctx context.Context, unit Unit, attempt string, points map[int]entry) error {
+	missing := unit.missing(points)
+	if len(missing) == 0 {
+		return nil
+	}
+	kernel := s.Evaluator.Kernel()
+	journal, err := s.Run.files.Append(s.Run.path(journalDir, attempt))
+	if err != nil {
+		return fmt.Errorf("opening a journal: %w", err)
+	}
+	defer journal.Close()
+	if err := journal.Append(s.Run.journalHeader(unit.Index, kernel)); err != nil {
+		return fmt.Errorf("writing a journal: %w", err)
+	}
+	var storage error // of the journal, told from the evaluator's
+	last := s.system.Now()
+	done := func(record Record) error {
+		if err := s.Run.checkRecord(unit, record); err != nil {
+			return err
+		}
+		now := s.system.Now()
+		if err := journal.Append(journalFrame(record, now-last)); err != nil {
+			storage = fmt.Errorf("writing a journal: %w", err)
+			return storage
+		}
+		points[record.Point] = entry{Record: record, kernel: kernel}
+		last = now
+		s.report.Computed++
+		s.tell(Event{Kind: Computed, Unit: unit.Index, Points: 1})
+		return nil
+	}
+	for batch := range slices.Chunk(missing, max(s.Evaluator.Batch(), 1)) {
+		err := s.Evaluator.Evaluate(ctx, batch, done)
+		switch {
+		case storage != nil:
+			return storage
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return errAttempt{unit.Index, err}
+		}
+		for _, k := range batch {
+			if _, ok := points[k]; !ok {
+				return errAttempt{unit.Index, fmt.Errorf("point %d was left out", k)}
+			}
+		}
+	}
+	return nil
+}
+
+// missing lists the unit's points that are not in points.
+func (u Unit) missing(points map[int]entry) []int {
+	var missing []int
+	for k := u.First; k < u.First+u.Count; k++ {
+		if _, ok := points[k]; !ok {
+			missing = append(missing, k)
+		}
+	}
+	return missing
+}
+
+// publish makes the unit's shard. Its name is its hash, so that replacing does no harm.
+func (s *session) publish(unit Unit, points map[int]entry) error {
+	shard := &Shard{Plan: s.Run.Bytes, Unit: unit.Index, Notes: map[string]string{"host": s.system.Self().Host}}
+	byKernel := map[string][]int{}
+	for k := unit.First; k < unit.First+unit.Count; k++ {
+		shard.Records = append(shard.Records, points[k].Record)
+		byKernel[points[k].kernel] = append(byKernel[points[k].kernel], k)
+	}
+	noteKernels(shard.Notes, byKernel)
+	data, err := s.Codec.EncodeShard(shard)
+	if err != nil {
+		return fmt.Errorf("encoding the shard of unit %d: %w", unit.Index, err)
+	}
+	if err := s.Run.files.Publish(s.Run.path(shardsDir, shardName(unit.Index, data)), data); err != nil {
+		return fmt.Errorf("publishing the shard of unit %d: %w", unit.Index, err)
+	}
+	s.report.Published++
+	s.todo = slices.DeleteFunc(s.todo, func(u int) bool { return u == unit.Index })
+	return nil
+}
+
+// kernelNote begins the names of the notes that say which points a kernel computed, as in
+// "kernel cpu-avx2": "0-15,17". Only plans with Mix have more than one.
+const kernelNote = "kernel "
+
+func noteKernels(notes map[string]string, points map[string][]int) {
+	for kernel, numbers := range points {
+		notes[kernelNote+kernel] = FormatRanges(numbers)
+	}
+}
