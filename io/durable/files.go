@@ -1,0 +1,260 @@
+// Package durable puts files on the disk so that a crash at any moment leaves either the
+// whole file or none, and reports every error of writing, syncing and closing.
+//
+// A published file is written under a temporary name in its own folder (".tmp-" and
+// sixteen random hexadecimal digits: what a crash may leave, safe to delete), synced,
+// closed, read back and compared, renamed, and its folder synced. Nothing is written
+// through a symbolic link. Linux only.
+package durable
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"lsrun/shard"
+)
+
+// Files is shard.Files on the real file system. The zero value is ready; it may be used
+// from several goroutines.
+type Files struct{ sys system }
+
+var _ shard.Files = Files{}
+
+func (d Files) system() system {
+	if d.sys == nil {
+		return kernel{}
+	}
+	return d.sys
+}
+
+// ReadFile returns what path holds.
+func (d Files) ReadFile(path string) ([]byte, error) {
+	data, err := d.system().read(path)
+	return data, wrap("read", path, err)
+}
+
+// ReadDir lists the names in a folder, sorted; a folder that is not there has none.
+func (d Files) ReadDir(path string) ([]string, error) {
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, wrap("list", path, err)
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names, nil
+}
+
+// MkdirAll makes a folder and those above it, each on the disk before the next.
+func (d Files) MkdirAll(path string) error {
+	path = filepath.Clean(path)
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		return nil
+	}
+	if err == nil {
+		return wrap("make folder", path, syscall.ENOTDIR)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return wrap("make folder", path, err)
+	}
+	if err := d.MkdirAll(filepath.Dir(path)); err != nil {
+		return err
+	}
+	// Another process may have been faster.
+	if err := d.system().mkdir(path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return wrap("make folder", path, err)
+	}
+	return d.syncFolder(path)
+}
+
+// Publish makes path hold data, whole or not at all. It replaces what was there.
+func (d Files) Publish(path string, data []byte) error {
+	return d.publish(path, data, d.system().rename)
+}
+
+// PublishNew is Publish, but fails with fs.ErrExist where path is taken.
+func (d Files) PublishNew(path string, data []byte) error {
+	return d.publish(path, data, d.moveNew)
+}
+
+func (d Files) publish(path string, data []byte, move func(from, to string) error) error {
+	sys := d.system()
+	temp := tempName(path)
+	f, err := sys.open(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return wrap("create", path, err)
+	}
+	err = wrap("write", path, d.fill(f, data))
+	if err == nil {
+		err = d.compare(temp, path, data)
+	}
+	if err == nil {
+		err = wrap("publish", path, move(temp, path))
+	}
+	if err != nil {
+		sys.remove(temp)
+		return err
+	}
+	return d.syncFolder(path)
+}
+
+// fill writes data to f and closes it in any case; the first error counts.
+func (d Files) fill(f *os.File, data []byte) error {
+	sys := d.system()
+	err := sys.write(f, data)
+	if err == nil {
+		err = sys.sync(f)
+	}
+	if closed := sys.close(f); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// compare reads temp back; path is what the error names.
+func (d Files) compare(temp, path string, data []byte) error {
+	got, err := d.system().read(temp)
+	if err == nil && !bytes.Equal(got, data) {
+		err = errReadBack
+	}
+	return wrap("read back", path, err)
+}
+
+// moveNew renames without replacing. Where the file system cannot do that in one call
+// (NFS), a hard link takes the name and the old one is removed.
+func (d Files) moveNew(from, to string) error {
+	sys := d.system()
+	err := sys.renameNew(from, to)
+	if !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	// A server's lost answer makes a link that succeeded look taken.
+	if err := sys.link(from, to); err != nil && !sameFile(from, to) {
+		return err
+	}
+	return sys.remove(from)
+}
+
+func sameFile(a, b string) bool {
+	left, err := os.Lstat(a)
+	if err != nil {
+		return false
+	}
+	right, err := os.Lstat(b)
+	return err == nil && os.SameFile(left, right)
+}
+
+// Rename moves a file without replacing one: fs.ErrExist if the new name is taken.
+func (d Files) Rename(from, to string) error {
+	if err := wrap("rename", from, d.moveNew(from, to)); err != nil {
+		return err
+	}
+	if err := d.syncFolder(to); err != nil {
+		return err
+	}
+	return d.syncFolder(from)
+}
+
+// Claim creates path exclusively with data; fs.ErrExist if it is taken. Others may see it
+// empty for a moment. If it cannot be written it is removed.
+func (d Files) Claim(path string, data []byte) error {
+	sys := d.system()
+	f, err := sys.open(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return wrap("claim", path, err)
+	}
+	if err = wrap("claim", path, d.fill(f, data)); err == nil {
+		err = d.syncFolder(path)
+	}
+	if err != nil {
+		sys.remove(path)
+	}
+	return err
+}
+
+// Rewrite replaces a claim of one's own. It is a rename, not a write in place: local file
+// systems do show readers half of a write, however short. A claim that is gone is not made
+// again: fs.ErrNotExist.
+func (d Files) Rewrite(path string, data []byte) error {
+	info, err := os.Lstat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = syscall.ELOOP
+	}
+	if err != nil {
+		return wrap("rewrite", path, err)
+	}
+	return d.Publish(path, data)
+}
+
+// Append opens path for appending, creating it.
+func (d Files) Append(path string) (shard.Appender, error) {
+	sys := d.system()
+	f, err := sys.open(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND)
+	if err != nil {
+		return nil, wrap("open", path, err)
+	}
+	if err := d.syncFolder(path); err != nil {
+		sys.close(f)
+		return nil, err
+	}
+	return &appender{sys: sys, file: f, path: path}, nil
+}
+
+type appender struct {
+	sys  system
+	file *os.File
+	path string
+	err  error // the first one is final: what follows a torn write would be lost behind it
+}
+
+func (a *appender) Append(data []byte) error {
+	if a.err == nil {
+		a.err = wrap("append to", a.path, a.sys.write(a.file, data))
+	}
+	if a.err == nil {
+		a.err = wrap("sync", a.path, a.sys.sync(a.file))
+	}
+	return a.err
+}
+
+func (a *appender) Close() error {
+	err := wrap("close", a.path, a.sys.close(a.file))
+	if a.err != nil {
+		return a.err
+	}
+	return err
+}
+
+// syncFolder puts path's name on the disk. Some network file systems cannot sync a
+// folder, and need not.
+func (d Files) syncFolder(path string) error {
+	sys := d.system()
+	f, err := sys.open(filepath.Dir(path)+"/.", os.O_RDONLY) // "/.": the folder may be a symbolic link
+	if err != nil {
+		return wrap("sync the folder of", path, err)
+	}
+	if err = sys.sync(f); errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	if closed := sys.close(f); err == nil {
+		err = closed
+	}
+	return wrap("sync the folder of", path, err)
+}
+
+func tempName(path string) string {
+	var b [8]byte
+	rand.Read(b[:])
+	return filepath.Join(filepath.Dir(path), ".tmp-"+hex.EncodeToString(b[:]))
+}

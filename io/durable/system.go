@@ -1,0 +1,46 @@
+package durable
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// system is the calls that change or read the disk, one method each. Their errors need
+// not name a file: files adds that.
+type system interface {
+	open(path string, flag int) (*os.File, error)
+	write(f *os.File, data []byte) error
+	sync(f *os.File) error
+	close(f *os.File) error
+	read(path string) ([]byte, error)
+	mkdir(path string) error
+	rename(from, to string) error    // replaces
+	renameNew(from, to string) error // does not
+	link(from, to string) error
+	remove(path string) error
+}
+
+// kernel is the system itself. Files and folders get the user's umask.
+type kernel struct{}
+
+func (kernel) open(path string, flag int) (*os.File, error) {
+	return os.OpenFile(path, flag|unix.O_NOFOLLOW, 0o666)
+}
+
+func (kernel) write(f *os.File, data []byte) error {
+	_, err := f.Write(data)
+	return err
+}
+
+func (kernel) sync(f *os.File) error            { return f.Sync() }
+func (kernel) close(f *os.File) error           { return f.Close() }
+func (kernel) read(path string) ([]byte, error) { return os.ReadFile(path) }
+func (kernel) mkdir(path string) error          { return os.Mkdir(path, 0o777) }
+func (kernel) rename(from, to string) error     { return os.Rename(from, to) }
+func (kernel) link(from, to string) error       { return os.Link(from, to) }
+func (kernel) remove(path string) error         { return os.Remove(path) }
+
+func (kernel) renameNew(from, to string) error {
+	return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+}
