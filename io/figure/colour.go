@@ -67,19 +67,12 @@ func hatch(p page, r vg.Rectangle) {
 	}
 }
 
-// classEntries are the legend of the classes that occur.
-func classEntries(seen [classes]bool) []entry {
-	var legend []entry
-	for c := notANumber; c < classes; c++ {
-		if !seen[c] {
-			continue
-		}
-		legend = append(legend, entry{classNames[c], func(p page, r vg.Rectangle) {
-			r.Min.X = r.Max.X - 1.4*r.Size().Y
-			p.fill(classColors[c], r)
-			c.ink(p, r)
-			p.outline(draw.LineStyle{Color: darkGrey, Width: 0.3}, r)
-		}})
-	}
-	return legend
+// classEntry explains a class in the legend.
+func classEntry(c class) entry {
+	return entry{classNames[c], func(p page, r vg.Rectangle) {
+		r.Min.X = r.Max.X - 1.4*r.Size().Y
+		p.fill(classColors[c], r)
+		c.ink(p, r)
+		p.outline(draw.LineStyle{Color: darkGrey, Width: 0.3}, r)
+	}}
 }

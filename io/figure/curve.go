@@ -35,7 +35,7 @@ func curve(s *shard.Surface, opt Options) (figure, error) {
 		left, right = right, nil
 	}
 
-	fig := figure{x: horizontal("α", s.X)}
+	fig := figure{x: horizontal("α", s.X), pairs: true}
 	if fig.y, err = curveAxis(left, opt); err != nil {
 		return figure{}, err
 	}
@@ -51,7 +51,7 @@ func curve(s *shard.Surface, opt Options) (figure, error) {
 			p.line(g.style, vg.Point{X: r.Min.X, Y: y}, vg.Point{X: r.Max.X, Y: y})
 		}})
 	}
-	lacks, legend := lacking(layers, len(s.X))
+	lacks, legend := lacking(left, right, len(s.X))
 	fig.legend = append(fig.legend, legend...)
 	fig.body = func(p page, r vg.Rectangle) {
 		place := func(x float64) vg.Length { return r.Min.X + vg.Length(fig.x.norm(x))*r.Size().X }
@@ -183,36 +183,56 @@ func dot(p page, at vg.Point, c color.Color) {
 }
 
 // lacking tells for each point what to mark it with: the class of the first layer that
-// has no finite value there. The legend names the layers, unless all lack the same.
-func lacking(layers []*shard.Layer, points int) ([]class, []entry) {
+// has no finite value there. The legend says which layers lack what, unless all do.
+func lacking(left, right []*shard.Layer, points int) ([]class, []entry) {
 	marks := make([]class, points)
-	var seen [classes]bool
-	var names [classes][]string
-	for _, l := range layers {
-		var here [classes]bool
-		for k := range points {
-			c := classOf(l, k)
-			here[c] = true
-			if marks[k] == finite {
-				marks[k] = c
+	has := func(c class) func(*shard.Layer) bool {
+		return func(l *shard.Layer) bool {
+			for k := range points {
+				if classOf(l, k) == c {
+					return true
+				}
 			}
-		}
-		for c := notANumber; c < classes; c++ {
-			if here[c] {
-				seen[c] = true
-				names[c] = append(names[c], spoken(l.Name))
-			}
+			return false
 		}
 	}
-	legend := classEntries(seen)
-	for i, c := 0, notANumber; c < classes; c++ {
-		if !seen[c] {
+	var legend []entry
+	for c := notANumber; c < classes; c++ {
+		var who []string
+		everyone := true
+		for _, group := range [][]*shard.Layer{left, right} {
+			names := namesWhere(group, has(c))
+			everyone = everyone && len(names) == len(group)
+			if len(names) > 1 && len(names) == len(group) {
+				names = []string{strings.TrimPrefix(names[0], "train ")} // train and test
+			}
+			who = append(who, names...)
+		}
+		if len(who) == 0 {
 			continue
 		}
-		if len(names[c]) < len(layers) {
-			legend[i].name += ": " + strings.Join(names[c], ", ")
+		e := classEntry(c)
+		if !everyone {
+			e.name += ": " + strings.Join(who, ", ")
 		}
-		i++
+		legend = append(legend, e)
+	}
+	for _, l := range slices.Concat(left, right) {
+		for k := range marks {
+			if marks[k] == finite {
+				marks[k] = classOf(l, k)
+			}
+		}
 	}
 	return marks, legend
+}
+
+func namesWhere(layers []*shard.Layer, ok func(*shard.Layer) bool) []string {
+	var names []string
+	for _, l := range layers {
+		if ok(l) {
+			names = append(names, spoken(l.Name))
+		}
+	}
+	return names
 }

@@ -138,5 +138,13 @@ func spoken(name string) string {
 	return strings.NewReplacer("_acc", " accuracy", "_eig", " eigenvalue", "_", " ").Replace(name)
 }
 
+// quantity is a metric's name in words with its unit.
+func quantity(name string) string {
+	if isAccuracy(name) {
+		return spoken(name) + " (%)"
+	}
+	return spoken(name)
+}
+
 func isAccuracy(name string) bool { return strings.HasSuffix(name, "_acc") }
 func isLoss(name string) bool     { return strings.HasSuffix(name, "_loss") }

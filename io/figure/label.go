@@ -29,25 +29,9 @@ type label struct {
 	half       vg.Point // half its length along, half its height across
 }
 
-// drawLabelled draws lines, with a gap for each label.
-//
-// A label wants a straight stretch of its line, clear of other lines, other labels and the
-// frame. A level none of whose lines has such a place takes one that is clear of labels
-// and frame only, if there is one: better a number over a line than a line without.
-func drawLabelled(p page, r vg.Rectangle, lines []contourLine) {
-	var placed []label
-	named := map[string]bool{}
-	for _, strict := range []bool{true, false} {
-		for n, l := range lines {
-			if !strict && named[l.text] {
-				continue
-			}
-			if lab, ok := bestPlace(r, lines, n, placed, strict); ok {
-				placed = append(placed, lab)
-				named[l.text] = true
-			}
-		}
-	}
+// drawLabelled draws lines, each interrupted under its label. No label covers keepOut.
+func drawLabelled(p page, r vg.Rectangle, lines []contourLine, keepOut label) {
+	placed := placeLabels(r, lines, keepOut)
 	for n, l := range lines {
 		for _, piece := range l.without(n, placed) {
 			p.line(l.style, piece...)
@@ -65,40 +49,65 @@ func drawLabelled(p page, r vg.Rectangle, lines []contourLine) {
 	}
 }
 
-// bestPlace tries places along line n and returns the straightest that is free.
+// placeLabels gives a line a label where it has a straight stretch, clear of other lines,
+// other labels and the frame. A level none of whose lines has such a place gets one that is clear of labels
+// and frame only, if there is one: better a number over a line than a line without.
+func placeLabels(r vg.Rectangle, lines []contourLine, keepOut label) []label {
+	placed := []label{keepOut}
+	named := map[string]bool{}
+	for _, strict := range []bool{true, false} {
+		for n, l := range lines {
+			if !strict && named[l.text] {
+				continue
+			}
+			if lab, ok := bestPlace(r, lines, n, placed, strict); ok {
+				placed = append(placed, lab)
+				named[l.text] = true
+			}
+		}
+	}
+	return placed[1:]
+}
+
+// bestPlace tries places along line n and returns the straightest that is free, of equals the one nearest to the middle.
 func bestPlace(r vg.Rectangle, lines []contourLine, n int, placed []label, strict bool) (best label, ok bool) {
 	const tries = 60
 	line := lines[n]
 	length := pathLength(line.pts)
 	need := width(line.text, contourSize) + 2*airEnds
-	if length < 1.5*need {
+	if length < 2*need {
 		return label{}, false
 	}
-	bend := vg.Length(0.97) // the least acceptable ratio of chord to arc
+	least := vg.Length(0.97) // ratio of chord to arc
 	if !strict {
-		bend = 0.85
+		least = 0.85
 	}
+	var top vg.Length
 	for k := range tries {
-		start := (length - need) * (vg.Length(k) + 0.5) / tries
-		a, b := pointAt(line.pts, start), pointAt(line.pts, start+need)
-		chord := b.Sub(a)
-		size := vg.Length(math.Hypot(float64(chord.X), float64(chord.Y)))
-		// A place in the middle third is worth a little; so nearby labels do not all sit at the ends.
-		straight := size / need
-		if straight < bend {
-			continue
-		}
-		lab := label{line: n, start: start, end: start + need, half: vg.Point{X: need / 2, Y: capHeight/2*contourSize + airSides}}
-		lab.along = chord.Scale(1 / size)
-		if lab.along.X < 0 {
-			lab.along = lab.along.Scale(-1)
-		}
-		lab.center = pointAt(line.pts, start+need/2).Add(a.Add(b).Scale(0.5)).Scale(0.5)
-		if lab.free(r, lines, placed, strict) {
-			best, ok, bend = lab, true, straight+1e-3
+		along := (vg.Length(k) + 0.5) / tries
+		lab, straight := line.labelAt(need/4+(length-1.5*need)*along, need) // a piece of line stays on either side
+		score := straight - 0.02*max(along-0.5, 0.5-along)
+		if lab.line = n; straight >= least && score > top && lab.free(r, lines, placed, strict) {
+			best, ok, top = lab, true, score
 		}
 	}
 	return best, ok
+}
+
+// labelAt is the label over need points of the line from start on, and how straight the line is there.
+func (l contourLine) labelAt(start, need vg.Length) (lab label, straight vg.Length) {
+	a, b := pointAt(l.pts, start), pointAt(l.pts, start+need)
+	chord := distance(a, b)
+	if chord == 0 {
+		return label{}, 0
+	}
+	lab = label{start: start, end: start + need, half: vg.Point{X: need / 2, Y: capHeight/2*contourSize + airSides}}
+	lab.along = b.Sub(a).Scale(1 / chord)
+	if lab.along.X < 0 {
+		lab.along = lab.along.Scale(-1)
+	}
+	lab.center = pointAt(l.pts, start+need/2).Add(a.Add(b).Scale(0.5)).Scale(0.5)
+	return lab, chord / need
 }
 
 // free tells whether nothing else is in the label's box.

@@ -69,6 +69,7 @@ type figure struct {
 	right  *axis
 	bar    *bar
 	legend []entry
+	pairs  bool                     // the legend has two columns
 	note   string                   // goes before the caption
 	aspect float64                  // height by width of the frame; 0 if any will do
 	body   func(page, vg.Rectangle) // draws what is in the frame
@@ -78,8 +79,8 @@ type figure struct {
 type layout struct {
 	w, h    vg.Length
 	frame   vg.Rectangle
-	legend  [][]entry // rows
-	caption []string  // lines
+	columns []vg.Length // of the legend
+	caption []string    // lines
 }
 
 const mm = vg.Millimeter
@@ -96,7 +97,7 @@ func (f figure) encode(opt Options, format string) ([]byte, error) {
 	f.body(p, l.frame)
 	p.outline(thin, l.frame)
 	f.axes(p, l.frame)
-	l.words(p, opt.Title)
+	l.words(p, opt.Title, f.legend)
 	return finish()
 }
 
@@ -112,7 +113,11 @@ func (f figure) arrange(opt Options) (layout, error) {
 	}
 	inner := l.w - 2*margin
 	l.caption = wrap(strings.TrimSpace(f.note+" "+opt.Caption), inner)
-	l.legend = rows(f.legend, inner)
+	most := len(f.legend)
+	if f.pairs {
+		most = 2
+	}
+	l.columns = columns(f.legend, most, inner)
 
 	left, right := margin+f.y.depth(), margin+2*gap
 	if f.right != nil {
@@ -121,7 +126,10 @@ func (f figure) arrange(opt Options) (layout, error) {
 	if f.bar != nil {
 		right = margin + 2*gap + barWidth + f.bar.depth()
 	}
-	top := margin + vg.Length(len(l.legend))*lineHeight(labelSize) + gap
+	top := margin + gap
+	if n := len(l.columns); n > 0 {
+		top += vg.Length((len(f.legend)+n-1)/n) * lineHeight(labelSize)
+	}
 	if opt.Title != "" {
 		top += lineHeight(titleSize) + gap/2
 	}
@@ -167,54 +175,54 @@ func wrap(s string, room vg.Length) []string {
 	return lines
 }
 
-const sampleWidth vg.Length = 16
+const (
+	sampleWidth vg.Length = 16
+	legendGap             = 4 * gap // between columns
+)
 
-func (e entry) width() vg.Length { return sampleWidth + gap + width(e.name, labelSize) + 3*gap }
+func (e entry) width() vg.Length { return sampleWidth + gap + width(e.name, labelSize) + legendGap }
 
-// rows breaks the legend into columns of equal width, as many as there is room for.
-func rows(legend []entry, room vg.Length) [][]entry {
-	var widest vg.Length
-	for _, e := range legend {
-		widest = max(widest, e.width())
+// columns are the widths of the legend's columns: as many as there is room for, at most so many.
+func columns(legend []entry, most int, room vg.Length) []vg.Length {
+	for n := min(most, len(legend)); n > 0; n-- {
+		widths := make([]vg.Length, n)
+		total := -legendGap
+		for k, e := range legend {
+			widths[k%n] = max(widths[k%n], e.width())
+		}
+		for _, w := range widths {
+			total += w
+		}
+		if total <= room || n == 1 {
+			return widths
+		}
 	}
-	columns := len(legend)
-	for columns > 1 && vg.Length(columns)*widest > room {
-		columns--
-	}
-	var r [][]entry
-	for len(legend) > 0 {
-		n := min(columns, len(legend))
-		r = append(r, legend[:n])
-		legend = legend[n:]
-	}
-	return r
+	return nil
 }
 
 // words sets title, legend and caption.
-func (l layout) words(p page, title string) {
+func (l layout) words(p page, title string, legend []entry) {
 	y := l.h - margin
 	if title != "" {
 		y -= lineHeight(titleSize)
 		p.text(title, vg.Point{X: (l.frame.Min.X + l.frame.Max.X) / 2, Y: y + 0.2*titleSize}, style{size: titleSize, color: black, align: 0.5})
 		y -= gap / 2
 	}
-	var column, total vg.Length
-	for _, row := range l.legend {
-		for _, e := range row {
-			column = max(column, e.width())
-		}
-	}
-	if len(l.legend) > 0 {
-		total = column*vg.Length(len(l.legend[0])) - 3*gap
+	total := -legendGap
+	for _, w := range l.columns {
+		total += w
 	}
 	left := max(margin, min((l.frame.Min.X+l.frame.Max.X-total)/2, l.w-margin-total))
-	for _, row := range l.legend {
-		y -= lineHeight(labelSize)
-		for i, e := range row {
-			at := vg.Point{X: left + vg.Length(i)*column, Y: y + 0.2*labelSize}
-			e.sample(p, vg.Rectangle{Min: at, Max: at.Add(vg.Point{X: sampleWidth, Y: capHeight * labelSize})})
-			p.text(e.name, at.Add(vg.Point{X: sampleWidth + gap}), style{size: labelSize, color: black})
+	x := left
+	for k, e := range legend {
+		if k%len(l.columns) == 0 {
+			x = left
+			y -= lineHeight(labelSize)
 		}
+		at := vg.Point{X: x, Y: y + 0.2*labelSize}
+		e.sample(p, vg.Rectangle{Min: at, Max: at.Add(vg.Point{X: sampleWidth, Y: capHeight * labelSize})})
+		p.text(e.name, at.Add(vg.Point{X: sampleWidth + gap}), style{size: labelSize, color: black})
+		x += l.columns[k%len(l.columns)]
 	}
 	y = margin + vg.Length(len(l.caption))*lineHeight(captionSize)
 	for _, line := range l.caption {

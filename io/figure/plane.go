@@ -35,7 +35,7 @@ func plane(s *shard.Surface, opt Options) (figure, error) {
 	switch opt.Kind {
 	case Contour:
 		content = c.drawLines
-		fig.legend = []entry{{spoken(c.layer.Name), func(p page, r vg.Rectangle) {
+		fig.legend = []entry{{quantity(c.layer.Name), func(p page, r vg.Rectangle) {
 			y := (r.Min.Y + r.Max.Y) / 2
 			p.line(draw.LineStyle{Color: lineColor(0.4), Width: lineWidth}, vg.Point{X: r.Min.X, Y: y}, vg.Point{X: r.Max.X, Y: y})
 		}}}
@@ -52,7 +52,11 @@ func plane(s *shard.Surface, opt Options) (figure, error) {
 	for k := range c.layer.Values {
 		seen[classOf(c.layer, k)] = true
 	}
-	fig.legend = append(fig.legend, classEntries(seen)...)
+	for c := notANumber; c < classes; c++ {
+		if seen[c] {
+			fig.legend = append(fig.legend, classEntry(c))
+		}
+	}
 	fig.body = func(p page, r vg.Rectangle) {
 		content(p, r)
 		c.drawOrigin(p, r)
@@ -175,16 +179,16 @@ func (c *chart) each(r vg.Rectangle, draw func(i, j int, cell vg.Rectangle)) {
 	}
 }
 
-// drawGround fills the cells that color gives a colour, then marks those without a finite value. Each cell goes a
+// drawGround fills the cells that paint gives a colour and marks those without a finite value. Each cell goes a
 // little under its right and upper neighbour, drawn later, so that no white shows between them.
-func (c *chart) drawGround(p page, r vg.Rectangle, paint func(i, j, k int) color.Color) {
+func (c *chart) drawGround(p page, r vg.Rectangle, paint func(k int) color.Color) {
 	const under = 0.4
 	nx := len(c.surface.X)
 	c.each(r, func(i, j int, cell vg.Rectangle) {
 		k := j*nx + i
 		ground := classColors[classOf(c.layer, k)]
 		if ground == nil {
-			ground = paint(i, j, k)
+			ground = paint(k)
 		}
 		if ground != nil {
 			cell.Max.X = min(cell.Max.X+under, r.Max.X)
@@ -197,41 +201,63 @@ func (c *chart) drawGround(p page, r vg.Rectangle, paint func(i, j, k int) color
 	})
 }
 
+func unpainted(int) color.Color { return nil }
+
 // drawCells is the heat map.
 func (c *chart) drawCells(p page, r vg.Rectangle) {
-	c.drawGround(p, r, func(_, _, k int) color.Color {
+	c.drawGround(p, r, func(k int) color.Color {
 		return viridis(c.scale.fraction(c.layer.Values[k]))
 	})
 }
 
-// drawBands fills the bands between levels. Finite points beside one that is not show the band of their own value in their cell.
+// drawBands fills the bands between levels.
 func (c *chart) drawBands(p page, r vg.Rectangle) {
-	c.drawGround(p, r, func(i, j, k int) color.Color {
-		f := c.field
-		inner := func(i, j int) bool {
-			outside := i < 0 || j < 0 || i+1 >= len(f.x) || j+1 >= len(f.y)
-			return outside || f.complete(i, j)
-		}
-		if inner(i-1, j-1) && inner(i, j-1) && inner(i-1, j) && inner(i, j) {
-			return nil
-		}
-		band := 0
-		for _, l := range c.levels {
-			if f.z[k] >= c.scale.of(l) {
-				band++
-			}
-		}
-		return c.bandColor(band)
-	})
 	c.fillRegion(p, r, math.Inf(-1), c.bandColor(0))
 	for n, l := range c.levels {
 		c.fillRegion(p, r, c.scale.of(l), c.bandColor(n+1))
 	}
+	c.fillQuarters(p, r)
 	for _, l := range c.levels {
 		for _, line := range c.pagePaths(r, c.field.lines(c.scale.of(l))) {
 			p.line(draw.LineStyle{Color: color.NRGBA{A: 110}, Width: 0.3}, line...)
 		}
 	}
+	c.drawGround(p, r, unpainted)
+}
+
+// fillQuarters gives squares that cannot be interpolated, for lack of a value, at their finite
+// corners the band of the corner: they are as good as a heat map there.
+func (c *chart) fillQuarters(p page, r vg.Rectangle) {
+	const over = 0.3 // beyond the quarter, to leave no seam
+	f, nx := c.field, len(c.surface.X)
+	for k, z := range f.z {
+		if math.IsNaN(z) {
+			continue
+		}
+		i, j := k%nx, k/nx
+		for _, q := range [4][2]int{{i, j}, {i - 1, j}, {i, j - 1}, {i - 1, j - 1}} {
+			inside := q[0] >= 0 && q[1] >= 0 && q[0]+1 < nx && q[1]+1 < len(f.y)
+			if !inside || f.complete(q[0], q[1]) {
+				continue
+			}
+			corner := c.place(r, f.x[i], f.y[j])
+			center := c.place(r, (f.x[q[0]]+f.x[q[0]+1])/2, (f.y[q[1]]+f.y[q[1]+1])/2)
+			p.fill(c.bandColor(c.band(z)), vg.Rectangle{
+				Min: vg.Point{X: max(min(corner.X, center.X)-over, r.Min.X), Y: max(min(corner.Y, center.Y)-over, r.Min.Y)},
+				Max: vg.Point{X: min(max(corner.X, center.X)+over, r.Max.X), Y: min(max(corner.Y, center.Y)+over, r.Max.Y)},
+			})
+		}
+	}
+}
+
+// band is the number of levels up to z.
+func (c *chart) band(z float64) (n int) {
+	for _, l := range c.levels {
+		if z >= c.scale.of(l) {
+			n++
+		}
+	}
+	return n
 }
 
 // fillRegion fills where the field is at least level. Higher regions cover lower ones: no gaps between bands.
@@ -282,7 +308,11 @@ func lineColor(v float64) color.Color { return viridis(0.85 * v) }
 
 // drawLines draws contour lines with their labels.
 func (c *chart) drawLines(p page, r vg.Rectangle) {
-	c.drawGround(p, r, func(_, _, _ int) color.Color { return nil })
+	c.drawGround(p, r, unpainted)
+	drawLabelled(p, r, c.contourLines(r), c.origin(r))
+}
+
+func (c *chart) contourLines(r vg.Rectangle) []contourLine {
 	var all []contourLine
 	for _, l := range c.levels {
 		ink := lineColor(c.scale.fraction(l))
@@ -290,7 +320,13 @@ func (c *chart) drawLines(p page, r vg.Rectangle) {
 			all = append(all, contourLine{pts: pts, text: number(l), style: draw.LineStyle{Color: ink, Width: lineWidth}})
 		}
 	}
-	drawLabelled(p, r, all)
+	return all
+}
+
+// origin is the room of the cross at (0, 0).
+func (c *chart) origin(r vg.Rectangle) label {
+	const half = crossArm + 1
+	return label{line: -1, center: c.place(r, 0, 0), along: vg.Point{X: 1}, half: vg.Point{X: half, Y: half}}
 }
 
 // contourNote says so where a picture of contour lines has none.
@@ -318,7 +354,7 @@ func (c *chart) clampNote() string {
 // bandBar has blocks of one height, one for each band.
 func (c *chart) bandBar() *bar {
 	n := len(c.levels)
-	a := axis{scale: scale{lo: 0, hi: float64(n + 1)}, label: spoken(c.layer.Name), color: black}
+	a := axis{scale: scale{lo: 0, hi: float64(n + 1)}, label: quantity(c.layer.Name), color: black}
 	for k, l := range c.levels {
 		a.at = append(a.at, float64(k+1))
 		a.names = append(a.names, number(l))
@@ -329,7 +365,7 @@ func (c *chart) bandBar() *bar {
 // gradientBar runs through the whole colour map.
 func (c *chart) gradientBar() *bar {
 	a := ticked(c.scale, 8)
-	a.label, a.color = spoken(c.layer.Name), black
+	a.label, a.color = quantity(c.layer.Name), black
 	const shades = 256
 	return &bar{a, func(p page, r vg.Rectangle) {
 		stack(p, r, shades, func(k int) color.Color { return viridis((float64(k) + 0.5) / shades) })
@@ -345,6 +381,8 @@ func stack(p page, r vg.Rectangle, n int, colorOf func(int) color.Color) {
 	}
 }
 
+const crossArm vg.Length = 3
+
 // drawOrigin marks (0, 0), where the network itself is.
 func (c *chart) drawOrigin(p page, r vg.Rectangle) {
 	if c.x.lo > 0 || c.x.hi < 0 || c.y.lo > 0 || c.y.hi < 0 {
@@ -355,6 +393,6 @@ func (c *chart) drawOrigin(p page, r vg.Rectangle) {
 		p.line(s, o.Sub(vg.Point{X: arm}), o.Add(vg.Point{X: arm}))
 		p.line(s, o.Sub(vg.Point{Y: arm}), o.Add(vg.Point{Y: arm}))
 	}
-	cross(3.4, draw.LineStyle{Color: white, Width: 1.8})
-	cross(3, draw.LineStyle{Color: black, Width: 0.7})
+	cross(crossArm+0.4, draw.LineStyle{Color: white, Width: 1.8})
+	cross(crossArm, draw.LineStyle{Color: black, Width: 0.7})
 }
