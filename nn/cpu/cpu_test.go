@@ -1,0 +1,22 @@
+package cpu_test
+
+import (
+	"testing"
+
+	"lsrun/nn/cpu"
+	"lsrun/nn/cpu/kernel"
+	"lsrun/nn/engine/conformance"
+)
+
+// tolerance is so wide for sums that cancel: a single logit of 100 terms may be a thousandth of
+// them. The networks of the zoo are held to much closer bounds below.
+const tolerance = 1e-4
+
+func TestEveryKernelConforms(t *testing.T) {
+	for _, k := range kernel.Available() {
+		t.Run(k.Name, func(t *testing.T) {
+			t.Setenv("LSRUN_KERNEL", k.Name)
+			conformance.Run(t, tolerance, cpu.New)
+		})
+	}
+}

@@ -1,0 +1,64 @@
+package cpu
+
+import "lsrun/nn"
+
+// load fills the input with n images from the first on.
+func (w *worker) load(images *nn.Images, first, n int) {
+	in := w.program.input
+	w.clearBorder(in.root().buffer, n)
+	channels, height, width := in.shape[0], in.shape[1], in.shape[2]
+	pixels := images.Pixels[first*in.shape.Size():]
+	for i := range n {
+		for c := range channels {
+			for y := range height {
+				row := w.pixels(in, i, y, 0)[c:]
+				for x, v := range pixels[:width] {
+					row[x*in.stride()] = v
+				}
+				pixels = pixels[width:]
+			}
+		}
+	}
+}
+
+// flatten brings a picture into the order of channels, rows, columns.
+type flatten struct{ in, out *value }
+
+func (f *flatten) values() (*value, []*value) { return f.out, []*value{f.in} }
+
+func (f *flatten) run(w *worker, n int) {
+	channels, height, width := f.in.shape[0], f.in.shape[1], f.in.shape[2]
+	for i := range n {
+		dst := w.pixels(f.out, i, 0, 0)
+		for y := range height {
+			for x := range width {
+				for c, v := range w.pixels(f.in, i, y, x)[:channels] {
+					dst[(c*height+y)*width+x] = v
+				}
+			}
+		}
+	}
+}
+
+// subsample is nn.Subsample.
+type subsample struct {
+	in, out *value
+	stride  int
+}
+
+func (s *subsample) values() (*value, []*value) { return s.out, []*value{s.in} }
+
+func (s *subsample) run(w *worker, n int) {
+	channels := s.in.shape[0]
+	front := (s.out.shape[0] - channels) / 2
+	for i := range n {
+		for y := range s.out.shape[1] {
+			for x := range s.out.shape[2] {
+				dst := w.pixels(s.out, i, y, x)[:s.out.shape[0]]
+				clear(dst[:front])
+				copy(dst[front:], w.pixels(s.in, i, y*s.stride, x*s.stride)[:channels])
+				clear(dst[front+channels:])
+			}
+		}
+	}
+}
