@@ -8,7 +8,7 @@ import (
 
 // Residual networks as in the paper's code (cifar10/models/resnet.py). resnet18 … 152 have
 // four stages from 64 channels on, the others three from 16 on, times the factor of the
-// wide ones (wrn). _noshort leaves the shortcuts out, blocks as they are otherwise; _a has
+// wide ones (wrn). _noshort leaves the shortcuts out (and a bottleneck's last ReLU); _a has
 // the parameter-free shortcuts of He et al. 2016 (option A), which is the widespread CIFAR
 // ResNet. resnet20_a has the same entries as resnet20_noshort: a checkpoint does not tell
 // which of the two it is.
@@ -107,6 +107,8 @@ func (r residual) block(b *nn.Builder, name string, x, width, stride int) int {
 	}
 	if r.shortcut != none {
 		y = b.Add(name+".add", nn.Add{}, y, r.side(b, name+".shortcut", x, convs[len(convs)-1].Out, stride))
+	} else if r.bottleneck {
+		return y // the paper's code has no ReLU here
 	}
 	return b.Add(name+".relu", nn.ReLU{}, y)
 }
