@@ -10,6 +10,8 @@ import (
 
 	"github.com/nlpodyssey/gopickle/pickle"
 	"github.com/nlpodyssey/gopickle/types"
+
+	"lsrun/nn"
 )
 
 // unpickle reads a dict with names as keys. Nothing is executed: of the classes that a
@@ -231,8 +233,12 @@ func (a *ndarray) set(data, kind, shape any, fortran bool) error {
 		}
 		dims = append(dims, n)
 	}
+	r := bytes.NewReader(bytesOf)
 	var err error
-	a.array, err = decode(bytes.NewReader(bytesOf), int64(len(bytesOf)), d.order+d.code, dims, fortran)
+	a.array, err = decode(r, int64(len(bytesOf)), d.order+d.code, dims, fortran)
+	if err == nil && r.Len() > 0 {
+		err = fmt.Errorf("its %v array has %d bytes too many", nn.Shape(dims), r.Len())
+	}
 	return err
 }
 
