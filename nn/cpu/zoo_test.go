@@ -1,0 +1,137 @@
+package cpu_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"testing"
+
+	"lsrun/nn"
+	"lsrun/nn/cpu"
+	"lsrun/nn/cpu/kernel"
+	"lsrun/nn/engine"
+	"lsrun/nn/zoo"
+	"lsrun/nn/zoo/formula"
+)
+
+func TestLogitsAndLossesAreThoseOfThePaperCode(t *testing.T) {
+	nets, err := formula.Zoo("../../testdata/reference/zoo.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range kernel.Available() {
+		for _, name := range slices.Sorted(maps.Keys(nets)) {
+			g := build(t, name)
+			if k.Name == "plain" && g.MACs() > 100e6 {
+				continue // two minutes that say nothing new
+			}
+			t.Run(k.Name+"/"+name, func(t *testing.T) {
+				t.Setenv("LSRUN_KERNEL", k.Name)
+				check(t, g, nets[name])
+			})
+		}
+	}
+}
+
+func check(t *testing.T, g *nn.Graph, net formula.Network) {
+	plane := nn.Plane{Theta: formula.States(g, net.Base, net.BNScale)}
+	images := formula.Images(net.Base, len(net.Labels), net.Input)
+	out := evaluate(t, g, nn.CrossEntropy, plane, images)
+	var distance, norm float64
+	for i, want := range net.Logits {
+		for k, z := range want {
+			distance, norm = math.Hypot(distance, float64(out.Logits[i*g.Classes+k])-z), math.Hypot(norm, z)
+		}
+	}
+	if bound := max(5*net.Float32Error, 2e-6); !(distance <= bound*norm) {
+		t.Errorf("logits differ by %.3g of their norm, more than %.3g", distance/norm, bound)
+	}
+	t.Logf("logits differ by %.2g of their norm, PyTorch's by %.2g", distance/norm, net.Float32Error)
+	near(t, "cross entropy", mean(out.Loss), net.CrossEntropy)
+	near(t, "mse", mean(evaluate(t, g, nn.MSE, plane, images).Loss), net.MSE)
+	correct := 0
+	for i, label := range net.Labels {
+		if out.Predicted[i] == label {
+			correct++
+		}
+	}
+	if correct != net.Correct {
+		t.Errorf("%d correct, PyTorch has %d", correct, net.Correct)
+	}
+}
+
+func evaluate(t *testing.T, g *nn.Graph, loss nn.Loss, plane nn.Plane, images *nn.Images) engine.Output {
+	t.Helper()
+	e, set := ready(t, g, loss, 2, plane, images)
+	out := engine.NewOutput(images.Len(), g.Classes)
+	if err := e.Evaluate(context.Background(), set, []nn.Point{{}}, []engine.Output{out}); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func ready(t testing.TB, g *nn.Graph, loss nn.Loss, threads int, plane nn.Plane, images *nn.Images) (engine.Engine, engine.Set) {
+	t.Helper()
+	e, err := cpu.New(g, loss, threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.SetPlane(plane); err != nil {
+		t.Fatal(err)
+	}
+	set, err := e.Load(images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e, set
+}
+
+func build(t testing.TB, name string) *nn.Graph {
+	t.Helper()
+	g, err := zoo.New(name, zoo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func near(t *testing.T, what string, got, want float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= 1e-5*math.Abs(want)) {
+		t.Errorf("%s is %v, not %v", what, got, want)
+	}
+}
+
+func mean(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(len(values))
+}
+
+// BenchmarkImages reports what one and two threads do, the preparation of the weights included.
+func BenchmarkImages(b *testing.B) {
+	for _, name := range []string{"resnet20", "resnet56", "vgg9", "densenet121", "resnet18", "wrn56_4", "alexnet"} {
+		g := build(b, name)
+		plane := nn.Plane{Theta: formula.States(g, 1, 1)}
+		n := max(16, min(256, int(10e9/g.MACs())))
+		images := formula.Images(1, n, g.Input)
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%s/%d", name, threads), func(b *testing.B) {
+				e, set := ready(b, g, nn.CrossEntropy, threads, plane, images)
+				out := []engine.Output{engine.NewOutput(n, 0)}
+				for b.Loop() {
+					if err := e.Evaluate(context.Background(), set, []nn.Point{{}}, out); err != nil {
+						b.Fatal(err)
+					}
+				}
+				rate := float64(b.N*n) / b.Elapsed().Seconds()
+				b.ReportMetric(rate, "images/s")
+				b.ReportMetric(2e-9*rate*float64(g.MACs()), "GFLOP/s")
+			})
+		}
+	}
+}
