@@ -3,7 +3,9 @@ package dataset
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"lsrun/nn"
 )
@@ -27,7 +29,7 @@ func FromArrays(name string, arrays map[string]Array) (*Set, error) {
 			continue
 		}
 		if !hasX || !hasY {
-			return nil, fmt.Errorf("%s and %s go together, but it holds %s", p.x, p.y, names(arrays))
+			return nil, fmt.Errorf("%s and %s go together, but it holds %s", p.x, p.y, few(slices.Sorted(maps.Keys(arrays))))
 		}
 		shape, err := imageShape(x)
 		if err != nil {

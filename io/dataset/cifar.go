@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"lsrun/nn"
@@ -82,12 +83,12 @@ func loadCIFAR(l layout, path string) (*Set, error) {
 func (l layout) read(where folder, form form, batches []string) (*Part, error) {
 	part := &Part{}
 	for _, name := range batches {
-		data, err := where.read(name)
-		if err == nil && !where.has(name) {
-			err = fmt.Errorf("%s is missing", where.file(name))
+		if !where.has(name) {
+			return nil, fmt.Errorf("%s is missing: the training set is incomplete: %w", where.file(name), fs.ErrNotExist)
 		}
+		data, err := where.read(name)
 		if err != nil {
-			return nil, fmt.Errorf("the training set is incomplete: %w", err)
+			return nil, err
 		}
 		pixels, labels, err := form.read(data)
 		if err != nil {
@@ -111,8 +112,8 @@ func (l layout) read(where folder, form form, batches []string) (*Part, error) {
 // records reads the binary version: records of so many label bytes, of which the last is
 // the class, and the pixels.
 func records(labelBytes int) func([]byte) ([]uint8, []int32, error) {
+	record := labelBytes + cifarPixels
 	return func(data []byte) (pixels []uint8, labels []int32, err error) {
-		record := labelBytes + cifarPixels
 		if len(data) == 0 || len(data)%record != 0 {
 			return nil, nil, fmt.Errorf("%d bytes are not a whole number of records of %d: it is cut short or not a CIFAR file: fetch it again", len(data), record)
 		}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"math"
 	"os"
 	"regexp"
@@ -330,6 +329,3 @@ func fromArrays(name, path string, arrays map[string]Array) (*Set, error) {
 	}
 	return set, nil
 }
-
-// names lists what a file holds.
-func names(arrays map[string]Array) string { return few(slices.Sorted(maps.Keys(arrays))) }

@@ -23,7 +23,7 @@ func unpickle(data []byte) (dict map[string]any, err error) {
 	// The interpreter panics at some damaged pickles.
 	defer func() {
 		if recover() != nil {
-			err = errors.New("its pickle is damaged: fetch the file again")
+			err = errCutPickle
 		}
 	}()
 	u := pickle.NewUnpickler(bytes.NewReader(data))
@@ -45,71 +45,77 @@ func unpickle(data []byte) (dict map[string]any, err error) {
 	return dict, nil
 }
 
-// Pickle operations by the form of their argument; all others that there are have none.
-// A line is a text up to a newline, a count says how many bytes follow it.
+// Pickle operations by the form of their argument: so many bytes, so many lines of text,
+// or a count of so many bytes and then what it counts. All others have none.
 const (
-	fixed1, fixed2, fixed4, fixed8 = "Khq\x80\x82", "M\x83", "Jjr\x84", "G\x95"
-	line1, line2                   = "FILPSVgp", "ci"
-	count1, count4, count8         = "U\x8cC\x8a", "TXB\x8b", "\x8d\x8e\x96"
+	bytes1, bytes2, bytes4, bytes8 = "Khq\x80\x82", "M\x83", "Jjr\x84", "G"
+	lines1, lines2                 = "FILPSVgp", "ci"
+	count1, count4, count8         = "U\x8cC\x8a", "TXB\x8b", "\x8d\x8e\x95\x96"
+	opFrame                        = 0x95 // what it counts are operations
+	opStop                         = '.'
 )
 
 // walk holds every length in a pickle against what the file still has, because the
 // interpreter allocates first and reads then.
 func walk(data []byte) error {
-	cut := errors.New("its pickle is cut short or damaged: fetch the file again")
-	for len(data) > 0 {
+	for len(data) > 0 && data[0] != opStop {
 		op := data[0]
-		if op == '.' {
-			return nil
-		}
 		data = data[1:]
 		is := func(ops string) bool { return strings.IndexByte(ops, op) >= 0 }
-		var width, length int
+		var length, count int
 		switch {
-		case is(fixed1):
+		case is(bytes1):
 			length = 1
-		case is(fixed2):
+		case is(bytes2):
 			length = 2
-		case is(fixed4):
+		case is(bytes4):
 			length = 4
-		case is(fixed8):
+		case is(bytes8):
 			length = 8
-		case is(line1), is(line2):
-			length = bytes.IndexByte(data, '\n') + 1
-			if second := bytes.IndexByte(data[length:], '\n') + 1; is(line2) && length > 0 {
-				if second == 0 {
-					return cut
-				}
-				length += second
-			}
-			if length == 0 {
-				return cut
-			}
+		case is(lines1):
+			length = lines(data, 1)
+		case is(lines2):
+			length = lines(data, 2)
 		case is(count1):
-			width = 1
+			count = 1
 		case is(count4):
-			width = 4
+			count = 4
 		case is(count8):
-			width = 8
+			count = 8
 		}
-		if width+length > len(data) {
-			return cut
+		if length+count > len(data) {
+			return errCutPickle
 		}
-		var count [8]byte
-		copy(count[:], data[:width])
-		counted := binary.LittleEndian.Uint64(count[:])
-		if op == 0x95 { // a frame: its bytes are operations, walked like the others
-			if binary.LittleEndian.Uint64(data) > uint64(len(data)-length) {
-				return cut
-			}
+		var counted [8]byte
+		copy(counted[:], data[:count])
+		data = data[length+count:]
+		n := binary.LittleEndian.Uint64(counted[:])
+		if n > uint64(len(data)) {
+			return errCutPickle
 		}
-		data = data[width+length:]
-		if counted > uint64(len(data)) {
-			return cut
+		if op != opFrame {
+			data = data[n:]
 		}
-		data = data[counted:]
 	}
-	return cut
+	if len(data) == 0 {
+		return errCutPickle
+	}
+	return nil
+}
+
+var errCutPickle = errors.New("its pickle is cut short or damaged: fetch the file again")
+
+// lines is the length of the first n lines of data; more than data has where it has fewer.
+func lines(data []byte, n int) int {
+	length := 0
+	for range n {
+		end := bytes.IndexByte(data[length:], '\n')
+		if end < 0 {
+			return len(data) + 1
+		}
+		length += end + 1
+	}
+	return length
 }
 
 // call is a function that a pickle may call.

@@ -126,13 +126,7 @@ func spread(what string, values []float64, none float64, n int) ([]float32, erro
 	return out, nil
 }
 
-// scale normalises the bytes of one channel through a table of all that they can be.
-func scale(dst []float32, src []uint8, table *[256]float32) {
-	for i, v := range src {
-		dst[i] = table[v]
-	}
-}
-
+// normalizeBytes is a table of all that a byte of one channel becomes.
 func normalizeBytes(mean, std float32) *[256]float32 {
 	var table [256]float32
 	for v := range table {

@@ -122,12 +122,12 @@ func (p *Part) images(shape nn.Shape, rows []int, pre Preprocess) (*nn.Images, e
 		table := normalizeBytes(mean[c], std[c])
 		for k, r := range rows {
 			dst := out.Pixels[k*size+c*area:][:area]
-			if p.Bytes != nil {
-				scale(dst, p.Bytes[r*size+c*area:][:area], table)
-				continue
-			}
-			for i, x := range p.Floats[r*size+c*area:][:area] {
-				dst[i] = normalize(x, mean[c], std[c])
+			for i := range dst {
+				if at := r*size + c*area + i; p.Bytes != nil {
+					dst[i] = table[p.Bytes[at]]
+				} else {
+					dst[i] = normalize(p.Floats[at], mean[c], std[c])
+				}
 			}
 		}
 	}
