@@ -1,8 +1,6 @@
 package cpu
 
 import (
-	"slices"
-
 	"lsrun/nn"
 	"lsrun/nn/cpu/kernel"
 )
@@ -11,14 +9,15 @@ import (
 type program struct {
 	input, output *value
 	steps         []step
-	opened        [][]*buffer // by step: the buffers that it is the first to write
-	batch         int         // images in a micro-batch
-	arena         int         // floats that a thread needs for the values
-	weights       int         // floats of all prepared weights
-	prepare       int         // floats of the largest part of the weights that is prepared at once
-	channels      int         // the most of any value
-	row           int         // the most pixels in a row of a product's output
-	panels        []panel     // the parts of the weights, prepared independently
+	opened        [][]*buffer // by step: those that it is the first to write
+	buffers       []*buffer
+	batch         int     // images in a micro-batch
+	arena         int     // floats that a thread needs for the values
+	weights       int     // floats of all prepared weights
+	prepare       int     // floats of the largest part of the weights that is prepared at once
+	channels      int     // the most of any value
+	row           int     // the most pixels in a row of a product's output
+	panels        []panel // the parts of the weights, prepared independently
 }
 
 // step is one pass over a micro-batch.
@@ -252,50 +251,49 @@ func (l *lowering) scaling(n int) (scale, shift int) {
 	return scale, shift
 }
 
-// finish lays out the memory, now that every value's place and border are known.
+// finish finds out how long every buffer is needed and how the sums are cut, now that every
+// value's place and border are known.
 func (l *lowering) finish() program {
 	p := program{input: l.at[0], output: l.at[l.graph.Output()], steps: l.steps, panels: l.panels,
-		weights: l.weights, prepare: l.prepare}
-	var buffers []*buffer
+		weights: l.weights, prepare: l.prepare, opened: make([][]*buffer, len(l.steps))}
 	for _, v := range l.allocated {
 		p.channels = max(p.channels, v.shape[0])
 		if v.buffer != nil {
 			v.buffer.first = len(l.steps)
-			buffers = append(buffers, v.buffer)
+			p.buffers = append(p.buffers, v.buffer)
 		}
 	}
-	p.input.root().buffer.first = -1
+	p.input.root().buffer.first = -1 // load writes it
 	for i, s := range l.steps {
 		out, in := s.values()
-		for _, v := range append(slices.Clone(in), out) {
-			b := v.root().buffer
-			b.first, b.last = min(b.first, i), i
+		b := out.root().buffer
+		if i < b.first {
+			p.opened[i] = append(p.opened[i], b)
+			b.first = i
 		}
-	}
-	p.output.root().buffer.last = len(l.steps)
-
-	p.opened = make([][]*buffer, len(l.steps))
-	image := 0 // floats that all values of one image take
-	for _, b := range buffers {
-		if b.first >= 0 && b.first < len(l.steps) {
-			p.opened[b.first] = append(p.opened[b.first], b)
+		for _, v := range append(in, out) {
+			v.root().buffer.last = i
 		}
-		image += b.size()
-	}
-	p.batch = microBatch(p.weights, layout(buffers, 1))
-	p.arena = layout(buffers, p.batch)
-	for _, s := range l.steps {
 		if s, ok := s.(*product); ok {
 			s.plan()
 			p.row = max(p.row, s.out.shape[2])
 		}
 	}
+	p.output.root().buffer.last = len(l.steps)
+	p.setBatch(microBatch(p.weights, layout(p.buffers, 1)))
 	return p
 }
 
+// setBatch lays out the arena for micro-batches of n images.
+func (p *program) setBatch(n int) {
+	p.batch = n
+	p.arena = layout(p.buffers, n)
+}
+
 // microBatch is how many images pass through the steps together: enough that the weights
-// are not read from far away for each, few enough that the activations stay near.
+// are not read from far away for each, few enough that the activations stay near. One image
+// takes the given number of floats.
 func microBatch(weights, image int) int {
 	const most = 8 << 20 // floats of an arena
-	return max(1, min(weights>>18, 16, most/image))
+	return max(1, min(max(4, weights>>20), 16, most/image))
 }

@@ -1,0 +1,165 @@
+package cpu
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"strings"
+	"testing"
+
+	"lsrun/nn"
+	"lsrun/nn/cpu/kernel"
+	"lsrun/nn/engine"
+	"lsrun/nn/engine/conformance"
+	"lsrun/nn/zoo"
+	"lsrun/nn/zoo/formula"
+)
+
+// inBatches makes engines with micro-batches of n images.
+func inBatches(n int) func(*nn.Graph, nn.Loss, int) (engine.Engine, error) {
+	return func(g *nn.Graph, loss nn.Loss, threads int) (engine.Engine, error) {
+		e, err := New(g, loss, threads)
+		if err == nil {
+			e.(*Engine).program.setBatch(n)
+		}
+		return e, err
+	}
+}
+
+func TestEveryMicroBatchConforms(t *testing.T) {
+	for _, n := range []int{1, 3, 16} {
+		conformance.Run(t, 1e-4, inBatches(n))
+	}
+}
+
+func TestTheMicroBatchDoesNotChangeABit(t *testing.T) {
+	for _, k := range kernel.Available() {
+		for _, name := range []string{"lenet5", "resnet20", "resnet20_a", "densenet_cifar"} {
+			t.Run(k.Name+"/"+name, func(t *testing.T) {
+				t.Setenv("LSRUN_KERNEL", k.Name)
+				g := network(t, name)
+				want := logits(t, inBatches(1), g, 1)
+				for n := 2; n <= 17; n++ {
+					if n > 5 && k.Name == "plain" {
+						break // slow
+					}
+					for i, z := range logits(t, inBatches(n), g, 1+n%2) {
+						if math.Float32bits(z) != math.Float32bits(want[i]) {
+							t.Fatalf("micro-batches of %d: logit %d is %v, not %v", n, i, z, want[i])
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func network(t *testing.T, name string) *nn.Graph {
+	t.Helper()
+	g, err := zoo.New(name, zoo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// logits are those of 19 images.
+func logits(t *testing.T, new func(*nn.Graph, nn.Loss, int) (engine.Engine, error), g *nn.Graph, threads int) []float32 {
+	t.Helper()
+	e, err := new(g, nn.CrossEntropy, threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := engine.NewOutput(19, g.Classes)
+	run(t, e, g, out)
+	return out.Logits
+}
+
+func run(t *testing.T, e engine.Engine, g *nn.Graph, out engine.Output) {
+	t.Helper()
+	if err := e.SetPlane(nn.Plane{Theta: formula.States(g, 1, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	set, err := e.Load(formula.Images(1, len(out.Loss), g.Input))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Evaluate(context.Background(), set, []nn.Point{{}}, []engine.Output{out}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMemoryIsWhatIsTaken(t *testing.T) {
+	for _, name := range []string{"resnet20", "vgg9", "densenet121"} {
+		g := network(t, name)
+		for _, threads := range []int{1, 3} {
+			e, err := New(g, nn.CrossEntropy, threads)
+			if err != nil {
+				t.Fatal(err)
+			}
+			perThread, shared := e.(*Engine).Memory()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			e.(*Engine).hire()
+			runtime.ReadMemStats(&after)
+			taken, said := float64(after.TotalAlloc-before.TotalAlloc), float64(shared+int64(threads)*perThread)
+			if math.Abs(taken-said) > 0.01*said {
+				t.Errorf("%s on %d threads: %.0f bytes were taken, %.0f announced", name, threads, taken, said)
+			}
+		}
+	}
+}
+
+func TestEvaluationTakesNoMoreMemoryPerImage(t *testing.T) {
+	g := network(t, "resnet20_a")
+	e, err := New(g, nn.CrossEntropy, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := engine.NewOutput(64, 0)
+	run(t, e, g, out)
+	set, err := e.Load(formula.Images(1, 64, g.Input))
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := testing.AllocsPerRun(3, func() {
+		if err := e.Evaluate(context.Background(), set, []nn.Point{{}}, []engine.Output{out}); err != nil {
+			t.Error(err)
+		}
+	})
+	if count > 32 {
+		t.Errorf("%v allocations for 64 images", count)
+	}
+}
+
+func TestAnUnknownKernelIsAnError(t *testing.T) {
+	t.Setenv("LSRUN_KERNEL", "abacus")
+	_, err := New(network(t, "lenet5"), nn.CrossEntropy, 1)
+	if err == nil || !strings.Contains(err.Error(), "LSRUN_KERNEL") || !strings.Contains(err.Error(), "abacus") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestNoThreadsAreAnError(t *testing.T) {
+	if _, err := New(network(t, "lenet5"), nn.CrossEntropy, 0); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestBuffersThatAreNeededAtOneTimeDoNotOverlap(t *testing.T) {
+	for _, name := range zoo.Names() {
+		p := lower(network(t, name))
+		for i, a := range p.buffers {
+			if a.offset+p.batch*a.size() > p.arena {
+				t.Errorf("%s: buffer %d ends outside the arena", name, i)
+			}
+			for j, b := range p.buffers[:i] {
+				together := a.first <= b.last && b.first <= a.last
+				apart := a.offset+p.batch*a.size() <= b.offset || b.offset+p.batch*b.size() <= a.offset
+				if together && !apart {
+					t.Errorf("%s: buffers %d and %d overlap in steps %d–%d and %d–%d", name, j, i, b.first, b.last, a.first, a.last)
+				}
+			}
+		}
+	}
+}
