@@ -8,7 +8,7 @@ type affine struct {
 	in, out      *value
 	residual     *value
 	activation   nn.Op
-	scale, shift int // where they are in program.weights; equal where there are none
+	scale, shift int // where they are in program.weights
 }
 
 func (a *affine) values() (*value, []*value) {
@@ -20,10 +20,7 @@ func (a *affine) values() (*value, []*value) {
 
 func (a *affine) run(w *worker, n int) {
 	channels, height, width := a.out.shape[0], a.out.shape[1], a.out.shape[2]
-	scale, shift := w.ones[:channels], w.zeros[:channels]
-	if a.scale != a.shift {
-		scale, shift = w.weights[a.scale:][:channels], w.weights[a.shift:][:channels]
-	}
+	scale, shift := w.weights[a.scale:][:channels], w.weights[a.shift:][:channels]
 	for i := range n {
 		for y := range height {
 			dst := w.pixels(a.out, i, y, 0)

@@ -60,7 +60,7 @@ func (e *Engine) Kernel() string { return e.kernel.Name }
 // and comes on top of what the caller holds, the images and the plane.
 func (e *Engine) Memory() (perThread, shared int64) {
 	p := &e.program
-	perThread = 4*int64(p.arena+p.prepare+p.channels+kernel.TileCols*chunkRoom(p.row)) + 8*int64(chunkRoom(p.row)+p.channels)
+	perThread = 4*int64(p.arena+p.prepare+kernel.TileCols*chunkRoom(p.row)) + 8*int64(chunkRoom(p.row)+p.channels+e.graph.Classes)
 	return perThread, 4 * int64(p.weights)
 }
 
@@ -125,8 +125,7 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// worker is one thread's room. Between images it holds nothing of use, but zeros must not
-// be NaN: borders are cleared by the program.
+// worker is one thread's room. Between micro-batches it holds nothing of use.
 type worker struct {
 	*Engine
 	weights []float32 // shared: see program.weights
@@ -134,8 +133,6 @@ type worker struct {
 	acc     []float32 // a chunk of sums: see product
 	rows    []int     // where the pixels of a chunk begin
 	scratch []float32 // weights in the order of the graph
-	ones    []float32 // shared: neutral scale
-	zeros   []float32 // shared: neutral shift
 	sums    []float64 // one a channel
 	logits  []float64
 }
@@ -143,14 +140,10 @@ type worker struct {
 func (e *Engine) hire() {
 	p := &e.program
 	weights := make([]float32, p.weights)
-	zeros, ones := make([]float32, p.channels), make([]float32, p.channels)
-	for c := range ones {
-		ones[c] = 1
-	}
 	room := chunkRoom(p.row)
 	for range e.threads {
 		e.workers = append(e.workers, &worker{
-			Engine: e, weights: weights, ones: ones, zeros: zeros,
+			Engine: e, weights: weights,
 			arena:   make([]float32, p.arena),
 			acc:     make([]float32, room*kernel.TileCols),
 			rows:    make([]int, room),

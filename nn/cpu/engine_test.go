@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"runtime"
 	"strings"
@@ -28,7 +29,7 @@ func inBatches(n int) func(*nn.Graph, nn.Loss, int) (engine.Engine, error) {
 
 func TestEveryMicroBatchConforms(t *testing.T) {
 	for _, n := range []int{1, 3, 16} {
-		conformance.Run(t, 1e-4, inBatches(n))
+		t.Run(fmt.Sprint(n), func(t *testing.T) { conformance.Run(t, 1e-4, inBatches(n)) })
 	}
 }
 
@@ -161,5 +162,30 @@ func TestBuffersThatAreNeededAtOneTimeDoNotOverlap(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// BenchmarkPrepare reports the time to move to a point with two directions on one thread.
+func BenchmarkPrepare(b *testing.B) {
+	for _, name := range []string{"resnet20", "vgg9", "resnet18"} {
+		b.Run(name, func(b *testing.B) {
+			g, err := zoo.New(name, zoo.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			e, err := New(g, nn.CrossEntropy, 1)
+			if err != nil {
+				b.Fatal(err)
+			}
+			states := formula.States(g, 1, 1)
+			if err := e.SetPlane(nn.Plane{Theta: states, X: states, Y: states}); err != nil {
+				b.Fatal(err)
+			}
+			e.(*Engine).hire()
+			for b.Loop() {
+				e.(*Engine).prepare(context.Background(), nn.Point{Alpha: 0.5, Beta: 0.5})
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*g.Parameters()), "ns/parameter")
+		})
 	}
 }

@@ -5,7 +5,7 @@ import "lsrun/nn"
 // load fills the input with n images from the first on.
 func (w *worker) load(images *nn.Images, first, n int) {
 	in := w.program.input
-	w.clearBorder(in.root().buffer, n)
+	w.clearBorder(in.place(), n)
 	channels, height, width := in.shape[0], in.shape[1], in.shape[2]
 	pixels := images.Pixels[first*in.shape.Size():]
 	for i := range n {

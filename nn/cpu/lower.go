@@ -74,7 +74,7 @@ func (l *lowering) node(n int) {
 		if in[0].shape[1]*in[0].shape[2] == 1 || l.onlyForLinear(n) {
 			l.at[n] = in[0]
 		} else {
-			l.at[n] = l.append(&flatten{in: in[0], out: l.allocate(node.Shape)})
+			l.at[n] = l.append(alone(op, in[0], l.allocate(node.Shape)))
 		}
 	case nn.Conv:
 		l.product(n, op, in[0])
@@ -86,25 +86,34 @@ func (l *lowering) node(n int) {
 		l.sum(n, in)
 	case nn.BatchNorm, nn.ReLU, nn.SELU, nn.ELU, nn.GELU, nn.Tanh, nn.Sigmoid:
 		l.affine(n, in[0])
-	case nn.MaxPool:
-		l.at[n] = l.append(&pool{in: in[0], out: l.allocate(node.Shape), window: windows(op.Window), largest: true})
-	case nn.AvgPool:
-		l.at[n] = l.append(&pool{in: in[0], out: l.allocate(node.Shape), window: windows(op.Window), countPad: op.CountPad})
-	case nn.AdaptiveMaxPool:
-		l.at[n] = l.append(&pool{in: in[0], out: l.allocate(node.Shape), window: adaptiveWindow, largest: true})
-	case nn.AdaptiveAvgPool:
-		l.at[n] = l.append(&pool{in: in[0], out: l.allocate(node.Shape), window: adaptiveWindow})
 	case nn.Concat:
 		l.concat(n, in)
-	case nn.Subsample:
-		l.at[n] = l.append(&subsample{in: in[0], out: l.allocate(node.Shape), stride: op.Stride})
-	case nn.Softmax:
-		l.at[n] = l.append(&softmax{in: in[0], out: l.allocate(node.Shape)})
-	case nn.LogSoftmax:
-		l.at[n] = l.append(&softmax{in: in[0], out: l.allocate(node.Shape), logarithm: true})
 	default:
-		panic("cpu: unknown operation")
+		l.at[n] = l.append(alone(op, in[0], l.allocate(node.Shape)))
 	}
+}
+
+// alone is the step of an operation that joins no other.
+func alone(op nn.Op, in, out *value) step {
+	switch op := op.(type) {
+	case nn.Flatten:
+		return &flatten{in: in, out: out}
+	case nn.MaxPool:
+		return &pool{in: in, out: out, window: windows(op.Window), largest: true}
+	case nn.AvgPool:
+		return &pool{in: in, out: out, window: windows(op.Window), countPad: op.CountPad}
+	case nn.AdaptiveMaxPool:
+		return &pool{in: in, out: out, window: adaptiveWindow, largest: true}
+	case nn.AdaptiveAvgPool:
+		return &pool{in: in, out: out, window: adaptiveWindow}
+	case nn.Subsample:
+		return &subsample{in: in, out: out, stride: op.Stride}
+	case nn.Softmax:
+		return &softmax{in: in, out: out}
+	case nn.LogSoftmax:
+		return &softmax{in: in, out: out, logarithm: true}
+	}
+	panic("cpu: unknown operation")
 }
 
 // append adds a step and returns its output.
@@ -176,10 +185,7 @@ func (l *lowering) takeAlong(ep epilogue, n int, out *value) epilogue {
 func (l *lowering) product(n int, c nn.Conv, in *value) {
 	out := l.allocate(l.graph.Nodes[n].Shape)
 	ep := l.takeAlong(epilogue{}, n, out)
-	border := &in.root().buffer.pad
-	for a := range border {
-		border[a] = max(border[a], c.Pad[a])
-	}
+	in.place().require(c.Pad)
 	p := &product{Conv: c, in: in, out: out, residual: ep.residual, activation: ep.activation}
 	l.weigh(p, n, ep.norms)
 	l.append(p)
@@ -187,61 +193,53 @@ func (l *lowering) product(n int, c nn.Conv, in *value) {
 
 // affine lowers node n, a batch norm or an activation that could not be taken along.
 func (l *lowering) affine(n int, in *value) {
-	var ep epilogue
-	if _, ok := l.graph.Nodes[n].Op.(nn.BatchNorm); ok {
-		ep.norms = []int{n}
-	} else {
-		ep.activation = l.graph.Nodes[n].Op
+	ep := epilogue{activation: l.graph.Nodes[n].Op}
+	if _, ok := ep.activation.(nn.BatchNorm); ok {
+		ep = epilogue{norms: []int{n}}
 	}
 	out := l.allocate(l.graph.Nodes[n].Shape)
-	ep = l.takeAlong(ep, n, out)
-	a := &affine{in: in, out: out, residual: ep.residual, activation: ep.activation}
-	if len(ep.norms) > 0 {
-		a.scale, a.shift = l.scaling(a.out.shape[0])
-		for o := 0; o < a.out.shape[0]; o += kernel.TileCols {
-			l.panels = append(l.panels, panel{first: o, count: min(kernel.TileCols, a.out.shape[0]-o), norms: ep.norms, bias: -1, weight: -1, scale: a.scale + o, shift: a.shift + o})
-		}
-	}
-	l.append(a)
+	l.rescale(in, out, l.takeAlong(ep, n, out))
 }
 
 // sum lowers node n, a sum, from left to right.
 func (l *lowering) sum(n int, in []*value) {
 	sum := in[0]
 	for _, v := range in[1 : len(in)-1] {
-		sum = l.append(&affine{in: sum, out: l.allocate(l.graph.Nodes[n].Shape), residual: v})
+		next := l.allocate(l.graph.Nodes[n].Shape)
+		l.rescale(sum, next, epilogue{residual: v})
+		sum = next
 	}
 	out := l.allocate(l.graph.Nodes[n].Shape)
-	ep := l.takeAlong(epilogue{residual: in[len(in)-1]}, n, out)
-	l.append(&affine{in: sum, out: out, residual: ep.residual, activation: ep.activation})
+	l.rescale(sum, out, l.takeAlong(epilogue{residual: in[len(in)-1]}, n, out))
 }
 
 // concat lowers node n by moving its inputs to where they will be needed; what is already
-// elsewhere is copied.
+// part of a concatenation is copied.
 func (l *lowering) concat(n int, in []*value) {
 	whole := l.allocate(l.graph.Nodes[n].Shape)
 	l.at[n] = whole
 	from := 0
-	for _, v := range in {
-		part := v
-		if v.inside != nil {
-			part = newValue(v.shape)
-			l.append(&affine{in: v, out: part})
-		} else {
-			whole.buffer.pad[0] = max(whole.buffer.pad[0], v.buffer.pad[0])
-			whole.buffer.pad[1] = max(whole.buffer.pad[1], v.buffer.pad[1])
+	for _, part := range in {
+		if part.inside != nil {
+			copied := l.allocate(part.shape)
+			l.rescale(part, copied, epilogue{})
+			part = copied
 		}
+		whole.buffer.require(part.buffer.pad)
 		part.inside, part.from, part.buffer = whole, from, nil
-		from += v.shape[0]
+		from += part.shape[0]
 	}
 }
 
-// root is the outermost value that v is part of.
-func (v *value) root() *value {
-	for v.inside != nil {
-		v = v.inside
+// rescale appends the step out = ep(in).
+func (l *lowering) rescale(in, out *value, ep epilogue) {
+	channels := out.shape[0]
+	scale, shift := l.scaling(channels)
+	for o := 0; o < channels; o += kernel.TileCols {
+		l.panels = append(l.panels, panel{first: o, count: min(kernel.TileCols, channels-o), norms: ep.norms,
+			bias: -1, weight: -1, scale: scale + o, shift: shift + o})
 	}
-	return v
+	l.append(&affine{in: in, out: out, residual: ep.residual, activation: ep.activation, scale: scale, shift: shift})
 }
 
 // scaling makes room for a scale and a shift of each of n channels.
@@ -263,23 +261,23 @@ func (l *lowering) finish() program {
 			p.buffers = append(p.buffers, v.buffer)
 		}
 	}
-	p.input.root().buffer.first = -1 // load writes it
+	p.input.place().first = -1 // load writes it
 	for i, s := range l.steps {
 		out, in := s.values()
-		b := out.root().buffer
+		b := out.place()
 		if i < b.first {
 			p.opened[i] = append(p.opened[i], b)
 			b.first = i
 		}
 		for _, v := range append(in, out) {
-			v.root().buffer.last = i
+			v.place().last = i
 		}
 		if s, ok := s.(*product); ok {
 			s.plan()
 			p.row = max(p.row, s.out.shape[2])
 		}
 	}
-	p.output.root().buffer.last = len(l.steps)
+	p.output.place().last = len(l.steps)
 	p.setBatch(microBatch(p.weights, layout(p.buffers, 1)))
 	return p
 }

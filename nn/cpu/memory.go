@@ -19,6 +19,11 @@ type buffer struct {
 func (b *buffer) row() int  { return (b.width + 2*b.pad[1]) * b.channels }
 func (b *buffer) size() int { return (b.height + 2*b.pad[0]) * b.row() } // of one image
 
+// require widens b's border to at least pad.
+func (b *buffer) require(pad [2]int) {
+	b.pad = [2]int{max(b.pad[0], pad[0]), max(b.pad[1], pad[1])}
+}
+
 // value is the output of a step for one image: all of a buffer, or consecutive
 // channels of one that is the concatenation of several values.
 type value struct {
@@ -35,17 +40,23 @@ func newValue(shape nn.Shape) *value {
 	return &value{shape: shape, buffer: &buffer{channels: shape[0], height: shape[1], width: shape[2]}}
 }
 
-// place is the buffer that holds v and v's first channel there.
-func (v *value) place() (b *buffer, from int) {
+// root is the outermost value that v is part of, and from v's first channel there.
+func (v *value) root() (root *value, from int) {
 	for v.inside != nil {
 		from += v.from
 		v = v.inside
 	}
-	return v.buffer, from
+	return v, from
+}
+
+// place is the buffer that v lies in.
+func (v *value) place() *buffer {
+	root, _ := v.root()
+	return root.buffer
 }
 
 // stride is the distance of neighbouring pixels.
-func (v *value) stride() int { b, _ := v.place(); return b.channels }
+func (v *value) stride() int { return v.place().channels }
 
 // pixels is the arena from channel 0 of v's pixel (y, x) of image n on. y and x may point
 // into the border.
@@ -54,7 +65,8 @@ func (w *worker) pixels(v *value, n, y, x int) []float32 {
 }
 
 func (v *value) index(n, y, x int) int {
-	b, from := v.place()
+	root, from := v.root()
+	b := root.buffer
 	return b.offset + n*b.size() + (y+b.pad[0])*b.row() + (x+b.pad[1])*b.channels + from
 }
 

@@ -62,9 +62,7 @@ func (p *pool) max(w *worker, dst []float32, i, top, bottom, left, right int) {
 	for y := top; y < bottom; y++ {
 		for x := left; x < right; x++ {
 			for c, v := range w.pixels(p.in, i, y, x)[:len(dst)] {
-				if !(v <= dst[c]) && dst[c] == dst[c] { // NaN wins
-					dst[c] = v
-				}
+				dst[c] = max(dst[c], v) // NaN if either is
 			}
 		}
 	}

@@ -53,7 +53,7 @@ func (p *product) terms() int { return p.in.shape[0] / p.Groups * p.Kernel[0] * 
 // plan cuts the sums into blocks. The order is that of rows, columns and channels of the
 // kernel; where whole pixels lie together, a row of the kernel is one run.
 func (p *product) plan() {
-	b, _ := p.in.place()
+	b := p.in.place()
 	run, columns := p.in.shape[0]/p.Groups, p.Kernel[1]
 	if run == b.channels && p.Dilation[1] == 1 {
 		run, columns = run*columns, 1

@@ -9,6 +9,8 @@ func native() []Kernel {
 	return nil
 }
 
+//go:generate go run -C gen . -out ../avx2_amd64.s
+
 //go:noescape
 func gemm6x16AVX2(acc, a []float32, rows, taps []int, run int, b []float32, accumulate bool)
 

@@ -17,7 +17,7 @@ func TestTheAssemblyIsWhatTheGeneratorWrites(t *testing.T) {
 		t.Fatalf("%v: %s", err, text)
 	}
 	if !bytes.Equal(body(t, path), body(t, "avx2_amd64.s")) {
-		t.Error("avx2_amd64.s is not what gen/main.go writes: in gen, go run . -out ../avx2_amd64.s")
+		t.Error("avx2_amd64.s is not what gen/main.go writes: run go generate")
 	}
 }
 
