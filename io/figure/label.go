@@ -11,6 +11,7 @@ const (
 	contourSize vg.Length = 6.5 // of labels on contour lines
 	airEnds     vg.Length = 1.5 // between a label and the ends of its line
 	airSides    vg.Length = 0.6 // between a label and other lines
+	stub        vg.Length = 2   // the least of a line that stays on either side of a label
 )
 
 // contourLine is a polyline on the page.
@@ -75,7 +76,7 @@ func bestPlace(r vg.Rectangle, lines []contourLine, n int, placed []label, stric
 	line := lines[n]
 	length := pathLength(line.pts)
 	need := width(line.text, contourSize) + 2*airEnds
-	if length < 2*need {
+	if length < need+2*stub {
 		return label{}, false
 	}
 	least := vg.Length(0.97) // ratio of chord to arc
@@ -85,7 +86,7 @@ func bestPlace(r vg.Rectangle, lines []contourLine, n int, placed []label, stric
 	var top vg.Length
 	for k := range tries {
 		along := (vg.Length(k) + 0.5) / tries
-		lab, straight := line.labelAt(need/4+(length-1.5*need)*along, need) // a piece of line stays on either side
+		lab, straight := line.labelAt(stub+(length-need-2*stub)*along, need)
 		score := straight - 0.02*max(along-0.5, 0.5-along)
 		if lab.line = n; straight >= least && score > top && lab.free(r, lines, placed, strict) {
 			best, ok, top = lab, true, score
