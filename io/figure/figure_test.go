@@ -309,6 +309,11 @@ func checkPDF(t *testing.T, data []byte) {
 	if n := len(regexp.MustCompile(`/Type /Page\b`).FindAll(data, -1)); n != 1 {
 		t.Errorf("%d pages", n)
 	}
+	for _, date := range regexp.MustCompile(`Date \(D:(\d{8})`).FindAllSubmatch(data, -1) {
+		if string(date[1]) != "20000101" { // the same on every day
+			t.Errorf("PDF has the date %s", date[1])
+		}
+	}
 }
 
 func TestOddSurfacesAreDrawn(t *testing.T) {
