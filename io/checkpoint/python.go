@@ -13,10 +13,10 @@ import (
 // it and does nothing itself.
 type inert struct {
 	module, name string
-	args         []any // that it was called with
 	called       bool
-	state        any // that it was restored with
-	items        types.Dict
+	args         []any      // that it was called with
+	state        any        // that it was restored with
+	items        types.Dict // that were set, if its class derives from dict
 }
 
 func (o *inert) Call(args ...any) (any, error) {
@@ -35,23 +35,19 @@ type function func(args ...any) (any, error)
 func (f function) Call(args ...any) (any, error) { return f(args...) }
 
 // functions are all that a pickle can call. They build values and touch nothing else.
-var functions map[string]function
-
-func init() {
-	functions = map[string]function{
-		"Collections.OrderedDict":                    orderedDict, // see scanner.global
-		"torch._utils._rebuild_tensor":               rebuildTensor,
-		"torch._utils._rebuild_tensor_v2":            rebuildTensor,
-		"torch._utils._rebuild_parameter":            firstArgument,
-		"torch._utils._rebuild_parameter_with_state": firstArgument,
-		"torch.nn.parameter.Parameter":               firstArgument, // before 0.4
-		"torch.autograd.variable.Variable":           firstArgument,
-		"torch._tensor._rebuild_from_type":           rebuildFromType,
-		"torch._tensor._rebuild_from_type_v2":        rebuildFromType,
-		"_codecs.encode":                             encodeLatin1,
-		"numpy.core.multiarray.scalar":               numpyScalar,
-		"numpy._core.multiarray.scalar":              numpyScalar,
-	}
+var functions = map[string]function{
+	"Collections.OrderedDict":                    orderedDict, // see scanner.global
+	"torch._utils._rebuild_tensor":               rebuildTensor,
+	"torch._utils._rebuild_tensor_v2":            rebuildTensor,
+	"torch._utils._rebuild_parameter":            firstArgument,
+	"torch._utils._rebuild_parameter_with_state": firstArgument,
+	"torch.nn.parameter.Parameter":               firstArgument, // before 0.4
+	"torch.autograd.variable.Variable":           firstArgument,
+	"torch._tensor._rebuild_from_type":           rebuildFromType,
+	"torch._tensor._rebuild_from_type_v2":        rebuildFromType,
+	"_codecs.encode":                             encodeLatin1,
+	"numpy.core.multiarray.scalar":               numpyScalar,
+	"numpy._core.multiarray.scalar":              numpyScalar,
 }
 
 func findClass(module, name string) (any, error) {
