@@ -39,17 +39,25 @@ type Engine struct {
 // set is a resident data set: the caller's images themselves.
 type set struct{ *nn.Images }
 
-// New compiles g for evaluation with loss on the given number of threads. The environment
-// variable LSRUN_KERNEL names the kernel to use; without it the fastest is taken.
-func New(g *nn.Graph, loss nn.Loss, threads int) (engine.Engine, error) {
-	if threads < 1 {
-		return nil, fmt.Errorf("the CPU engine needs at least one thread, not %d", threads)
+// Options say how an engine works. The kernel alone can change results.
+type Options struct {
+	Threads int    // at least one
+	Kernel  string // by name; empty for the fastest. The environment's LSRUN_KERNEL overrules it
+}
+
+// New compiles g for evaluation with loss. It is an error if the processor cannot run the kernel.
+func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
+	if o.Threads < 1 {
+		return nil, fmt.Errorf("the CPU engine needs at least one thread, not %d", o.Threads)
 	}
-	k, err := kernel.Choose(os.Getenv("LSRUN_KERNEL"))
+	if forced := os.Getenv("LSRUN_KERNEL"); forced != "" {
+		o.Kernel = forced
+	}
+	k, err := kernel.Choose(o.Kernel)
 	if err != nil {
-		return nil, fmt.Errorf("LSRUN_KERNEL: %w", err)
+		return nil, err
 	}
-	return &Engine{graph: g, loss: loss, threads: threads, kernel: k, program: lower(g)}, nil
+	return &Engine{graph: g, loss: loss, threads: o.Threads, kernel: k, program: lower(g)}, nil
 }
 
 // Kernel is the name of the kernels in use.

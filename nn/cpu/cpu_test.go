@@ -3,8 +3,10 @@ package cpu_test
 import (
 	"testing"
 
+	"lsrun/nn"
 	"lsrun/nn/cpu"
 	"lsrun/nn/cpu/kernel"
+	"lsrun/nn/engine"
 	"lsrun/nn/engine/conformance"
 )
 
@@ -16,7 +18,11 @@ func TestEveryKernelConforms(t *testing.T) {
 	for _, k := range kernel.Available() {
 		t.Run(k.Name, func(t *testing.T) {
 			t.Setenv("LSRUN_KERNEL", k.Name)
-			conformance.Run(t, tolerance, cpu.New)
+			conformance.Run(t, tolerance, newEngine)
 		})
 	}
+}
+
+func newEngine(g *nn.Graph, loss nn.Loss, threads int) (engine.Engine, error) {
+	return cpu.New(g, loss, cpu.Options{Threads: threads})
 }

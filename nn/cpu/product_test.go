@@ -37,7 +37,7 @@ func FuzzConvolution(f *testing.F) {
 func compareProducts(t *testing.T, g *nn.Graph) {
 	states, images := formula.States(g, 1, 1), formula.Images(1, 3, g.Input)
 	clear(images.Labels) // there may be fewer than ten outputs
-	e, err := New(g, nn.CrossEntropy, 1)
+	e, err := New(g, nn.CrossEntropy, Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

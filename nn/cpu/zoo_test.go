@@ -74,7 +74,7 @@ func evaluate(t *testing.T, g *nn.Graph, loss nn.Loss, plane nn.Plane, images *n
 
 func ready(t testing.TB, g *nn.Graph, loss nn.Loss, threads int, plane nn.Plane, images *nn.Images) (engine.Engine, engine.Set) {
 	t.Helper()
-	e, err := cpu.New(g, loss, threads)
+	e, err := cpu.New(g, loss, cpu.Options{Threads: threads})
 	if err != nil {
 		t.Fatal(err)
 	}
