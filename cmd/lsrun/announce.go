@@ -1,0 +1,267 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"lsrun/io/dataset"
+	"lsrun/nn"
+	"lsrun/nn/cpu"
+	"lsrun/nn/direction"
+	"lsrun/nn/engine"
+	"lsrun/shard"
+)
+
+// calibrationTime is how long plan and check evaluate the trained network at most.
+const calibrationTime = 20 * time.Second
+
+// announce prints what the run will compute, and what the trained network does on a part
+// of the data: its speed, its accuracy, and whether the axes end where they should.
+func announce(c *cli.Context, s *subject, run *shard.Run, plane nn.Plane) error {
+	out, plan := c.App.Writer, run.Plan
+	e, err := cpu.New(s.graph, s.loss, cpu.Options{Threads: threads(c), Kernel: plan.Kernel})
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	if err := e.SetPlane(plane); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "plan        %.12s in %s\n", run.ID, run.Dir)
+	fmt.Fprintf(out, "network     %s: %s parameters, %smultiply-adds an image, kernel %s\n",
+		s.graph.Name, count(int64(s.graph.Parameters())), magnitude(float64(s.graph.MACs())), plan.Kernel)
+	describeDirections(out, s, plan, plane)
+	describeGrid(out, plan)
+	trial, err := tryNetwork(c.Context, s, e, nn.Point{}, calibrationTime)
+	if err != nil {
+		return err
+	}
+	trial.report(c, s)
+	if err := s.checkEnds(c, e, trial); err != nil {
+		return err
+	}
+	points, perPoint := plan.Grid.Points(), plan.Data.Train+plan.Data.Test
+	fmt.Fprintf(out, "work        %s × %s = %smultiply-adds; %s of memory a worker\n", plural(points, "point"), plural(perPoint, "image"),
+		magnitude(float64(points)*float64(perPoint)*float64(s.graph.MACs())), megabytes(memory(e, s, plan)))
+	fmt.Fprintf(out, "estimate    %s on this machine with %s (%.0f images/s)\n",
+		lasting(time.Duration(float64(points)*float64(perPoint)/trial.rate*float64(time.Second))), plural(threads(c), "thread"), trial.rate)
+	fmt.Fprintf(out, "next        lsrun run %s\n", quote(run.Dir))
+	return nil
+}
+
+// threads is --threads, or every core that the process may use.
+func threads(c *cli.Context) int {
+	if n := c.Int("threads"); n > 0 {
+		return n
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+func describeGrid(out io.Writer, plan *shard.Plan) {
+	axes := "x " + plan.Grid.X.String()
+	if plan.Grid.Y != nil {
+		axes += ", y " + plan.Grid.Y.String()
+	}
+	fmt.Fprintf(out, "grid        %s: %s in %s of %s\n", axes, plural(plan.Grid.Points(), "point"), plural(len(plan.Units()), "unit"), count(int64(plan.UnitPoints)))
+	fmt.Fprintf(out, "data        %s, preprocessing %s: %s training and %s test images, %s\n",
+		plan.Data.Dataset, plan.Data.Preprocess, count(int64(plan.Data.Train)), count(int64(plan.Data.Test)), plan.Loss)
+}
+
+// describeDirections says what the directions are and how far from orthogonal.
+func describeDirections(out io.Writer, s *subject, plan *shard.Plan, plane nn.Plane) {
+	d := plan.Directions
+	from := map[string]string{
+		"random":      fmt.Sprintf("random, seed %d, idx %d, %s-normalised, %s ignored", d.Seed, d.Index, d.X.Norm, d.X.Ignore),
+		"checkpoints": "towards other checkpoints",
+		"file":        "from " + d.File,
+	}[d.Source]
+	fmt.Fprintf(out, "directions  over %s, %s\n", d.Type, from)
+	if plane.Y == nil || d.Same {
+		return
+	}
+	fmt.Fprintf(out, "            cosine between them %+.4f", direction.Cosine(plane.X, plane.Y))
+	if d.Source == "random" {
+		naive, effective := direction.ExpectedCosine(s.graph, s.theta, d.Type == "states", scaling(d.X), scaling(*d.Y))
+		fmt.Fprintf(out, "; random ones of this normalisation have ±%.4f (%.4f were all entries alike)", effective, naive)
+	}
+	fmt.Fprintln(out)
+}
+
+func scaling(d shard.Direction) direction.Scaling {
+	return direction.Scaling{Norm: direction.Norm(d.Norm), Ignore: direction.Ignore(d.Ignore)}
+}
+
+// memory is what a worker holds: the data, the plane with its copies, and the engine's own.
+func memory(e *cpu.Engine, s *subject, plan *shard.Plan) int64 {
+	perThread, shared := e.Memory()
+	pixels := int64(plan.Data.Train+plan.Data.Test) * int64(s.set.Shape.Size()) * 4
+	if s.set.Train != nil && s.set.Train.Bytes != nil {
+		pixels += pixels / 4
+	}
+	return pixels + shared + int64(runtime.GOMAXPROCS(0))*perThread + 3*4*int64(s.theta.Elements())
+}
+
+// trial is what the trained network does on some of the images.
+type trial struct {
+	what      string // "test" or "training"
+	images    *nn.Images
+	of        int
+	rate      float64 // images a second
+	loss      float64
+	accuracy  float64 // percent
+	tolerance float64 // of the accuracy: half a point, or three standard errors where images are left out
+}
+
+// tryNetwork evaluates the network at a point on as many test images as a time allows
+// (training images where there are none), spread evenly over the set.
+func tryNetwork(ctx context.Context, s *subject, e engine.Engine, at nn.Point, limit time.Duration) (*trial, error) {
+	t := &trial{what: "test", images: s.images.test}
+	if t.images == nil {
+		t.what, t.images = "training", s.images.train
+	}
+	t.of = t.images.Len()
+	all := t.images
+	for n := min(t.of, 32*runtime.GOMAXPROCS(0)); ; {
+		t.images = thin(all, n)
+		set, err := e.Load(t.images)
+		if err != nil {
+			return nil, err
+		}
+		result := engine.NewOutput(n, 0)
+		start := time.Now()
+		if err := e.Evaluate(ctx, set, []nn.Point{at}, []engine.Output{result}); err != nil {
+			return nil, err
+		}
+		took := time.Since(start)
+		t.rate = float64(n) / took.Seconds()
+		right := verdicts(result.Predicted, t.images.Labels)
+		t.loss, t.accuracy = mean(result.Loss), mean(right)
+		t.tolerance = math.Max(0.5, 3*populationError(right, t.of))
+		more := min(t.of, int(t.rate*(limit-took).Seconds()))
+		if more < 2*n && more < t.of || n == t.of {
+			return t, nil
+		}
+		n = more
+	}
+}
+
+// thin returns n images of set, evenly spread.
+func thin(set *nn.Images, n int) *nn.Images {
+	if n == set.Len() {
+		return set
+	}
+	size := set.Shape.Size()
+	out := &nn.Images{Shape: set.Shape, Pixels: make([]float32, 0, n*size), Labels: make([]int32, 0, n)}
+	for i := range n {
+		k := i * set.Len() / n
+		out.Pixels = append(out.Pixels, set.Pixels[k*size:(k+1)*size]...)
+		out.Labels = append(out.Labels, set.Labels[k])
+	}
+	return out
+}
+
+func (t *trial) String() string {
+	which := fmt.Sprintf("all %s %s images", count(int64(t.of)), t.what)
+	if n := t.images.Len(); n < t.of {
+		which = fmt.Sprintf("%s of %s %s images", count(int64(n)), count(int64(t.of)), t.what)
+	}
+	return fmt.Sprintf("loss %.4f, accuracy %.2f %% on %s", t.loss, t.accuracy, which)
+}
+
+// report prints the trial, and a warning where the accuracy is not what it should be.
+func (t *trial) report(c *cli.Context, s *subject) {
+	fmt.Fprintf(c.App.Writer, "checkpoint  %s: %v\n", source(s.file, c.String("checkpoint")).File, t)
+	want, known := recordedAccuracy(c, s)
+	chance := 100 / float64(s.graph.Classes)
+	switch {
+	case known && math.Abs(t.accuracy-want) > t.tolerance:
+		fmt.Fprintf(c.App.ErrWriter, "lsrun: warning: the accuracy is %.2f %%, but should be %.2f %%: is the preprocessing (%s) that of the training?\n", t.accuracy, want, s.data.Preprocess)
+		suggestPreset(c, s, t, want)
+	case math.Abs(t.accuracy-chance) <= t.tolerance:
+		fmt.Fprintf(c.App.ErrWriter, "lsrun: warning: the accuracy looks like chance (%.1f %%): a wrong preprocessing or a wrong model is the usual cause\n", chance)
+	}
+}
+
+// recordedAccuracy is what --expect-acc or the checkpoint says, in percent.
+func recordedAccuracy(c *cli.Context, s *subject) (float64, bool) {
+	if c.IsSet("expect-acc") {
+		return c.Float64("expect-acc"), true
+	}
+	if s.file.Accuracy != nil {
+		return *s.file.Accuracy, true
+	}
+	return 0, false
+}
+
+// suggestPreset names the preprocessing whose accuracy is nearest to what it should be.
+func suggestPreset(c *cli.Context, s *subject, t *trial, want float64) {
+	best, bestGap := "", math.Abs(t.accuracy-want)
+	for _, name := range dataset.PresetNames() {
+		preset, err := dataset.ParsePreset(name)
+		if err != nil || name == s.data.Preprocess {
+			continue
+		}
+		other, err := tryPreset(c.Context, s, preset)
+		if err == nil && math.Abs(other.accuracy-want) < bestGap {
+			best, bestGap = fmt.Sprintf("--preprocess %s gives %.2f %%", name, other.accuracy), math.Abs(other.accuracy-want)
+		}
+	}
+	if best != "" {
+		fmt.Fprintf(c.App.ErrWriter, "lsrun: %s on the same kind of sample, which fits better\n", best)
+	}
+}
+
+// tryPreset evaluates the trained network under another preprocessing for a second.
+func tryPreset(ctx context.Context, s *subject, preset dataset.Preprocess) (*trial, error) {
+	other := *s
+	selection := dataset.Selection{Splits: s.data.Splits, SplitIndex: s.data.SplitIndex, Subset: s.data.Subset, Seed: s.data.Seed}
+	var err error
+	if s.images.test != nil {
+		other.images.test, err = s.set.TestImages(selection, preset)
+	} else {
+		other.images.train, err = s.set.TrainImages(selection, preset)
+	}
+	if err != nil {
+		return nil, err
+	}
+	e, err := cpu.New(s.graph, s.loss, cpu.Options{Threads: runtime.GOMAXPROCS(0)})
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	if err := e.SetPlane(nn.Plane{Theta: s.theta}); err != nil {
+		return nil, err
+	}
+	return tryNetwork(ctx, &other, e, nn.Point{}, time.Second)
+}
+
+// checkEnds compares the loss at the end of each axis with that of the checkpoint which
+// should lie there.
+func (s *subject) checkEnds(c *cli.Context, e engine.Engine, t *trial) error {
+	for _, end := range s.ends {
+		there := engine.NewOutput(t.images.Len(), 0)
+		set, err := e.Load(t.images)
+		if err != nil {
+			return err
+		}
+		if err := e.Evaluate(c.Context, set, []nn.Point{end.at}, []engine.Output{there}); err != nil {
+			return err
+		}
+		checkpoint, err := s.evaluate(c.Context, end.states, t.images, threads(c))
+		if err != nil {
+			return err
+		}
+		reached, itself := mean(there.Loss), mean(checkpoint.Loss)
+		fmt.Fprintf(c.App.Writer, "endpoint    (%g, %g): loss %.4f; %s itself: %.4f\n", end.at.Alpha, end.at.Beta, reached, end.name, itself)
+		if math.Abs(reached-itself) > 1e-4*math.Max(math.Abs(itself), 1e-2) {
+			fmt.Fprintf(c.App.ErrWriter, "lsrun: warning: the axis does not end at %s: with --dir-type weights the running statistics stay those of the first checkpoint (states takes them along), and a normalisation changes the length\n", end.name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+// Command lsrun computes loss landscapes of neural networks as batch jobs.
+//
+// Each verb is a file; wire.go is where networks, runs and files meet.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+func main() { os.Exit(execute(os.Args, os.Stdout, os.Stderr)) }
+
+// execute runs the program and returns its exit code.
+func execute(args []string, stdout, stderr io.Writer) int {
+	app := newApp(stdout, stderr)
+	err := app.Run(arrange(app, args))
+	if err != nil {
+		fmt.Fprintf(stderr, "lsrun: %v\n", err)
+	}
+	return exitCode(err)
+}
+
+func newApp(stdout, stderr io.Writer) *cli.App {
+	misuse := func(_ *cli.Context, err error, _ bool) error { return usagef("%v", err) }
+	app := &cli.App{
+		Name:            "lsrun",
+		Usage:           "loss landscapes of neural networks as batch jobs",
+		HideVersion:     true,
+		HideHelpCommand: true,
+		Description:     exitCodes,
+		Writer:          stdout,
+		ErrWriter:       stderr,
+		Commands: []*cli.Command{
+			planCommand, runCommand, mergeCommand, plotCommand,
+			statusCommand, inspectCommand, checkCommand, modelsCommand, demoCommand,
+		},
+		ExitErrHandler: func(*cli.Context, error) {},
+		OnUsageError:   misuse,
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usagef("unknown verb %q: lsrun --help lists them", c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+	for _, command := range app.Commands {
+		command.OnUsageError = misuse
+	}
+	return app
+}
+
+// arrange moves flags before the arguments, because the library silently takes a flag
+// behind an argument for another argument. What follows "--" stays where it is.
+func arrange(app *cli.App, args []string) []string {
+	if len(args) < 2 {
+		return args
+	}
+	command := app.Command(args[1])
+	if command == nil {
+		return args
+	}
+	flags := append([]string{}, args[:2]...)
+	var rest []string
+	for i := 2; i < len(args); i++ {
+		arg := args[i]
+		switch {
+		case arg == "--":
+			rest = append(rest, args[i:]...)
+			i = len(args)
+		case len(arg) > 1 && arg[0] == '-':
+			flags = append(flags, arg)
+			if takesValue(command, arg) && i+1 < len(args) {
+				i++
+				flags = append(flags, args[i])
+			}
+		default:
+			rest = append(rest, arg)
+		}
+	}
+	return append(flags, rest...)
+}
+
+// takesValue reports whether arg names a flag whose value is the next argument.
+func takesValue(command *cli.Command, arg string) bool {
+	name := strings.TrimLeft(arg, "-")
+	if strings.Contains(name, "=") {
+		return false
+	}
+	for _, flag := range command.Flags {
+		for _, known := range flag.Names() {
+			if known == name {
+				_, isBool := flag.(*cli.BoolFlag)
+				return !isBool
+			}
+		}
+	}
+	return false
+}
+
+// oneArgument returns the only argument, or a usage error that says what is wanted.
+func oneArgument(c *cli.Context, what string) (string, error) {
+	if c.NArg() != 1 {
+		return "", usagef("%s needs one argument, %s, and got %d: %q", c.Command.Name, what, c.NArg(), c.Args().Slice())
+	}
+	return c.Args().First(), nil
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"lsrun/io/h5"
+	"lsrun/shard"
+)
+
+var mergeCommand = &cli.Command{
+	Name:      "merge",
+	Usage:     "verify what the workers found and join it into a surface file",
+	ArgsUsage: "RUN",
+	Flags: []cli.Flag{
+		&cli.StringFlag{Name: "o", Usage: "write to `FILE` (default: RUN/surface.h5)"},
+		&cli.BoolFlag{Name: "allow-partial", Usage: "join what there is; the rest is NaN with the status missing"},
+		&cli.BoolFlag{Name: "force", Usage: "replace another file, keeping it as a backup"},
+	},
+	Action: mergeAction,
+}
+
+func mergeAction(c *cli.Context) error {
+	dir, err := oneArgument(c, "a run directory")
+	if err != nil {
+		return err
+	}
+	run, err := shard.Open(files, dir)
+	if err != nil {
+		return err
+	}
+	surface, report, err := shard.Merge(run, h5.Codec{}, shard.MergeOptions{AllowPartial: c.Bool("allow-partial")})
+	if report != nil {
+		for _, problem := range slices.Concat(report.Problems, report.Quarantined, report.Resolved) {
+			fmt.Fprintf(c.App.ErrWriter, "lsrun: %s\n", problem)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	path := orElse(c.String("o"), filepath.Join(dir, surfaceFile))
+	outcome, err := shard.PublishSurface(files, h5.Codec{}, path, surface, c.Bool("force"))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.App.Writer, "%s: %s\n", path, outcome)
+	describeSurface(c, surface)
+	return nil
+}
+
+// describeSurface prints the range of each metric, and how the origin compares with the
+// trained network itself.
+func describeSurface(c *cli.Context, surface *shard.Surface) {
+	for _, layer := range surface.Layers {
+		low, high := math.Inf(1), math.Inf(-1)
+		others := map[shard.Status]int{}
+		for i, v := range layer.Values {
+			if status := layer.Status[i]; status != shard.Done {
+				others[status]++
+				continue
+			}
+			low, high = math.Min(low, v), math.Max(high, v)
+		}
+		fmt.Fprintf(c.App.Writer, "  %-11s", layer.Name)
+		if low <= high {
+			fmt.Fprintf(c.App.Writer, " from %.6g to %.6g", low, high)
+		}
+		for status, name := range shard.StatusNames() {
+			if n := others[shard.Status(status)]; n > 0 {
+				fmt.Fprintf(c.App.Writer, ", %s %s", plural(n, "point"), name)
+			}
+		}
+		fmt.Fprintln(c.App.Writer)
+	}
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"lsrun/io/figure"
+	"lsrun/io/h5"
+	"lsrun/shard"
+)
+
+var plotCommand = &cli.Command{
+	Name:      "plot",
+	Usage:     "draw a surface file",
+	ArgsUsage: "SURFACE.h5",
+	Description: `Without -o every picture that fits is written beside the file: a line gives one with
+loss and accuracy, a plane gives contours, filled contours and a heat map.`,
+	Flags: []cli.Flag{
+		&cli.StringFlag{Name: "o", Usage: "write one picture to `FILE`.png, .svg or .pdf"},
+		&cli.StringFlag{Name: "kind", Usage: "curve, contour, filled or heat (default with -o: curve or contour)"},
+		&cli.StringFlag{Name: "metric", Usage: "the dataset to draw, such as test_loss (default: the first; for a curve, all)"},
+		&cli.BoolFlag{Name: "log", Usage: "logarithmic levels (default where the values span decades)"},
+		&cli.BoolFlag{Name: "linear", Usage: "linear levels"},
+		&cli.Float64Flag{Name: "vmin", Usage: "lowest level"},
+		&cli.Float64Flag{Name: "vmax", Usage: "highest level"},
+		&cli.Float64Flag{Name: "vlevel", Usage: "distance between levels"},
+		&cli.StringFlag{Name: "title", Usage: "above the picture"},
+	},
+	Action: plotAction,
+}
+
+func plotAction(c *cli.Context) error {
+	path, err := oneArgument(c, "a surface file")
+	if err != nil {
+		return err
+	}
+	data, err := files.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	surface, err := h5.Codec{}.DecodeSurface(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	options, err := plotOptions(c, surface)
+	if err != nil {
+		return err
+	}
+	if c.String("o") != "" {
+		return drawTo(c, surface, options, c.String("o"))
+	}
+	kinds := figure.Kinds(surface)
+	if options.Kind != "" {
+		kinds = []figure.Kind{options.Kind}
+	}
+	for _, kind := range kinds {
+		options.Kind = kind
+		if err := drawTo(c, surface, options, pictureName(path, options.Metric, kind)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pictureName is beside the surface: surface_train_loss_contour.png, surface_curve.png.
+func pictureName(path, metric string, kind figure.Kind) string {
+	words := []string{strings.TrimSuffix(path, filepath.Ext(path))}
+	if metric != "" {
+		words = append(words, metric)
+	}
+	return strings.Join(append(words, string(kind)), "_") + ".png"
+}
+
+func plotOptions(c *cli.Context, surface *shard.Surface) (figure.Options, error) {
+	options := figure.Options{Kind: figure.Kind(c.String("kind")), Metric: c.String("metric"), Title: c.String("title"), Caption: caption(surface)}
+	if options.Kind != "" && !slices.Contains(figure.Kinds(surface), options.Kind) {
+		return options, usagef("--kind %s does not fit this surface: it can be drawn as %v", options.Kind, figure.Kinds(surface))
+	}
+	if options.Metric == "" && surface.Y != nil && len(surface.Layers) > 0 {
+		options.Metric = surface.Layers[0].Name
+	}
+	if c.Bool("log") && c.Bool("linear") {
+		return options, usagef("--log and --linear exclude each other")
+	}
+	if c.Bool("log") || c.Bool("linear") {
+		log := c.Bool("log")
+		options.Log = &log
+	}
+	for name, value := range map[string]**float64{"vmin": &options.VMin, "vmax": &options.VMax, "vlevel": &options.VLevel} {
+		if c.IsSet(name) {
+			v := c.Float64(name)
+			*value = &v
+		}
+	}
+	return options, nil
+}
+
+func drawTo(c *cli.Context, surface *shard.Surface, options figure.Options, path string) error {
+	format := strings.TrimPrefix(strings.ToLower(filepath.Ext(path)), ".")
+	if !slices.Contains([]string{"png", "svg", "pdf"}, format) {
+		return usagef("-o %s: its ending says the format: .png, .svg or .pdf", path)
+	}
+	if options.Kind == "" {
+		options.Kind = figure.Kinds(surface)[0]
+	}
+	picture, err := figure.Draw(surface, options, format)
+	if err != nil {
+		return err
+	}
+	if err := files.Publish(path, picture); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.App.Writer, path)
+	return nil
+}
+
+// caption states the number of images and the largest standard error of each set's loss.
+func caption(surface *shard.Surface) string {
+	if surface.Plan == nil {
+		return ""
+	}
+	plan, err := shard.ParsePlan(surface.Plan)
+	if err != nil {
+		return ""
+	}
+	var parts []string
+	for _, set := range []struct {
+		name, layer string
+		n, of       int
+	}{{"training", "train_loss", plan.Data.Train, plan.Data.TrainOf}, {"test", "test_loss", plan.Data.Test, plan.Data.TestOf}} {
+		switch layer := surface.Layer(set.layer); {
+		case set.n == 0 || layer == nil:
+		case set.n == set.of:
+			parts = append(parts, fmt.Sprintf("all %s %s images", count(int64(set.n)), set.name))
+		default:
+			parts = append(parts, fmt.Sprintf("%s of %s %s images, standard error of the loss at most %.2g",
+				count(int64(set.n)), count(int64(set.of)), set.name, largest(layer.Beside[standardError])))
+		}
+	}
+	about := fmt.Sprintf("%s, %s; directions over %s, %s", plan.Network.Model, plan.Checkpoint.File, plan.Directions.Type, describeSource(plan.Directions))
+	return strings.Join(append([]string{about}, parts...), "; ") + "."
+}
+
+// describeSource says in a few words where directions come from.
+func describeSource(d shard.Directions) string {
+	switch d.Source {
+	case "random":
+		return fmt.Sprintf("random (seed %d), %s-normalised", d.Seed, d.X.Norm)
+	case "checkpoints":
+		return "towards other checkpoints"
+	}
+	return "from " + d.File
+}
+
+// largest is the largest finite value, 0 if there is none.
+func largest(values []float64) float64 {
+	top := 0.0
+	for _, v := range values {
+		if v > top && v < 1e300 {
+			top = v
+		}
+	}
+	return top
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"lsrun/io/h5"
+	"lsrun/shard"
+	"lsrun/slurm"
+)
+
+var runCommand = &cli.Command{
+	Name:      "run",
+	Usage:     "compute the points of a run that are missing",
+	ArgsUsage: "RUN",
+	Description: `Works until every point is there. Any number of lsrun run may work on one RUN at the
+same time, on any number of machines that share it; what a killed one finished is kept.
+Ranks are taken from mpirun's or srun's environment.`,
+	Flags: []cli.Flag{
+		&cli.IntFlag{Name: "threads", Usage: "threads (default: all cores, divided by the ranks on this host)"},
+		&cli.StringFlag{Name: "units", Usage: "only these units, as in 3,7-9"},
+		&cli.IntFlag{Name: "rank", Usage: "this worker's number, from 0"},
+		&cli.IntFlag{Name: "ranks", Usage: "how many workers were started together"},
+		&cli.StringFlag{Name: "schedule", Usage: "dynamic: workers share all units; static: rank r of n computes its fixed slice", Value: "dynamic"},
+		&cli.StringFlag{Name: "data", Usage: "where the data is now, if not where it was planned"},
+	},
+	Action: runAction,
+}
+
+func runAction(c *cli.Context) error {
+	dir, err := oneArgument(c, "a run directory")
+	if err != nil {
+		return err
+	}
+	rank, err := chooseRank(c)
+	if err != nil {
+		return err
+	}
+	job, err := openJob(dir)
+	if err != nil {
+		return err
+	}
+	var units []int
+	if text := c.String("units"); text != "" {
+		if units, err = shard.ParseRanges(text, len(job.plan.Units())); err != nil {
+			return usagef("--units: %v", err)
+		}
+	}
+	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2)
+	defer stop()
+	return job.work(ctx, c, rank, units)
+}
+
+// chooseRank reads --rank and --ranks, or what the launcher says.
+func chooseRank(c *cli.Context) (slurm.Rank, error) {
+	if s := c.String("schedule"); s != "dynamic" && s != "static" {
+		return slurm.Rank{}, usagef("--schedule %s: dynamic or static", s)
+	}
+	if c.IsSet("rank") != c.IsSet("ranks") {
+		return slurm.Rank{}, usagef("--rank and --ranks go together")
+	}
+	if c.IsSet("rank") {
+		rank := slurm.Rank{Index: c.Int("rank"), Size: c.Int("ranks")}
+		if rank.Index < 0 || rank.Index >= rank.Size {
+			return rank, usagef("--rank %d --ranks %d: ranks go from 0 to one less than their number", rank.Index, rank.Size)
+		}
+		return rank, nil
+	}
+	if rank, ok := slurm.RankFrom(os.Getenv); ok {
+		return rank, nil
+	}
+	return slurm.Rank{Size: 1}, nil
+}
+
+// rankThreads is --threads, or this rank's share of the cores. A launcher that binds its
+// ranks has done the division already: then the process may use fewer cores than there are.
+func rankThreads(c *cli.Context, rank slurm.Rank) int {
+	if n := c.Int("threads"); n > 0 {
+		return n
+	}
+	cores := runtime.GOMAXPROCS(0)
+	if rank.LocalSize > 1 && cores == onlineCores() {
+		cores /= rank.LocalSize
+	}
+	return max(cores, 1)
+}
+
+// onlineCores is the number of cores that the machine has, whatever this process may use.
+func onlineCores() int {
+	entries, err := os.ReadDir("/sys/devices/system/cpu")
+	if err != nil {
+		return runtime.NumCPU()
+	}
+	n := 0
+	for _, e := range entries {
+		var k int
+		if _, err := fmt.Sscanf(e.Name(), "cpu%d", &k); err == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// work computes as one worker.
+func (j *job) work(ctx context.Context, c *cli.Context, rank slurm.Rank, units []int) error {
+	data, err := loadImages(j.plan, j.graph, c.String("data"))
+	if err != nil {
+		return err
+	}
+	evaluator, err := j.newEvaluator(ctx, data, rankThreads(c, rank))
+	if err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w before the first point", shard.ErrInterrupted)
+		}
+		return err
+	}
+	defer evaluator.engine.Close()
+	progress := newProgress(c.App.ErrWriter, j.plan.Grid.Points())
+	worker := shard.Worker{Run: j.run, Evaluator: evaluator, Codec: h5.Codec{}, Rank: rank.Index, Ranks: rank.Size,
+		Static: c.String("schedule") == "static", Units: units, Progress: progress.event}
+	report, err := worker.Work(ctx)
+	progress.end()
+	for _, problem := range report.Problems {
+		fmt.Fprintf(c.App.ErrWriter, "lsrun: %s\n", problem)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.App.Writer, "%s computed here, %s taken from journals, %s published\n",
+		plural(report.Computed, "point"), count(int64(report.Resumed)), plural(report.Published, "unit"))
+	if units == nil && c.String("schedule") == "dynamic" {
+		fmt.Fprintf(c.App.Writer, "next        lsrun merge %s\n", quote(j.run.Dir))
+	}
+	return nil
+}
+
+// progress shows how far a run is: a bar on a terminal, else a line every half minute.
+type progress struct {
+	out      io.Writer
+	bar      *progressbar.ProgressBar
+	total    int
+	finished int // points, wherever they were computed
+	computed int // points, here
+	start    time.Time
+	told     time.Time
+}
+
+// lineInterval is how often progress prints a line where there is no terminal.
+const lineInterval = 30 * time.Second
+
+func newProgress(out io.Writer, points int) *progress {
+	p := &progress{out: out, total: points, start: time.Now(), told: time.Now()}
+	if file, ok := out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		p.bar = progressbar.NewOptions(points, progressbar.OptionSetWriter(out), progressbar.OptionSetDescription("points"),
+			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(false), progressbar.OptionFullWidth())
+	}
+	return p
+}
+
+func (p *progress) event(e shard.Event) {
+	p.finished += e.Points
+	switch e.Kind {
+	case shard.Computed:
+		p.computed += e.Points
+	case shard.TakenOver:
+		p.say("unit %d: its worker is gone, taking it over", e.Unit)
+	case shard.Waiting:
+		p.say("every unit that is left is being computed elsewhere: waiting for it")
+	case shard.AttemptFailed:
+		p.say("unit %d failed: %v", e.Unit, e.Err)
+	}
+	if p.bar != nil {
+		p.bar.Describe(p.speed())
+		p.bar.Set(p.finished)
+		return
+	}
+	if now := time.Now(); now.Sub(p.told) >= lineInterval {
+		p.told = now
+		p.say("%s of %s points, %s", count(int64(p.finished)), count(int64(p.total)), p.speed())
+	}
+}
+
+// speed is the rate of this worker and what it would need alone for the rest.
+func (p *progress) speed() string {
+	if p.computed == 0 {
+		return "starting"
+	}
+	rate := float64(p.computed) / time.Since(p.start).Seconds()
+	left := time.Duration(float64(p.total-p.finished) / rate * float64(time.Second))
+	return fmt.Sprintf("%.3g points/s, at most %s left", rate, lasting(left))
+}
+
+func (p *progress) say(format string, args ...any) {
+	if p.bar != nil {
+		p.bar.Clear()
+	}
+	fmt.Fprintf(p.out, "lsrun: "+format+"\n", args...)
+}
+
+func (p *progress) end() {
+	if p.bar != nil {
+		p.bar.Exit()
+		fmt.Fprintln(p.out)
+	}
+}

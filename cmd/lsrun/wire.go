@@ -1,0 +1,405 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	"lsrun/io/checkpoint"
+	"lsrun/io/dataset"
+	"lsrun/io/durable"
+	"lsrun/io/h5"
+	"lsrun/nn"
+	"lsrun/nn/cpu"
+	"lsrun/nn/direction"
+	"lsrun/nn/engine"
+	"lsrun/nn/zoo"
+	"lsrun/shard"
+)
+
+// evaluatorVersion is raised whenever the same plan would give other bits than before.
+// TestGoldenBits guards it.
+const evaluatorVersion = 1
+
+// Names in a run directory that are not shard's own.
+const (
+	thetaFile      = "theta.safetensors"
+	directionsFile = "directions.h5"
+	surfaceFile    = "surface.h5"
+)
+
+// What is recorded beside a metric: the finite-population standard error of its mean, and
+// that of its difference from the mean at the origin, image by image.
+const (
+	standardError       = "standard_error"
+	pairedStandardError = "paired_standard_error"
+)
+
+var files = durable.Files{}
+
+// job is a run with everything that its points are computed from.
+type job struct {
+	run   *shard.Run
+	plan  *shard.Plan
+	graph *nn.Graph
+	loss  nn.Loss
+	plane nn.Plane
+}
+
+// openJob reads a run directory and checks that its files are those of its plan.
+func openJob(dir string) (*job, error) {
+	run, err := shard.Open(files, dir)
+	if err != nil {
+		return nil, err
+	}
+	plan := run.Plan
+	if plan.Evaluator != evaluatorVersion {
+		return nil, fmt.Errorf("%w: %s was planned for version %d of the arithmetic, and this lsrun has version %d: use the lsrun that planned it, or plan anew",
+			shard.ErrRefused, dir, plan.Evaluator, evaluatorVersion)
+	}
+	graph, err := zoo.New(plan.Network.Model, zoo.Options{Classes: plan.Network.Classes, Input: plan.Network.Input})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	loss, err := nn.ParseLoss(plan.Loss)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	plane, err := readPlane(dir, plan, graph)
+	if err != nil {
+		return nil, err
+	}
+	return &job{run: run, plan: plan, graph: graph, loss: loss, plane: plane}, nil
+}
+
+// readPlane reads θ, δ and η from the run directory.
+func readPlane(dir string, plan *shard.Plan, graph *nn.Graph) (nn.Plane, error) {
+	var plane nn.Plane
+	thetaPath := filepath.Join(dir, thetaFile)
+	if _, err := readVerified(thetaPath, plan.Checkpoint.Theta); err != nil {
+		return plane, err
+	}
+	file, err := checkpoint.Read(thetaPath)
+	if err != nil {
+		return plane, err
+	}
+	if plane.Theta, err = file.Fit(graph); err != nil {
+		return plane, err
+	}
+	data, err := readVerified(filepath.Join(dir, directionsFile), plan.Directions.SHA256)
+	if err != nil {
+		return plane, err
+	}
+	plane.X, plane.Y, _, err = decodePlane(data, graph)
+	if err != nil {
+		return plane, fmt.Errorf("%s: %w", filepath.Join(dir, directionsFile), err)
+	}
+	return plane, nil
+}
+
+// readVerified reads a file whose SHA-256 is known.
+func readVerified(path, want string) ([]byte, error) {
+	data, err := files.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if got := digest(data); got != want {
+		return nil, fmt.Errorf("%w: %s has SHA-256 %.12s…, but was %.12s… when the run was planned: copy it back, or plan anew in another folder",
+			shard.ErrCorrupt, path, got, want)
+	}
+	return data, nil
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// decodePlane reads a direction file's one or two directions and fits them to the graph.
+func decodePlane(data []byte, graph *nn.Graph) (x, y nn.Params, states bool, err error) {
+	d, err := h5.DecodeDirections(data)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	if x, states, err = direction.Fit(graph, d.X); err != nil {
+		return nil, nil, false, fmt.Errorf("xdirection: %w", err)
+	}
+	if d.Y == nil {
+		return x, nil, states, nil
+	}
+	y, yStates, err := direction.Fit(graph, d.Y)
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("ydirection: %w", err)
+	}
+	if states != yStates {
+		return nil, nil, false, fmt.Errorf("one direction is over weights and the other over states")
+	}
+	return x, y, states, nil
+}
+
+// loadSet reads a data set of any kind.
+func loadSet(kind, path string) (*dataset.Set, error) {
+	if kind != "h5" {
+		return dataset.Load(kind, path)
+	}
+	data, err := files.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	arrays, err := h5.ReadArrays(data, dataset.ArrayNames...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	set, err := dataset.FromArrays(filepath.Base(path), arrays)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return set, nil
+}
+
+// images are the parts of a data set that a plan's metrics need; nil where they do not.
+type images struct{ train, test *nn.Images }
+
+// loadImages reads the plan's data and checks that it is what was planned. An empty
+// path means the one in the plan.
+func loadImages(plan *shard.Plan, graph *nn.Graph, path string) (images, error) {
+	var out images
+	d := plan.Data
+	if path == "" {
+		path = d.Path
+	}
+	set, err := loadSet(d.Dataset, path)
+	if err != nil {
+		return out, fmt.Errorf("%w (planned with the data at %s: --data says where it is now)", err, d.Path)
+	}
+	if set.SHA256 != d.SHA256 {
+		return out, fmt.Errorf("%w: the data at %s is not what was planned: its SHA-256 is %.12s…, not %.12s…: --data says where the right one is",
+			shard.ErrRefused, path, set.SHA256, d.SHA256)
+	}
+	selection := dataset.Selection{Splits: d.Splits, SplitIndex: d.SplitIndex, Subset: d.Subset, Seed: d.Seed}
+	if d.LabelsFile != "" {
+		if selection.Labels, err = readLabels(d.LabelsFile, d.LabelsSHA256); err != nil {
+			return out, err
+		}
+	}
+	preprocess := dataset.Preprocess{Name: d.Preprocess, Mean: d.Mean, Std: d.Std}
+	if d.Train > 0 {
+		if out.train, err = selected(graph, "training", func() (*nn.Images, error) { return set.TrainImages(selection, preprocess) }); err != nil {
+			return out, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	if d.Test > 0 {
+		if out.test, err = selected(graph, "test", func() (*nn.Images, error) { return set.TestImages(selection, preprocess) }); err != nil {
+			return out, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return out, nil
+}
+
+func selected(graph *nn.Graph, part string, load func() (*nn.Images, error)) (*nn.Images, error) {
+	set, err := load()
+	if err == nil {
+		err = set.Check(graph)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s set: %w", part, err)
+	}
+	return set, nil
+}
+
+// readLabels reads a label file and checks its digest, unless that is empty.
+func readLabels(path, want string) ([]int32, error) {
+	if want != "" {
+		if _, err := readVerified(path, want); err != nil {
+			return nil, err
+		}
+	}
+	return dataset.ReadLabels(path)
+}
+
+// evaluator computes the plan's metrics at points of its grid.
+type evaluator struct {
+	engine engine.Engine
+	grid   shard.Grid
+	parts  []*part
+}
+
+// part is one image set, with the network's verdicts at the origin and at the point in hand.
+type part struct {
+	set    engine.Set
+	labels []int32
+	of     int // size of the population that the images were drawn from
+	origin engine.Output
+	here   engine.Output
+}
+
+// newEvaluator makes the plan's images and plane resident. It evaluates the origin, θ
+// itself, which the paired standard errors refer to.
+func (j *job) newEvaluator(ctx context.Context, data images, threads int) (*evaluator, error) {
+	e, err := cpu.New(j.graph, j.loss, cpu.Options{Threads: threads, Kernel: j.kernel()})
+	if err != nil {
+		return nil, err
+	}
+	if err := e.SetPlane(j.plane); err != nil {
+		return nil, err
+	}
+	ev := &evaluator{engine: e, grid: j.plan.Grid}
+	for _, p := range []struct {
+		images *nn.Images
+		of     int
+	}{{data.train, j.plan.Data.TrainOf}, {data.test, j.plan.Data.TestOf}} {
+		if p.images == nil {
+			continue
+		}
+		set, err := e.Load(p.images)
+		if err != nil {
+			return nil, err
+		}
+		n := set.Len()
+		part := &part{set: set, labels: p.images.Labels, of: p.of,
+			origin: engine.NewOutput(n, 0), here: engine.NewOutput(n, 0)}
+		if err := e.Evaluate(ctx, set, []nn.Point{{}}, []engine.Output{part.origin}); err != nil {
+			return nil, err
+		}
+		ev.parts = append(ev.parts, part)
+	}
+	return ev, nil
+}
+
+// kernel is the plan's, or the best of this machine where the plan lets kernels mix.
+func (j *job) kernel() string {
+	if j.plan.Mix {
+		return ""
+	}
+	return j.plan.Kernel
+}
+
+func (e *evaluator) Kernel() string { return e.engine.Kernel() }
+
+// Batch is one point: the engine divides its images among the threads.
+func (e *evaluator) Batch() int { return 1 }
+
+// Evaluate implements shard.Evaluator.
+func (e *evaluator) Evaluate(ctx context.Context, points []int, done func(shard.Record) error) error {
+	for _, k := range points {
+		record := shard.Record{Point: k}
+		x, y := e.grid.At(k)
+		for _, p := range e.parts {
+			if err := e.engine.Evaluate(ctx, p.set, []nn.Point{{Alpha: x, Beta: y}}, []engine.Output{p.here}); err != nil {
+				return err
+			}
+			record.Values = append(record.Values, p.columns()...)
+		}
+		for i := 0; i < len(record.Values); i += len(metricBesides) + 1 {
+			record.Status = append(record.Status, shard.StatusOf(record.Values[i]))
+		}
+		if err := done(record); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Origin is the loss and accuracy of θ itself over each set, in the order of the plan.
+func (e *evaluator) Origin() []float64 {
+	var values []float64
+	for _, p := range e.parts {
+		values = append(values, mean(p.origin.Loss), mean(verdicts(p.origin.Predicted, p.labels)))
+	}
+	return values
+}
+
+var metricBesides = []string{standardError, pairedStandardError}
+
+// planMetrics lists the metrics of the given image sets ("train", "test").
+func planMetrics(sets []string) []shard.Metric {
+	var metrics []shard.Metric
+	for _, set := range sets {
+		for _, what := range []string{"loss", "acc"} {
+			metrics = append(metrics, shard.Metric{Name: set + "_" + what, Beside: metricBesides})
+		}
+	}
+	return metrics
+}
+
+// columns are the values of the part's two metrics, loss and accuracy in percent, each
+// followed by its standard errors.
+func (p *part) columns() []float64 {
+	var out []float64
+	for _, v := range [][2][]float64{
+		{p.here.Loss, p.origin.Loss},
+		{verdicts(p.here.Predicted, p.labels), verdicts(p.origin.Predicted, p.labels)},
+	} {
+		here, origin := v[0], v[1]
+		difference := make([]float64, len(here))
+		for i := range here {
+			difference[i] = here[i] - origin[i]
+		}
+		out = append(out, mean(here), populationError(here, p.of), populationError(difference, p.of))
+	}
+	return out
+}
+
+// verdicts are 100 for every right prediction and 0 for every wrong one, so that their
+// mean is the accuracy in percent.
+func verdicts(predicted, labels []int32) []float64 {
+	out := make([]float64, len(labels))
+	for i := range labels {
+		if predicted[i] == labels[i] {
+			out[i] = 100
+		}
+	}
+	return out
+}
+
+// mean adds in order, so that it is the same however v was computed.
+func mean(v []float64) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += x
+	}
+	return sum / float64(len(v))
+}
+
+// populationError is the standard error of the mean of v as an estimate of the mean over
+// the population of `of` that v was drawn from without replacement:
+//
+//	√( s²/n · (1 − n/of) ), s² the sample variance
+//
+// (Cochran, "Sampling Techniques", 3rd ed., eq. 2.20). It is 0 where v is all of them.
+func populationError(v []float64, of int) float64 {
+	n := float64(len(v))
+	if len(v) >= of {
+		return 0
+	}
+	if len(v) < 2 {
+		return math.Inf(1)
+	}
+	m, s := mean(v), 0.0
+	for _, x := range v {
+		s += float64((x - m) * (x - m))
+	}
+	return math.Sqrt(s / (n - 1) / n * (1 - n/float64(of)))
+}
+
+// absolute is path from the root, so that a plan means the same from everywhere.
+func absolute(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	p, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("finding the working folder: %w", err)
+	}
+	return p, nil
+}
+
+// exists reports whether there is something at path.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
