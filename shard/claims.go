@@ -61,7 +61,7 @@ type claims struct {
 // itself lived through: one that was suspended for an hour has seen one interval.
 type sighting struct {
 	content   []byte
-	at        time.Duration
+	at        time.Time // by the monotonic clock
 	intervals int
 }
 
@@ -133,7 +133,7 @@ func (c *claims) take(unit int) (*claim, error) {
 		return nil, fmt.Errorf("claiming unit %d: %w", unit, err)
 	}
 	claim := &claim{unit: unit, generation: generation, path: path, text: text, files: c.run.files, stop: make(chan struct{})}
-	claim.beating.Go(func() { claim.beat(c.system) })
+	claim.beating.Go(claim.beat)
 	return claim, nil
 }
 
@@ -150,14 +150,13 @@ func (c *claims) abandoned(unit int) (bool, error) {
 	if t, ok := parseClaim(data); ok && t.over(c.system) {
 		return true, nil
 	}
-	now := c.system.Now()
 	s := c.seen[name]
 	if s == nil || !bytes.Equal(s.content, data) {
-		c.seen[name] = &sighting{content: data, at: now}
+		c.seen[name] = &sighting{content: data, at: time.Now()}
 		return false, nil
 	}
-	if now-s.at >= heartbeat {
-		s.at = now
+	if time.Since(s.at) >= heartbeat {
+		s.at = time.Now()
 		s.intervals++
 	}
 	return s.intervals >= patience, nil
@@ -185,12 +184,12 @@ type claim struct {
 
 // beat renews the claim until release. An error does no harm: at worst somebody else
 // computes the unit too.
-func (c *claim) beat(system System) {
+func (c *claim) beat() {
 	for {
 		select {
 		case <-c.stop:
 			return
-		case <-system.After(heartbeat):
+		case <-time.After(heartbeat):
 			c.text.Nonce = newNonce()
 			c.files.Rewrite(c.path, c.text.bytes())
 		}

@@ -31,7 +31,7 @@ import (
 //	        m     status, one byte a metric
 //	        8·c   values, float64, one a column
 //
-// All frames but the first have one length, so a tail that was torn off while it was
+// All frames but the first have one length, so a record that was torn while it was
 // written is told from bytes that went bad later: the first is dropped in silence, the
 // second ends what can be read and is reported.
 const (
@@ -91,16 +91,16 @@ func cutFrame(data []byte) (payload, rest []byte, ok bool) {
 // parseJournal reads a journal of unit as far as it is whole, and says what is wrong with
 // the rest, if it is more than an unfinished write.
 func (r *Run) parseJournal(unit Unit, data []byte) (entries []entry, problem string) {
-	if !bytes.HasPrefix(data, []byte(journalMagic)) {
-		if bytes.HasPrefix([]byte(journalMagic), data) { // its first write was cut short
-			return nil, ""
-		}
+	if len(data) == 0 { // made a moment ago
+		return nil, ""
+	}
+	data, ok := bytes.CutPrefix(data, []byte(journalMagic))
+	if !ok {
 		return nil, "it does not begin like a journal of this version"
 	}
-	data = data[len(journalMagic):]
 	head, data, ok := cutFrame(data)
 	if !ok {
-		return nil, "" // its first write was cut short, or there is nothing to be had
+		return nil, "its header is cut short or damaged"
 	}
 	if len(head) < 36 {
 		return nil, "its header is too short"

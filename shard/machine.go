@@ -4,13 +4,11 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 )
 
 // System is what a worker asks of where it runs.
 type System interface {
-	Now() time.Duration // by a monotonic clock, from any fixed moment
-	After(time.Duration) <-chan time.Time
+	// Self describes this worker.
 	Self() Owner
 	// Dead says whether it is certain that the owner will do nothing more.
 	Dead(Owner) bool
@@ -31,14 +29,6 @@ type Owner struct {
 type Machine struct {
 	Job string // the scheduler's name for this process's job
 }
-
-var start = time.Now()
-
-// Now is the time since the program started.
-func (Machine) Now() time.Duration { return time.Since(start) }
-
-// After is time.After.
-func (Machine) After(d time.Duration) <-chan time.Time { return time.After(d) }
 
 // Self describes this process.
 func (m Machine) Self() Owner {

@@ -19,6 +19,11 @@ const (
 	BackedUp                    // it held something else, kept under another name
 )
 
+func (o Outcome) String() string {
+	return [...]string{"written", "left as it was: it holds this surface already",
+		"replaced: it held fewer points of this surface", "written; what was there is kept as a backup"}[o]
+}
+
 // PublishSurface puts a surface at path. It replaces only a surface of the same plan that
 // has fewer finished points and no other ones; any other file is ErrRefused, unless force,
 // which keeps it as path.bak, path.bak2, ….

@@ -241,7 +241,7 @@ func (s *session) wait(ctx context.Context, pause *time.Duration) {
 	}
 	select {
 	case <-ctx.Done():
-	case <-s.system.After(*pause):
+	case <-time.After(*pause):
 	}
 	*pause = min(2**pause, maxPause)
 }
@@ -301,13 +301,13 @@ func (s *session) compute(ctx context.Context, unit Unit, attempt string, points
 		return fmt.Errorf("writing a journal: %w", err)
 	}
 	var storage error // of the journal, told from the evaluator's
-	last := s.system.Now()
+	last := time.Now()
 	done := func(record Record) error {
 		if err := s.Run.checkRecord(unit, record); err != nil {
 			return err
 		}
-		now := s.system.Now()
-		if err := journal.Append(journalFrame(record, now-last)); err != nil {
+		now := time.Now()
+		if err := journal.Append(journalFrame(record, now.Sub(last))); err != nil {
 			storage = fmt.Errorf("writing a journal: %w", err)
 			return storage
 		}

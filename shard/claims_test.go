@@ -1,0 +1,231 @@
+package shard
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// claimOf takes unit 0 for a process and stops its heartbeat, as if it had been killed.
+func claimOf(t *testing.T, run *Run, system System) {
+	t.Helper()
+	claim, err := newClaims(run, system, "plain").acquire([]int{0})
+	if err != nil || claim == nil {
+		t.Fatalf("%v, %v", claim, err)
+	}
+	close(claim.stop)
+	claim.beating.Wait()
+}
+
+func TestAClaimIsSucceededOnlyWhenItsOwnerIsGone(t *testing.T) {
+	var dead sync.Map
+	dead.Store(2, true)
+	for name, c := range map[string]struct {
+		owner fakeSystem
+		want  bool // at first sight
+	}{
+		"a dead process of this host":   {process(&dead, "here", 2), true},
+		"a live process of this host":   {process(&dead, "here", 3), false},
+		"the same number on other host": {process(&dead, "there", 2), false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			run := mustCreate(t, newMemFiles())
+			claimOf(t, run, c.owner)
+			watcher := newClaims(run, process(&dead, "here", 1), "plain")
+			claim, err := watcher.acquire([]int{0})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := claim != nil; got != c.want {
+				t.Errorf("%s: succeeded: %v, want %v", name, got, c.want)
+			}
+			if claim != nil {
+				if claim.generation != 2 {
+					t.Errorf("%s: generation %d", name, claim.generation)
+				}
+				claim.release()
+			}
+		})
+	}
+}
+
+func TestAClaimThatStandsStillForThreeIntervalsIsSucceeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run := mustCreate(t, newMemFiles())
+		claimOf(t, run, process(new(sync.Map), "there", 2))
+		watcher := newClaims(run, process(new(sync.Map), "here", 1), "plain")
+		began := time.Now()
+		var claim *claim
+		for claim == nil && time.Since(began) < time.Hour {
+			claim, _ = watcher.acquire([]int{0})
+			if claim == nil {
+				time.Sleep(time.Second)
+			}
+		}
+		if waited := time.Since(began); waited != 90*time.Second {
+			t.Errorf("succeeded after %v, want 1m30s", waited)
+		}
+		claim.release()
+	})
+}
+
+func TestAnObserverThatSleptHasSeenOneInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run := mustCreate(t, newMemFiles())
+		claimOf(t, run, process(new(sync.Map), "there", 2))
+		watcher := newClaims(run, process(new(sync.Map), "here", 1), "plain")
+		for range 3 { // first sight, and two intervals of an hour
+			if claim, _ := watcher.acquire([]int{0}); claim != nil {
+				t.Fatal("succeeded too early")
+			}
+			time.Sleep(time.Hour)
+		}
+	})
+}
+
+func TestAClaimThatBeatsIsNeverSucceeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run := mustCreate(t, newMemFiles())
+		owner, _ := newClaims(run, process(new(sync.Map), "there", 2), "plain").acquire([]int{0})
+		watcher := newClaims(run, process(new(sync.Map), "here", 1), "plain")
+		for range 360 {
+			if claim, _ := watcher.acquire([]int{0}); claim != nil {
+				t.Fatal("succeeded")
+			}
+			time.Sleep(10 * time.Second)
+		}
+		owner.release()
+		claim, _ := watcher.acquire([]int{0})
+		if claim == nil {
+			t.Fatal("not succeeded after it was given back")
+		}
+		claim.release()
+	})
+}
+
+func TestAClaimThatWasNeverWrittenIsSucceededInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files := newMemFiles()
+		run := mustCreate(t, files)
+		files.files["run/claims/u00000.g1"] = nil
+		watcher := newClaims(run, process(new(sync.Map), "here", 1), "plain")
+		for range 3 {
+			if claim, _ := watcher.acquire([]int{0}); claim != nil {
+				t.Fatal("succeeded too early")
+			}
+			time.Sleep(31 * time.Second)
+		}
+		claim, _ := watcher.acquire([]int{0})
+		if claim == nil {
+			t.Fatal("not succeeded")
+		}
+		claim.release()
+	})
+}
+
+func TestAClaimKeepsItsLength(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files := newMemFiles()
+		run := mustCreate(t, files)
+		claim, _ := newClaims(run, process(new(sync.Map), "here", 1), "plain").acquire([]int{0})
+		first := bytes.Clone(files.files["run/claims/u00000.g1"])
+		time.Sleep(heartbeat + time.Second)
+		synctest.Wait()
+		second := bytes.Clone(files.files["run/claims/u00000.g1"])
+		claim.release()
+		third := files.files["run/claims/u00000.g1"]
+		if bytes.Equal(first, second) || len(second) != len(first) || len(third) != len(first) {
+			t.Errorf("%q, %q, %q", first, second, third)
+		}
+		if text, ok := parseClaim(third); !ok || text.Nonce != released || text.Host != "here" {
+			t.Errorf("%q", third)
+		}
+	})
+}
+
+func TestOneOfManyWinsAUnit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run := mustCreate(t, newMemFiles())
+		var group sync.WaitGroup
+		won := make(chan *claim, 64)
+		for i := range 64 {
+			group.Go(func() {
+				if claim, err := newClaims(run, process(new(sync.Map), "here", i), "plain").acquire([]int{0}); err != nil {
+					t.Error(err)
+				} else if claim != nil {
+					won <- claim
+				}
+			})
+		}
+		group.Wait()
+		if len(won) != 1 {
+			t.Errorf("%d won", len(won))
+		}
+		for range len(won) {
+			(<-won).release()
+		}
+	})
+}
+
+func TestTheMachineKnowsTheLivingFromTheDead(t *testing.T) {
+	m := Machine{Job: "17"}
+	self := m.Self()
+	if self.PID != os.Getpid() || self.Boot == "" || self.Started == "" || self.Job != "17" {
+		t.Fatalf("%+v", self)
+	}
+	if m.Dead(self) {
+		t.Error("this process counts as dead")
+	}
+	child := exec.Command("/bin/sh", "-c", "read line")
+	in, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	other := self
+	other.PID = child.Process.Pid
+	if other.Started, err = processStart(other.PID); err != nil || m.Dead(other) {
+		t.Errorf("a live child counts as dead: %v", err)
+	}
+	in.Close()
+	// A zombie is dead before anybody has asked for its status.
+	for zombie := false; !zombie; {
+		stat, err := os.ReadFile("/proc/" + strconv.Itoa(other.PID) + "/stat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		zombie = strings.Contains(string(stat), ") Z ")
+	}
+	if !m.Dead(other) {
+		t.Error("a zombie counts as alive")
+	}
+	child.Wait()
+	if !m.Dead(other) {
+		t.Error("a process that is gone counts as alive")
+	}
+	reused := self
+	reused.Started = "1"
+	if !m.Dead(reused) {
+		t.Error("a process whose number was given to another counts as alive")
+	}
+	for name, change := range map[string]func(*Owner){
+		"host":      func(o *Owner) { o.Host += "x" },
+		"boot":      func(o *Owner) { o.Boot += "x" },
+		"namespace": func(o *Owner) { o.Namespace += "x" },
+		"no boot":   func(o *Owner) { o.Boot = "" },
+	} {
+		o := other
+		change(&o)
+		if m.Dead(o) {
+			t.Errorf("another %s: nothing can be known of it, yet it counts as dead", name)
+		}
+	}
+}

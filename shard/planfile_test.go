@@ -1,0 +1,186 @@
+package shard
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestAPlanSurvivesItsFile(t *testing.T) {
+	data, err := MarshalPlan(fakePlan())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasPrefix(data, []byte("{\n  \"format\": 1,\n  \"evaluator\": 1,\n")) || !bytes.HasSuffix(data, []byte("}\n")) {
+		t.Errorf("not the canonical form:\n%s", data)
+	}
+	plan, err := ParsePlan(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(plan, fakePlan()) {
+		t.Errorf("read back as %+v", plan)
+	}
+}
+
+// $ printf ” | sha256sum
+func TestThePlanIDIsTheSHA256(t *testing.T) {
+	if got := PlanID(nil); got != "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" {
+		t.Error(got)
+	}
+}
+
+func TestPlansThatAreNotCanonicalAreCorrupt(t *testing.T) {
+	good, _ := MarshalPlan(fakePlan())
+	edit := func(old, new string) []byte {
+		changed := bytes.Replace(good, []byte(old), []byte(new), 1)
+		if bytes.Equal(changed, good) {
+			t.Fatalf("%q is not in the plan", old)
+		}
+		return changed
+	}
+	for name, c := range map[string]struct {
+		data []byte
+		kind error
+		text string
+	}{
+		"empty":             {nil, ErrCorrupt, "not JSON"},
+		"garbage":           {[]byte("\x80\x02}"), ErrCorrupt, "not JSON"},
+		"cut":               {good[:len(good)/2], ErrCorrupt, "not JSON"},
+		"more behind it":    {append(slices.Clone(good), "{}"...), ErrCorrupt, "not JSON"},
+		"no last newline":   {bytes.TrimSpace(good), ErrCorrupt, "canonical"},
+		"unknown field":     {edit(`"format": 1,`, `"format": 1, "extra": 2,`), ErrCorrupt, "extra"},
+		"field twice":       {edit(`"format": 1,`, `"format": 1, "format": 1,`), ErrCorrupt, "canonical"},
+		"newer":             {edit(`"format": 1,`, `"format": 2, "extra": 2,`), ErrRefused, "newer lsrun"},
+		"older":             {edit(`"format": 1,`, `"format": 0,`), ErrCorrupt, "format 0"},
+		"no points":         {edit(`"points": 5`, `"points": 0`), ErrCorrupt, "no points"},
+		"empty units":       {edit(`"unit_points": 3`, `"unit_points": 0`), ErrCorrupt, "unit_points"},
+		"metric twice":      {edit(`"max_eig"`, `"train_loss"`), ErrCorrupt, "twice"},
+		"metric for a path": {edit(`"max_eig"`, `"../max_eig"`), ErrCorrupt, "name of a dataset"},
+	} {
+		if _, err := ParsePlan(c.data); !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s: %v, want %v with %q", name, err, c.kind, c.text)
+		}
+	}
+}
+
+func TestPlansWithoutMeaningAreNotWritten(t *testing.T) {
+	p := fakePlan()
+	p.Metrics = nil
+	if _, err := MarshalPlan(p); err == nil {
+		t.Error("a plan without metrics was written")
+	}
+	p = fakePlan()
+	p.Metrics[0].Beside = []string{"a", "b", "a"}
+	if _, err := MarshalPlan(p); err == nil {
+		t.Error("a plan with the same column twice was written")
+	}
+}
+
+func FuzzAPlanIsReadExactlyOrNotAtAll(f *testing.F) {
+	good, _ := MarshalPlan(fakePlan())
+	f.Add(good)
+	f.Add([]byte("{}"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		plan, err := ParsePlan(data)
+		if err != nil {
+			return
+		}
+		if again, err := MarshalPlan(plan); err != nil || !bytes.Equal(again, data) {
+			t.Errorf("read %q, wrote %q, %v", data, again, err)
+		}
+	})
+}
+
+func TestColumnsAreValuesEachWithWhatIsBesideIt(t *testing.T) {
+	p := &Plan{Metrics: []Metric{{Name: "a", Beside: []string{"x", "y"}}, {Name: "b"}, {Name: "c", Beside: []string{"x"}}}}
+	want := []Column{{0, ""}, {0, "x"}, {0, "y"}, {1, ""}, {2, ""}, {2, "x"}}
+	if got := p.Columns(); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestDifferencesNameTheFields(t *testing.T) {
+	here, there := fakePlan(), fakePlan()
+	there.Grid.X.N = 31
+	there.Grid.Y = nil
+	there.Directions.Seed-- // beyond the precision of a float64
+	there.Network.Input = []int{3, 32, 32}
+	a, _ := MarshalPlan(here)
+	b, _ := MarshalPlan(there)
+	want := []string{
+		"directions.seed: 18446744073709551615 here, 18446744073709551614 there",
+		"grid.x.points: 5 here, 31 there",
+		"grid.y.max: 1 here, absent there",
+		"grid.y.min: 0 here, absent there",
+		"grid.y.points: 4 here, absent there",
+		"network.input[0]: 2 here, 3 there",
+		"network.input[1]: absent here, 32 there",
+		"network.input[2]: absent here, 32 there",
+	}
+	if got := Differences(a, b); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if got := Differences(a, []byte("x")); len(got) != 1 {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestUnitsCoverTheGridOnceInOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := &Plan{Grid: Grid{X: Axis{0, 1, rapid.IntRange(1, 300).Draw(t, "points")}}, UnitPoints: rapid.IntRange(1, 400).Draw(t, "unit")}
+		next := 0
+		for i, u := range p.Units() {
+			if u.Index != i || u.First != next || u.Count < 1 || u.Count > p.UnitPoints {
+				t.Fatalf("unit %d is %+v after %d points", i, u, next)
+			}
+			next += u.Count
+		}
+		if next != p.Grid.Points() {
+			t.Fatalf("units cover %d of %d points", next, p.Grid.Points())
+		}
+	})
+}
+
+func TestUnitsAreSmallEnoughToShare(t *testing.T) {
+	for _, c := range []struct {
+		points int
+		macs   int64
+		want   int
+	}{
+		{2601, 1, 41},         // 2601/64 = 40.6
+		{64, 1, 1},            //
+		{65, 1, 2},            //
+		{1, 1 << 60, 1},       //
+		{40401, 1 << 40, 4},   // 2⁴² / 2⁴⁰
+		{40401, 1<<40 + 1, 3}, //
+		{40401, 0, 632},       // unknown: 40401/64 = 631.3
+	} {
+		if got := UnitPoints(c.points, c.macs); got != c.want {
+			t.Errorf("%d points of %d: %d a unit, want %d", c.points, c.macs, got, c.want)
+		}
+	}
+}
+
+func TestRangesReadBack(t *testing.T) {
+	if got := FormatRanges([]int{3, 7, 8, 9, 11, 12}); got != "3,7-9,11-12" {
+		t.Error(got)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		numbers := rapid.SliceOfNDistinct(rapid.IntRange(0, 60), 1, 60, rapid.ID).Draw(t, "numbers")
+		slices.Sort(numbers)
+		if got, err := ParseRanges(FormatRanges(numbers), 61); err != nil || !slices.Equal(got, numbers) {
+			t.Fatalf("%v became %v, %v", numbers, got, err)
+		}
+	})
+	for _, bad := range []string{"", "x", "3-", "-3", "9-7", "3,3", "7,3", "100", "1-100", "1.5", "3,,4"} {
+		if got, err := ParseRanges(bad, 100); err == nil {
+			t.Errorf("%q was read as %v", bad, got)
+		}
+	}
+}

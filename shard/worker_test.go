@@ -1,0 +1,459 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestOneWorkerComputesEveryPointOnce(t *testing.T) {
+	run := mustCreate(t, newMemFiles())
+	e := newEvaluator()
+	w := worker(run, e)
+	told := 0
+	w.Progress = func(e Event) { told += e.Points }
+	report := mustWork(t, w)
+	if report.Computed != 20 || report.Published != 7 || report.Resumed != 0 || len(report.Problems) != 0 {
+		t.Errorf("%+v", report)
+	}
+	if told != 20 || e.total() != 20 || len(e.counts) != 20 {
+		t.Errorf("%d points told of, %d computed", told, e.total())
+	}
+	mustBeTrue(t, mustMerge(t, run))
+	if report := mustWork(t, w); report.Computed != 0 || told != 40 {
+		t.Errorf("again: %+v, %d points told of", report, told)
+	}
+}
+
+func TestAnyNumberOfWorkersMakeTheSameSurface(t *testing.T) {
+	for _, c := range []struct {
+		workers int
+		static  bool
+	}{{1, false}, {2, false}, {5, false}, {16, false}, {1, true}, {3, true}, {16, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			run := mustCreate(t, newMemFiles())
+			e := newEvaluator()
+			var group sync.WaitGroup
+			for rank := range c.workers {
+				w := worker(run, e)
+				w.System = process(new(sync.Map), "here", rank+1)
+				w.Rank, w.Ranks, w.Static = rank, c.workers, c.static
+				group.Go(func() {
+					if _, err := w.Work(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			group.Wait()
+			mustBeTrue(t, mustMerge(t, run))
+			if e.total() != 20 {
+				t.Errorf("%+v: %d points were computed for 20", c, e.total())
+			}
+			if claims := run.files.(*memFiles).in("run/claims"); c.static && len(claims) != 0 {
+				t.Errorf("static workers claimed %q", claims)
+			}
+		})
+	}
+}
+
+func TestAWorkerDoesOnlyTheUnitsThatItIsGivenInTheirOrder(t *testing.T) {
+	run := mustCreate(t, newMemFiles())
+	w := worker(run, newEvaluator())
+	w.Units = []int{5, 2}
+	var order []int
+	w.Progress = func(e Event) {
+		if e.Kind == Computed {
+			order = append(order, e.Unit)
+		}
+	}
+	mustWork(t, w)
+	if !slices.Equal(slices.Compact(order), []int{5, 2}) {
+		t.Errorf("units %v, want 5 and 2", order)
+	}
+	w.Units = []int{7}
+	if _, err := w.Work(t.Context()); err == nil || !strings.Contains(err.Error(), "0 to 6") {
+		t.Errorf("a unit that is not there: %v", err)
+	}
+}
+
+func TestRanksBeginApartAndReachEveryUnit(t *testing.T) {
+	if got := roundRobin([]int{0, 1, 2, 3, 4, 5, 6}, 1, 3); !slices.Equal(got, []int{1, 4, 2, 5, 0, 3, 6}) {
+		t.Error(got)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		units := make([]int, rapid.IntRange(0, 40).Draw(t, "units"))
+		for i := range units {
+			units[i] = i
+		}
+		ranks := rapid.IntRange(1, 60).Draw(t, "ranks")
+		rank := rapid.IntRange(0, ranks-1).Draw(t, "rank")
+		order := roundRobin(units, rank, ranks)
+		if rank < len(units) && order[0] != rank {
+			t.Fatalf("rank %d begins with %d", rank, order[0])
+		}
+		if slices.Sort(order); !slices.Equal(order, units) {
+			t.Fatalf("rank %d visits %v", rank, order)
+		}
+	})
+}
+
+// TestAnyCrashLosesAtMostThePointInProgress fails the worker at its i-th use of the file
+// system, for every i, and restarts it.
+func TestAnyCrashLosesAtMostThePointInProgress(t *testing.T) {
+	for crash := 0; ; crash++ {
+		whole := false
+		synctest.Test(t, func(t *testing.T) {
+			files := newMemFiles()
+			run := mustCreate(t, files)
+			var dead sync.Map
+			e := newEvaluator()
+			files.calls, files.crashAt = 0, crash
+			w := worker(run, e)
+			w.System = process(&dead, "here", 1)
+			_, err := w.Work(t.Context())
+			whole = files.calls <= crash
+			if !whole && !errors.Is(err, errCrash) {
+				// Giving a claim back is a courtesy, and so is the end of a log.
+				if err != nil {
+					t.Fatalf("crash %d: %v", crash, err)
+				}
+			}
+			files.crashAt = -1
+			dead.Store(1, true)
+			w = worker(run, e)
+			w.System = process(&dead, "here", 2)
+			began := time.Now()
+			mustWork(t, w)
+			if e.total() > 21 {
+				t.Errorf("crash %d: %d points were computed for 20", crash, e.total())
+			}
+			// An owner whose name was not written yet has to be waited for.
+			if waited := time.Since(began); waited > 2*time.Minute {
+				t.Errorf("crash %d: waited %v", crash, waited)
+			}
+			mustBeTrue(t, mustMerge(t, run))
+		})
+		if whole {
+			return
+		}
+	}
+}
+
+// TestAnyHistoryOfCrashesEndsInTheSameSurface lets workers come, crash anywhere and be
+// followed by others, several at a time.
+func TestAnyHistoryOfCrashesEndsInTheSameSurface(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		crashes := rapid.SliceOfN(rapid.IntRange(0, 60), 0, 6).Draw(rt, "crashes")
+		workers := rapid.IntRange(1, 4).Draw(rt, "workers")
+		batch := rapid.IntRange(1, 5).Draw(rt, "batch")
+		synctest.Test(t, func(t *testing.T) {
+			files := newMemFiles()
+			run := mustCreate(t, files)
+			var dead sync.Map
+			e := newEvaluator()
+			e.batch = batch
+			pid := 0
+			for round := range len(crashes) + 1 {
+				files.calls, files.crashAt = 0, -1
+				if round < len(crashes) {
+					files.crashAt = crashes[round]
+				}
+				var group sync.WaitGroup
+				for rank := range workers {
+					pid++
+					w := worker(run, e)
+					w.Rank, w.Ranks, w.System = rank, workers, process(&dead, "here", pid)
+					group.Go(func() {
+						if _, err := w.Work(context.Background()); err != nil && !errors.Is(err, errCrash) {
+							t.Error(err)
+						}
+					})
+				}
+				group.Wait()
+				for p := range pid {
+					dead.Store(p+1, true)
+				}
+			}
+			if lost := e.total() - 20; lost > workers*len(crashes) {
+				t.Errorf("%d points were computed again after %d crashes of %d workers", lost, len(crashes), workers)
+			}
+			mustBeTrue(t, mustMerge(t, run))
+		})
+	})
+}
+
+func TestAWorkerTakesOverWhatItsNeighbourLeft(t *testing.T) {
+	for name, c := range map[string]struct {
+		host string
+		wait time.Duration
+	}{"here": {"here", time.Second}, "there": {"there", 2 * time.Minute}} {
+		synctest.Test(t, func(t *testing.T) {
+			run := mustCreate(t, newMemFiles())
+			var dead sync.Map
+			claimOf(t, run, process(&dead, c.host, 9))
+			dead.Store(9, true)
+			w := worker(run, newEvaluator())
+			w.System = process(&dead, "here", 1)
+			var kinds []EventKind
+			w.Progress = func(e Event) { kinds = append(kinds, e.Kind) }
+			began := time.Now()
+			mustWork(t, w)
+			if waited := time.Since(began); waited > c.wait {
+				t.Errorf("%s: took it over after %v", name, waited)
+			}
+			if !slices.Contains(kinds, TakenOver) || slices.Contains(kinds, Waiting) != (c.host == "there") {
+				t.Errorf("%s: events %v", name, kinds)
+			}
+			mustBeTrue(t, mustMerge(t, run))
+		})
+	}
+}
+
+// A node is lost to the others while its process goes on: both finish the unit.
+func TestTwoWorkersOnOneUnitAreHarmless(t *testing.T) {
+	run := mustCreate(t, newMemFiles())
+	first, second := worker(run, newEvaluator()), worker(run, newEvaluator())
+	first.Static, second.Static = true, true // without claims
+	second.System = process(new(sync.Map), "there", 1)
+	inside := make(chan bool)
+	first.Evaluator.(*fakeEvaluator).before = func(k int) error {
+		if k == 2 { // the first point of the first batch is 1, then 0; 2 is alone
+			inside <- true
+			<-inside
+		}
+		return nil
+	}
+	ended := make(chan error)
+	go func() {
+		_, err := first.Work(context.Background())
+		ended <- err
+	}()
+	<-inside
+	mustWork(t, second)
+	inside <- true
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if n := len(run.files.(*memFiles).in("run/shards")); n != 8 {
+		t.Errorf("%d shards, want two of unit 0 and one of each other", n)
+	}
+	mustBeTrue(t, mustMerge(t, run))
+}
+
+func TestAnInterruptedWorkerKeepsWhatItHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run := mustCreate(t, newMemFiles())
+		e := newEvaluator()
+		ctx, cancel := context.WithCancel(t.Context())
+		e.before = func(k int) error {
+			if k == 10 {
+				cancel()
+			}
+			return nil
+		}
+		report, err := worker(run, e).Work(ctx)
+		if !errors.Is(err, ErrInterrupted) {
+			t.Fatalf("%v", err)
+		}
+		e.before = nil
+		w := worker(run, e)
+		w.System = process(new(sync.Map), "there", 7) // which cannot know that the first is gone
+		began := time.Now()
+		mustWork(t, w)
+		if time.Since(began) != 0 {
+			t.Error("the claim was not given back")
+		}
+		if e.total() != 20 || report.Computed == 0 {
+			t.Errorf("%d points were computed for 20, %d before", e.total(), report.Computed)
+		}
+		mustBeTrue(t, mustMerge(t, run))
+	})
+}
+
+func TestAFailingPointFailsItsUnitAndNoOther(t *testing.T) {
+	run := mustCreate(t, newMemFiles())
+	e := newEvaluator()
+	cause := errors.New("the GPU fell\noff the bus")
+	e.before = func(k int) error {
+		if k == 10 {
+			return cause
+		}
+		return nil
+	}
+	report, err := worker(run, e).Work(t.Context())
+	if !errors.Is(err, ErrIncomplete) || !errors.Is(err, cause) || !strings.Contains(err.Error(), "unit 3") {
+		t.Errorf("%v", err)
+	}
+	if report.Published != 6 {
+		t.Errorf("%d units were published, want the other six", report.Published)
+	}
+	status, err := run.Status(process(new(sync.Map), "here", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(status.Failed) != 1 || status.Failed[0].Unit != 3 || status.Failed[0].Cause != "computing unit 3: the GPU fell off the bus" {
+		t.Errorf("%+v", status.Failed)
+	}
+	if status.Missing != "3" || len(status.Running) != 0 {
+		t.Errorf("%+v", status)
+	}
+	e.before = nil
+	mustWork(t, worker(run, e))
+	mustBeTrue(t, mustMerge(t, run))
+}
+
+func TestAWorkerThatAlwaysFailsGivesUp(t *testing.T) {
+	run := mustCreate(t, newMemFiles())
+	e := newEvaluator()
+	attempts := 0
+	e.before = func(int) error { attempts++; return errors.New("no memory") }
+	if _, err := worker(run, e).Work(t.Context()); !errors.Is(err, ErrIncomplete) || attempts != 3 {
+		t.Errorf("%d attempts, %v", attempts, err)
+	}
+}
+
+// An evaluator that does not keep its promises fails; it neither loops nor crashes.
+type lying struct {
+	*fakeEvaluator
+	records []Record
+}
+
+func (l lying) Evaluate(_ context.Context, _ []int, done func(Record) error) error {
+	for _, r := range l.records {
+		if err := done(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestAnEvaluatorThatLiesIsFoundOut(t *testing.T) {
+	for want, records := range map[string][]Record{
+		"left out":      nil,
+		"not in unit":   {fakeRecord(19)},
+		"columns":       {{0, []Status{Done, Done}, []float64{1}}},
+		"is missing":    {{0, []Status{Missing, Done}, []float64{1, 2, 3}}},
+		"is status 200": {{0, []Status{200, Done}, []float64{1, 2, 3}}},
+	} {
+		run := mustCreate(t, newMemFiles())
+		w := worker(run, lying{newEvaluator(), records})
+		w.Units = []int{0}
+		if _, err := w.Work(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want an error with %q", err, want)
+		}
+	}
+}
+
+func TestAnotherKernelIsRefusedBeforeAnythingIsComputed(t *testing.T) {
+	files := newMemFiles()
+	run := mustCreate(t, files)
+	before := len(files.files)
+	e := newEvaluator()
+	e.kernel = "avx2"
+	_, err := worker(run, e).Work(t.Context())
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "avx2") || !strings.Contains(err.Error(), "plain") {
+		t.Errorf("%v", err)
+	}
+	if e.total() != 0 || len(files.files) != before {
+		t.Error("something was done")
+	}
+}
+
+func TestMixedKernelsAreRecordedAtEachPoint(t *testing.T) {
+	files := newMemFiles()
+	plan := fakePlan()
+	plan.Mix = true
+	run, err := Create(files, "run", plan, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	first, second := newEvaluator(), newEvaluator()
+	second.kernel = "avx2"
+	first.batch = 1
+	first.before = func(k int) error {
+		if k == 10 { // unit 3 holds 9, 10, 11
+			cancel()
+		}
+		return nil
+	}
+	if _, err := worker(run, first).Work(ctx); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	mustWork(t, worker(run, second))
+	surface, report, err := Merge(run, fakeCodec{}, MergeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"kernel plain": "0-9", "kernel avx2": "10-19"}
+	if !maps.Equal(surface.Notes, want) || !slices.Equal(report.Kernels, []string{"avx2", "plain"}) {
+		t.Errorf("%v, %v; want %v", surface.Notes, report.Kernels, want)
+	}
+}
+
+// full is a disk without room from some call on, until it is emptied.
+type full struct {
+	*memFiles
+	journals bool
+}
+
+func (f full) Publish(path string, data []byte) error {
+	if f.journals || !strings.Contains(path, "/shards/") {
+		return f.memFiles.Publish(path, data)
+	}
+	return pathError("publish", path, syscall.ENOSPC)
+}
+
+func (f full) Append(path string) (Appender, error) {
+	if f.journals && strings.Contains(path, "/journal/") {
+		return fullAppender{}, nil
+	}
+	return f.memFiles.Append(path)
+}
+
+type fullAppender struct{}
+
+func (fullAppender) Append([]byte) error { return pathError("append", "journal", syscall.ENOSPC) }
+func (fullAppender) Close() error        { return nil }
+
+func TestAFullDiskEndsTheWorkerWithItsCause(t *testing.T) {
+	for _, journals := range []bool{false, true} {
+		files := newMemFiles()
+		mustCreate(t, files)
+		run, err := Open(full{files, journals}, "run")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = worker(run, newEvaluator()).Work(t.Context())
+		if !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrIncomplete) {
+			t.Errorf("journals %v: %v", journals, err)
+		}
+		if n := len(files.in("run/shards")); n != 0 {
+			t.Errorf("%d shards", n)
+		}
+		run, _ = Open(files, "run")
+		mustWork(t, worker(run, newEvaluator()))
+		mustBeTrue(t, mustMerge(t, run))
+	}
+}
+
+func TestARankOutsideItsGroupIsAnError(t *testing.T) {
+	run := mustCreate(t, newMemFiles())
+	for _, c := range [][2]int{{-1, 3}, {3, 3}, {1, 0}} {
+		w := worker(run, newEvaluator())
+		w.Rank, w.Ranks = c[0], c[1]
+		if _, err := w.Work(t.Context()); err == nil {
+			t.Error(fmt.Sprint(c))
+		}
+	}
+}
