@@ -106,7 +106,7 @@ func (p Plane) Check(g *Graph) error {
 //	dst[k] = float32(θ[k] + (α·δ[k] + β·η[k])), evaluated in float64 and rounded once.
 //
 // Every engine moves by this function, so that a point means the same float32 network
-// to all of them. At (0, 0) dst is θ bit for bit wherever the directions are finite.
+// to all of them. At (0, 0) dst is θ bit for bit.
 func (p Plane) Entry(dst []float32, i int, at Point) {
 	theta := p.Theta[i].Data
 	var x, y []float32
@@ -118,7 +118,7 @@ func (p Plane) Entry(dst []float32, i int, at Point) {
 	}
 	// The conversions forbid the compiler to fuse, which would round otherwise elsewhere.
 	switch {
-	case x == nil && y == nil:
+	case x == nil && y == nil, at == Point{}: // where a sum would lose the sign of −0
 		copy(dst, theta)
 	case y == nil:
 		for k, t := range theta {
