@@ -62,12 +62,18 @@ func kindOf(names []string) string {
 	return "data"
 }
 
-// maxDepth ends the walk through groups that contain themselves.
-const maxDepth = 16
+// These end the walk through groups that contain themselves.
+const (
+	maxDepth = 16
+	maxItems = 1 << 16
+)
 
 func (d *Description) walk(r *reader, path string) error {
 	if strings.Count(path, "/") > maxDepth {
 		return fmt.Errorf("group %s: groups are nested deeper than %d", path, maxDepth)
+	}
+	if len(d.Items) > maxItems {
+		return fmt.Errorf("it holds more than %d groups and datasets", maxItems)
 	}
 	group := "/" + path
 	names, err := r.names(group)

@@ -133,6 +133,21 @@ func TestAProjectionComesBack(t *testing.T) {
 	sameText(t, got, want)
 }
 
+func TestFilesInTheCurrentFolderDoNotMatter(t *testing.T) {
+	data, err := Codec{}.EncodeSurface(aLine())
+	check(t, err)
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"lsrun", "image", "dir_file"} {
+		check(t, os.WriteFile(name, data, 0o600))
+	}
+	s, err := Codec{}.DecodeSurface(data)
+	check(t, err)
+	sameText(t, s, aLine())
+	if left, err := os.ReadDir("."); err != nil || len(left) != 3 {
+		t.Errorf("the folder holds %v, %v", left, err)
+	}
+}
+
 func TestEqualContentIsEqualBytesAtAnyTime(t *testing.T) {
 	surface, err := Codec{}.EncodeSurface(aSurface())
 	check(t, err)
@@ -425,6 +440,17 @@ func TestEveryCutAndEveryFlippedBitOfAShardIsNoticedOrHarmless(t *testing.T) {
 	}
 }
 
+func TestAForeignFileCutAnywhereIsRefused(t *testing.T) {
+	whole := read(t, "resnet20_interpolation.h5")
+	for n := range whole {
+		for as, decoder := range decoders {
+			if _, err := decoder(whole[:n]); !errors.Is(err, shard.ErrCorrupt) {
+				t.Errorf("cut at %d as %s: %v", n, as, err)
+			}
+		}
+	}
+}
+
 func TestNothingStaysOpen(t *testing.T) {
 	surface, err := Codec{}.EncodeSurface(aSurface())
 	check(t, err)
@@ -441,6 +467,12 @@ func TestNothingStaysOpen(t *testing.T) {
 	}
 	round()
 	before := openIDs()
+	check(t, decode("a file", surface, func(r *reader) error {
+		if during := openIDs(); during <= before {
+			t.Errorf("%d identifiers are in use while a file is open, %d before", during, before)
+		}
+		return nil
+	}))
 	for range 3 {
 		round()
 	}
@@ -521,24 +553,6 @@ func TestDescribeTellsFilesApartAndListsThem(t *testing.T) {
 	if _, err := Describe(data); err == nil || !strings.Contains(err.Error(), "nested") {
 		t.Errorf("a group in itself gives %v", err)
 	}
-}
-
-// FuzzForeignFiles damages files that have no seal to protect HDF5.
-func FuzzForeignFiles(f *testing.F) {
-	for _, name := range []string{"resnet20_mse.h5", "resnet20_interpolation.h5"} {
-		data, err := os.ReadFile(reference + name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		for as, decoder := range decoders {
-			if _, err := decoder(data); err != nil && !errors.Is(err, shard.ErrCorrupt) {
-				t.Errorf("as %s: %v", as, err)
-			}
-		}
-	})
 }
 
 func bits(v []float64) []byte {
