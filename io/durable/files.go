@@ -256,5 +256,5 @@ func (d Files) syncFolder(path string) error {
 func tempName(path string) string {
 	var b [8]byte
 	rand.Read(b[:])
-	return filepath.Join(filepath.Dir(path), ".tmp-"+hex.EncodeToString(b[:]))
+	return filepath.Join(filepath.Dir(path), shard.TemporaryPrefix+hex.EncodeToString(b[:]))
 }

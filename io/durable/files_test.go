@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"lsrun/shard"
 )
 
 var (
@@ -222,7 +224,7 @@ func TestAFailureOfAnyCallLeavesNoHalfFileAndARetrySucceeds(t *testing.T) {
 			}
 			allowed(t, a.name, i, path, a.allowed)
 			for _, name := range list(t, filepath.Dir(path)) {
-				if strings.HasPrefix(name, ".tmp-") {
+				if strings.HasPrefix(name, shard.TemporaryPrefix) {
 					t.Errorf("%s, call %d: %s stays", a.name, i, name)
 				}
 			}
