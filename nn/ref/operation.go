@@ -28,8 +28,10 @@ type operation interface {
 // lower finds the operation of each node.
 func lower(g *nn.Graph) []operation {
 	ops := make([]operation, len(g.Nodes))
-	for n, node := range g.Nodes[1:] {
-		ops[n+1] = wrap(node.Op)
+	for n, node := range g.Nodes {
+		if node.Op != nil {
+			ops[n] = wrap(node.Op)
+		}
 	}
 	return ops
 }

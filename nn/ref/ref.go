@@ -162,8 +162,10 @@ func (e *reference) activations() []tensor {
 func (e *reference) forward(values []tensor, entries [][]float64, images *nn.Images, i int) []float64 {
 	size := images.Shape.Size()
 	widen(values[0].data, images.Pixels[i*size:(i+1)*size])
-	for n, node := range e.graph.Nodes[1:] {
-		n++
+	for n, node := range e.graph.Nodes {
+		if node.Op == nil {
+			continue
+		}
 		in := make([]tensor, len(node.Inputs))
 		for k, from := range node.Inputs {
 			in[k] = values[from]

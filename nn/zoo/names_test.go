@@ -195,3 +195,20 @@ func TestNothingFitsStrangeStates(t *testing.T) {
 		}
 	}
 }
+
+func FuzzNewBuildsANetworkOrSaysWhyNot(f *testing.F) {
+	for _, name := range []string{"resnet20", "mlp_3_4", "snn_", "mlp_0", "vgg", "", "mlp_1_2_x", "\xff"} {
+		f.Add(name, 10, 3, 32, 32)
+	}
+	f.Add("lenet5", 0, 1, 28, 28)
+	f.Add("alexnet", -1, 0, -5, 7)
+	f.Fuzz(func(t *testing.T, name string, classes, c, h, w int) {
+		g, err := zoo.New(name, zoo.Options{Classes: classes, Input: nn.Shape{c, h, w}})
+		if (g == nil) != (err != nil) {
+			t.Fatalf("%v and error %v", g, err)
+		}
+		if g != nil && (g.Name != name || classes != 0 && g.Classes != classes) {
+			t.Errorf("asked for %s of %d classes, got %s of %d", name, classes, g.Name, g.Classes)
+		}
+	})
+}
