@@ -80,7 +80,6 @@ func (m *memFiles) ReadDir(path string) (names []string, err error) {
 func (m *memFiles) MkdirAll(string) error { return m.step(nothing, nothing) }
 
 func (m *memFiles) create(path string, data []byte, exclusive bool) error {
-	temporary := filepath.Join(filepath.Dir(path), TemporaryPrefix+fmt.Sprint(len(m.files)))
 	return m.step(func() error {
 		if _, ok := m.files[path]; ok && exclusive {
 			return pathError("create", path, fs.ErrExist)
@@ -88,6 +87,7 @@ func (m *memFiles) create(path string, data []byte, exclusive bool) error {
 		m.files[path] = slices.Clone(data)
 		return nil
 	}, func() error {
+		temporary := filepath.Join(filepath.Dir(path), TemporaryPrefix+fmt.Sprint(len(m.files)))
 		m.files[temporary] = slices.Clone(data[:len(data)/2])
 		return nil
 	})

@@ -2,7 +2,6 @@ package shard
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -31,18 +30,15 @@ func (l *attemptLog) line(text string) error {
 	return l.file.Append([]byte(time.Now().UTC().Format(time.RFC3339) + " " + text + "\n"))
 }
 
-// end writes how the attempt ended and returns err: what happened counts, not whether it
-// could be logged.
-func (l *attemptLog) end(err error) error {
+// end writes how the attempt ended. That it could not be logged changes nothing.
+func (l *attemptLog) end(err error) {
 	switch {
 	case err == nil:
 		l.line("published")
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case err == context.Canceled, err == context.DeadlineExceeded: // the worker's own, not an evaluator's
 		l.line("interrupted")
-		err = nil // the worker sees that its context is done
 	default:
 		l.line(failedWord + " " + err.Error())
 	}
 	l.file.Close()
-	return err
 }

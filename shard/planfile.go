@@ -142,6 +142,9 @@ func Differences(here, there []byte) []string {
 			differences = append(differences, fmt.Sprintf("%s: %s here, %s there", name, x, y))
 		}
 	}
+	if len(differences) == 0 && !bytes.Equal(here, there) {
+		return []string{"nothing but the layout of the text"}
+	}
 	return differences
 }
 

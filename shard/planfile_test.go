@@ -126,7 +126,12 @@ func TestDifferencesNameTheFields(t *testing.T) {
 	if got := Differences(a, b); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	if got := Differences(a, []byte("x")); len(got) != 1 {
+	for _, other := range []string{"x", string(a) + " "} {
+		if got := Differences(a, []byte(other)); len(got) != 1 {
+			t.Errorf("%q", got)
+		}
+	}
+	if got := Differences(a, a); len(got) != 0 {
 		t.Errorf("%q", got)
 	}
 }

@@ -178,6 +178,7 @@ func (s *session) work(ctx context.Context) error {
 		switch {
 		case err == nil:
 			failures = 0
+		case err == ctx.Err(): // and the loop ends
 		case errors.As(err, &failed):
 			failures++
 			s.failed = append(s.failed, err)
@@ -256,7 +257,7 @@ func (s *session) attempt(ctx context.Context, unit Unit, claim *claim) (err err
 	if err != nil {
 		return err
 	}
-	defer func() { err = log.end(err) }()
+	defer func() { log.end(err) }()
 	points, err := s.resume(unit)
 	if err != nil {
 		return err

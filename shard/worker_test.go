@@ -313,12 +313,14 @@ func TestAFailingPointFailsItsUnitAndNoOther(t *testing.T) {
 }
 
 func TestAWorkerThatAlwaysFailsGivesUp(t *testing.T) {
-	run := mustCreate(t, newMemFiles())
-	e := newEvaluator()
-	attempts := 0
-	e.before = func(int) error { attempts++; return errors.New("no memory") }
-	if _, err := worker(run, e).Work(t.Context()); !errors.Is(err, ErrIncomplete) || attempts != 3 {
-		t.Errorf("%d attempts, %v", attempts, err)
+	for _, cause := range []error{errors.New("no memory"), context.Canceled, context.DeadlineExceeded} {
+		run := mustCreate(t, newMemFiles())
+		e := newEvaluator()
+		attempts := 0
+		e.before = func(int) error { attempts++; return cause }
+		if _, err := worker(run, e).Work(t.Context()); !errors.Is(err, ErrIncomplete) || attempts != 3 {
+			t.Errorf("%v: %d attempts, %v", cause, attempts, err)
+		}
 	}
 }
 

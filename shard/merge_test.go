@@ -1,0 +1,455 @@
+package shard
+
+import (
+	"errors"
+	"math"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+)
+
+// finishedRun has all its shards.
+func finishedRun(t testing.TB) (*Run, *memFiles) {
+	t.Helper()
+	files := newMemFiles()
+	run := mustCreate(t, files)
+	mustWork(t, worker(run, newEvaluator()))
+	return run, files
+}
+
+// shardOf is the path of the only shard of a unit.
+func shardOf(files *memFiles, unit int) string {
+	for _, path := range files.in("run/shards") {
+		if strings.HasPrefix(filepath.Base(path), unitName(unit)+".") {
+			return path
+		}
+	}
+	return ""
+}
+
+// put publishes a shard under the right name and returns its path.
+func put(t testing.TB, files *memFiles, s *Shard) string {
+	t.Helper()
+	data, err := fakeCodec{}.EncodeShard(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "run/shards/" + shardName(s.Unit, data)
+	files.files[path] = data
+	return path
+}
+
+// decoded is the shard at path.
+func decoded(t testing.TB, files *memFiles, path string) *Shard {
+	t.Helper()
+	s, err := fakeCodec{}.DecodeShard(files.files[path])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestMissingUnitsAreNamedWithTheCommandThatComputesThem(t *testing.T) {
+	files := newMemFiles()
+	run, err := Create(files, "my run's", fakePlan(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := worker(run, newEvaluator())
+	w.Units = []int{0, 2, 5}
+	mustWork(t, w)
+	surface, report, err := Merge(run, fakeCodec{}, MergeOptions{})
+	if surface != nil || !errors.Is(err, ErrIncomplete) {
+		t.Fatalf("%v, %v", surface, err)
+	}
+	for _, want := range []string{"11 of 20 points, units 1, 3-4, 6,", `lsrun run --units 1,3-4,6 'my run'\''s'`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
+	}
+	units, err := ParseRanges("1,3-4,6", len(run.units))
+	if err != nil || len(report.Missing) != 4 {
+		t.Errorf("%v, %v", report.Missing, err)
+	}
+	w.Units = units
+	mustWork(t, w)
+	mustBeTrue(t, mustMerge(t, run))
+}
+
+func TestAPartialSurfaceHasWhatShardsAndJournalsHave(t *testing.T) {
+	run := mustCreate(t, newMemFiles())
+	e := newEvaluator()
+	e.batch = 1
+	e.before = func(k int) error {
+		if k == 10 {
+			return errors.New("broken")
+		}
+		return nil
+	}
+	w := worker(run, e)
+	w.Units = []int{3, 1} // 9 of 9, 10, 11; and 3, 4, 5
+	if _, err := w.Work(t.Context()); !errors.Is(err, ErrIncomplete) {
+		t.Fatal(err)
+	}
+	surface, report, err := Merge(run, fakeCodec{}, MergeOptions{AllowPartial: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[int]bool{3: true, 4: true, 5: true, 9: true}
+	for k := range 20 {
+		for _, layer := range surface.Layers {
+			if got := layer.Status[k] != Missing; got != there[k] {
+				t.Errorf("point %d of %s: %v", k, layer.Name, layer.Status[k])
+			}
+			if !there[k] && !math.IsNaN(layer.Values[k]) {
+				t.Errorf("point %d of %s is %g", k, layer.Name, layer.Values[k])
+			}
+		}
+	}
+	if report.Done != 4 || surface.Notes["kernel plain"] != "3-5,9" {
+		t.Errorf("%+v, %v", report, surface.Notes)
+	}
+}
+
+// recovers fails the test unless the run ends in the true surface once missing units are
+// computed again, from the journals alone.
+func recovers(t testing.TB, run *Run) {
+	t.Helper()
+	e := newEvaluator()
+	mustWork(t, worker(run, e))
+	if e.total() != 0 {
+		t.Fatalf("%d points were computed again", e.total())
+	}
+	mustBeTrue(t, mustMerge(t, run))
+}
+
+func TestAnyFlippedByteAndAnyCutOfAShardIsQuarantined(t *testing.T) {
+	_, first := finishedRun(t)
+	path := shardOf(first, 6)
+	good := first.files[path]
+	damage := func(what string, i int, bad []byte) {
+		files := newMemFiles()
+		for name, data := range first.files {
+			files.files[name] = data
+		}
+		files.files[path] = bad
+		run, _ := Open(files, "run")
+		_, report, err := Merge(run, fakeCodec{}, MergeOptions{})
+		if !errors.Is(err, ErrIncomplete) || len(report.Quarantined) != 1 || !strings.Contains(report.Quarantined[0], path) {
+			t.Fatalf("%s %d: %v, %v", what, i, err, report.Quarantined)
+		}
+		if kept := files.files["run/quarantine/"+filepath.Base(path)]; string(kept) != string(bad) {
+			t.Fatalf("%s %d: it was not kept", what, i)
+		}
+		recovers(t, run)
+	}
+	for i := range good {
+		bad := append([]byte{}, good...)
+		bad[i] ^= 1
+		damage("flipped byte", i, bad)
+		damage("cut at", i, good[:i])
+	}
+}
+
+func TestShardsUnderWrongNamesAreNeverTaken(t *testing.T) {
+	for name, spoil := range map[string]func(files *memFiles, a, b string){
+		"swapped": func(files *memFiles, a, b string) {
+			files.files[a], files.files[b] = files.files[b], files.files[a]
+		},
+		"renamed to another unit": func(files *memFiles, a, _ string) {
+			files.files[strings.Replace(a, "u00001", "u00002", 1)] = files.files[a]
+			delete(files.files, a)
+		},
+		"renamed to a unit that is not there": func(files *memFiles, a, _ string) {
+			files.files[strings.Replace(a, "u00001", "u00099", 1)] = files.files[a]
+			delete(files.files, a)
+		},
+		"renamed to anything": func(files *memFiles, a, _ string) {
+			files.files["run/shards/copy.h5"] = files.files[a]
+			delete(files.files, a)
+		},
+	} {
+		run, files := finishedRun(t)
+		spoil(files, shardOf(files, 1), shardOf(files, 2))
+		_, report, err := Merge(run, fakeCodec{}, MergeOptions{})
+		if !errors.Is(err, ErrIncomplete) || len(report.Quarantined)+len(report.Problems) == 0 {
+			t.Errorf("%s: %v, %+v", name, err, report)
+		}
+		recovers(t, run)
+	}
+}
+
+func TestAShardOfTheRightHashButTheWrongContentIsQuarantined(t *testing.T) {
+	for name, spoil := range map[string]func(*Shard){
+		"a point too few":  func(s *Shard) { s.Records = s.Records[1:] },
+		"a point twice":    func(s *Shard) { s.Records[1] = s.Records[0] },
+		"a foreign point":  func(s *Shard) { s.Records[1].Point = 19 },
+		"a column too few": func(s *Shard) { s.Records[1].Values = s.Records[1].Values[:2] },
+		"a missing metric": func(s *Shard) { s.Records[1].Status[0] = Missing },
+		"a broken note":    func(s *Shard) { s.Notes["kernel plain"] = "x" },
+	} {
+		run, files := finishedRun(t)
+		path := shardOf(files, 1)
+		s := decoded(t, files, path)
+		delete(files.files, path)
+		spoil(s)
+		put(t, files, s)
+		if _, report, err := Merge(run, fakeCodec{}, MergeOptions{}); !errors.Is(err, ErrIncomplete) || len(report.Quarantined) != 1 {
+			t.Errorf("%s: %v, %+v", name, err, report)
+		}
+		recovers(t, run)
+	}
+}
+
+func TestQuarantineOverwritesNothing(t *testing.T) {
+	run, files := finishedRun(t)
+	path := shardOf(files, 1)
+	for _, damage := range []string{"first", "second", "third"} {
+		files.files[path] = []byte(damage)
+		if _, _, err := Merge(run, fakeCodec{}, MergeOptions{}); !errors.Is(err, ErrIncomplete) {
+			t.Fatal(err)
+		}
+	}
+	var kept []string
+	for _, name := range files.in("run/quarantine") {
+		kept = append(kept, string(files.files[name]))
+	}
+	if got := strings.Join(kept, " "); got != "first second third" {
+		t.Error(got)
+	}
+}
+
+func TestAForeignShardIsRefusedWithTheFieldThatDiffers(t *testing.T) {
+	run, files := finishedRun(t)
+	other := fakePlan()
+	other.Directions.Seed = 2
+	s := decoded(t, files, shardOf(files, 1))
+	s.Plan, _ = MarshalPlan(other)
+	path := put(t, files, s)
+	_, _, err := Merge(run, fakeCodec{}, MergeOptions{})
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), path) ||
+		!strings.Contains(err.Error(), "directions.seed: 18446744073709551615 here, 2 there") {
+		t.Errorf("%v", err)
+	}
+	if _, ok := files.files[path]; !ok {
+		t.Error("it was moved")
+	}
+}
+
+func TestDuplicatesAreOneOrResolvedOrRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		change   func(*Shard)
+		resolved int
+		refused  bool
+	}{
+		"same":         {func(s *Shard) {}, 0, false},
+		"nearly":       {func(s *Shard) { s.Records[1].Values[0] *= 1 + 9e-6 }, 1, false},
+		"too far":      {func(s *Shard) { s.Records[1].Values[0] *= 1 + 2e-5 }, 0, true},
+		"other status": {func(s *Shard) { s.Records[1].Status[1] = Done }, 0, true},
+		"NaN or not":   {func(s *Shard) { s.Records[0].Values[0] = 1 }, 0, true},
+		"other sign":   {func(s *Shard) { s.Records[1].Values[0] *= -1 }, 0, true},
+		"not infinite": {func(s *Shard) { s.Records[2].Values[0] = math.MaxFloat64 }, 0, true},
+		"other NaN":    {func(s *Shard) { s.Records[0].Values[0] = math.Float64frombits(0x7ff8000000000123) }, 0, false},
+		"beside it":    {func(s *Shard) { s.Records[1].Values[1] += 1 }, 0, true},
+	} {
+		run, files := finishedRun(t)
+		first := shardOf(files, 1) // points 3 (NaN), 4, 5 (infinite)
+		s := decoded(t, files, first)
+		c.change(s)
+		s.Notes["host"] = "there"
+		second := put(t, files, s)
+		surface, report, err := Merge(run, fakeCodec{}, MergeOptions{})
+		if errors.Is(err, ErrRefused) != c.refused {
+			t.Errorf("%s: %v", name, err)
+		}
+		if c.refused {
+			if !strings.Contains(err.Error(), first) || !strings.Contains(err.Error(), second) {
+				t.Errorf("%s: %v does not name both", name, err)
+			}
+			continue
+		}
+		if len(report.Resolved) != c.resolved {
+			t.Errorf("%s: resolved %q", name, report.Resolved)
+		}
+		want := decoded(t, files, min(first, second)).Records[1].Values[0]
+		if got := surface.Layers[0].Values[4]; got != want {
+			t.Errorf("%s: %v was taken, the smallest hash has %v", name, got, want)
+		}
+	}
+}
+
+func TestAnyCrashOfAMergeIsHealedByAnother(t *testing.T) {
+	for crash := 0; ; crash++ {
+		run, files := finishedRun(t)
+		files.files[shardOf(files, 1)] = []byte("bad")
+		files.calls, files.crashAt = 0, crash
+		surface, _, err := Merge(run, fakeCodec{}, MergeOptions{AllowPartial: true})
+		if err == nil {
+			_, err = PublishSurface(files, fakeCodec{}, "run/surface.h5", surface, false)
+		}
+		whole := files.calls <= crash
+		if err != nil && !errors.Is(err, errCrash) {
+			t.Fatalf("crash %d: %v", crash, err)
+		}
+		files.crashAt = -1
+		if data, ok := files.files["run/surface.h5"]; ok {
+			if _, err := (fakeCodec{}).DecodeSurface(data); err != nil {
+				t.Errorf("crash %d: half a surface", crash)
+			}
+		}
+		Merge(run, fakeCodec{}, MergeOptions{}) // the quarantine may still be to do
+		recovers(t, run)
+		if _, err := PublishSurface(files, fakeCodec{}, "run/surface.h5", mustMerge(t, run), false); err != nil {
+			t.Errorf("crash %d: %v", crash, err)
+		}
+		if got := string(files.files["run/surface.h5"]); got != encoded(t, truth()) {
+			t.Errorf("crash %d: another surface", crash)
+		}
+		if whole {
+			return
+		}
+	}
+}
+
+// partial is the truth without the points from k on.
+func partial(k int) *Surface {
+	s := truth()
+	for _, layer := range s.Layers {
+		for i := k; i < 20; i++ {
+			layer.Values[i], layer.Status[i] = math.NaN(), Missing
+			if se := layer.Beside["standard_error"]; se != nil {
+				se[i] = math.NaN()
+			}
+		}
+	}
+	return s
+}
+
+func TestASurfaceReplacesOnlyALesserOneOfItsPlan(t *testing.T) {
+	otherPlan := truth()
+	plan := fakePlan()
+	plan.Loss = "mse"
+	otherPlan.Plan, _ = MarshalPlan(plan)
+	otherValue := partial(10)
+	otherValue.Layers[1].Values[2] = 7
+	noted := truth()
+	noted.Notes["version"] = "later"
+	for name, c := range map[string]struct {
+		there  string
+		want   Outcome
+		reason string // of a refusal
+	}{
+		"the same":         {encoded(t, truth()), LeftAsItWas, ""},
+		"other notes":      {encoded(t, noted), LeftAsItWas, ""},
+		"fewer points":     {encoded(t, partial(10)), Replaced, ""},
+		"no points":        {encoded(t, partial(0)), Replaced, ""},
+		"other values":     {encoded(t, otherValue), BackedUp, "other values"},
+		"another plan":     {encoded(t, otherPlan), BackedUp, "loss"},
+		"something else":   {"a letter", BackedUp, "no surface"},
+		"nothing in it":    {"", BackedUp, "no surface"},
+		"of another shape": {`{"X":[1]}`, BackedUp, ""},
+	} {
+		for _, force := range []bool{false, true} {
+			files := newMemFiles()
+			files.files["s.h5"] = []byte(c.there)
+			files.files["s.h5.bak"] = []byte("an older backup")
+			got, err := PublishSurface(files, fakeCodec{}, "s.h5", truth(), force)
+			if refused := c.want == BackedUp && !force; refused {
+				if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), c.reason) || string(files.files["s.h5"]) != c.there {
+					t.Errorf("%s: %v", name, err)
+				}
+				continue
+			}
+			if err != nil || got != c.want {
+				t.Errorf("%s: %v, %v; want %v", name, got, err, c.want)
+			}
+			if want := encoded(t, truth()); string(files.files["s.h5"]) != want && c.want != LeftAsItWas {
+				t.Errorf("%s: not replaced", name)
+			}
+			backup, kept := files.files["s.h5.bak2"]
+			if kept != (c.want == BackedUp) || kept && string(backup) != c.there {
+				t.Errorf("%s: backup %v %q", name, kept, backup)
+			}
+			if string(files.files["s.h5.bak"]) != "an older backup" {
+				t.Errorf("%s: the older backup is gone", name)
+			}
+		}
+	}
+}
+
+func TestALesserSurfaceDoesNotReplaceAGreaterOne(t *testing.T) {
+	files := newMemFiles()
+	files.files["s.h5"] = []byte(encoded(t, truth()))
+	_, err := PublishSurface(files, fakeCodec{}, "s.h5", partial(10), false)
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "more finished points") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestManyMergesAtOnceLeaveOneSurface(t *testing.T) {
+	run, files := finishedRun(t)
+	files.files[shardOf(files, 1)] = []byte("bad")
+	Merge(run, fakeCodec{}, MergeOptions{})
+	mustWork(t, worker(run, newEvaluator()))
+	var group sync.WaitGroup
+	for range 64 {
+		group.Go(func() {
+			surface, _, err := Merge(run, fakeCodec{}, MergeOptions{})
+			if err == nil {
+				_, err = PublishSurface(files, fakeCodec{}, "run/surface.h5", surface, false)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if string(files.files["run/surface.h5"]) != encoded(t, truth()) {
+		t.Error("another surface")
+	}
+}
+
+func TestStatusCountsWhatIsDoneRunningAndMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files := newMemFiles()
+		run := mustCreate(t, files)
+		var dead sync.Map
+		w := worker(run, newEvaluator())
+		w.Units = []int{1, 6} // three points, and two
+		mustWork(t, w)
+		claimOf(t, run, process(&dead, "there", 9)) // unit 0
+		run.files.(*memFiles).files["run/journal/u00000.x"] = append(run.journalHeader(0, "plain"), journalFrame(fakeRecord(2), 0)...)
+		status, err := run.Status(process(&dead, "here", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status.Points != 20 || status.PointsDone != 6 || status.Units != 7 || status.UnitsDone != 2 || status.Missing != "2-5" {
+			t.Errorf("%+v", status)
+		}
+		if len(status.Running) != 1 || status.Running[0].Unit != 0 || status.Running[0].Host != "there" || status.Running[0].PID != 9 {
+			t.Errorf("%+v", status.Running)
+		}
+		dead.Store(9, true)
+		if status, _ := run.Status(process(&dead, "there", 1)); len(status.Running) != 0 || status.Missing != "0,2-5" {
+			t.Errorf("after its worker's death: %+v", status)
+		}
+	})
+}
+
+func TestStatusForetellsTheEndFromTheJournals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files := newMemFiles()
+		run := mustCreate(t, files)
+		claimOf(t, run, process(new(sync.Map), "there", 9))
+		files.files["run/journal/u00001.x"] = journalOf(run) // three points of a second each
+		status, err := run.Status(process(new(sync.Map), "here", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status.SecondsAPoint != 1 || status.PointsASecond != 1 || status.ETASeconds != 17 {
+			t.Errorf("%+v", status)
+		}
+	})
+}
