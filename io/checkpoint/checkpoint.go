@@ -25,10 +25,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 
 	"lsrun/nn"
+	"lsrun/shard"
 )
 
 // The formats, as File.Format names them.
@@ -50,6 +52,7 @@ type File struct {
 }
 
 // Read reads the checkpoint at path. Values that are NaN or infinite are kept: see NonFinite.
+// A file that is damaged, or no checkpoint, is shard.ErrCorrupt.
 func Read(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -81,10 +84,18 @@ func readFile(f *os.File) (*File, error) {
 	}
 	file, err := decode(f, size)
 	if err != nil {
-		return nil, err
+		return nil, blame(err)
 	}
 	file.SHA256 = hex.EncodeToString(hash.Sum(nil))
 	return file, nil
+}
+
+// blame tells a file that is not what it should be (shard.ErrCorrupt) from a disk that fails.
+func blame(err error) error {
+	if _, failed := errors.AsType[*fs.PathError](err); failed {
+		return err
+	}
+	return fmt.Errorf("%w: %w", shard.ErrCorrupt, err)
 }
 
 // foreign are beginnings of files that are often taken for checkpoints, and what to do.
