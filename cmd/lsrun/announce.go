@@ -34,7 +34,7 @@ func announce(c *cli.Context, s *subject, run *shard.Run, plane nn.Plane) error 
 		return err
 	}
 	fmt.Fprintf(out, "plan        %.12s in %s\n", run.ID, run.Dir)
-	fmt.Fprintf(out, "network     %s: %s parameters, %smultiply-adds an image, kernel %s\n",
+	fmt.Fprintf(out, "network     %s: %s parameters, %s multiply-adds an image, kernel %s\n",
 		s.graph.Name, count(int64(s.graph.Parameters())), magnitude(float64(s.graph.MACs())), plan.Kernel)
 	describeDirections(out, s, plan, plane)
 	describeGrid(out, plan)
@@ -47,7 +47,7 @@ func announce(c *cli.Context, s *subject, run *shard.Run, plane nn.Plane) error 
 		return err
 	}
 	points, perPoint := plan.Grid.Points(), plan.Data.Train+plan.Data.Test
-	fmt.Fprintf(out, "work        %s × %s = %smultiply-adds; %s of memory a worker\n", plural(points, "point"), plural(perPoint, "image"),
+	fmt.Fprintf(out, "work        %s × %s = %s multiply-adds; %s of memory a worker\n", plural(points, "point"), plural(perPoint, "image"),
 		magnitude(float64(points)*float64(perPoint)*float64(s.graph.MACs())), megabytes(memory(e, s, plan)))
 	fmt.Fprintf(out, "estimate    %s on this machine with %s (%.0f images/s)\n",
 		lasting(time.Duration(float64(points)*float64(perPoint)/trial.rate*float64(time.Second))), plural(threads(c), "thread"), trial.rate)
@@ -188,12 +188,13 @@ func (t *trial) report(c *cli.Context, s *subject) {
 	}
 }
 
-// recordedAccuracy is what --expect-acc or the checkpoint says, in percent.
+// recordedAccuracy is what --expect-acc or the checkpoint says, in percent. A recorded 0
+// is a place left empty, not an accuracy.
 func recordedAccuracy(c *cli.Context, s *subject) (float64, bool) {
 	if c.IsSet("expect-acc") {
 		return c.Float64("expect-acc"), true
 	}
-	if s.file.Accuracy != nil {
+	if s.file.Accuracy != nil && *s.file.Accuracy > 0 {
 		return *s.file.Accuracy, true
 	}
 	return 0, false

@@ -4,20 +4,28 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 )
 
-func main() { os.Exit(execute(os.Args, os.Stdout, os.Stderr)) }
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	os.Exit(execute(ctx, os.Args, os.Stdout, os.Stderr))
+}
 
-// execute runs the program and returns its exit code.
-func execute(args []string, stdout, stderr io.Writer) int {
+// execute runs the program and returns its exit code. When ctx is cancelled it finishes
+// or drops what it is at, so that nothing is lost, and returns 75.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app := newApp(stdout, stderr)
-	err := app.Run(arrange(app, args))
+	err := app.RunContext(ctx, arrange(app, args))
 	if err != nil {
 		fmt.Fprintf(stderr, "lsrun: %v\n", err)
 	}

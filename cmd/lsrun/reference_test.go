@@ -22,7 +22,7 @@ const (
 func lsrunOK(t *testing.T, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	if code := execute(append([]string{"lsrun"}, args...), &stdout, &stderr); code != 0 {
+	if code := execute(t.Context(), append([]string{"lsrun"}, args...), &stdout, &stderr); code != 0 {
 		t.Fatalf("lsrun %s: exit %d\n%s%s", strings.Join(args, " "), code, &stdout, &stderr)
 	}
 	return stdout.String() + stderr.String()

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime"
-	"syscall"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -56,9 +53,7 @@ func runAction(c *cli.Context) error {
 			return usagef("--units: %v", err)
 		}
 	}
-	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2)
-	defer stop()
-	return job.work(ctx, c, rank, units)
+	return job.work(c, rank, units)
 }
 
 // chooseRank reads --rank and --ranks, or what the launcher says.
@@ -112,23 +107,20 @@ func onlineCores() int {
 }
 
 // work computes as one worker.
-func (j *job) work(ctx context.Context, c *cli.Context, rank slurm.Rank, units []int) error {
+func (j *job) work(c *cli.Context, rank slurm.Rank, units []int) error {
 	data, err := loadImages(j.plan, j.graph, c.String("data"))
 	if err != nil {
 		return err
 	}
-	evaluator, err := j.newEvaluator(ctx, data, rankThreads(c, rank))
+	evaluator, err := j.newEvaluator(c.Context, data, rankThreads(c, rank))
 	if err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("%w before the first point", shard.ErrInterrupted)
-		}
 		return err
 	}
 	defer evaluator.engine.Close()
 	progress := newProgress(c.App.ErrWriter, j.plan.Grid.Points())
 	worker := shard.Worker{Run: j.run, Evaluator: evaluator, Codec: h5.Codec{}, Rank: rank.Index, Ranks: rank.Size,
 		Static: c.String("schedule") == "static", Units: units, Progress: progress.event}
-	report, err := worker.Work(ctx)
+	report, err := worker.Work(c.Context)
 	progress.end()
 	for _, problem := range report.Problems {
 		fmt.Fprintf(c.App.ErrWriter, "lsrun: %s\n", problem)

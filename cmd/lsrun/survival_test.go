@@ -161,13 +161,14 @@ func TestATerminatedWorkerLeavesResumably(t *testing.T) {
 	run := filepath.Join(t.TempDir(), "run")
 	smallPlan(t, run)
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2} {
+		begun := claims(t, run)
 		cmd := process(t.Context(), t, "run", "--threads", "1", run)
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		waitForPoint(t, run)
+		waitForClaim(t, run, begun)
 		cmd.Process.Signal(signal)
 		cmd.Wait()
 		if code := cmd.ProcessState.ExitCode(); code != 75 && code != 0 {
@@ -178,11 +179,21 @@ func TestATerminatedWorkerLeavesResumably(t *testing.T) {
 	merged(t, run)
 }
 
-// waitForPoint returns once a claim shows that a worker has begun.
-func waitForPoint(t *testing.T, run string) {
+// claims counts the claims that workers have made.
+func claims(t *testing.T, run string) int {
 	t.Helper()
-	for range 1000 {
-		if entries, err := os.ReadDir(filepath.Join(run, "claims")); err == nil && len(entries) > 0 {
+	entries, err := os.ReadDir(filepath.Join(run, "claims"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// waitForClaim returns once there are more claims than before: a worker has begun.
+func waitForClaim(t *testing.T, run string, before int) {
+	t.Helper()
+	for range 3000 {
+		if claims(t, run) > before {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -250,16 +261,16 @@ func TestAFullDiskIsSaidAndNothingIsHalfWritten(t *testing.T) {
 		"--data", pictures, "--x=-1:1:5", "--y=-0.5:1:5", "--subset", "60", "--metrics", "train,test", run}
 	var stdout, stderr bytes.Buffer
 	fill(1 << 20)
-	if code := execute(plan, &stdout, &stderr); code != 6 || !strings.Contains(stderr.String(), run) {
+	if code := execute(t.Context(), plan, &stdout, &stderr); code != 6 || !strings.Contains(stderr.String(), run) {
 		t.Errorf("planning on a full disk: exit %d, want 6\n%s", code, &stderr)
 	}
 	os.Remove(ballast)
-	if code := execute(plan, &stdout, &stderr); code != 0 {
+	if code := execute(t.Context(), plan, &stdout, &stderr); code != 0 {
 		t.Fatalf("planning with room: exit %d\n%s", code, &stderr)
 	}
 	fill(8 << 10)
 	stderr.Reset()
-	if code := execute([]string{"lsrun", "run", run}, &stdout, &stderr); code != 6 {
+	if code := execute(t.Context(), []string{"lsrun", "run", run}, &stdout, &stderr); code != 6 {
 		t.Errorf("computing on a full disk: exit %d, want 6\n%s", code, &stderr)
 	}
 	if _, err := os.Stat(filepath.Join(run, surfaceFile)); err == nil {

@@ -34,7 +34,7 @@ func magnitude(v float64) string {
 			return fmt.Sprintf("%.3g %s", v/p.size, p.name)
 		}
 	}
-	return fmt.Sprintf("%.3g ", v)
+	return fmt.Sprintf("%.3g", v)
 }
 
 // megabytes writes a memory size.
