@@ -21,15 +21,16 @@ type MergeOptions struct {
 
 // MergeReport is what Merge found.
 type MergeReport struct {
-	Points      int      // of the plan
-	Done        int      // of them in the surface
-	Shards      int      // read and good
-	Missing     []int    // units without a good shard
-	Quarantined []string // shards that were corrupt, with the reason
-	Resolved    []string // shards that differ from a used one within the tolerance
-	Problems    []string // other files that were not usable
-	Hosts       []string // where the shards were computed, sorted
-	Kernels     []string // what computed them, sorted
+	Points      int                 // of the plan
+	Done        int                 // of them in the surface
+	Shards      int                 // read and good
+	Missing     []int               // units without a good shard
+	Quarantined []string            // shards that were corrupt, with the reason
+	Resolved    []string            // shards that differ from a used one within the tolerance
+	Problems    []string            // other files that were not usable
+	Hosts       []string            // where the shards were computed, sorted
+	Notes       map[string][]string // what the used shards note, by name, each list sorted
+	Kernels     []string            // what computed them, sorted
 }
 
 // duplicateTolerance is the relative difference up to which two shards of a unit agree.
@@ -73,7 +74,7 @@ type merger struct {
 	columns [][]float64    // of the surface, in Plan.Columns order
 	from    map[int]string // the shard that a unit was taken from
 	kernels map[string][]int
-	hosts   map[string]bool
+	notes   map[string]map[string]bool // by name, the values that shards have
 	report  *MergeReport
 }
 
@@ -85,7 +86,7 @@ func newMerger(run *Run) *merger {
 		surface: &Surface{DirFile: directionsName, X: plan.Grid.X.Coordinates(), Plan: run.Bytes, Notes: map[string]string{}},
 		from:    map[int]string{},
 		kernels: map[string][]int{},
-		hosts:   map[string]bool{},
+		notes:   map[string]map[string]bool{},
 		report:  &MergeReport{Points: points},
 	}
 	if plan.Grid.Y != nil {
@@ -126,7 +127,12 @@ func (m *merger) add(codec Codec, name string) error {
 		return m.compare(shard, first, name)
 	}
 	m.from[unit] = name
-	m.hosts[shard.Notes["host"]] = true
+	for name, value := range shard.Notes {
+		if m.notes[name] == nil {
+			m.notes[name] = map[string]bool{}
+		}
+		m.notes[name][value] = true
+	}
 	for kernel, points := range kernels {
 		m.kernels[kernel] = append(m.kernels[kernel], points...)
 	}
@@ -310,7 +316,11 @@ func (m *merger) addJournals() error {
 // finish fills in what is known when all points are.
 func (m *merger) finish() {
 	m.report.Done = m.surface.finished()
-	m.report.Hosts = slices.Sorted(maps.Keys(m.hosts))
+	m.report.Notes = map[string][]string{}
+	for name, values := range m.notes {
+		m.report.Notes[name] = slices.Sorted(maps.Keys(values))
+	}
+	m.report.Hosts = m.report.Notes[hostNote]
 	m.report.Kernels = slices.Sorted(maps.Keys(m.kernels))
 	for _, points := range m.kernels {
 		slices.Sort(points)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,9 +20,10 @@ type Worker struct {
 	// Static gives each rank the units whose number leaves its Rank when divided by
 	// Ranks, and no others, without claims.
 	Static   bool
-	Units    []int       // in the order of the work, costliest first; nil for all
-	Progress func(Event) // may be nil
-	System   System      // nil for Machine{}
+	Units    []int             // in the order of the work, costliest first; nil for all
+	Progress func(Event)       // may be nil
+	Notes    map[string]string // further provenance for every shard; may be nil
+	System   System            // nil for Machine{}
 }
 
 // Event tells of progress.
@@ -350,7 +352,8 @@ func (u Unit) missing(points map[int]entry) []int {
 
 // publish makes the unit's shard. Its name is its hash, so that replacing does no harm.
 func (s *session) publish(unit Unit, points map[int]entry) error {
-	shard := &Shard{Plan: s.Run.Bytes, Unit: unit.Index, Notes: map[string]string{"host": s.system.Self().Host}}
+	shard := &Shard{Plan: s.Run.Bytes, Unit: unit.Index, Notes: map[string]string{hostNote: s.system.Self().Host}}
+	maps.Copy(shard.Notes, s.Notes)
 	byKernel := map[string][]int{}
 	for k := unit.First; k < unit.First+unit.Count; k++ {
 		shard.Records = append(shard.Records, points[k].Record)
@@ -368,6 +371,9 @@ func (s *session) publish(unit Unit, points map[int]entry) error {
 	s.todo = slices.DeleteFunc(s.todo, func(u int) bool { return u == unit.Index })
 	return nil
 }
+
+// hostNote is the name of the note that says where a shard was computed.
+const hostNote = "host"
 
 // kernelNote begins the names of the notes that say which points a kernel computed, as in
 // "kernel cpu-avx2": "0-15,17". Only plans with Mix have more than one.

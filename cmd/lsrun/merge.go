@@ -5,6 +5,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/urfave/cli/v2"
 
@@ -49,7 +50,28 @@ func mergeAction(c *cli.Context) error {
 	}
 	fmt.Fprintf(c.App.Writer, "%s: %s\n", path, outcome)
 	describeSurface(c, surface)
+	compareOrigin(c, run.Plan, surface, report)
 	return nil
+}
+
+// compareOrigin holds the surface at (0, 0) against what every worker found for the
+// trained network itself: they must be the same number.
+func compareOrigin(c *cli.Context, plan *shard.Plan, surface *shard.Surface, report *shard.MergeReport) {
+	k, ok := plan.Grid.Origin()
+	if !ok {
+		return
+	}
+	for _, layer := range surface.Layers {
+		there := strconv.FormatFloat(layer.Values[k], 'g', -1, 64)
+		for _, itself := range report.Notes[originNote+layer.Name] {
+			if itself != there && layer.Status[k] != shard.Missing {
+				fmt.Fprintf(c.App.ErrWriter, "lsrun: warning: %s at the origin is %s, but the trained network itself has %s: the machines %v do not compute alike, or a direction is not finite\n",
+					layer.Name, there, itself, report.Hosts)
+				return
+			}
+		}
+	}
+	fmt.Fprintln(c.App.Writer, "  the origin has the loss and accuracy of the checkpoint itself")
 }
 
 // describeSurface prints the range of each metric, and how the origin compares with the

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"lsrun/io/checkpoint"
 	"lsrun/io/dataset"
@@ -304,13 +305,21 @@ func (e *evaluator) Evaluate(ctx context.Context, points []int, done func(shard.
 	return nil
 }
 
-// Origin is the loss and accuracy of θ itself over each set, in the order of the plan.
-func (e *evaluator) Origin() []float64 {
+// originNote begins the names of a shard's notes that say what the worker found for θ
+// itself; the metric's name follows.
+const originNote = "origin "
+
+// originNotes are the loss and accuracy of θ itself over each set.
+func (e *evaluator) originNotes(plan *shard.Plan) map[string]string {
 	var values []float64
 	for _, p := range e.parts {
 		values = append(values, mean(p.origin.Loss), mean(verdicts(p.origin.Predicted, p.labels)))
 	}
-	return values
+	notes := map[string]string{}
+	for i, m := range plan.Metrics {
+		notes[originNote+m.Name] = strconv.FormatFloat(values[i], 'g', -1, 64)
+	}
+	return notes
 }
 
 var metricBesides = []string{standardError, pairedStandardError}
