@@ -134,12 +134,11 @@ func TestAClaimKeepsItsLength(t *testing.T) {
 		files := newMemFiles()
 		run := mustCreate(t, files)
 		claim, _ := newClaims(run, process(new(sync.Map), "here", 1), "plain").acquire([]int{0})
-		first := bytes.Clone(files.files["run/claims/u00000.g1"])
+		first, _ := files.ReadFile("run/claims/u00000.g1")
 		time.Sleep(heartbeat + time.Second)
-		synctest.Wait()
-		second := bytes.Clone(files.files["run/claims/u00000.g1"])
+		second, _ := files.ReadFile("run/claims/u00000.g1")
 		claim.release()
-		third := files.files["run/claims/u00000.g1"]
+		third, _ := files.ReadFile("run/claims/u00000.g1")
 		if bytes.Equal(first, second) || len(second) != len(first) || len(third) != len(first) {
 			t.Errorf("%q, %q, %q", first, second, third)
 		}

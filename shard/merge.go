@@ -164,7 +164,7 @@ func (r *Run) readShard(codec Codec, name string) (*Shard, map[string][]int, err
 		return nil, nil, fmt.Errorf("%w: %s belongs to another plan:\n  %s\nmove it to the run that it came from",
 			ErrRefused, path, strings.Join(Differences(r.Bytes, shard.Plan), "\n  "))
 	}
-	if shard.Unit != number || number >= len(r.units) {
+	if number >= len(r.units) || shard.Unit != number {
 		return corrupt("it holds unit %d", shard.Unit)
 	}
 	unit := r.units[number]

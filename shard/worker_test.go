@@ -459,3 +459,18 @@ func TestARankOutsideItsGroupIsAnError(t *testing.T) {
 		}
 	}
 }
+
+func TestFailuresHereAndThereDoNotStopAWorker(t *testing.T) {
+	run := mustCreate(t, newMemFiles())
+	e := newEvaluator()
+	e.before = func(k int) error {
+		if k%6 == 0 { // of units 0, 2, 4 and 6
+			return errors.New("not this one")
+		}
+		return nil
+	}
+	report, err := worker(run, e).Work(t.Context())
+	if !errors.Is(err, ErrIncomplete) || report.Published != 3 {
+		t.Errorf("%d units were published, want 1, 3 and 5; %v", report.Published, err)
+	}
+}
