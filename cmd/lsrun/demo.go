@@ -22,7 +22,7 @@ var demoFiles embed.FS
 
 // demoGrid and demoImages are what a minute on two cores allows.
 const (
-	demoGrid   = "-1:1:21"
+	demoGrid   = "-1:1:25"
 	demoImages = "160"
 )
 
