@@ -115,12 +115,13 @@ func decode(r io.ReaderAt, size int64) (*File, error) {
 	switch {
 	case size == 0:
 		return nil, errors.New("the file is empty: whatever wrote or copied it was cut off")
+	// First, for a header's length may begin with any bytes, and only safetensors have a '{' there.
+	case size > 8 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= maxHeader:
+		return decodeSafetensors(r, size, &limit)
 	case bytes.HasPrefix(head, []byte("PK")):
 		return decodeZip(r, size, &limit)
 	case head[0] == opProto:
 		return decodeLegacy(r, size, &limit)
-	case size > 8 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= maxHeader:
-		return decodeSafetensors(r, size, &limit)
 	case size >= 262 && string(head[257:262]) == "ustar":
 		return nil, errors.New("it is a tar archive, as PyTorch before 0.1.10 wrote: " +
 			"load it with PyTorch and save it again with torch.save(model.state_dict(), path)")

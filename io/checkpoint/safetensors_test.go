@@ -76,6 +76,22 @@ func TestEncodeRefusesWhatCannotBeReadBack(t *testing.T) {
 	}
 }
 
+// The length of the header, which comes first, may look like the beginning of a pickle
+// (0x80) or of a zip archive ("PK").
+func TestSafetensorsAreRecognisedWhateverTheLengthOfTheirHeader(t *testing.T) {
+	for _, length := range []int{0x80, 0x280, 0x4B50} {
+		header := `{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`
+		data := rawSafetensors(header+strings.Repeat(" ", length-len(header)), 1)
+		path := filepath.Join(t.TempDir(), "net")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if f, err := Read(path); err != nil || f.Format != formatSafetensors {
+			t.Errorf("a header of %#x bytes: %v", length, err)
+		}
+	}
+}
+
 func TestSafetensorsOfOtherTypesAndOrderAreRead(t *testing.T) {
 	data := rawSafetensors(`{"module.b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]},"module.a":{"data_offsets":[0,2],"shape":[],"dtype":"BF16"}}  `, 4)
 	f, err := decode(bytes.NewReader(data), int64(len(data)))
