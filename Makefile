@@ -2,9 +2,8 @@
 
 GO      ?= go
 BUILD   := build
-VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all build setup demo test race check-long bench static release clean
+.PHONY: all build setup demo test check-long static release clean
 
 all: build
 
@@ -24,10 +23,17 @@ test: setup
 	CGO_ENABLED=0 $(GO) test $$($(GO) list ./... | grep -v -e lsrun/io/h5 -e lsrun/cmd)
 	$(GO) test ./io/h5 ./cmd/...
 
-# Checks that take longer than a test may: all kernels, the race detector, kill tests.
-check-long: setup
-	$(GO) test -race ./shard/... ./io/... ./nn/cpu/... ./nn/ref/...
-	LSRUN_LONG=1 $(GO) test -count=1 -timeout=60m ./...
+# What takes longer than a test may: the race detector, the plain kernel on every network,
+# and every fuzz target for a while.
+FUZZTIME := 20s
+check-long: setup test
+	$(GO) test -race -timeout=30m ./shard/... ./io/... ./nn/cpu/... ./nn/ref/... ./slurm/...
+	LSRUN_LONG=1 $(GO) test -count=1 -timeout=60m -run TestLogitsAndLosses ./nn/cpu
+	@for target in $$(grep -rhoE --include=*_test.go --exclude-dir=gen '^func Fuzz[A-Za-z0-9]+' . | sed 's/func //'); do \
+		package=$$(dirname $$(grep -rlE "^func $$target\(" --include=*_test.go .)); \
+		echo "$$package $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$package || exit 1; \
+	done
 
 # A fully static, CPU-only binary: runs on any Linux of this architecture, but can load no GPU driver.
 STATIC_LIBS := -lhdf5_hl -lhdf5 -lsz -laec -lz -lm -ldl -lpthread

@@ -26,7 +26,7 @@ var checkCommand = &cli.Command{
 	Flags: slices.Concat(networkFlags, dataFlags, []cli.Flag{
 		&cli.StringFlag{Name: "loss", Usage: "crossentropy or mse", Value: "crossentropy"},
 		&cli.StringFlag{Name: "logits", Usage: "an .npz `FILE` with PyTorch's logits, written by the snippet"},
-		&cli.IntFlag{Name: "threads", Usage: "threads (default: all cores)"},
+		&cli.IntFlag{Name: "threads", Usage: "threads", DefaultText: "all cores"},
 	}),
 	Action: checkAction,
 }
@@ -60,7 +60,7 @@ func checkAction(c *cli.Context) error {
 	trial.report(c, s)
 	file := c.String("logits")
 	if file == "" {
-		fmt.Fprintf(out, "\nTo compare with PyTorch, run this where your network is defined, then add --logits ref.npz:\n\n%s", snippet(c.String("checkpoint")))
+		fmt.Fprintf(out, "\nTo compare with PyTorch, run this where your network is defined, then add --logits ref.npz:\n\n%s", snippet(c.String("checkpoint"), s.graph))
 		return nil
 	}
 	verdict, err := compareLogits(c.Context, s, file, threads(c))
@@ -71,17 +71,16 @@ func checkAction(c *cli.Context) error {
 	return nil
 }
 
-// snippet is the Python program that writes the file for --logits.
-func snippet(checkpoint string) string {
+// snippet is the Python program that writes the file for --logits. It leaves loading the
+// checkpoint to its owner's code, so that our reading is compared too.
+func snippet(checkpoint string, graph *nn.Graph) string {
 	return fmt.Sprintf(`    import numpy, torch
-    model = ...          # your network, made as for training
-    images = ...         # a batch as your network sees it: a float tensor N×C×H×W, such as next(iter(test_loader))[0]
-    saved = torch.load(%q, map_location="cpu")
-    model.load_state_dict(saved.get("state_dict", saved))
-    model.eval()
+    model = ...     # your network, with %s loaded as you load it for testing
+    images = ...    # a batch as your network sees it: a float tensor N×%v, such as next(iter(test_loader))[0]
+    model.cpu().eval()
     with torch.no_grad():
         numpy.savez("ref.npz", X=images.numpy(), logits=model(images).numpy())
-`, checkpoint)
+`, checkpoint, graph.Input)
 }
 
 // compareLogits evaluates the network on the images X in an .npz file and compares with

@@ -50,7 +50,7 @@ Planning the same again changes nothing; another plan needs another RUN.
 		&cli.IntFlag{Name: "idx", Usage: "repetition: another pair of random directions of the same seed"},
 		&cli.StringFlag{Name: "kernel", Usage: "the arithmetic that every worker must have (default: the best of this machine)"},
 		&cli.BoolFlag{Name: "mix", Usage: "let workers with other kernels join; which one computed a point is recorded"},
-		&cli.IntFlag{Name: "threads", Usage: "threads for the calibration (default: all cores)"},
+		&cli.IntFlag{Name: "threads", Usage: "threads for the calibration", DefaultText: "all cores"},
 	}),
 	Action: planAction,
 }
@@ -58,7 +58,7 @@ Planning the same again changes nothing; another plan needs another RUN.
 var networkFlags = []cli.Flag{
 	&cli.StringFlag{Name: "checkpoint", Usage: "the trained network: a PyTorch or safetensors `FILE`"},
 	&cli.StringFlag{Name: "model", Usage: "its architecture, by `NAME`: lsrun models lists them (default: the only one that fits)"},
-	&cli.IntFlag{Name: "classes", Usage: "number of labels (default: what the checkpoint has)"},
+	&cli.IntFlag{Name: "classes", Usage: "number of labels", DefaultText: "what the checkpoint has"},
 }
 
 var dataFlags = []cli.Flag{
@@ -70,10 +70,10 @@ var dataFlags = []cli.Flag{
 	&cli.StringFlag{Name: "std", Usage: "standard deviation of each channel, `S1,S2,…`"},
 	&cli.IntFlag{Name: "data-split", Usage: "cut the training set into `N` parts", Value: 1},
 	&cli.IntFlag{Name: "split-idx", Usage: "the part to use, from 0"},
-	&cli.IntFlag{Name: "subset", Usage: "use `N` images of each set, the same at every point (default: all)"},
+	&cli.IntFlag{Name: "subset", Usage: "use `N` images of each set, the same at every point", DefaultText: "all"},
 	&cli.Uint64Flag{Name: "subset-seed", Usage: "which images --subset draws"},
 	&cli.StringFlag{Name: "labels", Usage: "labels that replace the training set's, from `FILE` (.npy, or one number a line)"},
-	&cli.Float64Flag{Name: "expect-acc", Usage: "the accuracy in `PERCENT` that the network should have (default: what the checkpoint records)"},
+	&cli.Float64Flag{Name: "expect-acc", Usage: "the accuracy in `PERCENT` that the network should have", DefaultText: "what the checkpoint records"},
 }
 
 func planAction(c *cli.Context) error {
@@ -113,6 +113,7 @@ type subject struct {
 	data   shard.Data
 	images images // both sets, where the data has them
 	ends   []end  // of directions to other checkpoints
+	logits string // how they compare with PyTorch's; "" if they were not compared
 }
 
 // end is the checkpoint that a direction leads to.
@@ -237,29 +238,19 @@ func chooseGraph(c *cli.Context, file *checkpoint.File, input nn.Shape) (*nn.Gra
 		case 1:
 			name = fitting[0]
 		default:
-			return nil, usagef("%s has the entries of several networks that compute different functions (with, without or with parameter-free shortcuts): say which with --model: %s",
+			return nil, usagef("%s has the entries of several networks that compute different functions (they differ in what has no entries: shortcuts, activations): say which with --model: %s",
 				c.String("checkpoint"), strings.Join(fitting, ", "))
 		}
 	}
-	classes := c.Int("classes")
-	if classes == 0 {
-		classes = classesOf(file.States)
-	}
-	graph, err := zoo.New(name, zoo.Options{Classes: classes, Input: input})
+	graph, err := zoo.New(name, zoo.Options{Classes: c.Int("classes"), Input: input})
 	if err != nil {
-		return nil, fmt.Errorf("--model %s: %w", name, err)
+		return nil, usagef("--model %s: %v", name, err)
+	}
+	classifier := graph.Entries[len(graph.Entries)-1].Name
+	if t := file.States.Lookup(classifier); !c.IsSet("classes") && t != nil && len(t.Shape) > 0 && t.Shape[0] > 0 {
+		return zoo.New(name, zoo.Options{Classes: t.Shape[0], Input: input})
 	}
 	return graph, nil
-}
-
-// classesOf is the first extent of the last parameter, which is the classifier's.
-func classesOf(states nn.Params) int {
-	for _, t := range slices.Backward(states) {
-		if len(t.Shape) > 0 && strings.HasSuffix(t.Name, "weight") || strings.HasSuffix(t.Name, ".bias") {
-			return t.Shape[0]
-		}
-	}
-	return 0
 }
 
 // fit arranges a checkpoint for the graph; where it does not fit, the error names the
@@ -267,10 +258,11 @@ func classesOf(states nn.Params) int {
 func fit(file *checkpoint.File, graph *nn.Graph, path string) (nn.Params, error) {
 	theta, err := file.Fit(graph)
 	if err != nil {
+		err = fmt.Errorf("%s: %w\nHere %s takes the images of the data, %v.", path, err, graph.Name, graph.Input)
 		if fitting := zoo.Fitting(file.States); len(fitting) > 0 {
-			return nil, fmt.Errorf("%s: %w\nModels that fit it: %s", path, err, strings.Join(fitting, ", "))
+			err = fmt.Errorf("%w\nModels that fit it: %s", err, strings.Join(fitting, ", "))
 		}
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	if entry, ok := file.NonFinite(); ok {
 		return nil, fmt.Errorf("%w: %s: entry %s holds NaN or infinite values: this network has no loss; use an earlier checkpoint", shard.ErrCorrupt, path, entry)
@@ -285,6 +277,9 @@ func (s *subject) selectImages(c *cli.Context) error {
 	if s.data.LabelsFile != "" {
 		if selection.Labels, err = readLabels(s.data.LabelsFile, ""); err != nil {
 			return err
+		}
+		if s.set.Train == nil || len(selection.Labels) != len(s.set.Train.Labels) {
+			return usagef("--labels %s: it holds %s, which must be one for each training image of %s", s.data.LabelsFile, plural(len(selection.Labels), "label"), s.data.Path)
 		}
 	}
 	s.data.SHA256 = s.set.SHA256
@@ -324,7 +319,7 @@ func (s *subject) draft(c *cli.Context) (*shard.Plan, nn.Plane, error) {
 	plan.Kernel = e.Kernel()
 	plan.UnitPoints = shard.UnitPoints(plan.Grid.Points(), s.graph.MACs()*int64(plan.Data.Train+plan.Data.Test))
 	if file := c.String("logits"); file != "" {
-		if _, err := compareLogits(c.Context, s, file, threads(c)); err != nil {
+		if s.logits, err = compareLogits(c.Context, s, file, threads(c)); err != nil {
 			return nil, nn.Plane{}, err
 		}
 		plan.Checkpoint.Verified = true

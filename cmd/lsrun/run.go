@@ -24,12 +24,13 @@ var runCommand = &cli.Command{
 same time, on any number of machines that share it; what a killed one finished is kept.
 Ranks are taken from mpirun's or srun's environment.`,
 	Flags: []cli.Flag{
-		&cli.IntFlag{Name: "threads", Usage: "threads (default: all cores, divided by the ranks on this host)"},
+		&cli.IntFlag{Name: "threads", Usage: "threads", DefaultText: "all cores, divided by the ranks on this host"},
 		&cli.StringFlag{Name: "units", Usage: "only these units, as in 3,7-9"},
 		&cli.IntFlag{Name: "rank", Usage: "this worker's number, from 0"},
 		&cli.IntFlag{Name: "ranks", Usage: "how many workers were started together"},
 		&cli.StringFlag{Name: "schedule", Usage: "dynamic: workers share all units; static: rank r of n computes its fixed slice", Value: "dynamic"},
 		&cli.StringFlag{Name: "data", Usage: "where the data is now, if not where it was planned"},
+		&cli.StringFlag{Name: "labels", Usage: "where the file of labels is now, if the plan has one"},
 	},
 	Action: runAction,
 }
@@ -108,7 +109,7 @@ func onlineCores() int {
 
 // work computes as one worker.
 func (j *job) work(c *cli.Context, rank slurm.Rank, units []int) error {
-	data, err := loadImages(j.plan, j.graph, c.String("data"))
+	data, err := loadImages(j.plan, j.graph, c.String("data"), c.String("labels"))
 	if err != nil {
 		return err
 	}
