@@ -43,6 +43,9 @@ func announce(c *cli.Context, s *subject, run *shard.Run, plane nn.Plane) error 
 		return err
 	}
 	trial.report(c, s)
+	if s.logits != "" {
+		fmt.Fprintf(out, "logits      %s\n", s.logits)
+	}
 	if err := s.checkEnds(c, e, trial); err != nil {
 		return err
 	}
@@ -183,7 +186,7 @@ func (t *trial) report(c *cli.Context, s *subject) {
 	case known && math.Abs(t.accuracy-want) > t.tolerance:
 		fmt.Fprintf(c.App.ErrWriter, "lsrun: warning: the accuracy is %.2f %%, but should be %.2f %%: is the preprocessing (%s) that of the training?\n", t.accuracy, want, s.data.Preprocess)
 		suggestPreset(c, s, t, want)
-	case math.Abs(t.accuracy-chance) <= t.tolerance:
+	case t.accuracy <= chance+2*math.Sqrt(chance*(100-chance)/float64(t.images.Len())):
 		fmt.Fprintf(c.App.ErrWriter, "lsrun: warning: the accuracy looks like chance (%.1f %%): a wrong preprocessing or a wrong model is the usual cause\n", chance)
 	}
 }

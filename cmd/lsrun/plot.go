@@ -141,7 +141,11 @@ func caption(surface *shard.Surface) string {
 				count(int64(set.n)), count(int64(set.of)), set.name, largest(layer.Beside[standardError])))
 		}
 	}
-	about := fmt.Sprintf("%s, %s; directions over %s, %s", plan.Network.Model, plan.Checkpoint.File, plan.Directions.Type, describeSource(plan.Directions))
+	verified := ""
+	if plan.Checkpoint.Verified {
+		verified = " (logits compared with PyTorch)"
+	}
+	about := fmt.Sprintf("%s, %s%s; directions over %s, %s", plan.Network.Model, plan.Checkpoint.File, verified, plan.Directions.Type, describeSource(plan.Directions))
 	return strings.Join(append([]string{about}, parts...), "; ") + "."
 }
 

@@ -165,9 +165,9 @@ func loadSet(kind, path string) (*dataset.Set, error) {
 // images are the parts of a data set that a plan's metrics need; nil where they do not.
 type images struct{ train, test *nn.Images }
 
-// loadImages reads the plan's data and checks that it is what was planned. An empty
-// path means the one in the plan.
-func loadImages(plan *shard.Plan, graph *nn.Graph, path string) (images, error) {
+// loadImages reads the plan's data and checks that it is what was planned. Empty paths
+// mean those in the plan.
+func loadImages(plan *shard.Plan, graph *nn.Graph, path, labels string) (images, error) {
 	var out images
 	d := plan.Data
 	if path == "" {
@@ -183,8 +183,8 @@ func loadImages(plan *shard.Plan, graph *nn.Graph, path string) (images, error) 
 	}
 	selection := dataset.Selection{Splits: d.Splits, SplitIndex: d.SplitIndex, Subset: d.Subset, Seed: d.Seed}
 	if d.LabelsFile != "" {
-		if selection.Labels, err = readLabels(d.LabelsFile, d.LabelsSHA256); err != nil {
-			return out, err
+		if selection.Labels, err = readLabels(orElse(labels, d.LabelsFile), d.LabelsSHA256); err != nil {
+			return out, fmt.Errorf("%w (--labels says where the labels of the plan are now)", err)
 		}
 	}
 	preprocess := dataset.Preprocess{Name: d.Preprocess, Mean: d.Mean, Std: d.Std}
@@ -203,10 +203,10 @@ func loadImages(plan *shard.Plan, graph *nn.Graph, path string) (images, error) 
 
 func selected(graph *nn.Graph, part string, load func() (*nn.Images, error)) (*nn.Images, error) {
 	set, err := load()
-	if err == nil {
-		err = set.Check(graph)
+	if err != nil { // the files are fine, but what was asked of them is not
+		return nil, usagef("%s set: %v", part, err)
 	}
-	if err != nil {
+	if err := set.Check(graph); err != nil {
 		return nil, fmt.Errorf("%s set: %w", part, err)
 	}
 	return set, nil
