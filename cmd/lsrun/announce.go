@@ -25,20 +25,17 @@ const calibrationTime = 20 * time.Second
 // of the data: its speed, its accuracy, and whether the axes end where they should.
 func announce(c *cli.Context, s *subject, run *shard.Run, plane nn.Plane) error {
 	out, plan := c.App.Writer, run.Plan
-	e, err := cpu.New(s.graph, s.loss, cpu.Options{Threads: threads(c), Kernel: plan.Kernel})
+	e, err := newEngine(s.graph, s.loss, plane, threads(c), plan.Kernel)
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	if err := e.SetPlane(plane); err != nil {
-		return err
-	}
 	fmt.Fprintf(out, "plan        %.12s in %s\n", run.ID, run.Dir)
 	fmt.Fprintf(out, "network     %s: %s parameters, %s multiply-adds an image, kernel %s\n",
 		s.graph.Name, count(int64(s.graph.Parameters())), magnitude(float64(s.graph.MACs())), plan.Kernel)
 	describeDirections(out, s, plan, plane)
 	describeGrid(out, plan)
-	trial, err := tryNetwork(c.Context, s, e, nn.Point{}, calibrationTime)
+	trial, err := tryNetwork(c.Context, s, e, calibrationTime)
 	if err != nil {
 		return err
 	}
@@ -121,9 +118,9 @@ type trial struct {
 	tolerance float64 // of the accuracy: half a point, or three standard errors where images are left out
 }
 
-// tryNetwork evaluates the network at a point on as many test images as a time allows
+// tryNetwork evaluates the trained network on as many test images as a time allows
 // (training images where there are none), spread evenly over the set.
-func tryNetwork(ctx context.Context, s *subject, e engine.Engine, at nn.Point, limit time.Duration) (*trial, error) {
+func tryNetwork(ctx context.Context, s *subject, e engine.Engine, limit time.Duration) (*trial, error) {
 	t := &trial{what: "test", images: s.images.test}
 	if t.images == nil {
 		t.what, t.images = "training", s.images.train
@@ -138,7 +135,7 @@ func tryNetwork(ctx context.Context, s *subject, e engine.Engine, at nn.Point, l
 		}
 		result := engine.NewOutput(n, 0)
 		start := time.Now()
-		if err := e.Evaluate(ctx, set, []nn.Point{at}, []engine.Output{result}); err != nil {
+		if err := e.Evaluate(ctx, set, []nn.Point{{}}, []engine.Output{result}); err != nil {
 			return nil, err
 		}
 		took := time.Since(start)
@@ -224,25 +221,17 @@ func suggestPreset(c *cli.Context, s *subject, t *trial, want float64) {
 // tryPreset evaluates the trained network under another preprocessing for a second.
 func tryPreset(ctx context.Context, s *subject, preset dataset.Preprocess) (*trial, error) {
 	other := *s
-	selection := dataset.Selection{Splits: s.data.Splits, SplitIndex: s.data.SplitIndex, Subset: s.data.Subset, Seed: s.data.Seed}
+	other.data.Preprocess, other.data.Mean, other.data.Std = preset.Name, preset.Mean, preset.Std
 	var err error
-	if s.images.test != nil {
-		other.images.test, err = s.set.TestImages(selection, preset)
-	} else {
-		other.images.train, err = s.set.TrainImages(selection, preset)
-	}
-	if err != nil {
+	if other.images, err = selectImages(s.set, other.data, s.graph, s.images.test == nil, s.images.test != nil); err != nil {
 		return nil, err
 	}
-	e, err := cpu.New(s.graph, s.loss, cpu.Options{Threads: runtime.GOMAXPROCS(0)})
+	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, runtime.GOMAXPROCS(0), "")
 	if err != nil {
 		return nil, err
 	}
 	defer e.Close()
-	if err := e.SetPlane(nn.Plane{Theta: s.theta}); err != nil {
-		return nil, err
-	}
-	return tryNetwork(ctx, &other, e, nn.Point{}, time.Second)
+	return tryNetwork(ctx, &other, e, time.Second)
 }
 
 // checkEnds compares the loss at the end of each axis with that of the checkpoint which

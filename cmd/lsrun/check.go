@@ -10,7 +10,6 @@ import (
 
 	"lsrun/io/dataset"
 	"lsrun/nn"
-	"lsrun/nn/cpu"
 	"lsrun/nn/engine"
 )
 
@@ -45,15 +44,12 @@ func checkAction(c *cli.Context) error {
 	for _, note := range s.file.Notes {
 		fmt.Fprintf(out, "            %s\n", note)
 	}
-	e, err := cpu.New(s.graph, s.loss, cpu.Options{Threads: threads(c)})
+	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, threads(c), "")
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	if err := e.SetPlane(nn.Plane{Theta: s.theta}); err != nil {
-		return err
-	}
-	trial, err := tryNetwork(c.Context, s, e, nn.Point{}, calibrationTime)
+	trial, err := tryNetwork(c.Context, s, e, calibrationTime)
 	if err != nil {
 		return err
 	}
@@ -116,14 +112,11 @@ func compareLogits(ctx context.Context, s *subject, path string, threads int) (s
 
 // evaluate runs the network with the given states over images; the output has logits.
 func (s *subject) evaluate(ctx context.Context, states nn.Params, images *nn.Images, threads int) (engine.Output, error) {
-	e, err := cpu.New(s.graph, s.loss, cpu.Options{Threads: threads})
+	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: states}, threads, "")
 	if err != nil {
 		return engine.Output{}, err
 	}
 	defer e.Close()
-	if err := e.SetPlane(nn.Plane{Theta: states}); err != nil {
-		return engine.Output{}, err
-	}
 	set, err := e.Load(images)
 	if err != nil {
 		return engine.Output{}, err

@@ -150,7 +150,11 @@ func readSubject(c *cli.Context) (*subject, error) {
 	if s.theta, err = fit(s.file, s.graph, c.String("checkpoint")); err != nil {
 		return nil, err
 	}
-	return s, s.selectImages(c)
+	s.data.SHA256 = s.set.SHA256
+	if s.images, err = selectImages(s.set, s.data, s.graph, s.set.Train != nil, s.set.Test != nil); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.data.Path, err)
+	}
+	return s, nil
 }
 
 // describeData turns the data flags into their part of the plan.
@@ -268,33 +272,6 @@ func fit(file *checkpoint.File, graph *nn.Graph, path string) (nn.Params, error)
 		return nil, fmt.Errorf("%w: %s: entry %s holds NaN or infinite values: this network has no loss; use an earlier checkpoint", shard.ErrCorrupt, path, entry)
 	}
 	return theta, nil
-}
-
-// selectImages preprocesses the images that the flags select.
-func (s *subject) selectImages(c *cli.Context) error {
-	selection := dataset.Selection{Splits: s.data.Splits, SplitIndex: s.data.SplitIndex, Subset: s.data.Subset, Seed: s.data.Seed}
-	var err error
-	if s.data.LabelsFile != "" {
-		if selection.Labels, err = readLabels(s.data.LabelsFile, ""); err != nil {
-			return err
-		}
-		if s.set.Train == nil || len(selection.Labels) != len(s.set.Train.Labels) {
-			return usagef("--labels %s: it holds %s, which must be one for each training image of %s", s.data.LabelsFile, plural(len(selection.Labels), "label"), s.data.Path)
-		}
-	}
-	s.data.SHA256 = s.set.SHA256
-	preprocess := dataset.Preprocess{Name: s.data.Preprocess, Mean: s.data.Mean, Std: s.data.Std}
-	if s.set.Train != nil {
-		if s.images.train, err = selected(s.graph, "training", func() (*nn.Images, error) { return s.set.TrainImages(selection, preprocess) }); err != nil {
-			return fmt.Errorf("%s: %w", s.data.Path, err)
-		}
-	}
-	if s.set.Test != nil {
-		if s.images.test, err = selected(s.graph, "test", func() (*nn.Images, error) { return s.set.TestImages(selection, preprocess) }); err != nil {
-			return fmt.Errorf("%s: %w", s.data.Path, err)
-		}
-	}
-	return nil
 }
 
 // draft makes the plan of the flags, all but the digests of the files that go with it.

@@ -181,28 +181,47 @@ func loadImages(plan *shard.Plan, graph *nn.Graph, path, labels string) (images,
 		return out, fmt.Errorf("%w: the data at %s is not what was planned: its SHA-256 is %.12s…, not %.12s…: --data says where the right one is",
 			shard.ErrRefused, path, set.SHA256, d.SHA256)
 	}
-	selection := dataset.Selection{Splits: d.Splits, SplitIndex: d.SplitIndex, Subset: d.Subset, Seed: d.Seed}
-	if d.LabelsFile != "" {
-		if selection.Labels, err = readLabels(orElse(labels, d.LabelsFile), d.LabelsSHA256); err != nil {
-			return out, fmt.Errorf("%w (--labels says where the labels of the plan are now)", err)
-		}
-	}
-	preprocess := dataset.Preprocess{Name: d.Preprocess, Mean: d.Mean, Std: d.Std}
-	if d.Train > 0 {
-		if out.train, err = selected(graph, "training", func() (*nn.Images, error) { return set.TrainImages(selection, preprocess) }); err != nil {
-			return out, fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	if d.Test > 0 {
-		if out.test, err = selected(graph, "test", func() (*nn.Images, error) { return set.TestImages(selection, preprocess) }); err != nil {
-			return out, fmt.Errorf("%s: %w", path, err)
-		}
+	d.LabelsFile = orElse(labels, d.LabelsFile)
+	if out, err = selectImages(set, d, graph, d.Train > 0, d.Test > 0); err != nil {
+		return out, fmt.Errorf("%s: %w", path, err)
 	}
 	return out, nil
 }
 
-func selected(graph *nn.Graph, part string, load func() (*nn.Images, error)) (*nn.Images, error) {
-	set, err := load()
+// selectImages preprocesses the images of a set that d selects, for training, testing or both.
+func selectImages(set *dataset.Set, d shard.Data, graph *nn.Graph, train, test bool) (images, error) {
+	var out images
+	var err error
+	selection := dataset.Selection{Splits: d.Splits, SplitIndex: d.SplitIndex, Subset: d.Subset, Seed: d.Seed}
+	preprocess := dataset.Preprocess{Name: d.Preprocess, Mean: d.Mean, Std: d.Std}
+	if d.LabelsFile != "" && set.Train == nil {
+		return out, usagef("--labels %s: the data has no training images", d.LabelsFile)
+	}
+	if train && d.LabelsFile != "" {
+		if _, err := readVerified(d.LabelsFile, d.LabelsSHA256); err != nil {
+			return out, fmt.Errorf("%w (--labels says where the labels are)", err)
+		}
+		if selection.Labels, err = dataset.ReadLabels(d.LabelsFile); err != nil {
+			return out, err
+		}
+		if got, want := len(selection.Labels), len(set.Train.Labels); got != want {
+			return out, usagef("--labels %s: it holds %s, but there are %s", d.LabelsFile, plural(got, "label"), plural(want, "training image"))
+		}
+	}
+	if train {
+		if out.train, err = selected(graph, "training", set.TrainImages, selection, preprocess); err != nil {
+			return out, err
+		}
+	}
+	if test {
+		out.test, err = selected(graph, "test", set.TestImages, selection, preprocess)
+	}
+	return out, err
+}
+
+func selected(graph *nn.Graph, part string, choose func(dataset.Selection, dataset.Preprocess) (*nn.Images, error),
+	selection dataset.Selection, preprocess dataset.Preprocess) (*nn.Images, error) {
+	set, err := choose(selection, preprocess)
 	if err != nil { // the files are fine, but what was asked of them is not
 		return nil, usagef("%s set: %v", part, err)
 	}
@@ -212,14 +231,13 @@ func selected(graph *nn.Graph, part string, load func() (*nn.Images, error)) (*n
 	return set, nil
 }
 
-// readLabels reads a label file and checks its digest, unless that is empty.
-func readLabels(path, want string) ([]int32, error) {
-	if want != "" {
-		if _, err := readVerified(path, want); err != nil {
-			return nil, err
-		}
+// newEngine makes an engine with the plane resident. An empty kernel is the fastest one.
+func newEngine(graph *nn.Graph, loss nn.Loss, plane nn.Plane, threads int, kernel string) (*cpu.Engine, error) {
+	e, err := cpu.New(graph, loss, cpu.Options{Threads: threads, Kernel: kernel})
+	if err != nil {
+		return nil, err
 	}
-	return dataset.ReadLabels(path)
+	return e, e.SetPlane(plane)
 }
 
 // evaluator computes the plan's metrics at points of its grid.
@@ -241,11 +259,8 @@ type part struct {
 // newEvaluator makes the plan's images and plane resident. It evaluates the origin, θ
 // itself, which the paired standard errors refer to.
 func (j *job) newEvaluator(ctx context.Context, data images, threads int) (*evaluator, error) {
-	e, err := cpu.New(j.graph, j.loss, cpu.Options{Threads: threads, Kernel: j.kernel()})
+	e, err := newEngine(j.graph, j.loss, j.plane, threads, j.kernel())
 	if err != nil {
-		return nil, err
-	}
-	if err := e.SetPlane(j.plane); err != nil {
 		return nil, err
 	}
 	ev := &evaluator{engine: e, grid: j.plan.Grid}
