@@ -261,7 +261,7 @@ type part struct {
 func (j *job) newEvaluator(ctx context.Context, data images, threads int) (*evaluator, error) {
 	e, err := newEngine(j.graph, j.loss, j.plane, threads, j.kernel())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %s: %w: use a machine that can, or plan with --mix", shard.ErrRefused, j.run.Dir, err)
 	}
 	ev := &evaluator{engine: e, grid: j.plan.Grid}
 	for _, p := range []struct {
