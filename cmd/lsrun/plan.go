@@ -238,7 +238,7 @@ func chooseGraph(c *cli.Context, file *checkpoint.File, input nn.Shape) (*nn.Gra
 	if name == "" {
 		switch fitting := zoo.Fitting(file.States); len(fitting) {
 		case 0:
-			return nil, fmt.Errorf("%s fits none of the models that lsrun knows: name the nearest with --model to see what differs (lsrun models lists them)", c.String("checkpoint"))
+			return nil, fmt.Errorf("%s fits none of the models that lsrun knows, made for images of their usual size: name the nearest with --model to see what differs (lsrun models lists them)", c.String("checkpoint"))
 		case 1:
 			name = fitting[0]
 		default:

@@ -23,6 +23,12 @@ func TestScripts(t *testing.T) {
 			root, err := filepath.Abs(reference)
 			env.Setenv("REFERENCE", root)
 			env.Setenv("HOME", os.Getenv("HOME"))
+			if err != nil {
+				return err
+			}
+			oracle, err := filepath.Abs("testdata/python")
+			env.Setenv("PYTHONPATH", oracle)
+			env.Setenv("PYTHONDONTWRITEBYTECODE", "1")
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},

@@ -181,6 +181,9 @@ func loadImages(plan *shard.Plan, graph *nn.Graph, path, labels string) (images,
 		return out, fmt.Errorf("%w: the data at %s is not what was planned: its SHA-256 is %.12s…, not %.12s…: --data says where the right one is",
 			shard.ErrRefused, path, set.SHA256, d.SHA256)
 	}
+	if labels != "" && d.LabelsFile == "" {
+		return out, usagef("--labels %s: the run was planned with the labels of the data", labels)
+	}
 	d.LabelsFile = orElse(labels, d.LabelsFile)
 	if out, err = selectImages(set, d, graph, d.Train > 0, d.Test > 0); err != nil {
 		return out, fmt.Errorf("%s: %w", path, err)
@@ -198,8 +201,13 @@ func selectImages(set *dataset.Set, d shard.Data, graph *nn.Graph, train, test b
 		return out, usagef("--labels %s: the data has no training images", d.LabelsFile)
 	}
 	if train && d.LabelsFile != "" {
-		if _, err := readVerified(d.LabelsFile, d.LabelsSHA256); err != nil {
+		data, err := files.ReadFile(d.LabelsFile)
+		if err != nil {
 			return out, fmt.Errorf("%w (--labels says where the labels are)", err)
+		}
+		if got := digest(data); got != d.LabelsSHA256 {
+			return out, fmt.Errorf("%w: the labels in %s are not what was planned: their SHA-256 is %.12s…, not %.12s…: --labels says where the right ones are",
+				shard.ErrRefused, d.LabelsFile, got, d.LabelsSHA256)
 		}
 		if selection.Labels, err = dataset.ReadLabels(d.LabelsFile); err != nil {
 			return out, err
