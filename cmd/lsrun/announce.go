@@ -76,12 +76,7 @@ func describeGrid(out io.Writer, plan *shard.Plan) {
 // describeDirections says what the directions are and how far from orthogonal.
 func describeDirections(out io.Writer, s *subject, plan *shard.Plan, plane nn.Plane) {
 	d := plan.Directions
-	from := map[string]string{
-		"random":      fmt.Sprintf("random, seed %d, idx %d, %s-normalised, %s ignored", d.Seed, d.Index, d.X.Norm, d.X.Ignore),
-		"checkpoints": "towards other checkpoints",
-		"file":        "from " + d.File,
-	}[d.Source]
-	fmt.Fprintf(out, "directions  over %s, %s\n", d.Type, from)
+	fmt.Fprintf(out, "directions  over %s, %s\n", d.Type, describeSource(d))
 	if plane.Y == nil || d.Same {
 		return
 	}

@@ -77,7 +77,7 @@ func inspectHDF5(c *cli.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if text := caption(surface); text != "" {
+	if text := caption(surface, ""); text != "" {
 		fmt.Fprintln(c.App.Writer, text)
 		describeSurface(c, surface)
 	}

@@ -76,13 +76,14 @@ func pictureName(path, metric string, kind figure.Kind) string {
 }
 
 func plotOptions(c *cli.Context, surface *shard.Surface) (figure.Options, error) {
-	options := figure.Options{Kind: figure.Kind(c.String("kind")), Metric: c.String("metric"), Title: c.String("title"), Caption: caption(surface)}
+	options := figure.Options{Kind: figure.Kind(c.String("kind")), Metric: c.String("metric"), Title: c.String("title")}
 	if options.Kind != "" && !slices.Contains(figure.Kinds(surface), options.Kind) {
 		return options, usagef("--kind %s does not fit this surface: it can be drawn as %v", options.Kind, figure.Kinds(surface))
 	}
 	if options.Metric == "" && surface.Y != nil && len(surface.Layers) > 0 {
 		options.Metric = surface.Layers[0].Name
 	}
+	options.Caption = caption(surface, options.Metric)
 	if c.Bool("log") && c.Bool("linear") {
 		return options, usagef("--log and --linear exclude each other")
 	}
@@ -118,8 +119,9 @@ func drawTo(c *cli.Context, surface *shard.Surface, options figure.Options, path
 	return nil
 }
 
-// caption states the number of images and the largest standard error of each set's loss.
-func caption(surface *shard.Surface) string {
+// caption says what was computed: network, directions, and of the metric drawn (of both
+// losses if it is empty) the number of images and the largest standard error.
+func caption(surface *shard.Surface, metric string) string {
 	if surface.Plan == nil {
 		return ""
 	}
@@ -127,35 +129,56 @@ func caption(surface *shard.Surface) string {
 	if err != nil {
 		return ""
 	}
-	var parts []string
-	for _, set := range []struct {
-		name, layer string
-		n, of       int
-	}{{"training", "train_loss", plan.Data.Train, plan.Data.TrainOf}, {"test", "test_loss", plan.Data.Test, plan.Data.TestOf}} {
-		switch layer := surface.Layer(set.layer); {
-		case set.n == 0 || layer == nil:
-		case set.n == set.of:
-			parts = append(parts, fmt.Sprintf("all %s %s images", count(int64(set.n)), set.name))
-		default:
-			parts = append(parts, fmt.Sprintf("%s of %s %s images, standard error of the loss at most %.2g",
-				count(int64(set.n)), count(int64(set.of)), set.name, largest(layer.Beside[standardError])))
-		}
-	}
 	verified := ""
 	if plan.Checkpoint.Verified {
 		verified = " (logits compared with PyTorch)"
 	}
-	about := fmt.Sprintf("%s, %s%s; directions over %s, %s", plan.Network.Model, plan.Checkpoint.File, verified, plan.Directions.Type, describeSource(plan.Directions))
-	return strings.Join(append([]string{about}, parts...), "; ") + "."
+	parts := []string{fmt.Sprintf("%s, %s%s", plan.Network.Model, plan.Checkpoint.File, verified),
+		fmt.Sprintf("directions over %s, %s", plan.Directions.Type, describeSource(plan.Directions))}
+	metrics := []string{"train_loss", "test_loss"}
+	if metric != "" {
+		metrics = []string{metric}
+	}
+	for _, name := range metrics {
+		if layer := surface.Layer(name); layer != nil {
+			parts = append(parts, describeSample(plan.Data, layer))
+		}
+	}
+	return strings.Join(parts, "; ") + "."
+}
+
+// describeSample says which images a layer is the mean over, and how far that may be from
+// the mean over all of them.
+func describeSample(d shard.Data, layer *shard.Layer) string {
+	n, of, name := d.Train, d.TrainOf, "training"
+	if strings.HasPrefix(layer.Name, "test_") {
+		n, of, name = d.Test, d.TestOf, "test"
+	}
+	if n == of {
+		return fmt.Sprintf("all %s %s images", count(int64(n)), name)
+	}
+	what, unit := "loss", ""
+	if strings.HasSuffix(layer.Name, "_acc") {
+		what, unit = "accuracy", " points"
+	}
+	return fmt.Sprintf("%s of %s %s images, standard error of the %s at most %.2g%s",
+		count(int64(n)), count(int64(of)), name, what, largest(layer.Beside[standardError]), unit)
 }
 
 // describeSource says in a few words where directions come from.
 func describeSource(d shard.Directions) string {
 	switch d.Source {
 	case "random":
-		return fmt.Sprintf("random (seed %d), %s-normalised", d.Seed, d.X.Norm)
+		if d.Y != nil && *d.Y != d.X {
+			return fmt.Sprintf("random (seed %d, idx %d), x normalised by %s with %s ignored, y by %s with %s ignored",
+				d.Seed, d.Index, d.X.Norm, d.X.Ignore, d.Y.Norm, d.Y.Ignore)
+		}
+		return fmt.Sprintf("random (seed %d, idx %d), normalised by %s with %s ignored", d.Seed, d.Index, d.X.Norm, d.X.Ignore)
 	case "checkpoints":
-		return "towards other checkpoints"
+		if d.Y != nil {
+			return fmt.Sprintf("x to %s, y to %s", d.X.Checkpoint.File, d.Y.Checkpoint.File)
+		}
+		return "to " + d.X.Checkpoint.File
 	}
 	return "from " + d.File
 }
