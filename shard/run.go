@@ -37,13 +37,14 @@ type Run struct {
 // Create makes dir the run directory of plan, with the files of extra (by name) in it.
 // plan.json comes last: a folder without one is not a run yet, and creating it again
 // mends it. So does creating the same plan again. A folder that holds another plan, or
-// anything else, is refused.
+// anything else, is refused; of several different plans at the same time one succeeds.
 func Create(files Files, dir string, plan *Plan, extra map[string][]byte) (*Run, error) {
 	data, err := MarshalPlan(plan)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkVacant(files, dir, data, extra); err != nil {
+	planned, err := checkVacant(files, dir, data, extra)
+	if err != nil {
 		return nil, err
 	}
 	for _, sub := range []string{claimsDir, journalDir, shardsDir, logDir} {
@@ -52,13 +53,13 @@ func Create(files Files, dir string, plan *Plan, extra map[string][]byte) (*Run,
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(extra)) {
-		if err := publishOnce(files, filepath.Join(dir, name), extra[name]); err != nil {
+		if err := publishOnce(files, filepath.Join(dir, name), extra[name], planned); err != nil {
 			return nil, err
 		}
 	}
 	err = files.PublishNew(filepath.Join(dir, planName), data)
 	if errors.Is(err, fs.ErrExist) { // it was there, or somebody planned at the same time
-		err = checkVacant(files, dir, data, extra)
+		_, err = checkVacant(files, dir, data, extra)
 	}
 	if err != nil {
 		return nil, err
@@ -66,39 +67,52 @@ func Create(files Files, dir string, plan *Plan, extra map[string][]byte) (*Run,
 	return Open(files, dir)
 }
 
-// checkVacant returns an error unless dir may become the run directory of the plan.
-func checkVacant(files Files, dir string, plan []byte, extra map[string][]byte) error {
+// checkVacant returns an error unless dir may become the run directory of the plan, and
+// says whether it is that already.
+func checkVacant(files Files, dir string, plan []byte, extra map[string][]byte) (planned bool, err error) {
 	names, err := files.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("looking into %s: %w", dir, err)
+		return false, fmt.Errorf("looking into %s: %w", dir, err)
 	}
 	if slices.Contains(names, planName) {
 		there, err := files.ReadFile(filepath.Join(dir, planName))
 		if err != nil {
-			return err
+			return false, err
 		}
 		if bytes.Equal(plan, there) {
-			return nil
+			return true, nil
 		}
-		return fmt.Errorf("%w: %s holds another plan:\n  %s\nplan in another folder",
+		return false, fmt.Errorf("%w: %s holds another plan:\n  %s\nplan in another folder",
 			ErrRefused, dir, strings.Join(Differences(plan, there), "\n  "))
 	}
 	for _, name := range names {
 		_, ours := extra[name]
 		if !ours && !isTemporary(name) && !slices.Contains([]string{claimsDir, journalDir, shardsDir, logDir}, name) {
-			return fmt.Errorf("%w: %s is no run and not empty (it holds %q): plan in another folder", ErrRefused, dir, name)
+			return false, fmt.Errorf("%w: %s is no run and not empty (it holds %q): plan in another folder", ErrRefused, dir, name)
 		}
 	}
-	return nil
+	return false, nil
 }
 
-// publishOnce publishes data at path unless it is there already.
-func publishOnce(files Files, path string, data []byte) error {
+// publishOnce publishes data at path unless it is there already. Once the run is planned
+// anything else there is damage; before, it may be what another plan is being made of.
+func publishOnce(files Files, path string, data []byte, planned bool) error {
 	there, err := files.ReadFile(path)
 	if err == nil && bytes.Equal(there, data) {
 		return nil
 	}
-	return files.Publish(path, data)
+	if planned {
+		return files.Publish(path, data)
+	}
+	err = files.PublishNew(path, data)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if there, err = files.ReadFile(path); err != nil || bytes.Equal(there, data) {
+		return err
+	}
+	return fmt.Errorf("%w: %s is part of another plan, which is being made or was broken off: plan in another folder, or remove this one first",
+		ErrRefused, path)
 }
 
 // Open reads a run directory. The plan says which SHA-256 the files beside it have.

@@ -69,3 +69,85 @@ func TestAnEditedPlanIsCorrupt(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// meanwhile is files in which something happens before one of the calls.
+type meanwhile struct {
+	*memFiles
+	calls *int
+	at    int
+	do    func()
+}
+
+func (m meanwhile) step() {
+	if *m.calls++; *m.calls == m.at {
+		m.do()
+	}
+}
+
+func (m meanwhile) ReadDir(path string) ([]string, error) { m.step(); return m.memFiles.ReadDir(path) }
+func (m meanwhile) ReadFile(path string) ([]byte, error)  { m.step(); return m.memFiles.ReadFile(path) }
+func (m meanwhile) Publish(path string, data []byte) error {
+	m.step()
+	return m.memFiles.Publish(path, data)
+}
+func (m meanwhile) PublishNew(path string, data []byte) error {
+	m.step()
+	return m.memFiles.PublishNew(path, data)
+}
+
+func TestOfTwoPlansAtTheSameTimeOneSucceedsWhole(t *testing.T) {
+	plans := [2]*Plan{fakePlan(), fakePlan()}
+	plans[1].Directions.Seed = 7
+	extras := [2]map[string][]byte{
+		{"directions.h5": []byte("seed 0"), "theta.safetensors": []byte("theta")},
+		{"directions.h5": []byte("seed 7"), "theta.safetensors": []byte("theta")},
+	}
+	for at := 1; ; at++ {
+		var errs [2]error
+		calls := 0
+		files := meanwhile{newMemFiles(), &calls, at, nil}
+		files.do = func() { _, errs[1] = Create(files.memFiles, "run", plans[1], extras[1]) }
+		_, errs[0] = Create(files, "run", plans[0], extras[0])
+		if calls < at {
+			return
+		}
+		winner, loser := 0, 1
+		if errs[0] != nil {
+			winner, loser = 1, 0
+		}
+		if errs[winner] != nil || !errors.Is(errs[loser], ErrRefused) {
+			t.Fatalf("before call %d: %v; %v", at, errs[0], errs[1])
+		}
+		run, err := Open(files.memFiles, "run")
+		if err != nil || run.Plan.Directions.Seed != plans[winner].Directions.Seed {
+			t.Fatalf("before call %d: the plan is %+v, %v", at, run.Plan.Directions, err)
+		}
+		for name, want := range extras[winner] {
+			if got := files.files["run/"+name]; string(got) != string(want) {
+				t.Errorf("before call %d: %s is %q, and the plan wants %q", at, name, got, want)
+			}
+		}
+	}
+}
+
+func TestWhatABrokenOffPlanLeftIsNotMixedWithAnother(t *testing.T) {
+	files := newMemFiles()
+	files.files["run/theta.safetensors"] = []byte("another theta")
+	_, err := Create(files, "run", fakePlan(), map[string][]byte{"theta.safetensors": []byte("theta")})
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "run/theta.safetensors") {
+		t.Errorf("%v", err)
+	}
+	if got := string(files.files["run/theta.safetensors"]); got != "another theta" {
+		t.Errorf("it is now %q", got)
+	}
+}
+
+func TestPlanningAgainMendsDamagedFiles(t *testing.T) {
+	files := newMemFiles()
+	mustCreate(t, files)
+	files.files["run/theta.safetensors"] = []byte("thetb")
+	mustCreate(t, files)
+	if got := string(files.files["run/theta.safetensors"]); got != "theta" {
+		t.Errorf("it is %q", got)
+	}
+}
