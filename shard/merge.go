@@ -119,6 +119,9 @@ func (m *merger) add(codec Codec, name string) error {
 	if errors.Is(err, ErrCorrupt) {
 		return m.quarantine(name, err)
 	}
+	if errors.Is(err, fs.ErrNotExist) { // another merge has put it into quarantine
+		return nil
+	}
 	if err != nil {
 		return err
 	}

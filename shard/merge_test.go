@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -452,4 +453,31 @@ func TestStatusForetellsTheEndFromTheJournals(t *testing.T) {
 			t.Errorf("%+v", status)
 		}
 	})
+}
+
+func TestTwoMergesAtTheSameTimeFindTheSameShardCorrupt(t *testing.T) {
+	for at := 1; ; at++ {
+		_, files := finishedRun(t)
+		path := shardOf(files, 6)
+		files.files[path] = append(files.files[path], 'x')
+		calls := 0
+		slow, err := Open(meanwhile{files, &calls, at, func() {
+			other, _ := Open(files, "run")
+			if _, _, err := Merge(other, fakeCodec{}, MergeOptions{}); !errors.Is(err, ErrIncomplete) {
+				t.Errorf("the fast one, before call %d: %v", at, err)
+			}
+		}}, "run")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, report, err := Merge(slow, fakeCodec{}, MergeOptions{}); !errors.Is(err, ErrIncomplete) || !slices.Equal(report.Missing, []int{6}) {
+			t.Fatalf("the slow one, interrupted before call %d: %v, %v", at, err, report.Missing)
+		}
+		if kept := files.in("run/quarantine"); len(kept) != 1 {
+			t.Errorf("before call %d: the quarantine holds %q", at, kept)
+		}
+		if calls < at {
+			return
+		}
+	}
 }
