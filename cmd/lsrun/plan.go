@@ -262,7 +262,7 @@ func chooseGraph(c *cli.Context, file *checkpoint.File, input nn.Shape) (*nn.Gra
 func fit(file *checkpoint.File, graph *nn.Graph, path string) (nn.Params, error) {
 	theta, err := file.Fit(graph)
 	if err != nil {
-		err = fmt.Errorf("%s: %w\nHere %s takes the images of the data, %v.", path, err, graph.Name, graph.Input)
+		err = fmt.Errorf("%s: %w\nHere %s is for %d classes and for the images of the data, %v", path, err, graph.Name, graph.Classes, graph.Input)
 		if fitting := zoo.Fitting(file.States); len(fitting) > 0 {
 			err = fmt.Errorf("%w\nModels that fit it: %s", err, strings.Join(fitting, ", "))
 		}
@@ -370,6 +370,10 @@ func (s *subject) chooseDirections(c *cli.Context, plan *shard.Plan) (nn.Plane, 
 		return plane, usagef("--checkpoint3 needs a plane: give --y")
 	case second != "" && third == "" && !line:
 		return plane, usagef("--checkpoint2 alone gives a line: leave out --y, or give --checkpoint3")
+	case (c.IsSet("seed") || c.IsSet("idx")) && (second != "" || file != ""):
+		return plane, usagef("--seed and --idx are for random directions: these come from files")
+	case d.Index < 0:
+		return plane, usagef("--idx %d: repetitions count from 0", d.Index)
 	case d.Same && (line || second != "" || file != ""):
 		return plane, usagef("--same-dir is for a plane of random directions")
 	}
@@ -576,10 +580,8 @@ func adoptPlan(c *cli.Context, dir string) error {
 		"checkpoint": filepath.Join(dir, thetaFile), "model": p.Network.Model, "classes": strconv.Itoa(p.Network.Classes),
 		"dataset": p.Data.Dataset, "data": p.Data.Path, "labels": p.Data.LabelsFile,
 		"data-split": strconv.Itoa(p.Data.Splits), "split-idx": strconv.Itoa(p.Data.SplitIndex), "subset": strconv.Itoa(p.Data.Subset),
-		"x": p.Grid.X.String(), "metrics": metricSets(p), "loss": p.Loss, "dir-type": p.Directions.Type,
-		"subset-seed": strconv.FormatUint(p.Data.Seed, 10),
-		"seed":        strconv.FormatUint(p.Directions.Seed, 10), "idx": strconv.Itoa(p.Directions.Index), "kernel": p.Kernel,
-		"same-dir": strconv.FormatBool(p.Directions.Same), "mix": strconv.FormatBool(p.Mix),
+		"x": p.Grid.X.String(), "metrics": metricSets(p), "loss": p.Loss,
+		"subset-seed": strconv.FormatUint(p.Data.Seed, 10), "kernel": p.Kernel, "mix": strconv.FormatBool(p.Mix),
 	}
 	if p.Grid.Y != nil {
 		values["y"] = p.Grid.Y.String()
@@ -591,13 +593,15 @@ func adoptPlan(c *cli.Context, dir string) error {
 			values["preprocess"] = p.Data.Preprocess
 		}
 	}
-	switch {
-	case p.Directions.Source == "random":
-		values["xnorm"], values["xignore"] = p.Directions.X.Norm, p.Directions.X.Ignore
-		if p.Directions.Y != nil {
-			values["ynorm"], values["yignore"] = p.Directions.Y.Norm, p.Directions.Y.Ignore
+	switch d := p.Directions; {
+	case c.IsSet("checkpoint2") || c.IsSet("dir-file"): // other directions, with their own defaults
+	case d.Source == "random":
+		values["seed"], values["idx"], values["same-dir"] = strconv.FormatUint(d.Seed, 10), strconv.Itoa(d.Index), strconv.FormatBool(d.Same)
+		values["dir-type"], values["xnorm"], values["xignore"] = d.Type, d.X.Norm, d.X.Ignore
+		if d.Y != nil {
+			values["ynorm"], values["yignore"] = d.Y.Norm, d.Y.Ignore
 		}
-	case !c.IsSet("checkpoint2") && !c.IsSet("dir-file"):
+	default:
 		values["dir-file"] = filepath.Join(dir, directionsFile) // normalised already
 	}
 	for name, value := range values {
