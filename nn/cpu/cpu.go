@@ -14,7 +14,6 @@ package cpu
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -27,17 +26,13 @@ import (
 
 // Engine evaluates a network on the processor.
 type Engine struct {
-	graph   *nn.Graph
+	engine.Resident
 	loss    nn.Loss
 	threads int
 	kernel  kernel.Kernel
 	program program
-	plane   *nn.Plane
 	workers []*worker // made by the first Evaluate
 }
-
-// set is a resident data set: the caller's images themselves.
-type set struct{ *nn.Images }
 
 // Options say how an engine works. The kernel alone can change results.
 type Options struct {
@@ -57,7 +52,7 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{graph: g, loss: loss, threads: o.Threads, kernel: k, program: lower(g)}, nil
+	return &Engine{Resident: engine.Resident{Graph: g}, loss: loss, threads: o.Threads, kernel: k, program: lower(g)}, nil
 }
 
 // Kernel is the name of the kernels in use.
@@ -68,61 +63,25 @@ func (e *Engine) Kernel() string { return e.kernel.Name }
 // and comes on top of what the caller holds, the images and the plane.
 func (e *Engine) Memory() (perThread, shared int64) {
 	p := &e.program
-	perThread = 4*int64(p.arena+p.prepare+kernel.TileCols*chunkRoom(p.row)) + 8*int64(chunkRoom(p.row)+p.channels+e.graph.Classes)
+	perThread = 4*int64(p.arena+p.prepare+kernel.TileCols*chunkRoom(p.row)) + 8*int64(chunkRoom(p.row)+p.channels+e.Graph.Classes)
 	return perThread, 4 * int64(p.weights)
-}
-
-// Load keeps images for evaluation; they are not copied.
-func (e *Engine) Load(images *nn.Images) (engine.Set, error) {
-	if err := images.Check(e.graph); err != nil {
-		return nil, err
-	}
-	return set{images}, nil
-}
-
-// SetPlane keeps the plane for evaluation; it is not copied.
-func (e *Engine) SetPlane(plane nn.Plane) error {
-	if err := plane.Check(e.graph); err != nil {
-		return err
-	}
-	e.plane = &plane
-	return nil
 }
 
 // Evaluate runs the network at the points one after another, with all threads at each.
 func (e *Engine) Evaluate(ctx context.Context, s engine.Set, points []nn.Point, outs []engine.Output) error {
-	images, ok := s.(set)
-	if !ok {
-		return errors.New("evaluate: the images were not loaded by a CPU engine")
-	}
-	if e.plane == nil {
-		return errors.New("evaluate: no plane was set")
-	}
-	if len(points) != len(outs) {
-		return fmt.Errorf("evaluate: %d points, but room for the results of %d", len(points), len(outs))
-	}
-	for _, out := range outs {
-		if err := e.fits(out, images.Len()); err != nil {
-			return err
-		}
+	images, err := e.Accept(s, points, outs)
+	if err != nil {
+		return err
 	}
 	if e.workers == nil {
 		e.hire()
 	}
 	for p, at := range points {
 		e.prepare(ctx, at)
-		e.run(ctx, images.Images, outs[p])
+		e.run(ctx, images, outs[p])
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func (e *Engine) fits(out engine.Output, n int) error {
-	if len(out.Loss) != n || len(out.Predicted) != n || out.Logits != nil && len(out.Logits) != n*e.graph.Classes {
-		return fmt.Errorf("evaluate: room for %d losses, %d predictions and %d logits, but there are %d images of %d classes",
-			len(out.Loss), len(out.Predicted), len(out.Logits), n, e.graph.Classes)
 	}
 	return nil
 }
@@ -157,7 +116,7 @@ func (e *Engine) hire() {
 			rows:    make([]int, room),
 			scratch: make([]float32, p.prepare),
 			sums:    make([]float64, p.channels),
-			logits:  make([]float64, e.graph.Classes),
+			logits:  make([]float64, e.Graph.Classes),
 		})
 	}
 }

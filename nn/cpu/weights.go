@@ -65,7 +65,7 @@ func (e *Engine) part(dst []float32, entry, from int, at nn.Point) []float32 {
 		}
 		return nn.Params{{Data: p[entry].Data[from : from+len(dst)]}}
 	}
-	nn.Plane{Theta: cut(e.plane.Theta), X: cut(e.plane.X), Y: cut(e.plane.Y)}.Entry(dst, 0, at)
+	nn.Plane{Theta: cut(e.Plane.Theta), X: cut(e.Plane.X), Y: cut(e.Plane.Y)}.Entry(dst, 0, at)
 	return dst
 }
 

@@ -7,7 +7,6 @@ package ref
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -18,22 +17,18 @@ import (
 
 // reference is the engine.
 type reference struct {
-	graph   *nn.Graph
-	ops     []operation // ops[n] is that of graph.Nodes[n]; nil for the input
+	engine.Resident
+	ops     []operation // ops[n] is that of Graph.Nodes[n]; nil for the input
 	loss    nn.Loss
 	threads int
-	plane   *nn.Plane
 }
-
-// set is a resident data set: the caller's images themselves.
-type set struct{ *nn.Images }
 
 // New compiles g for evaluation with loss on the given number of threads.
 func New(g *nn.Graph, loss nn.Loss, threads int) (engine.Engine, error) {
 	if threads < 1 {
 		return nil, fmt.Errorf("the reference engine needs at least one thread, not %d", threads)
 	}
-	return &reference{graph: g, ops: lower(g), loss: loss, threads: threads}, nil
+	return &reference{Resident: engine.Resident{Graph: g}, ops: lower(g), loss: loss, threads: threads}, nil
 }
 
 // Logits evaluates g with the given states on images and returns the N × classes logits
@@ -46,7 +41,7 @@ func Logits(ctx context.Context, g *nn.Graph, states nn.Params, images *nn.Image
 	if err := plane.Check(g); err != nil {
 		return nil, err
 	}
-	e := &reference{graph: g, ops: lower(g), threads: threads, plane: &plane}
+	e := &reference{Resident: engine.Resident{Graph: g, Plane: &plane}, ops: lower(g), threads: threads}
 	logits := make([]float64, images.Len()*g.Classes)
 	err := e.eachImage(ctx, images, nn.Point{}, func(i int, z []float64) {
 		copy(logits[i*g.Classes:], z)
@@ -56,40 +51,14 @@ func Logits(ctx context.Context, g *nn.Graph, states nn.Params, images *nn.Image
 
 func (e *reference) Kernel() string { return "ref" }
 
-func (e *reference) Load(images *nn.Images) (engine.Set, error) {
-	if err := images.Check(e.graph); err != nil {
-		return nil, err
-	}
-	return set{images}, nil
-}
-
-func (e *reference) SetPlane(plane nn.Plane) error {
-	if err := plane.Check(e.graph); err != nil {
-		return err
-	}
-	e.plane = &plane
-	return nil
-}
-
 func (e *reference) Evaluate(ctx context.Context, s engine.Set, points []nn.Point, outs []engine.Output) error {
-	images, ok := s.(set)
-	if !ok {
-		return errors.New("evaluate: the images were not loaded by this engine")
-	}
-	if e.plane == nil {
-		return errors.New("evaluate: no plane was set")
-	}
-	if len(points) != len(outs) {
-		return fmt.Errorf("evaluate: %d points, but room for the results of %d", len(points), len(outs))
-	}
-	for _, out := range outs {
-		if err := e.fits(out, images.Len()); err != nil {
-			return err
-		}
+	images, err := e.Accept(s, points, outs)
+	if err != nil {
+		return err
 	}
 	for p, at := range points {
 		out := outs[p]
-		err := e.eachImage(ctx, images.Images, at, func(i int, z []float64) {
+		err := e.eachImage(ctx, images, at, func(i int, z []float64) {
 			out.Loss[i] = e.loss.Image(z, int(images.Labels[i]))
 			out.Predicted[i] = int32(nn.Predict(z))
 			if out.Logits != nil {
@@ -101,14 +70,6 @@ func (e *reference) Evaluate(ctx context.Context, s engine.Set, points []nn.Poin
 		if err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func (e *reference) fits(out engine.Output, n int) error {
-	if len(out.Loss) != n || len(out.Predicted) != n || out.Logits != nil && len(out.Logits) != n*e.graph.Classes {
-		return fmt.Errorf("evaluate: room for %d losses, %d predictions and %d logits, but there are %d images of %d classes",
-			len(out.Loss), len(out.Predicted), len(out.Logits), n, e.graph.Classes)
 	}
 	return nil
 }
@@ -140,10 +101,10 @@ func (e *reference) eachImage(ctx context.Context, images *nn.Images, at nn.Poin
 // entries are the network's states at a point: rounded to float32 once, as for every
 // engine, and exact from then on.
 func (e *reference) entries(at nn.Point) [][]float64 {
-	entries := make([][]float64, len(e.graph.Entries))
-	for i, entry := range e.graph.Entries {
+	entries := make([][]float64, len(e.Graph.Entries))
+	for i, entry := range e.Graph.Entries {
 		rounded := make([]float32, entry.Shape.Size())
-		e.plane.Entry(rounded, i, at)
+		e.Plane.Entry(rounded, i, at)
 		entries[i] = widen(make([]float64, len(rounded)), rounded)
 	}
 	return entries
@@ -151,8 +112,8 @@ func (e *reference) entries(at nn.Point) [][]float64 {
 
 // activations has room for the output of every node.
 func (e *reference) activations() []tensor {
-	values := make([]tensor, len(e.graph.Nodes))
-	for n, node := range e.graph.Nodes {
+	values := make([]tensor, len(e.Graph.Nodes))
+	for n, node := range e.Graph.Nodes {
 		values[n] = tensor{node.Shape, make([]float64, node.Shape.Size())}
 	}
 	return values
@@ -162,7 +123,7 @@ func (e *reference) activations() []tensor {
 func (e *reference) forward(values []tensor, entries [][]float64, images *nn.Images, i int) []float64 {
 	size := images.Shape.Size()
 	widen(values[0].data, images.Pixels[i*size:(i+1)*size])
-	for n, node := range e.graph.Nodes {
+	for n, node := range e.Graph.Nodes {
 		if node.Op == nil {
 			continue
 		}
@@ -176,7 +137,7 @@ func (e *reference) forward(values []tensor, entries [][]float64, images *nn.Ima
 		}
 		e.ops[n].forward(values[n], in, own)
 	}
-	return values[e.graph.Output()].data
+	return values[e.Graph.Output()].data
 }
 
 func widen(dst []float64, src []float32) []float64 {
