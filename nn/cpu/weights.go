@@ -81,7 +81,7 @@ func (w *worker) fold(p *panel, at nn.Point) {
 		scale[o], shift[o] = 1, float64(bias[o])
 	}
 	for _, n := range p.norms {
-		node := &w.graph.Nodes[n]
+		node := &w.Graph.Nodes[n]
 		var own [4][]float32 // weight, bias, running mean, running variance
 		for k := range own {
 			own[k] = w.part(room[k][:p.count], node.Entries[k], p.first, at)
