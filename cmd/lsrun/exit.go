@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -38,7 +37,7 @@ func exitCode(err error) int {
 		return 2
 	case errors.As(err, &child):
 		return child.ExitCode()
-	case errors.Is(err, shard.ErrInterrupted), errors.Is(err, context.Canceled):
+	case errors.Is(err, shard.ErrInterrupted):
 		return 75
 	case errors.Is(err, shard.ErrIncomplete):
 		return 3

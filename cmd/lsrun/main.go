@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v2"
+
+	"lsrun/shard"
 )
 
 func main() {
@@ -26,6 +29,9 @@ func main() {
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app := newApp(stdout, stderr)
 	err := app.RunContext(ctx, arrange(app, args))
+	if errors.Is(err, context.Canceled) { // by a signal, before there was anything to keep
+		err = fmt.Errorf("%w: nothing is lost; the same command starts again", shard.ErrInterrupted)
+	}
 	if err != nil {
 		fmt.Fprintf(stderr, "lsrun: %v\n", err)
 	}

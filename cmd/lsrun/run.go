@@ -166,7 +166,7 @@ func (p *progress) event(e shard.Event) {
 	case shard.Computed:
 		p.computed += e.Points
 	case shard.TakenOver:
-		p.say("unit %d: its worker is gone, taking it over", e.Unit)
+		p.say("unit %d: going on where another worker left it", e.Unit)
 	case shard.Waiting:
 		p.say("every unit that is left is being computed elsewhere: waiting for it")
 	case shard.AttemptFailed:

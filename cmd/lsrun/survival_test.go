@@ -179,6 +179,18 @@ func TestATerminatedWorkerLeavesResumably(t *testing.T) {
 	merged(t, run)
 }
 
+func TestASignalBeforeTheFirstPointIsSaidInWords(t *testing.T) {
+	run := filepath.Join(t.TempDir(), "run")
+	smallPlan(t, run)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, stderr bytes.Buffer
+	code := execute(ctx, []string{"lsrun", "run", run}, &stdout, &stderr)
+	if code != 75 || !strings.Contains(stderr.String(), "interrupted: nothing is lost") || strings.Contains(stderr.String(), "context") {
+		t.Errorf("exit %d, want 75\n%s", code, &stderr)
+	}
+}
+
 // claims counts the claims that workers have made.
 func claims(t *testing.T, run string) int {
 	t.Helper()
