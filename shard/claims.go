@@ -141,10 +141,7 @@ func (c *claims) take(unit int) (*claim, error) {
 func (c *claims) abandoned(unit int) (bool, error) {
 	name := claimName(unit, c.latest[unit])
 	data, err := c.run.files.ReadFile(c.run.path(claimsDir, name))
-	if errors.Is(err, fs.ErrNotExist) { // made a moment ago, and not visible here yet
-		return false, nil
-	}
-	if err != nil {
+	if err != nil && !noFile(err) { // one made a moment ago may not be visible here yet
 		return false, fmt.Errorf("reading a claim: %w", err)
 	}
 	if t, ok := parseClaim(data); ok && t.over(c.system) {

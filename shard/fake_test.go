@@ -22,6 +22,7 @@ type memFiles struct {
 	// crashAt is the call that fails, as all later ones do; -1 for none. Half of the
 	// crashes happen after the call has done its work.
 	crashAt int
+	made    []string // folders
 }
 
 var errCrash = errors.New("crash")
@@ -77,7 +78,9 @@ func (m *memFiles) ReadDir(path string) (names []string, err error) {
 	return names, err
 }
 
-func (m *memFiles) MkdirAll(string) error { return m.step(nothing, nothing) }
+func (m *memFiles) MkdirAll(path string) error {
+	return m.step(func() error { m.made = append(m.made, path); return nil }, nothing)
+}
 
 func (m *memFiles) create(path string, data []byte, exclusive bool) error {
 	return m.step(func() error {

@@ -174,6 +174,10 @@ func (r *Run) journaled(unit Unit, names []string) (points map[int]entry, proble
 	points = map[int]entry{}
 	for _, name := range names {
 		data, err := r.files.ReadFile(r.path(journalDir, name))
+		if noFile(err) {
+			problems = append(problems, err.Error())
+			continue
+		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("reading a journal: %w", err)
 		}

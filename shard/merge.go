@@ -119,9 +119,6 @@ func (m *merger) add(codec Codec, name string) error {
 	if errors.Is(err, ErrCorrupt) {
 		return m.quarantine(name, err)
 	}
-	if errors.Is(err, fs.ErrNotExist) { // another merge has put it into quarantine
-		return nil
-	}
 	if err != nil {
 		return err
 	}
@@ -148,12 +145,15 @@ func (m *merger) add(codec Codec, name string) error {
 // readShard reads and checks a shard, and says which points which kernel computed.
 func (r *Run) readShard(codec Codec, name string) (*Shard, map[string][]int, error) {
 	path := r.path(shardsDir, name)
-	data, err := r.files.ReadFile(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading a shard: %w", err)
-	}
 	corrupt := func(format string, args ...any) (*Shard, map[string][]int, error) {
 		return nil, nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, fmt.Errorf(format, args...))
+	}
+	data, err := r.files.ReadFile(path)
+	if noFile(err) { // or another merge has just put it into quarantine
+		return corrupt("%w", err)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading a shard: %w", err)
 	}
 	number, hash, _ := parseShardName(name)
 	if got := PlanID(data); got != hash {

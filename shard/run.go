@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // The names in a run directory.
@@ -22,6 +23,9 @@ const (
 	logDir         = "log"
 	quarantineDir  = "quarantine"
 )
+
+// folders are those that every run has; quarantine is made when it is needed.
+var folders = []string{claimsDir, journalDir, shardsDir, logDir}
 
 // Run is an opened run directory.
 type Run struct {
@@ -47,10 +51,8 @@ func Create(files Files, dir string, plan *Plan, extra map[string][]byte) (*Run,
 	if err != nil {
 		return nil, err
 	}
-	for _, sub := range []string{claimsDir, journalDir, shardsDir, logDir} {
-		if err := files.MkdirAll(filepath.Join(dir, sub)); err != nil {
-			return nil, fmt.Errorf("making the run directory %s: %w", dir, err)
-		}
+	if err := makeFolders(files, dir); err != nil {
+		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(extra)) {
 		if err := publishOnce(files, filepath.Join(dir, name), extra[name], planned); err != nil {
@@ -65,6 +67,15 @@ func Create(files Files, dir string, plan *Plan, extra map[string][]byte) (*Run,
 		return nil, err
 	}
 	return Open(files, dir)
+}
+
+func makeFolders(files Files, dir string) error {
+	for _, folder := range folders {
+		if err := files.MkdirAll(filepath.Join(dir, folder)); err != nil {
+			return fmt.Errorf("making the run directory %s: %w", dir, err)
+		}
+	}
+	return nil
 }
 
 // checkVacant returns an error unless dir may become the run directory of the plan, and
@@ -87,7 +98,7 @@ func checkVacant(files Files, dir string, plan []byte, extra map[string][]byte) 
 	}
 	for _, name := range names {
 		_, ours := extra[name]
-		if !ours && !isTemporary(name) && !slices.Contains([]string{claimsDir, journalDir, shardsDir, logDir}, name) {
+		if !ours && !isTemporary(name) && !slices.Contains(folders, name) {
 			return false, fmt.Errorf("%w: %s is no run and not empty (it holds %q): plan in another folder", ErrRefused, dir, name)
 		}
 	}
@@ -139,6 +150,12 @@ func (r *Run) list(folder string) ([]string, error) {
 		return nil, fmt.Errorf("looking into the run %s: %w", r.Dir, err)
 	}
 	return slices.DeleteFunc(names, isTemporary), nil
+}
+
+// noFile says whether err means that a name which a folder lists is not that of a file:
+// it was moved away meanwhile, is a folder, or a symbolic link to nothing.
+func noFile(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP)
 }
 
 func (r *Run) path(folder, name string) string { return filepath.Join(r.Dir, folder, name) }

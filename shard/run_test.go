@@ -2,8 +2,12 @@ package shard
 
 import (
 	"errors"
+	"io/fs"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 )
 
 func TestPlanningTheSameAgainSucceedsAndAnotherPlanIsRefused(t *testing.T) {
@@ -149,5 +153,56 @@ func TestPlanningAgainMendsDamagedFiles(t *testing.T) {
 	mustCreate(t, files)
 	if got := string(files.files["run/theta.safetensors"]); got != "theta" {
 		t.Errorf("it is %q", got)
+	}
+}
+
+// unreadable is files in which one name stands for a folder, or leads nowhere.
+type unreadable struct {
+	*memFiles
+	path string
+	err  error
+}
+
+func (u unreadable) ReadFile(path string) ([]byte, error) {
+	if data, err := u.memFiles.ReadFile(path); path != u.path || err != nil {
+		return data, err
+	}
+	return nil, pathError("read", path, u.err)
+}
+
+func TestFoldersAndDeadLinksAmongTheFilesOfARunStopNobody(t *testing.T) {
+	for _, name := range []string{"claims/u00002.g1", "journal/u00002.x", "log/u00002.x.log", "shards/u00002." + strings.Repeat("0", 64) + ".h5"} {
+		for _, cause := range []error{syscall.EISDIR, fs.ErrNotExist} {
+			synctest.Test(t, func(t *testing.T) {
+				files := newMemFiles()
+				mustCreate(t, files)
+				files.files["run/"+name] = nil
+				run, err := Open(unreadable{files, "run/" + name, cause}, "run")
+				if err != nil {
+					t.Fatal(err)
+				}
+				mustWork(t, worker(run, newEvaluator()))
+				if _, err := run.Status(nil); err != nil {
+					t.Errorf("%s, %v: %v", name, cause, err)
+				}
+				if strings.HasPrefix(name, "shards") {
+					if _, _, err := Merge(run, fakeCodec{}, MergeOptions{}); !errors.Is(err, ErrIncomplete) {
+						t.Fatalf("%s, %v: %v", name, cause, err)
+					}
+					mustWork(t, worker(run, newEvaluator()))
+				}
+				mustBeTrue(t, mustMerge(t, run))
+			})
+		}
+	}
+}
+
+func TestAWorkerMakesTheFoldersThatACopyLost(t *testing.T) {
+	files := newMemFiles()
+	run := mustCreate(t, files)
+	files.made = nil
+	mustWork(t, worker(run, newEvaluator()))
+	if want := []string{"run/claims", "run/journal", "run/shards", "run/log"}; !slices.Equal(files.made, want) {
+		t.Errorf("it made %q, want %q", files.made, want)
 	}
 }

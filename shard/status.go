@@ -117,7 +117,7 @@ func (s *RunStatus) addClaims(run *Run, published map[int]bool, system System) e
 			continue
 		}
 		data, err := run.files.ReadFile(run.path(claimsDir, claimName(u, latest[u])))
-		if err != nil {
+		if err != nil && !noFile(err) {
 			return fmt.Errorf("reading a claim: %w", err)
 		}
 		t, ok := parseClaim(data)
@@ -144,7 +144,7 @@ func (s *RunStatus) addFailures(run *Run) error {
 			continue
 		}
 		data, err := run.files.ReadFile(run.path(logDir, name))
-		if err != nil {
+		if err != nil && !noFile(err) {
 			return fmt.Errorf("reading a log: %w", err)
 		}
 		for line := range strings.Lines(string(data)) {

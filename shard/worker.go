@@ -76,6 +76,10 @@ func (w *Worker) Work(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	// A run that was copied may have lost its empty folders.
+	if err := makeFolders(w.Run.files, w.Run.Dir); err != nil {
+		return Report{}, err
+	}
 	err = s.work(ctx)
 	return s.report, err
 }
