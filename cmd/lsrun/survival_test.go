@@ -191,6 +191,38 @@ func TestASignalBeforeTheFirstPointIsSaidInWords(t *testing.T) {
 	}
 }
 
+func TestADamagedOrMissingFileOfARunIsSaidAndRestoredByPlanningAgain(t *testing.T) {
+	run := filepath.Join(t.TempDir(), "run")
+	smallPlan(t, run)
+	for _, name := range []string{thetaFile, directionsFile} {
+		path := filepath.Join(run, name)
+		good, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := bytes.Clone(good)
+		bad[len(bad)/2] ^= 1
+		for what, damage := range map[string]func() error{
+			"missing": func() error { return os.Remove(path) },
+			"flipped": func() error { return os.WriteFile(path, bad, 0o600) },
+			"cut":     func() error { return os.Truncate(path, 100) },
+		} {
+			if err := damage(); err != nil {
+				t.Fatal(err)
+			}
+			var stdout, stderr bytes.Buffer
+			code := execute(t.Context(), []string{"lsrun", "run", run}, &stdout, &stderr)
+			if code != 5 || !strings.Contains(stderr.String(), path) || !strings.Contains(stderr.String(), "lsrun plan") {
+				t.Errorf("%s %s: exit %d, want 5\n%s", name, what, code, &stderr)
+			}
+			smallPlan(t, run)
+			if again, err := os.ReadFile(path); err != nil || !bytes.Equal(again, good) {
+				t.Errorf("%s %s: planning again did not restore it: %v", name, what, err)
+			}
+		}
+	}
+}
+
 // claims counts the claims that workers have made.
 func claims(t *testing.T, run string) int {
 	t.Helper()

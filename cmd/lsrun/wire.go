@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -102,15 +104,15 @@ func readPlane(dir string, plan *shard.Plan, graph *nn.Graph) (nn.Plane, error) 
 	return plane, nil
 }
 
-// readVerified reads a file whose SHA-256 is known.
+// readVerified reads a file of a run whose SHA-256 is known.
 func readVerified(path, want string) ([]byte, error) {
 	data, err := files.ReadFile(path)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if got := digest(data); got != want {
-		return nil, fmt.Errorf("%w: %s has SHA-256 %.12s…, but was %.12s… when the run was planned: copy it back, or plan anew in another folder",
-			shard.ErrCorrupt, path, got, want)
+	if err != nil || digest(data) != want {
+		return nil, fmt.Errorf("%w: %s is not there, or not what was planned: copy it back, or give the same lsrun plan command again, which restores it",
+			shard.ErrCorrupt, path)
 	}
 	return data, nil
 }
