@@ -88,12 +88,12 @@ func compareLogits(ctx context.Context, s *subject, path string, threads int) (s
 	}
 	pixels, logits := arrays["X"].Floats, arrays["logits"].Floats
 	shape := arrays["X"].Shape
-	if pixels == nil || logits == nil || len(shape) < 2 || !nn.Shape(shape[1:]).Equal(s.graph.Input) {
-		return "", fmt.Errorf("%s: it should hold float arrays X (N×%v) and logits (N×%d): lsrun check prints the snippet that writes them", path, s.graph.Input, s.graph.Classes)
+	if len(pixels) == 0 || logits == nil || len(shape) < 2 || !nn.Shape(shape[1:]).Equal(s.graph.Input) {
+		return "", fmt.Errorf("%s: it should hold float arrays X (N×%v) and logits (N×%d) of some images: lsrun check prints the snippet that writes them", path, s.graph.Input, s.graph.Classes)
 	}
 	n := shape[0]
 	if len(logits) != n*s.graph.Classes {
-		return "", fmt.Errorf("%s: logits has shape %v, but %d images need %d×%d", path, arrays["logits"].Shape, n, n, s.graph.Classes)
+		return "", fmt.Errorf("%s: logits has shape %v, but %d images need %d×%d", path, nn.Shape(arrays["logits"].Shape), n, n, s.graph.Classes)
 	}
 	out, err := s.evaluate(ctx, s.theta, &nn.Images{Shape: s.graph.Input, Pixels: pixels, Labels: make([]int32, n)}, threads)
 	if err != nil {

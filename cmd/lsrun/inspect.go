@@ -113,8 +113,8 @@ func inspectCheckpoint(c *cli.Context, path string) error {
 		return err
 	}
 	out := c.App.Writer
-	fmt.Fprintf(out, "%s: checkpoint (%s), %s with %s values, SHA-256 %.12s…\n", path, file.Format,
-		plural(len(file.States), "entry"), count(int64(file.States.Elements())), file.SHA256)
+	fmt.Fprintf(out, "%s: checkpoint (%s), %s entries with %s values, SHA-256 %.12s…\n", path, file.Format,
+		count(int64(len(file.States))), count(int64(file.States.Elements())), file.SHA256)
 	if file.Epoch != nil {
 		fmt.Fprintf(out, "  epoch %d\n", *file.Epoch)
 	}

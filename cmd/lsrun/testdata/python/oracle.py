@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 
 
-def save(path, entries):
+def save(path, entries, metadata=None):
     """Write a state dict of float32 arrays as safetensors."""
-    header, blob = {}, b""
+    header, blob = {"__metadata__": metadata} if metadata else {}, b""
     for name, values in entries.items():
         data = np.asarray(values, "<f4").tobytes()
         header[name] = {"dtype": "F32", "shape": np.shape(values), "data_offsets": [len(blob), len(blob) + len(data)]}
