@@ -82,6 +82,9 @@ func makeFolders(files Files, dir string) error {
 // says whether it is that already.
 func checkVacant(files Files, dir string, plan []byte, extra map[string][]byte) (planned bool, err error) {
 	names, err := files.ReadDir(dir)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return false, fmt.Errorf("%w: %s is a file: plan in another folder", ErrRefused, dir)
+	}
 	if err != nil {
 		return false, fmt.Errorf("looking into %s: %w", dir, err)
 	}
@@ -130,7 +133,7 @@ func publishOnce(files Files, path string, data []byte, planned bool) error {
 func Open(files Files, dir string) (*Run, error) {
 	path := filepath.Join(dir, planName)
 	data, err := files.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, fmt.Errorf("%w: %s is not a run: it has no %s: make it with lsrun plan", ErrRefused, dir, planName)
 	}
 	if err != nil {

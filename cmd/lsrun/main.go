@@ -115,10 +115,15 @@ func takesValue(command *cli.Command, arg string) bool {
 	return false
 }
 
-// oneArgument returns the only argument, or a usage error that says what is wanted.
+// oneArgument returns the only argument, a path, or a usage error that says what is wanted.
+// A path that begins like a flag is changed so that commands which are printed work.
 func oneArgument(c *cli.Context, what string) (string, error) {
 	if c.NArg() != 1 {
 		return "", usagef("%s needs one argument, %s, and got %d: %q", c.Command.Name, what, c.NArg(), c.Args().Slice())
 	}
-	return c.Args().First(), nil
+	path := c.Args().First()
+	if strings.HasPrefix(path, "-") {
+		path = "./" + path
+	}
+	return path, nil
 }

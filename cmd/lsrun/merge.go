@@ -55,10 +55,10 @@ func mergeAction(c *cli.Context) error {
 }
 
 // compareOrigin holds the surface at (0, 0) against what every worker found for the
-// trained network itself: they must be the same number.
+// trained network itself: they must be the same number, if they have one kernel.
 func compareOrigin(c *cli.Context, plan *shard.Plan, surface *shard.Surface, report *shard.MergeReport) {
 	k, ok := plan.Grid.Origin()
-	if !ok {
+	if !ok || len(report.Kernels) > 1 {
 		return
 	}
 	for _, layer := range surface.Layers {
