@@ -80,7 +80,11 @@ func describeDirections(out io.Writer, s *subject, plan *shard.Plan, plane nn.Pl
 	if plane.Y == nil || d.Same {
 		return
 	}
-	fmt.Fprintf(out, "            cosine between them %+.4f", direction.Cosine(plane.X, plane.Y))
+	cosine := direction.Cosine(plane.X, plane.Y)
+	fmt.Fprintf(out, "            cosine between them %+.4f", cosine)
+	if math.Abs(cosine) > 0.9999 {
+		fmt.Fprint(out, ": they are parallel, so that the plane is a line")
+	}
 	if d.Source == "random" {
 		naive, effective := direction.ExpectedCosine(s.graph, s.theta, d.Type == "states", scaling(d.X), scaling(*d.Y))
 		fmt.Fprintf(out, "; random ones of this normalisation have ±%.4f (%.4f were all entries alike)", effective, naive)

@@ -27,7 +27,7 @@ var modelsCommand = &cli.Command{
 		}
 		graph, err := zoo.New(name, zoo.Options{Classes: c.Int("classes")})
 		if err != nil {
-			return usageError{err.Error()}
+			return usagef("%v; lsrun models lists them", err)
 		}
 		return describeModel(c, graph)
 	},

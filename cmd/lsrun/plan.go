@@ -248,7 +248,7 @@ func chooseGraph(c *cli.Context, file *checkpoint.File, input nn.Shape) (*nn.Gra
 	}
 	graph, err := zoo.New(name, zoo.Options{Classes: c.Int("classes"), Input: input})
 	if err != nil {
-		return nil, usagef("--model %s: %v", name, err)
+		return nil, usagef("--model %s: %v; lsrun models lists them", name, err)
 	}
 	classifier := graph.Entries[len(graph.Entries)-1].Name
 	if t := file.States.Lookup(classifier); !c.IsSet("classes") && t != nil && len(t.Shape) > 0 && t.Shape[0] > 0 {
