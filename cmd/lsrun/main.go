@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -41,13 +42,12 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func newApp(stdout, stderr io.Writer) *cli.App {
 	misuse := func(_ *cli.Context, err error, _ bool) error { return usagef("%v", err) }
 	app := &cli.App{
-		Name:            "lsrun",
-		Usage:           "loss landscapes of neural networks as batch jobs",
-		HideVersion:     true,
-		HideHelpCommand: true,
-		Description:     exitCodes,
-		Writer:          stdout,
-		ErrWriter:       stderr,
+		Name:        "lsrun",
+		Usage:       "loss landscapes of neural networks as batch jobs",
+		Version:     version(),
+		Description: exitCodes,
+		Writer:      stdout,
+		ErrWriter:   stderr,
 		Commands: []*cli.Command{
 			planCommand, runCommand, mergeCommand, plotCommand,
 			statusCommand, inspectCommand, checkCommand, modelsCommand, demoCommand,
@@ -65,6 +65,20 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		command.OnUsageError = misuse
 	}
 	return app
+}
+
+// version names the build and the arithmetic.
+func version() string {
+	build := "unknown build"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		build = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				build = s.Value
+			}
+		}
+	}
+	return fmt.Sprintf("%s, arithmetic %d", build, evaluatorVersion)
 }
 
 // arrange moves flags before the arguments, because the library silently takes a flag
@@ -118,7 +132,7 @@ func takesValue(command *cli.Command, arg string) bool {
 // oneArgument returns the only argument, a path, or a usage error that says what is wanted.
 // A path that begins like a flag is changed so that commands which are printed work.
 func oneArgument(c *cli.Context, what string) (string, error) {
-	if c.NArg() != 1 {
+	if c.NArg() != 1 || c.Args().First() == "" {
 		return "", usagef("%s needs one argument, %s, and got %d: %q", c.Command.Name, what, c.NArg(), c.Args().Slice())
 	}
 	path := c.Args().First()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -130,7 +131,16 @@ func readSubject(c *cli.Context) (*subject, error) {
 			return nil, usagef("--%s is missing: lsrun %s --help explains it", need, c.Command.Name)
 		}
 	}
+	if acc := c.Float64("expect-acc"); c.IsSet("expect-acc") && !(acc > 1 && acc <= 100) {
+		return nil, usagef("--expect-acc %v: it is in percent, as 92.5", acc)
+	}
 	s := &subject{}
+	if v := c.Float64("expect-acc"); c.IsSet("expect-acc") && (v <= 1 || v > 100) {
+		return nil, usagef("--expect-acc %g: the accuracy is in percent, as in --expect-acc 92.5", v)
+	}
+	if c.Int("threads") < 0 {
+		return nil, usagef("--threads %d: at least 1, or none for all cores", c.Int("threads"))
+	}
 	var err error
 	if s.loss, err = nn.ParseLoss(c.String("loss")); err != nil {
 		return nil, usageError{err.Error()}
@@ -140,6 +150,9 @@ func readSubject(c *cli.Context) (*subject, error) {
 	}
 	if s.set, err = loadSet(s.data.Dataset, s.data.Path); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(s.data.Mean, func(m float64) bool { return math.Abs(m) > 1 }) && s.set.HoldsBytes() {
+		return nil, usagef("--mean %s: the pixels go from 0 to 1: divide mean and standard deviation by 255", c.String("mean"))
 	}
 	if s.file, err = checkpoint.Read(c.String("checkpoint")); err != nil {
 		return nil, err
