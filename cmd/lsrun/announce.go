@@ -108,25 +108,24 @@ func memory(e *cpu.Engine, s *subject, plan *shard.Plan) int64 {
 
 // trial is what the trained network does on some of the images.
 type trial struct {
-	what      string // "test" or "training"
-	images    *nn.Images
-	of        int
-	rate      float64 // images a second
-	loss      float64
-	accuracy  float64 // percent
-	tolerance float64 // of the accuracy: half a point, or three standard errors where images are left out
+	what     string // "test" or "training"
+	images   *nn.Images
+	of       int     // images that the set holds
+	rate     float64 // images a second
+	loss     float64
+	accuracy float64 // percent
 }
 
 // tryNetwork evaluates the trained network on as many test images as a time allows
 // (training images where there are none), spread evenly over the set.
 func tryNetwork(ctx context.Context, s *subject, e engine.Engine, limit time.Duration) (*trial, error) {
-	t := &trial{what: "test", images: s.images.test}
-	if t.images == nil {
-		t.what, t.images = "training", s.images.train
+	all, t := s.images.test, &trial{what: "test"}
+	if all != nil {
+		t.of = len(s.set.Test.Labels)
+	} else {
+		all, t.what, t.of = s.images.train, "training", len(s.set.Train.Labels)
 	}
-	t.of = t.images.Len()
-	all := t.images
-	for n := min(t.of, 32*runtime.GOMAXPROCS(0)); ; {
+	for n := min(all.Len(), 32*runtime.GOMAXPROCS(0)); ; {
 		t.images = thin(all, n)
 		set, err := e.Load(t.images)
 		if err != nil {
@@ -139,11 +138,9 @@ func tryNetwork(ctx context.Context, s *subject, e engine.Engine, limit time.Dur
 		}
 		took := time.Since(start)
 		t.rate = float64(n) / took.Seconds()
-		right := verdicts(result.Predicted, t.images.Labels)
-		t.loss, t.accuracy = mean(result.Loss), mean(right)
-		t.tolerance = math.Max(0.5, 3*populationError(right, t.of))
-		more := min(t.of, int(t.rate*(limit-took).Seconds()))
-		if more < 2*n && more < t.of || n == t.of {
+		t.loss, t.accuracy = mean(result.Loss), mean(verdicts(result.Predicted, t.images.Labels))
+		more := min(all.Len(), int(t.rate*(limit-took).Seconds()))
+		if more < 2*n && more < all.Len() || n == all.Len() {
 			return t, nil
 		}
 		n = more
@@ -175,16 +172,29 @@ func (t *trial) String() string {
 
 // report prints the trial, and a warning where the accuracy is not what it should be.
 func (t *trial) report(c *cli.Context, s *subject) {
-	fmt.Fprintf(c.App.Writer, "checkpoint  %s: %v\n", source(s.file, c.String("checkpoint")).File, t)
 	want, known := recordedAccuracy(c, s)
+	unknown := ""
+	if !known {
+		unknown = " (no accuracy is recorded to compare with: --expect-acc gives it)"
+	}
+	fmt.Fprintf(c.App.Writer, "checkpoint  %s: %v%s\n", source(s.file, c.String("checkpoint")).File, t, unknown)
 	chance := 100 / float64(s.graph.Classes)
 	switch {
-	case known && math.Abs(t.accuracy-want) > t.tolerance:
+	case known && math.Abs(t.accuracy-want) > t.tolerance(want):
 		fmt.Fprintf(c.App.ErrWriter, "lsrun: warning: the accuracy is %.2f %%, but should be %.2f %%: is the preprocessing (%s) that of the training?\n", t.accuracy, want, s.data.Preprocess)
-		suggestPreset(c, s, t, want)
+		if t.accuracy < want {
+			suggestPreset(c, s, t, want)
+		}
 	case t.accuracy <= chance+2*math.Sqrt(chance*(100-chance)/float64(t.images.Len())):
 		fmt.Fprintf(c.App.ErrWriter, "lsrun: warning: the accuracy looks like chance (%.1f %%): a wrong preprocessing or a wrong model is the usual cause\n", chance)
 	}
+}
+
+// tolerance is how far the accuracy may be from want: half a point, or three standard
+// errors of a sample from a set with that accuracy.
+func (t *trial) tolerance(want float64) float64 {
+	n := float64(t.images.Len())
+	return math.Max(0.5, 3*math.Sqrt(want*math.Max(100-want, 0)/n*(1-n/float64(t.of))))
 }
 
 // recordedAccuracy is what --expect-acc or the checkpoint says, in percent. A recorded 0
@@ -250,7 +260,7 @@ func (s *subject) checkEnds(c *cli.Context, e engine.Engine, t *trial) error {
 			return err
 		}
 		reached, itself := mean(there.Loss), mean(checkpoint.Loss)
-		fmt.Fprintf(c.App.Writer, "endpoint    (%g, %g): loss %.4f; %s itself: %.4f\n", end.at.Alpha, end.at.Beta, reached, end.name, itself)
+		fmt.Fprintf(c.App.Writer, "endpoint    (%g, %g): loss %.4f on the same images; %s itself: %.4f\n", end.at.Alpha, end.at.Beta, reached, end.name, itself)
 		if math.Abs(reached-itself) > 1e-4*math.Max(math.Abs(itself), 1e-2) {
 			fmt.Fprintf(c.App.ErrWriter, "lsrun: warning: the axis does not end at %s: with --dir-type weights the running statistics stay those of the first checkpoint (states takes them along), and a normalisation changes the length\n", end.name)
 		}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
+
+	"lsrun/shard"
 )
 
 // demoFiles are a ResNet-20 and the 640 training and 200 test pictures of ten drawn
@@ -19,6 +21,9 @@ import (
 //
 //go:embed demo
 var demoFiles embed.FS
+
+// demoNetwork is the checkpoint among the embedded files.
+const demoNetwork = "resnet20.t7"
 
 // demoGrid and demoImages are what a minute on two cores allows.
 const (
@@ -44,6 +49,9 @@ var demoCommand = &cli.Command{
 
 // unpackDemo writes the embedded files into dir.
 func unpackDemo(dir string) error {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 && !exists(filepath.Join(dir, demoNetwork)) {
+		return fmt.Errorf("%w: %s is not empty and not a demo: name another folder", shard.ErrRefused, dir)
+	}
 	return fs.WalkDir(demoFiles, "demo", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -63,7 +71,7 @@ func unpackDemo(dir string) error {
 // runDemo goes the way of every landscape, by the commands that it prints.
 func runDemo(c *cli.Context, dir string) error {
 	run, surface := filepath.Join(dir, "run"), filepath.Join(dir, "run", surfaceFile)
-	plan := []string{"plan", "--checkpoint", filepath.Join(dir, "resnet20.t7"), "--model", "resnet20",
+	plan := []string{"plan", "--checkpoint", filepath.Join(dir, demoNetwork), "--model", "resnet20",
 		"--dataset", "cifar10", "--data", filepath.Join(dir, "cifar-10-batches-bin"),
 		"--x=" + demoGrid, "--y=" + demoGrid, "--subset", demoImages, run}
 	if err := step(c, plan); err != nil {

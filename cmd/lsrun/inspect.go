@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
@@ -68,7 +69,7 @@ func inspectHDF5(c *cli.Context, path string) error {
 	fmt.Fprintf(c.App.Writer, "%s: %s file (HDF5)\n", path, d.Kind)
 	table := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
 	for _, item := range d.Items {
-		fmt.Fprintf(table, "  %s\t%v\t%s\t%s\n", item.Path, item.Shape, item.Type, item.Value)
+		fmt.Fprintf(table, "  %s\t%v\t%s\t%s\n", item.Path, item.Shape, item.Type, abridged(item.Value))
 	}
 	if err := table.Flush(); err != nil || d.Kind != "surface" {
 		return err
@@ -82,6 +83,15 @@ func inspectHDF5(c *cli.Context, path string) error {
 		describeSurface(c, surface)
 	}
 	return nil
+}
+
+// abridged is text on one line of at most 72 characters.
+func abridged(text string) string {
+	runes := []rune(strings.Join(strings.Fields(text), " "))
+	if len(runes) > 72 {
+		return string(runes[:71]) + "…"
+	}
+	return string(runes)
 }
 
 func inspectData(c *cli.Context, path string) error {

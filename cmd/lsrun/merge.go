@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -62,10 +63,13 @@ func compareOrigin(c *cli.Context, plan *shard.Plan, surface *shard.Surface, rep
 		return
 	}
 	for _, layer := range surface.Layers {
+		if layer.Status[k] == shard.Missing {
+			return
+		}
 		there := strconv.FormatFloat(layer.Values[k], 'g', -1, 64)
 		for _, itself := range report.Notes[originNote+layer.Name] {
-			if itself != there && layer.Status[k] != shard.Missing {
-				fmt.Fprintf(c.App.ErrWriter, "lsrun: warning: %s at the origin is %s, but the trained network itself has %s: the machines %v do not compute alike, or a direction is not finite\n",
+			if itself != there {
+				fmt.Fprintf(c.App.ErrWriter, "lsrun: warning: %s at the origin is %s, but the trained network itself has %s: the machines %v do not compute alike\n",
 					layer.Name, there, itself, report.Hosts)
 				return
 			}
@@ -87,15 +91,15 @@ func describeSurface(c *cli.Context, surface *shard.Surface) {
 			}
 			low, high = math.Min(low, v), math.Max(high, v)
 		}
-		fmt.Fprintf(c.App.Writer, "  %-11s", layer.Name)
+		var parts []string
 		if low <= high {
-			fmt.Fprintf(c.App.Writer, " from %.6g to %.6g", low, high)
+			parts = append(parts, fmt.Sprintf("from %.6g to %.6g", low, high))
 		}
 		for status, name := range shard.StatusNames() {
 			if n := others[shard.Status(status)]; n > 0 {
-				fmt.Fprintf(c.App.Writer, ", %s %s", plural(n, "point"), name)
+				parts = append(parts, fmt.Sprintf("%s %s", plural(n, "point"), name))
 			}
 		}
-		fmt.Fprintln(c.App.Writer)
+		fmt.Fprintf(c.App.Writer, "  %-11s %s\n", layer.Name, strings.Join(parts, ", "))
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,13 +23,14 @@ loss and accuracy, a plane gives contours, filled contours and a heat map.`,
 	Flags: []cli.Flag{
 		&cli.StringFlag{Name: "o", Usage: "write one picture to `FILE`.png, .svg or .pdf"},
 		&cli.StringFlag{Name: "kind", Usage: "curve, contour, filled or heat (default with -o: curve or contour)"},
-		&cli.StringFlag{Name: "metric", Usage: "the dataset to draw, such as test_loss (default: the first; for a curve, all)"},
+		&cli.StringFlag{Name: "metric", Usage: "the dataset to draw, such as test_loss (default: train_loss; for a curve, all)"},
 		&cli.BoolFlag{Name: "log", Usage: "logarithmic levels (default where the values span decades)"},
 		&cli.BoolFlag{Name: "linear", Usage: "linear levels"},
 		&cli.Float64Flag{Name: "vmin", Usage: "lowest level"},
 		&cli.Float64Flag{Name: "vmax", Usage: "highest level"},
 		&cli.Float64Flag{Name: "vlevel", Usage: "distance between levels"},
 		&cli.StringFlag{Name: "title", Usage: "above the picture"},
+		&cli.StringFlag{Name: "caption", Usage: "below the picture, or '' for none", DefaultText: "network, directions, images and largest standard error"},
 	},
 	Action: plotAction,
 }
@@ -80,10 +82,13 @@ func plotOptions(c *cli.Context, surface *shard.Surface) (figure.Options, error)
 	if options.Kind != "" && !slices.Contains(figure.Kinds(surface), options.Kind) {
 		return options, usagef("--kind %s does not fit this surface: it can be drawn as %v", options.Kind, figure.Kinds(surface))
 	}
-	if options.Metric == "" && surface.Y != nil && len(surface.Layers) > 0 {
-		options.Metric = surface.Layers[0].Name
+	if options.Metric == "" && surface.Y != nil {
+		options.Metric = defaultMetric(surface)
 	}
 	options.Caption = caption(surface, options.Metric)
+	if c.IsSet("caption") {
+		options.Caption = c.String("caption")
+	}
 	if c.Bool("log") && c.Bool("linear") {
 		return options, usagef("--log and --linear exclude each other")
 	}
@@ -98,6 +103,15 @@ func plotOptions(c *cli.Context, surface *shard.Surface) (figure.Options, error)
 		}
 	}
 	return options, nil
+}
+
+// defaultMetric is what a plane shows if nothing is asked for: the training loss, or else
+// the first layer.
+func defaultMetric(surface *shard.Surface) string {
+	if surface.Layer("train_loss") != nil || len(surface.Layers) == 0 {
+		return "train_loss"
+	}
+	return surface.Layers[0].Name
 }
 
 func drawTo(c *cli.Context, surface *shard.Surface, options figure.Options, path string) error {
@@ -157,12 +171,16 @@ func describeSample(d shard.Data, layer *shard.Layer) string {
 	if n == of {
 		return fmt.Sprintf("all %s %s images", count(int64(n)), name)
 	}
+	k := largest(layer.Beside[standardError])
+	if k < 0 {
+		return fmt.Sprintf("%s of %s %s images", count(int64(n)), count(int64(of)), name)
+	}
 	what, unit := "loss", ""
 	if strings.HasSuffix(layer.Name, "_acc") {
-		what, unit = "accuracy", " points"
+		what, unit = "accuracy", " %"
 	}
-	return fmt.Sprintf("%s of %s %s images, standard error of the %s at most %.2g%s",
-		count(int64(n)), count(int64(of)), name, what, largest(layer.Beside[standardError]), unit)
+	return fmt.Sprintf("%s of %s %s images, standard error at most %.2g%s (where the %s is %.3g%s)",
+		count(int64(n)), count(int64(of)), name, layer.Beside[standardError][k], unit, what, layer.Values[k], unit)
 }
 
 // describeSource says in a few words where directions come from.
@@ -183,13 +201,13 @@ func describeSource(d shard.Directions) string {
 	return "from " + d.File
 }
 
-// largest is the largest finite value, 0 if there is none.
-func largest(values []float64) float64 {
-	top := 0.0
-	for _, v := range values {
-		if v > top && v < 1e300 {
-			top = v
+// largest is where the largest finite value is, -1 if there is none.
+func largest(values []float64) int {
+	at := -1
+	for k, v := range values {
+		if !math.IsNaN(v) && !math.IsInf(v, 0) && (at < 0 || v > values[at]) {
+			at = k
 		}
 	}
-	return top
+	return at
 }

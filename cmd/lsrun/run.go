@@ -62,6 +62,9 @@ func chooseRank(c *cli.Context) (slurm.Rank, error) {
 	if s := c.String("schedule"); s != "dynamic" && s != "static" {
 		return slurm.Rank{}, usagef("--schedule %s: dynamic or static", s)
 	}
+	if c.Int("threads") < 0 {
+		return slurm.Rank{}, usagef("--threads %d: at least 1, or none for all cores", c.Int("threads"))
+	}
 	if c.IsSet("rank") != c.IsSet("ranks") {
 		return slurm.Rank{}, usagef("--rank and --ranks go together")
 	}
@@ -137,7 +140,7 @@ func (j *job) work(c *cli.Context, rank slurm.Rank, units []int) error {
 	return nil
 }
 
-// progress shows how far a run is: a bar on a terminal, else a line every half minute.
+// progress shows how far a run is: a bar on a terminal, else a line every ten seconds.
 type progress struct {
 	out      io.Writer
 	bar      *progressbar.ProgressBar
@@ -149,7 +152,7 @@ type progress struct {
 }
 
 // lineInterval is how often progress prints a line where there is no terminal.
-const lineInterval = 30 * time.Second
+const lineInterval = 10 * time.Second
 
 func newProgress(out io.Writer, points int) *progress {
 	p := &progress{out: out, total: points, start: time.Now(), told: time.Now()}

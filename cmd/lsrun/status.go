@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -55,7 +56,10 @@ func printStatus(c *cli.Context, dir string, asJSON bool) error {
 	for _, problem := range s.Problems {
 		fmt.Fprintf(out, "problem     %s\n", problem)
 	}
-	if s.UnitsDone == s.Units {
+	surface := filepath.Join(dir, surfaceFile)
+	if s.UnitsDone == s.Units && exists(surface) {
+		fmt.Fprintf(out, "next        lsrun plot %s\n", quote(surface))
+	} else if s.UnitsDone == s.Units {
 		fmt.Fprintf(out, "next        lsrun merge %s\n", quote(dir))
 	} else if s.Missing != "" {
 		fmt.Fprintf(out, "missing     units %s\nnext        lsrun run %s\n", s.Missing, quote(dir))

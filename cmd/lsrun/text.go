@@ -16,9 +16,14 @@ func count(n int64) string {
 	return s
 }
 
-// plural writes n with the noun, which takes an s unless n is 1.
+// plural writes n with the noun, which is put in the plural unless n is 1.
 func plural(n int, noun string) string {
-	if n != 1 {
+	stem, y := strings.CutSuffix(noun, "y")
+	switch {
+	case n == 1:
+	case y:
+		noun = stem + "ies"
+	default:
 		noun += "s"
 	}
 	return count(int64(n)) + " " + noun

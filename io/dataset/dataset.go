@@ -42,6 +42,11 @@ type Set struct {
 // file somebody else takes the arrays for FromArrays.
 func Kinds() []string { return []string{"cifar10", "cifar100", "mnist", "npz", "npy", "h5"} }
 
+// HoldsBytes reports whether the pixels are bytes, which become numbers from 0 to 1.
+func (s *Set) HoldsBytes() bool {
+	return s.Train != nil && s.Train.Bytes != nil || s.Test != nil && s.Test.Bytes != nil
+}
+
 // Load reads the data set of the given kind at path.
 func Load(kind, path string) (*Set, error) {
 	switch kind {

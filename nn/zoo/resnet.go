@@ -25,6 +25,8 @@ var resnets = []model{
 	residual{stages: four(3, 8, 36, 3), bottleneck: true, shortcut: none}.named("resnet152_noshort"),
 
 	residual{stages: three(3, 16)}.named("resnet20"),
+	residual{stages: three(5, 16)}.named("resnet32"),
+	residual{stages: three(7, 16)}.named("resnet44"),
 	residual{stages: three(9, 16)}.named("resnet56"),
 	residual{stages: three(18, 16)}.named("resnet110"),
 	residual{stages: three(3, 16), shortcut: none}.named("resnet20_noshort"),
