@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 )
 
 // System is what a worker asks of where it runs.
@@ -49,7 +50,10 @@ func (m Machine) Dead(o Owner) bool {
 		return false
 	}
 	started, err := processStart(o.PID)
-	return os.IsNotExist(err) || err == nil && started != o.Started
+	if os.IsNotExist(err) { // unless /proc hides the processes of others
+		return syscall.Kill(o.PID, 0) == syscall.ESRCH
+	}
+	return err == nil && started != o.Started
 }
 
 // processStart is when a process began to live, field 22 of /proc/PID/stat; "" for a

@@ -189,6 +189,24 @@ func (r *Run) readShard(codec Codec, name string) (*Shard, map[string][]int, err
 	return shard, kernels, nil
 }
 
+// refuseForeign refuses a run whose first shard belongs to another plan: somebody has
+// changed plan.json, or put files there. Reading all shards is left to Merge.
+func (r *Run) refuseForeign(codec Codec) error {
+	names, err := r.list(shardsDir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if _, _, ok := parseShardName(name); ok {
+			if _, _, err := r.readShard(codec, name); errors.Is(err, ErrRefused) {
+				return err
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
 // notedKernels is the inverse of noteKernels.
 func notedKernels(notes map[string]string, points int) (map[string][]int, error) {
 	kernels := map[string][]int{}
@@ -338,11 +356,11 @@ func (m *merger) incomplete() error {
 		points += m.run.units[u].Count
 	}
 	list := FormatRanges(m.report.Missing)
-	text := fmt.Sprintf("%d of %d points, units %s, are missing", points, m.report.Points, strings.ReplaceAll(list, ",", ", "))
+	text := fmt.Sprintf("%d of %d points are missing (units %s", points, m.report.Points, strings.ReplaceAll(list, ",", ", "))
 	if n := len(m.report.Quarantined); n > 0 {
-		text += fmt.Sprintf(" (%d shards were corrupt and are in %s)", n, filepath.Join(m.run.Dir, quarantineDir))
+		text += fmt.Sprintf("; corrupt and moved to %s: %d", filepath.Join(m.run.Dir, quarantineDir), n)
 	}
-	return fmt.Errorf("%w: %s; compute them with\n  lsrun run --units %s %s", ErrIncomplete, text, list, shellQuote(m.run.Dir))
+	return fmt.Errorf("%w: %s): compute them with\n  lsrun run --units %s %s", ErrIncomplete, text, list, shellQuote(m.run.Dir))
 }
 
 // shellQuote makes text one word of a POSIX shell.

@@ -65,7 +65,7 @@ func TestMissingUnitsAreNamedWithTheCommandThatComputesThem(t *testing.T) {
 	if surface != nil || !errors.Is(err, ErrIncomplete) {
 		t.Fatalf("%v, %v", surface, err)
 	}
-	for _, want := range []string{"11 of 20 points, units 1, 3-4, 6,", `lsrun run --units 1,3-4,6 'my run'\''s'`} {
+	for _, want := range []string{"11 of 20 points are missing (units 1, 3-4, 6)", `lsrun run --units 1,3-4,6 'my run'\''s'`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}

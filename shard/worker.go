@@ -105,6 +105,9 @@ func (w *Worker) begin() (*session, error) {
 	if w.Rank < 0 || w.Rank >= max(w.Ranks, 1) {
 		return nil, fmt.Errorf("rank %d is not one of %d", w.Rank, w.Ranks)
 	}
+	if err := w.Run.refuseForeign(w.Codec); err != nil {
+		return nil, err
+	}
 	units := w.Units
 	if units == nil {
 		for _, u := range w.Run.units {

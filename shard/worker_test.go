@@ -474,3 +474,22 @@ func TestFailuresHereAndThereDoNotStopAWorker(t *testing.T) {
 		t.Errorf("%d units were published, want 1, 3 and 5; %v", report.Published, err)
 	}
 }
+
+func TestAWorkerRefusesARunWhoseShardsBelongToAnotherPlan(t *testing.T) {
+	run, files := finishedRun(t)
+	other := fakePlan()
+	other.Directions.Seed = 2
+	for name := range maps.Clone(files.files) {
+		if strings.HasPrefix(name, "run/shards/") {
+			s := decoded(t, files, name)
+			s.Plan, _ = MarshalPlan(other)
+			delete(files.files, name)
+			put(t, files, s)
+		}
+	}
+	e := newEvaluator()
+	_, err := worker(run, e).Work(t.Context())
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "directions.seed") || e.total() != 0 {
+		t.Errorf("%d points were computed: %v", e.total(), err)
+	}
+}

@@ -96,14 +96,17 @@ func scaling(d shard.Direction) direction.Scaling {
 	return direction.Scaling{Norm: direction.Norm(d.Norm), Ignore: direction.Ignore(d.Ignore)}
 }
 
-// memory is what a worker holds: the data, the plane with its copies, and the engine's own.
+// programMemory is what the program takes whatever it evaluates.
+const programMemory = 48 << 20
+
+// memory is what a worker takes: the data, the plane, the engine's own, and the program.
 func memory(e *cpu.Engine, s *subject, plan *shard.Plan) int64 {
 	perThread, shared := e.Memory()
 	pixels := int64(plan.Data.Train+plan.Data.Test) * int64(s.set.Shape.Size()) * 4
 	if s.set.Train != nil && s.set.Train.Bytes != nil {
 		pixels += pixels / 4
 	}
-	return pixels + shared + int64(runtime.GOMAXPROCS(0))*perThread + 3*4*int64(s.theta.Elements())
+	return pixels + shared + int64(runtime.GOMAXPROCS(0))*perThread + 3*4*int64(s.theta.Elements()) + programMemory
 }
 
 // trial is what the trained network does on some of the images.
