@@ -51,7 +51,7 @@ type Files interface {
 	PublishNew(path string, data []byte) error
 	// Claim creates path exclusively (O_EXCL) with data; fs.ErrExist if it is taken.
 	Claim(path string, data []byte) error
-	// Rewrite overwrites a claim of one's own in place, in one write.
+	// Rewrite replaces a claim of one's own: readers see the old bytes or the new ones.
 	Rewrite(path string, data []byte) error
 	// Append opens path for appending, creating it.
 	Append(path string) (Appender, error)
