@@ -2,8 +2,11 @@ package figure
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"image/color"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,8 +54,24 @@ func newPage(w, h vg.Length, format string) (page, func() ([]byte, error), error
 		if _, err := canvas.WriteTo(&out); err != nil {
 			return nil, fmt.Errorf("writing the picture as %s: %w", format, err)
 		}
+		if format == "png" {
+			return withResolution(out.Bytes()), nil
+		}
 		return out.Bytes(), nil
 	}, nil
+}
+
+// withResolution adds a PNG file's physical resolution (chunk pHYs, PNG specification, 11.3.4.3) after its header.
+func withResolution(png []byte) []byte {
+	const header = 8 + 25                            // signature and IHDR
+	const perMetre = (dotsPerInch*10000 + 127) / 254 // rounded
+	chunk := []byte("pHYs")
+	chunk = binary.BigEndian.AppendUint32(chunk, perMetre)
+	chunk = binary.BigEndian.AppendUint32(chunk, perMetre)
+	chunk = append(chunk, 1) // the unit is the metre
+	size := binary.BigEndian.AppendUint32(nil, uint32(len(chunk)-4))
+	sum := binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(chunk))
+	return slices.Concat(png[:header], size, chunk, sum, png[header:])
 }
 
 func (p page) fill(c color.Color, r vg.Rectangle) {
