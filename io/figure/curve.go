@@ -32,7 +32,7 @@ func curve(s *shard.Surface, opt Options) (figure, error) {
 	}
 	left, right := layers[:accuracies], layers[accuracies:]
 	if len(left) == 0 { // accuracy alone
-		left, right = right, nil
+		left, right = right, left
 	}
 
 	fig := figure{x: horizontal("α", s.X), pairs: true}
@@ -40,10 +40,12 @@ func curve(s *shard.Surface, opt Options) (figure, error) {
 		return figure{}, err
 	}
 	graphs := graphsOf(left, fig.y)
-	if right != nil {
+	if len(right) > 0 {
 		a := accuracyAxis()
 		fig.right = &a
 		graphs = append(graphs, graphsOf(right, a)...)
+	} else {
+		fig.y.color = black // nothing to tell apart
 	}
 	for _, g := range graphs {
 		fig.legend = append(fig.legend, entry{spoken(g.layer.Name), func(p page, r vg.Rectangle) {
