@@ -206,15 +206,26 @@ func TestAccuracyHasAnAxisOfItsOwn(t *testing.T) {
 }
 
 func TestLabelsLieOnTheirLinesApartFromEachOther(t *testing.T) {
-	for _, s := range []*shard.Surface{bumpy(), reference(t, "resnet20_surface"), reference(t, "resnet20_noshort_surface")} {
-		c, err := newChart(s, Options{Kind: Contour})
+	many := Options{Kind: Contour, VMin: ptr(0.1), VMax: ptr(10.), VLevel: ptr(0.5)}
+	for _, drawn := range []struct {
+		surface *shard.Surface
+		opt     Options
+		least   int // labels
+	}{
+		{bumpy(), Options{Kind: Contour}, 5},
+		{reference(t, "resnet20_surface"), Options{Kind: Contour}, 5},
+		{reference(t, "resnet20_noshort_surface"), Options{Kind: Contour}, 5},
+		{reference(t, "resnet20_surface"), many, 4},
+		{bumpy(), many, 2},
+	} {
+		c, err := newChart(drawn.surface, drawn.opt)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := vg.Rectangle{Max: vg.Point{X: 200, Y: 200}}
 		lines := c.contourLines(r)
 		labels := placeLabels(r, lines, c.origin(r))
-		if len(labels) < 5 {
+		if len(labels) < drawn.least {
 			t.Errorf("only %d labels on %d lines", len(labels), len(lines))
 		}
 		for n, a := range labels {
@@ -222,12 +233,118 @@ func TestLabelsLieOnTheirLinesApartFromEachOther(t *testing.T) {
 			if distance(on, a.center) > contourSize/2 {
 				t.Errorf("label %s is %.1f points off its line", lines[a.line].text, distance(on, a.center))
 			}
+			for m, other := range lines {
+				if m != a.line && covers(a, other.pts) {
+					t.Errorf("label %s covers a line of another contour", lines[a.line].text)
+				}
+			}
 			for _, b := range append(labels[:n:n], c.origin(r)) {
 				if !apart(a, b) && !apart(b, a) {
 					t.Errorf("labels %s and %d overlap", lines[a.line].text, b.line)
 				}
 			}
 		}
+	}
+}
+
+// covers tells whether any of many points along a line is in the label's box.
+func covers(a label, pts []vg.Point) bool {
+	for k := 1; k < len(pts); k++ {
+		for s := range 50 {
+			d := pts[k-1].Add(pts[k].Sub(pts[k-1]).Scale(vg.Length(s) / 50)).Sub(a.center)
+			x, y := d.Dot(a.along), d.Dot(vg.Point{X: -a.along.Y, Y: a.along.X})
+			if max(x, -x) < a.half.X && max(y, -y) < a.half.Y {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func TestOfManyLevelsEverySecondIsNamed(t *testing.T) {
+	c, err := newChart(bumpy(), Options{Kind: Contour, VMin: ptr(0.1), VMax: ptr(10.), VLevel: ptr(0.5)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, l := range c.contourLines(vg.Rectangle{Max: vg.Point{X: 200, Y: 200}}) {
+		if l.text != "" && !slices.Contains(names, l.text) {
+			names = append(names, l.text)
+		}
+	}
+	if want := []string{"0.1", "1.1", "2.1", "3.1", "4.1", "5.1", "6.1", "7.1", "8.1", "9.1"}; !slices.Equal(names, want) {
+		t.Errorf("the levels 0.1, 0.6, … 9.6 are named %v, want %v", names, want)
+	}
+}
+
+func TestAContourPictureNamesItsMetricWithoutALineSample(t *testing.T) {
+	fig, err := plane(bumpy(), Options{Kind: Contour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range fig.legend {
+		names = append(names, e.name)
+	}
+	if fig.heading != "train loss" || !slices.Equal(names, []string{"NaN", "+∞", "missing"}) {
+		t.Errorf("heading %q, legend %v", fig.heading, names)
+	}
+}
+
+func TestOnlyAxesWithCurvesAreDrawn(t *testing.T) {
+	s := reference(t, "resnet20_interpolation")
+	for metric, want := range map[string]string{"": "loss | accuracy (%)", "train_loss": "loss", "test_acc": "accuracy (%)"} {
+		fig, err := curve(s, Options{Metric: metric})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := fig.y.label
+		if fig.right != nil {
+			got += " | " + fig.right.label
+		}
+		if got != want {
+			t.Errorf("metric %q has the axes %q, want %q", metric, got, want)
+		}
+		if plain := fig.y.color == black; plain != (metric != "") {
+			t.Errorf("metric %q: the left axis is black: %t", metric, plain)
+		}
+	}
+}
+
+func TestTextIsWrappedIntoBalancedLines(t *testing.T) {
+	room := func(s string) vg.Length { return width(s, captionSize) + 0.01 }
+	for _, c := range []struct {
+		text, room string // as wide as this
+		want       []string
+	}{
+		{"", "x", nil},
+		{"one line", "one line", []string{"one line"}},
+		{"nnnn nnnn nnnn nn", "nnnn nnnn nnnn", []string{"nnnn nnnn", "nnnn nn"}}, // not a lonely nn
+		{"nnnn batch-norm", "nnnn batch-", []string{"nnnn", "batch-norm"}},
+		{"nn 640\u00a0nnn", "nn 640 nn", []string{"nn", "640\u00a0nnn"}},
+		{"nnnnnnnnnn", "nnnn", []string{"nnnn", "nnnn", "nn"}}, // a word longer than a line
+	} {
+		if got := wrap(c.text, captionSize, room(c.room)); !slices.Equal(got, c.want) {
+			t.Errorf("%q in the room of %q: %q, want %q", c.text, c.room, got, c.want)
+		}
+	}
+}
+
+func TestALongTitleStaysOnThePage(t *testing.T) {
+	s := reference(t, "resnet20_interpolation")
+	title := strings.Repeat("A long title of a picture ", 4)
+	img := picture(t, s, Options{Title: title})
+	size := img.Bounds().Size()
+	edge := int(vg.Length(margin - 0.5).Dots(dotsPerInch))
+	for y := range size.Y / 5 {
+		for x := range edge {
+			if !alike(img.At(x, y), white, 2) || !alike(img.At(size.X-1-x, y), white, 2) {
+				t.Fatalf("ink in the margin, %d dots from a side and %d from the top", x, y)
+			}
+		}
+	}
+	if l := frameOf(t, s, Options{Title: title}); len(l.title) != 2 || strings.Join(l.title, " ") != strings.TrimSpace(title) {
+		t.Errorf("the title is set as %q", l.title)
 	}
 }
 
@@ -276,6 +393,11 @@ func checkPNG(t *testing.T, data []byte) {
 	// 70 × 65 mm at 300 dots an inch of 25.4 mm.
 	if math.Abs(float64(c.Width)-826.8) > 1 || math.Abs(float64(c.Height)-767.7) > 1 {
 		t.Errorf("the picture has %d × %d dots", c.Width, c.Height)
+	}
+	// The chunk after the header: its length 9, 11811 dots a metre each way, unit 1, the metre; then its sum,
+	// as Python's zlib has it.
+	if want := "\x00\x00\x00\x09pHYs\x00\x00\x2e\x23\x00\x00\x2e\x23\x01\x78\xa5\x3f\x76"; string(data[33:33+21]) != want {
+		t.Errorf("the resolution is written as %q", data[33:33+21])
 	}
 }
 
@@ -368,6 +490,10 @@ func TestAPictureWithoutContourLinesSaysWhy(t *testing.T) {
 	fig, err := plane(sample(axis, axis, func(x, y float64) float64 { return 2.5 }), Options{Kind: Contour})
 	if err != nil || fig.note != "No contour lines: every finite train loss is 2.5." {
 		t.Errorf("note %q, error %v", fig.note, err)
+	}
+	fig, err = plane(sample(axis, axis, bowl), Options{Kind: Contour, VMin: ptr(0.5), VLevel: ptr(0.25)})
+	if err != nil || fig.note != "Levels 0.5 to 2 in steps of 0.25." {
+		t.Errorf("a bowl with levels asked for has the note %q, error %v", fig.note, err)
 	}
 	fig, err = plane(sample(axis, axis, bowl), Options{Kind: Contour})
 	if err != nil || fig.note != "" {

@@ -10,14 +10,14 @@ import (
 const (
 	contourSize vg.Length = 6.5 // of labels on contour lines
 	airEnds     vg.Length = 1.5 // between a label and the ends of its line
-	airSides    vg.Length = 0.6 // between a label and other lines
+	airSides    vg.Length = 1   // between a label and other lines
 	stub        vg.Length = 2   // the least of a line that stays on either side of a label
 )
 
 // contourLine is a polyline on the page.
 type contourLine struct {
 	pts   []vg.Point
-	text  string
+	text  string // "" for a line without label
 	style draw.LineStyle
 }
 
@@ -51,27 +51,32 @@ func drawLabelled(p page, r vg.Rectangle, lines []contourLine, keepOut label) {
 }
 
 // placeLabels gives a line a label where it has a straight stretch, clear of other lines,
-// other labels and the frame. A level none of whose lines has such a place gets one that is clear of labels
-// and frame only, if there is one: better a number over a line than a line without.
+// other labels and the frame. A level none of whose lines has such a place may have a label where a line bends.
 func placeLabels(r vg.Rectangle, lines []contourLine, keepOut label) []label {
 	placed := []label{keepOut}
 	named := map[string]bool{}
-	for _, strict := range []bool{true, false} {
-		for n, l := range lines {
-			if !strict && named[l.text] {
-				continue
-			}
-			if lab, ok := bestPlace(r, lines, n, placed, strict); ok {
-				placed = append(placed, lab)
-				named[l.text] = true
-			}
+	try := func(n int, least vg.Length) {
+		if lab, ok := bestPlace(r, lines, n, placed, least); ok {
+			placed = append(placed, lab)
+			named[lines[n].text] = true
+		}
+	}
+	for n, l := range lines {
+		if l.text != "" {
+			try(n, 0.97)
+		}
+	}
+	for n, l := range lines {
+		if l.text != "" && !named[l.text] {
+			try(n, 0.85)
 		}
 	}
 	return placed[1:]
 }
 
-// bestPlace tries places along line n and returns the straightest that is free, of equals the one nearest to the middle.
-func bestPlace(r vg.Rectangle, lines []contourLine, n int, placed []label, strict bool) (best label, ok bool) {
+// bestPlace tries places along line n and returns the straightest that is free, of equals the one nearest
+// to the middle. The ratio of chord to arc must be least or more.
+func bestPlace(r vg.Rectangle, lines []contourLine, n int, placed []label, least vg.Length) (best label, ok bool) {
 	const tries = 60
 	line := lines[n]
 	length := pathLength(line.pts)
@@ -79,16 +84,12 @@ func bestPlace(r vg.Rectangle, lines []contourLine, n int, placed []label, stric
 	if length < need+2*stub {
 		return label{}, false
 	}
-	least := vg.Length(0.97) // ratio of chord to arc
-	if !strict {
-		least = 0.85
-	}
 	var top vg.Length
 	for k := range tries {
 		along := (vg.Length(k) + 0.5) / tries
 		lab, straight := line.labelAt(stub+(length-need-2*stub)*along, need)
 		score := straight - 0.02*max(along-0.5, 0.5-along)
-		if lab.line = n; straight >= least && score > top && lab.free(r, lines, placed, strict) {
+		if lab.line = n; straight >= least && score > top && lab.free(r, lines, placed) {
 			best, ok, top = lab, true, score
 		}
 	}
@@ -112,7 +113,7 @@ func (l contourLine) labelAt(start, need vg.Length) (lab label, straight vg.Leng
 }
 
 // free tells whether nothing else is in the label's box.
-func (l label) free(r vg.Rectangle, lines []contourLine, placed []label, strict bool) bool {
+func (l label) free(r vg.Rectangle, lines []contourLine, placed []label) bool {
 	for _, c := range l.corners() {
 		if c.X < r.Min.X+1 || c.X > r.Max.X-1 || c.Y < r.Min.Y+1 || c.Y > r.Max.Y-1 {
 			return false
@@ -123,9 +124,6 @@ func (l label) free(r vg.Rectangle, lines []contourLine, placed []label, strict 
 		if l.meets(append(c[:], c[0], other.center)) {
 			return false
 		}
-	}
-	if !strict {
-		return true
 	}
 	for n, line := range lines {
 		if n != l.line && l.meets(line.pts) {

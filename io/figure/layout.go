@@ -65,22 +65,23 @@ type bar struct {
 
 // figure is a picture before it has a size.
 type figure struct {
-	x, y   axis
-	right  *axis
-	bar    *bar
-	legend []entry
-	pairs  bool                     // the legend has two columns
-	note   string                   // goes before the caption
-	aspect float64                  // height by width of the frame; 0 if any will do
-	body   func(page, vg.Rectangle) // draws what is in the frame
+	x, y    axis
+	right   *axis
+	bar     *bar
+	legend  []entry
+	pairs   bool                     // the legend has two columns
+	heading string                   // what the values in the frame are, where no axis or bar says so
+	note    string                   // goes before the caption
+	aspect  float64                  // height by width of the frame; 0 if any will do
+	body    func(page, vg.Rectangle) // draws what is in the frame
 }
 
 // layout is where everything goes.
 type layout struct {
-	w, h    vg.Length
-	frame   vg.Rectangle
-	columns []vg.Length // of the legend
-	caption []string    // lines
+	w, h           vg.Length
+	frame          vg.Rectangle
+	columns        []vg.Length // of the legend
+	title, caption []string    // lines
 }
 
 const mm = vg.Millimeter
@@ -97,7 +98,7 @@ func (f figure) encode(opt Options, format string) ([]byte, error) {
 	f.body(p, l.frame)
 	p.outline(thin, l.frame)
 	f.axes(p, l.frame)
-	l.words(p, opt.Title, f.legend)
+	l.words(p, f)
 	return finish()
 }
 
@@ -112,7 +113,8 @@ func (f figure) arrange(opt Options) (layout, error) {
 		l.w = vg.Length(opt.Width) * mm
 	}
 	inner := l.w - 2*margin
-	l.caption = wrap(strings.TrimSpace(f.note+" "+opt.Caption), inner)
+	l.title = wrap(opt.Title, titleSize, inner)
+	l.caption = wrap(f.note+" "+opt.Caption, captionSize, inner)
 	most := len(f.legend)
 	if f.pairs {
 		most = 2
@@ -130,8 +132,11 @@ func (f figure) arrange(opt Options) (layout, error) {
 	if n := len(l.columns); n > 0 {
 		top += vg.Length((len(f.legend)+n-1)/n) * lineHeight(labelSize)
 	}
-	if opt.Title != "" {
-		top += lineHeight(titleSize) + gap/2
+	if n := len(l.title); n > 0 {
+		top += vg.Length(n)*lineHeight(titleSize) + gap/2
+	}
+	if f.heading != "" {
+		top += lineHeight(labelSize)
 	}
 	bottom := margin + tickLength + gap + 2*lineHeight(labelSize) + vg.Length(len(l.caption))*lineHeight(captionSize)
 
@@ -161,18 +166,51 @@ func (f figure) arrange(opt Options) (layout, error) {
 
 func lineHeight(size vg.Length) vg.Length { return 1.25 * size }
 
-// wrap breaks s between words into lines of the caption.
-func wrap(s string, room vg.Length) []string {
+// wrap breaks s at spaces (no-break ones excepted) into as few lines as fit into room, all about equally long.
+func wrap(s string, size, room vg.Length) []string {
+	var words []string
+	for _, word := range strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" \t\r\n", r) }) {
+		words = append(words, pieces(word, size, room)...)
+	}
+	best := fill(words, size, room)
+	const precise = 0.1
+	for lo, hi := vg.Length(0), room; hi-lo > precise; { // the narrowest room for as many lines
+		middle := (lo + hi) / 2
+		if lines := fill(words, size, middle); len(lines) == len(best) {
+			best, hi = lines, middle
+		} else {
+			lo = middle
+		}
+	}
+	return best
+}
+
+// fill puts as many words on each line as there is room for, at least one.
+func fill(words []string, size, room vg.Length) []string {
 	var lines []string
-	for _, word := range strings.Fields(s) {
+	for _, word := range words {
 		n := len(lines) - 1
-		if n >= 0 && width(lines[n]+" "+word, captionSize) <= room {
+		if n >= 0 && width(lines[n]+" "+word, size) <= room {
 			lines[n] += " " + word
 		} else {
 			lines = append(lines, word)
 		}
 	}
 	return lines
+}
+
+// pieces are the parts of a word that is too long for a line, and of any other the word.
+func pieces(word string, size, room vg.Length) []string {
+	parts := []string{""}
+	for _, r := range word {
+		n := len(parts) - 1
+		if parts[n] != "" && width(parts[n]+string(r), size) > room {
+			parts = append(parts, string(r))
+		} else {
+			parts[n] += string(r)
+		}
+	}
+	return parts
 }
 
 const (
@@ -200,21 +238,33 @@ func columns(legend []entry, most int, room vg.Length) []vg.Length {
 	return nil
 }
 
-// words sets title, legend and caption.
-func (l layout) words(p page, title string, legend []entry) {
+// words sets title, heading, legend and caption.
+func (l layout) words(p page, f figure) {
 	y := l.h - margin
-	if title != "" {
+	middle := (l.frame.Min.X + l.frame.Max.X) / 2
+	var widest vg.Length
+	for _, line := range l.title {
+		widest = max(widest, width(line, titleSize))
+	}
+	center := max(margin+widest/2, min(middle, l.w-margin-widest/2))
+	for _, line := range l.title {
 		y -= lineHeight(titleSize)
-		p.text(title, vg.Point{X: (l.frame.Min.X + l.frame.Max.X) / 2, Y: y + 0.2*titleSize}, style{size: titleSize, color: black, align: 0.5})
+		p.text(line, vg.Point{X: center, Y: y + 0.2*titleSize}, style{size: titleSize, color: black, align: 0.5})
+	}
+	if l.title != nil {
 		y -= gap / 2
+	}
+	if f.heading != "" {
+		y -= lineHeight(labelSize)
+		p.text(f.heading, vg.Point{X: middle, Y: y + 0.2*labelSize}, style{size: labelSize, color: black, align: 0.5})
 	}
 	total := -legendGap
 	for _, w := range l.columns {
 		total += w
 	}
-	left := max(margin, min((l.frame.Min.X+l.frame.Max.X-total)/2, l.w-margin-total))
+	left := max(margin, min(middle-total/2, l.w-margin-total))
 	x := left
-	for k, e := range legend {
+	for k, e := range f.legend {
 		if k%len(l.columns) == 0 {
 			x = left
 			y -= lineHeight(labelSize)

@@ -35,11 +35,8 @@ func plane(s *shard.Surface, opt Options) (figure, error) {
 	switch opt.Kind {
 	case Contour:
 		content = c.drawLines
-		fig.legend = []entry{{quantity(c.layer.Name), func(p page, r vg.Rectangle) {
-			y := (r.Min.Y + r.Max.Y) / 2
-			p.line(draw.LineStyle{Color: lineColor(0.4), Width: lineWidth}, vg.Point{X: r.Min.X, Y: y}, vg.Point{X: r.Max.X, Y: y})
-		}}}
-		fig.note = c.contourNote()
+		fig.heading = quantity(c.layer.Name)
+		fig.note = c.contourNote(opt.VLevel)
 	case Filled:
 		content = c.drawBands
 		fig.bar = c.bandBar()
@@ -312,12 +309,18 @@ func (c *chart) drawLines(p page, r vg.Rectangle) {
 	drawLabelled(p, r, c.contourLines(r), c.origin(r))
 }
 
+// contourLines are the lines of all levels. Of many levels only every k-th is named.
 func (c *chart) contourLines(r vg.Rectangle) []contourLine {
+	const mostNamed = 12
+	stride := (len(c.levels) + mostNamed - 1) / mostNamed
 	var all []contourLine
-	for _, l := range c.levels {
-		ink := lineColor(c.scale.fraction(l))
-		for _, pts := range c.pagePaths(r, c.field.lines(c.scale.of(l))) {
-			all = append(all, contourLine{pts: pts, text: number(l), style: draw.LineStyle{Color: ink, Width: lineWidth}})
+	for n, l := range c.levels {
+		line := contourLine{style: draw.LineStyle{Color: lineColor(c.scale.fraction(l)), Width: lineWidth}}
+		if n%stride == 0 {
+			line.text = number(l)
+		}
+		for _, line.pts = range c.pagePaths(r, c.field.lines(c.scale.of(l))) {
+			all = append(all, line)
 		}
 	}
 	return all
@@ -329,11 +332,16 @@ func (c *chart) origin(r vg.Rectangle) label {
 	return label{line: -1, center: c.place(r, 0, 0), along: vg.Point{X: 1}, half: vg.Point{X: half, Y: half}}
 }
 
-// contourNote says so where a picture of contour lines has none.
-func (c *chart) contourNote() string {
+// contourNote says so where a picture of contour lines has none, and what the levels are if they were asked
+// for: not every line has room for a label.
+func (c *chart) contourNote(vlevel *float64) string {
 	for _, l := range c.levels {
-		if len(c.field.lines(c.scale.of(l))) > 0 {
+		switch {
+		case len(c.field.lines(c.scale.of(l))) == 0:
+		case vlevel == nil || len(c.levels) == 1:
 			return ""
+		default:
+			return fmt.Sprintf("Levels %s to %s in steps of %s.", number(c.levels[0]), number(c.levels[len(c.levels)-1]), number(*vlevel))
 		}
 	}
 	lo, hi, _ := bounds(c.layer)
