@@ -179,7 +179,7 @@ func describeSample(d shard.Data, layer *shard.Layer) string {
 	if strings.HasSuffix(layer.Name, "_acc") {
 		what, unit = "accuracy", " %"
 	}
-	return fmt.Sprintf("%s of %s %s images, standard error at most %.2g%s (where the %s is %.3g%s)",
+	return fmt.Sprintf("%s of %s %s images, standard error at most %.2g%s (where the %s is %.4g%s)",
 		count(int64(n)), count(int64(of)), name, layer.Beside[standardError][k], unit, what, layer.Values[k], unit)
 }
 
