@@ -360,13 +360,13 @@ func (m *merger) incomplete() error {
 	if n := len(m.report.Quarantined); n > 0 {
 		text += fmt.Sprintf("; corrupt and moved to %s: %d", filepath.Join(m.run.Dir, quarantineDir), n)
 	}
-	return fmt.Errorf("%w: %s): compute them with\n  lsrun run --units %s %s", ErrIncomplete, text, list, shellQuote(m.run.Dir))
+	return fmt.Errorf("%w: %s): compute them with\n  lsrun run --units %s %s", ErrIncomplete, text, list, ShellQuote(m.run.Dir))
 }
 
-// shellQuote makes text one word of a POSIX shell.
-func shellQuote(text string) string {
+// ShellQuote makes text one word of a POSIX shell, for commands that a person may copy.
+func ShellQuote(text string) string {
 	plain := func(c rune) bool {
-		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("/._-+,:@%", c)
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("/._-+=,:@%", c)
 	}
 	if text != "" && strings.IndexFunc(text, func(c rune) bool { return !plain(c) }) < 0 {
 		return text

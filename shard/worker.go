@@ -383,7 +383,7 @@ func (s *session) publish(unit Unit, points map[int]entry) error {
 const hostNote = "host"
 
 // kernelNote begins the names of the notes that say which points a kernel computed, as in
-// "kernel cpu-avx2": "0-15,17". Only plans with Mix have more than one.
+// "kernel avx2": "0-15,17". Only plans with Mix have more than one.
 const kernelNote = "kernel "
 
 func noteKernels(notes map[string]string, points map[string][]int) {

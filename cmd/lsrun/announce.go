@@ -51,7 +51,7 @@ func announce(c *cli.Context, s *subject, run *shard.Run, plane nn.Plane) error 
 		magnitude(float64(points)*float64(perPoint)*float64(s.graph.MACs())), megabytes(memory(e, s, plan)))
 	fmt.Fprintf(out, "estimate    %s on this machine with %s (%.0f images/s)\n",
 		lasting(time.Duration(float64(points)*float64(perPoint)/trial.rate*float64(time.Second))), plural(threads(c), "thread"), trial.rate)
-	fmt.Fprintf(out, "next        lsrun run %s\n", quote(run.Dir))
+	fmt.Fprintf(out, "next        lsrun run %s\n", shard.ShellQuote(run.Dir))
 	return nil
 }
 
@@ -102,9 +102,11 @@ const programMemory = 48 << 20
 // memory is what a worker takes: the data, the plane, the engine's own, and the program.
 func memory(e *cpu.Engine, s *subject, plan *shard.Plan) int64 {
 	perThread, shared := e.Memory()
-	pixels := int64(plan.Data.Train+plan.Data.Test) * int64(s.set.Shape.Size()) * 4
-	if s.set.Train != nil && s.set.Train.Bytes != nil {
-		pixels += pixels / 4
+	pixels := 4 * int64(plan.Data.Train+plan.Data.Test) * int64(s.set.Shape.Size())
+	for _, part := range []*dataset.Part{s.set.Train, s.set.Test} {
+		if part != nil {
+			pixels += int64(len(part.Bytes)) + 4*int64(len(part.Floats)) // as stored, while loading
+		}
 	}
 	return pixels + shared + int64(runtime.GOMAXPROCS(0))*perThread + 3*4*int64(s.theta.Elements()) + programMemory
 }
@@ -264,7 +266,7 @@ func (s *subject) checkEnds(c *cli.Context, e engine.Engine, t *trial) error {
 		}
 		reached, itself := mean(there.Loss), mean(checkpoint.Loss)
 		fmt.Fprintf(c.App.Writer, "endpoint    (%g, %g): loss %.4f on the same images; %s itself: %.4f\n", end.at.Alpha, end.at.Beta, reached, end.name, itself)
-		if math.Abs(reached-itself) > 1e-4*math.Max(math.Abs(itself), 1e-2) {
+		if !(math.Abs(reached-itself) <= 1e-4*math.Max(math.Abs(itself), 1e-2)) {
 			fmt.Fprintf(c.App.ErrWriter, "lsrun: warning: the axis does not end at %s: with --dir-type weights the running statistics stay those of the first checkpoint (states takes them along), and a normalisation changes the length\n", end.name)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
@@ -113,7 +115,7 @@ func step(c *cli.Context, commands ...[]string) error {
 	for _, args := range commands {
 		words := make([]string, len(args))
 		for i, arg := range args {
-			words[i] = quote(arg)
+			words[i] = shard.ShellQuote(arg)
 		}
 		fmt.Fprintf(c.App.Writer, "\n$ lsrun %s\n", strings.Join(words, " "))
 	}
@@ -123,16 +125,19 @@ func step(c *cli.Context, commands ...[]string) error {
 	return group.Wait()
 }
 
-// lsrun carries out one command in a process of its own.
+// lsrun carries out one command in a process of its own; what one that is not shown
+// says is part of its error.
 func lsrun(ctx context.Context, c *cli.Context, program string, args []string, shown bool) error {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Args[0] = os.Args[0]
-	cmd.Stderr = c.App.ErrWriter
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
 	if shown {
-		cmd.Stdout = c.App.Writer
+		cmd.Stdout, cmd.Stderr = c.App.Writer, c.App.ErrWriter
 	}
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("lsrun %s: %w", strings.Join(args, " "), err)
+		return fmt.Errorf("lsrun %s: %w\n%s", strings.Join(args, " "), err, &said)
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func exitCode(err error) int {
 	case errors.As(err, &usage):
 		return 2
 	case errors.As(err, &child):
-		return child.ExitCode()
+		return max(child.ExitCode(), 1) // -1 if a signal ended it
 	case errors.Is(err, shard.ErrInterrupted):
 		return 75
 	case errors.Is(err, shard.ErrIncomplete):

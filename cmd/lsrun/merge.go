@@ -63,11 +63,12 @@ func compareOrigin(c *cli.Context, plan *shard.Plan, surface *shard.Surface, rep
 		return
 	}
 	for _, layer := range surface.Layers {
-		if layer.Status[k] == shard.Missing {
+		found := report.Notes[originNote+layer.Name]
+		if layer.Status[k] == shard.Missing || len(found) == 0 {
 			return
 		}
 		there := strconv.FormatFloat(layer.Values[k], 'g', -1, 64)
-		for _, itself := range report.Notes[originNote+layer.Name] {
+		for _, itself := range found {
 			if itself != there {
 				fmt.Fprintf(c.App.ErrWriter, "lsrun: warning: %s at the origin is %s, but the trained network itself has %s: the machines %v do not compute alike\n",
 					layer.Name, there, itself, report.Hosts)
@@ -78,8 +79,7 @@ func compareOrigin(c *cli.Context, plan *shard.Plan, surface *shard.Surface, rep
 	fmt.Fprintln(c.App.Writer, "  the origin has the loss and accuracy of the checkpoint itself")
 }
 
-// describeSurface prints the range of each metric, and how the origin compares with the
-// trained network itself.
+// describeSurface prints the range of each metric.
 func describeSurface(c *cli.Context, surface *shard.Surface) {
 	for _, layer := range surface.Layers {
 		low, high := math.Inf(1), math.Inf(-1)

@@ -135,9 +135,6 @@ func readSubject(c *cli.Context) (*subject, error) {
 		return nil, usagef("--expect-acc %v: it is in percent, as 92.5", acc)
 	}
 	s := &subject{}
-	if v := c.Float64("expect-acc"); c.IsSet("expect-acc") && (v <= 1 || v > 100) {
-		return nil, usagef("--expect-acc %g: the accuracy is in percent, as in --expect-acc 92.5", v)
-	}
 	if c.Int("threads") < 0 {
 		return nil, usagef("--threads %d: at least 1, or none for all cores", c.Int("threads"))
 	}
@@ -318,11 +315,19 @@ func (s *subject) draft(c *cli.Context) (*shard.Plan, nn.Plane, error) {
 	return plan, plane, err
 }
 
+// Keys of theta.safetensors' metadata that say what it was read from. The prefix keeps
+// them apart from what others write into theirs.
+const (
+	sourceKey   = "lsrun.source"
+	digestKey   = "lsrun.sha256"
+	verifiedKey = "lsrun.verified"
+)
+
 // source says where a checkpoint came from. A run's own theta.safetensors remembers what
 // it was read from.
 func source(file *checkpoint.File, path string) shard.Checkpoint {
-	if name, ok := file.Metadata["source"]; ok {
-		return shard.Checkpoint{File: name, SHA256: file.Metadata["sha256"], Verified: file.Metadata["verified"] == "true"}
+	if name, ok := file.Metadata[sourceKey]; ok {
+		return shard.Checkpoint{File: name, SHA256: file.Metadata[digestKey], Verified: file.Metadata[verifiedKey] == "true"}
 	}
 	return shard.Checkpoint{File: filepath.Base(path), SHA256: file.SHA256}
 }
@@ -412,31 +417,34 @@ func (s *subject) chooseDirections(c *cli.Context, plan *shard.Plan) (nn.Plane, 
 }
 
 // chooseNormalisation fills in --xnorm and its siblings with their defaults: filter and
-// biasbn for random directions; others are taken as they are unless a norm is asked for.
+// biasbn for random directions; others are taken as they are, unless a norm is asked for,
+// which then ignores biasbn too.
 func chooseNormalisation(c *cli.Context, d *shard.Directions, line, asIs bool) error {
-	d.X = shard.Direction{Norm: "filter", Ignore: "biasbn"}
-	if asIs {
-		d.X = shard.Direction{Norm: "none", Ignore: "none"}
-	}
-	if c.IsSet("xnorm") {
-		d.X = shard.Direction{Norm: c.String("xnorm"), Ignore: "biasbn"}
-	}
-	d.X.Ignore = orElse(c.String("xignore"), d.X.Ignore)
-	if !line {
-		d.Y = &shard.Direction{Norm: orElse(c.String("ynorm"), d.X.Norm), Ignore: orElse(c.String("yignore"), d.X.Ignore)}
-	}
-	for _, axis := range []*shard.Direction{&d.X, d.Y} {
-		if axis == nil {
-			continue
+	choose := func(norm, ignore, otherwise string) (shard.Direction, error) {
+		axis := shard.Direction{Norm: orElse(norm, otherwise), Ignore: "biasbn"}
+		if asIs && axis.Norm == "none" {
+			axis.Ignore = "none"
 		}
+		axis.Ignore = orElse(ignore, axis.Ignore)
 		if _, err := direction.ParseNorm(axis.Norm); err != nil {
-			return usageError{err.Error()}
+			return axis, usageError{err.Error()}
 		}
 		if _, err := direction.ParseIgnore(axis.Ignore); err != nil {
-			return usageError{err.Error()}
+			return axis, usageError{err.Error()}
 		}
+		return axis, nil
 	}
-	return nil
+	norm := "filter"
+	if asIs {
+		norm = "none"
+	}
+	var err error
+	if d.X, err = choose(c.String("xnorm"), c.String("xignore"), norm); err != nil || line {
+		return err
+	}
+	y, err := choose(c.String("ynorm"), orElse(c.String("yignore"), c.String("xignore")), d.X.Norm)
+	d.Y = &y
+	return err
 }
 
 func orElse(text, otherwise string) string {
@@ -555,8 +563,8 @@ func (s *subject) normalise(c *cli.Context, d *shard.Directions, plane *nn.Plane
 
 // encodePlane makes the run's two data files and enters their digests in the plan.
 func encodePlane(plan *shard.Plan, s *subject, plane nn.Plane) (theta, directions []byte, err error) {
-	metadata := map[string]string{"source": plan.Checkpoint.File, "sha256": plan.Checkpoint.SHA256,
-		"model": plan.Network.Model, "verified": strconv.FormatBool(plan.Checkpoint.Verified)}
+	metadata := map[string]string{sourceKey: plan.Checkpoint.File, digestKey: plan.Checkpoint.SHA256,
+		verifiedKey: strconv.FormatBool(plan.Checkpoint.Verified), "model": plan.Network.Model}
 	if s.file.Epoch != nil {
 		metadata["epoch"] = strconv.Itoa(*s.file.Epoch)
 	}

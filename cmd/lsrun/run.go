@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -88,26 +89,23 @@ func rankThreads(c *cli.Context, rank slurm.Rank) int {
 		return n
 	}
 	cores := runtime.GOMAXPROCS(0)
-	if rank.LocalSize > 1 && cores == onlineCores() {
+	if rank.LocalSize > 1 && runtime.NumCPU() == onlineCores() {
 		cores /= rank.LocalSize
 	}
 	return max(cores, 1)
 }
 
-// onlineCores is the number of cores that the machine has, whatever this process may use.
+// onlineCores is the number of cores in service, whatever this process may use of them.
 func onlineCores() int {
-	entries, err := os.ReadDir("/sys/devices/system/cpu")
+	list, err := os.ReadFile("/sys/devices/system/cpu/online")
 	if err != nil {
 		return runtime.NumCPU()
 	}
-	n := 0
-	for _, e := range entries {
-		var k int
-		if _, err := fmt.Sscanf(e.Name(), "cpu%d", &k); err == nil {
-			n++
-		}
+	cores, err := shard.ParseRanges(strings.TrimSpace(string(list)), 1<<16)
+	if err != nil {
+		return runtime.NumCPU()
 	}
-	return n
+	return len(cores)
 }
 
 // work computes as one worker.
@@ -135,7 +133,7 @@ func (j *job) work(c *cli.Context, rank slurm.Rank, units []int) error {
 	fmt.Fprintf(c.App.Writer, "%s computed here, %s taken from journals, %s published\n",
 		plural(report.Computed, "point"), count(int64(report.Resumed)), plural(report.Published, "unit"))
 	if units == nil && c.String("schedule") == "dynamic" {
-		fmt.Fprintf(c.App.Writer, "next        lsrun merge %s\n", quote(j.run.Dir))
+		fmt.Fprintf(c.App.Writer, "next        lsrun merge %s\n", shard.ShellQuote(j.run.Dir))
 	}
 	return nil
 }

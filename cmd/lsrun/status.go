@@ -58,11 +58,11 @@ func printStatus(c *cli.Context, dir string, asJSON bool) error {
 	}
 	surface := filepath.Join(dir, surfaceFile)
 	if s.UnitsDone == s.Units && exists(surface) {
-		fmt.Fprintf(out, "next        lsrun plot %s\n", quote(surface))
+		fmt.Fprintf(out, "next        lsrun plot %s\n", shard.ShellQuote(surface))
 	} else if s.UnitsDone == s.Units {
-		fmt.Fprintf(out, "next        lsrun merge %s\n", quote(dir))
+		fmt.Fprintf(out, "next        lsrun merge %s\n", shard.ShellQuote(dir))
 	} else if s.Missing != "" {
-		fmt.Fprintf(out, "missing     units %s\nnext        lsrun run %s\n", s.Missing, quote(dir))
+		fmt.Fprintf(out, "missing     units %s\nnext        lsrun run %s\n", s.Missing, shard.ShellQuote(dir))
 	}
 	return nil
 }

@@ -62,14 +62,3 @@ func lasting(d time.Duration) string {
 	}
 	return fmt.Sprintf("%.1f days", d.Hours()/24)
 }
-
-// quote writes a word so that a shell reads it back unchanged.
-func quote(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./=:,+@%", r)
-	}
-	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
