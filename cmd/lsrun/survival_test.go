@@ -313,9 +313,10 @@ func TestAFullDiskIsSaidAndNothingIsHalfWritten(t *testing.T) {
 		t.Fatalf("planning with room: exit %d\n%s", code, &stderr)
 	}
 	fill(8 << 10)
-	stderr.Reset()
-	if code := execute(t.Context(), []string{"lsrun", "run", run}, &stdout, &stderr); code != 6 {
-		t.Errorf("computing on a full disk: exit %d, want 6\n%s", code, &stderr)
+	worker := process(t.Context(), t, "run", run) // one of its own, whose claims die with it
+	said, _ := worker.CombinedOutput()
+	if code := worker.ProcessState.ExitCode(); code != 6 {
+		t.Errorf("computing on a full disk: exit %d, want 6\n%s", code, said)
 	}
 	if _, err := os.Stat(filepath.Join(run, surfaceFile)); err == nil {
 		t.Error("there is a surface")
