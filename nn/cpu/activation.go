@@ -6,14 +6,9 @@ import (
 	"lsrun/nn"
 )
 
-func isReLU(op nn.Op) bool {
-	_, ok := op.(nn.ReLU)
-	return ok
-}
-
 // activate applies op in place to a row of pixels, in float64; nil and ReLU, which the kernels
 // apply, do nothing.
-func activate(op nn.Op, row []float32, stride, pixels, channels int) {
+func (w *worker) activate(op nn.Op, row []float32, stride, pixels, channels int) {
 	f := function(op)
 	if f == nil {
 		return

@@ -1,23 +1,29 @@
 // Package cpu is the fast engine: float32, on the processor's vector units.
 //
-// The graph is lowered once to a list of steps (lower.go): convolutions and linear maps as
-// matrix products with batch norm, residual sum and activation in their epilogue, and
-// whatever could not be joined to one. Pictures are stored pixel by pixel, the channels of
-// one together, with a border of zeros as wide as the convolutions that read them need.
-// Steps work on micro-batches of images in an arena that every thread has of its own;
-// its layout and size are fixed by the lowering (memory.go).
+// The graph is lowered once to a list of steps (lower.go): 3×3 convolutions by Winograd's
+// transforms (winograd.go), other convolutions and linear maps as matrix products (product.go),
+// with batch norm, residual sum and activation where their sums are finished (finish.go),
+// and whatever could not be joined to one. Pictures are stored pixel by pixel, the channels of
+// one together, with a border of zeros as wide as the steps that read them need (memory.go).
+// Every thread takes micro-batches of images through the steps in an arena of its own; the steps
+// are divided into stages whose micro-batches are nested, so that large pictures stay in the
+// caches and small ones share weights (stage.go).
 //
-// Every output is one chain of float32 operations whose order is a function of the layer's
-// shape and the kernel alone: sums over rows, columns and channels of a kernel, in
-// this order, in blocks. So results depend neither on threads nor on micro-batches.
+// Every output is one chain of operations whose order is a function of the layer's shape
+// and the kernel's arithmetic alone. So results depend neither on threads nor on micro-batches
+// nor on caches.
+//
+// Winograd's transforms subtract: where an activation is infinite they make NaN of its
+// neighbours, and near the largest float32 they overflow before the sums would. An image whose logits are not all finite
+// is therefore evaluated again without them: for such images the results are those of Options.Exact.
 package cpu
 
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
-	"sync"
-	"sync/atomic"
+	"strings"
 
 	"lsrun/nn"
 	"lsrun/nn/cpu/kernel"
@@ -29,43 +35,76 @@ type Engine struct {
 	engine.Resident
 	loss    nn.Loss
 	threads int
+	exact   bool
 	kernel  kernel.Kernel
-	program program
-	workers []*worker // made by the first Evaluate
+	fast    *program
+	direct  *program // without Winograd's transforms; the same as fast where that has none
+	teams   []*team  // made by the first Evaluate
 }
 
-// Options say how an engine works. The kernel alone can change results.
+// Options say how an engine works. Kernel and Exact alone can change results.
 type Options struct {
 	Threads int    // at least one
-	Kernel  string // by name; empty for the fastest. The environment's LSRUN_KERNEL overrules it
+	Kernel  string // an engine's Kernel, or the name of an instruction set; empty for the fastest. The environment's LSRUN_KERNEL overrules it
+	Exact   bool   // compute every sum directly, without Winograd's transforms
 }
+
+// exactly ends the names of kernels without Winograd's transforms.
+const exactly = "-exact"
 
 // New compiles g for evaluation with loss. It is an error if the processor cannot run the kernel.
 func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 	if o.Threads < 1 {
 		return nil, fmt.Errorf("the CPU engine needs at least one thread, not %d", o.Threads)
 	}
+	name, exact := strings.CutSuffix(o.Kernel, exactly)
 	if forced := os.Getenv("LSRUN_KERNEL"); forced != "" {
-		o.Kernel = forced
+		name = forced
 	}
-	k, err := kernel.Choose(o.Kernel)
+	k, err := kernel.Choose(name)
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{Resident: engine.Resident{Graph: g}, loss: loss, threads: o.Threads, kernel: k, program: lower(g)}, nil
+	e := &Engine{Resident: engine.Resident{Graph: g}, loss: loss, threads: o.Threads, exact: exact || o.Exact, kernel: k}
+	c := machineCaches()
+	e.direct = lower(g, &e.kernel, true, c)
+	e.fast = e.direct
+	if !e.exact {
+		e.fast = lower(g, &e.kernel, false, c)
+	}
+	return e, nil
 }
 
-// Kernel is the name of the kernels in use.
-func (e *Engine) Kernel() string { return e.kernel.Name }
+// Kernel is the name of the arithmetic: that of the kernels, with "-exact" where it does without Winograd's transforms.
+func (e *Engine) Kernel() string {
+	if e.exact {
+		return e.kernel.Arithmetic + exactly
+	}
+	return e.kernel.Arithmetic
+}
 
 // Memory is what Evaluate takes, in bytes: for each thread its activations, and
 // for all of them together the weights in the order of the kernels. It is known without a plane
 // and comes on top of what the caller holds, the images and the plane.
 func (e *Engine) Memory() (perThread, shared int64) {
-	p := &e.program
-	perThread = 4*int64(p.arena+p.prepare+kernel.TileCols*chunkRoom(p.row)) + 8*int64(chunkRoom(p.row)+p.channels+e.Graph.Classes)
-	return perThread, 4 * int64(p.weights)
+	r := e.rooms()
+	perThread = 4*int64(e.arena()+r.sums+r.inputs+r.products+r.columns+r.source+2*onesRoom) +
+		8*int64(r.rows+r.channels+e.Graph.Classes)
+	shared = 4 * int64(e.fast.weights)
+	if e.direct != e.fast {
+		shared += 4 * int64(e.direct.weights)
+	}
+	return perThread, shared
 }
+
+func (e *Engine) rooms() rooms {
+	r := e.fast.rooms
+	r.grow(e.direct.rooms)
+	return r
+}
+
+// arena is the larger of the two programs'; vectors may be read past the end of the last value.
+func (e *Engine) arena() int { return e.fast.arena + e.direct.arena + 2*e.kernel.Lanes }
 
 // Evaluate runs the network at the points one after another, with all threads at each.
 func (e *Engine) Evaluate(ctx context.Context, s engine.Set, points []nn.Point, outs []engine.Output) error {
@@ -73,12 +112,11 @@ func (e *Engine) Evaluate(ctx context.Context, s engine.Set, points []nn.Point, 
 	if err != nil {
 		return err
 	}
-	if e.workers == nil {
-		e.hire()
+	if e.teams == nil {
+		e.teams = []*team{e.hire(e.threads)}
 	}
 	for p, at := range points {
-		e.prepare(ctx, at)
-		e.run(ctx, images, outs[p])
+		e.teams[0].evaluate(ctx, images, at, outs[p])
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -88,91 +126,87 @@ func (e *Engine) Evaluate(ctx context.Context, s engine.Set, points []nn.Point, 
 
 // Close frees the arenas.
 func (e *Engine) Close() error {
-	e.workers = nil
+	e.teams = nil
 	return nil
 }
 
-// worker is one thread's room. Between micro-batches it holds nothing of use.
-type worker struct {
-	*Engine
-	weights []float32 // shared: see program.weights
-	arena   []float32
-	acc     []float32 // a chunk of sums: see product
-	rows    []int     // where the pixels of a chunk begin
-	scratch []float32 // weights in the order of the graph
-	sums    []float64 // one a channel
-	logits  []float64
-}
-
-func (e *Engine) hire() {
-	p := &e.program
-	weights := make([]float32, p.weights)
-	room := chunkRoom(p.row)
-	for range e.threads {
-		e.workers = append(e.workers, &worker{
-			Engine: e, weights: weights,
-			arena:   make([]float32, p.arena),
-			acc:     make([]float32, room*kernel.TileCols),
-			rows:    make([]int, room),
-			scratch: make([]float32, p.prepare),
-			sums:    make([]float64, p.channels),
-			logits:  make([]float64, e.Graph.Classes),
-		})
+// evaluate runs the network at a point over all images.
+func (t *team) evaluate(ctx context.Context, images *nn.Images, at nn.Point, out engine.Output) {
+	e := t.engine
+	all := make([]int32, images.Len())
+	for i := range all {
+		all[i] = int32(i)
+	}
+	t.run(ctx, e.fast, at, images, all, out)
+	if e.fast == e.direct || ctx.Err() != nil {
+		return
+	}
+	var again []int32
+	for i, finite := range t.finite[:images.Len()] {
+		if !finite {
+			again = append(again, int32(i))
+		}
+	}
+	if again != nil {
+		t.run(ctx, e.direct, at, images, again, out)
 	}
 }
 
-// share calls f for 0 … n−1 from all threads until ctx is cancelled.
-func (e *Engine) share(ctx context.Context, n int, f func(w *worker, i int)) {
-	var next atomic.Int64
-	var running sync.WaitGroup
-	for _, w := range e.workers[:min(len(e.workers), n)] {
-		running.Go(func() {
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				f(w, i)
-			}
-		})
+// run evaluates the images of the given numbers.
+func (t *team) run(ctx context.Context, p *program, at nn.Point, images *nn.Images, numbers []int32, out engine.Output) {
+	if len(t.finite) < images.Len() {
+		t.finite = make([]bool, images.Len())
 	}
-	running.Wait()
-}
-
-// run evaluates the images with the weights that prepare left.
-func (e *Engine) run(ctx context.Context, images *nn.Images, out engine.Output) {
-	batch := e.program.batch
-	e.share(ctx, (images.Len()+batch-1)/batch, func(w *worker, i int) {
-		first := i * batch
-		n := min(batch, images.Len()-first)
-		w.forward(images, first, n)
-		for k := range n {
-			w.report(out, first+k, k, int(images.Labels[first+k]))
+	t.use(p)
+	t.prepare(ctx, p, at)
+	most := p.batch[len(p.batch)-1]
+	count := (len(numbers) + most - 1) / most
+	count = roundUp(count, len(t.workers))
+	count = min(count, len(numbers))
+	t.share(ctx, count, func(w *worker, i int) {
+		group := numbers[i*len(numbers)/count : (i+1)*len(numbers)/count]
+		w.forward(len(p.ends)-1, images, group, 0)
+		for k, number := range group {
+			t.finite[number] = w.report(out, int(number), k, int(images.Labels[number]))
 		}
 	})
 }
 
-// forward runs the steps over n images.
-func (w *worker) forward(images *nn.Images, first, n int) {
-	p := &w.program
-	w.load(images, first, n)
-	for i, s := range p.steps {
-		for _, b := range p.opened[i] {
-			w.clearBorder(b, n)
+// forward runs the stages up to s over the images of the given numbers, the first of which is
+// image `first` of the group.
+func (w *worker) forward(s int, images *nn.Images, numbers []int32, first int) {
+	p := w.program
+	begin := 0
+	if s > 0 {
+		begin = p.ends[s-1]
+		for at := 0; at < len(numbers); at += p.batch[s-1] {
+			w.forward(s-1, images, numbers[at:min(at+p.batch[s-1], len(numbers))], first+at)
 		}
-		s.run(w, n)
+	}
+	for k, batch := range p.batch[s:] {
+		w.base[s+k] = first % batch
+	}
+	if s == 0 {
+		w.load(images, numbers)
+	}
+	for _, step := range p.steps[begin:p.ends[s]] {
+		step.run(w, len(numbers))
 	}
 }
 
-// report writes what the k-th image of the micro-batch gave to place i of out.
-func (w *worker) report(out engine.Output, i, k, label int) {
+// report writes what the k-th image of the group gave to place i of out, and reports whether all
+// logits are finite.
+func (w *worker) report(out engine.Output, i, k, label int) bool {
 	logits := w.pixels(w.program.output, k, 0, 0)[:len(w.logits)]
+	finite := true
 	for c, z := range logits {
 		w.logits[c] = float64(z)
+		finite = finite && !math.IsNaN(w.logits[c]) && !math.IsInf(w.logits[c], 0)
 	}
-	out.Loss[i] = w.loss.Image(w.logits, label)
+	out.Loss[i] = w.engine.loss.Image(w.logits, label)
 	out.Predicted[i] = int32(nn.Predict(w.logits))
 	if out.Logits != nil {
 		copy(out.Logits[i*len(logits):], logits)
 	}
+	return finite
 }

@@ -21,7 +21,8 @@ func inBatches(n int) func(*nn.Graph, nn.Loss, int) (engine.Engine, error) {
 	return func(g *nn.Graph, loss nn.Loss, threads int) (engine.Engine, error) {
 		e, err := New(g, loss, Options{Threads: threads})
 		if err == nil {
-			e.program.setBatch(n)
+			e.fast.setBatch(n)
+			e.direct.setBatch(n)
 		}
 		return e, err
 	}
@@ -101,7 +102,7 @@ func TestMemoryIsWhatIsTaken(t *testing.T) {
 			perThread, shared := e.Memory()
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			e.hire()
+			e.hire(threads)
 			runtime.ReadMemStats(&after)
 			taken, said := float64(after.TotalAlloc-before.TotalAlloc), float64(shared+int64(threads)*perThread)
 			if math.Abs(taken-said) > 0.01*said {
@@ -149,17 +150,27 @@ func TestNoThreadsAreAnError(t *testing.T) {
 
 func TestBuffersThatAreNeededAtOneTimeDoNotOverlap(t *testing.T) {
 	for _, name := range zoo.Names() {
-		p := lower(network(t, name))
-		for i, a := range p.buffers {
-			if a.offset+p.batch*a.size() > p.arena {
-				t.Errorf("%s: buffer %d ends outside the arena", name, i)
+		k := kernel.Available()[0]
+		for _, exact := range []bool{false, true} {
+			checkLayout(t, name, lower(network(t, name), &k, exact, machineCaches()))
+		}
+	}
+}
+
+func checkLayout(t *testing.T, name string, p *program) {
+	end := func(b *buffer) int { return b.offset + p.batch[b.stage]*b.size() }
+	for i, a := range p.buffers {
+		if end(a) > p.arena {
+			t.Errorf("%s: buffer %d ends outside the arena", name, i)
+		}
+		for j, b := range p.buffers[:i] {
+			together := a.first <= b.last && b.first <= a.last
+			inPlace := a.over == b && b.last == a.first || b.over == a && a.last == b.first
+			if apart := end(a) <= b.offset || end(b) <= a.offset; together && !apart && !inPlace {
+				t.Errorf("%s: buffers %d and %d overlap in steps %d–%d and %d–%d", name, j, i, b.first, b.last, a.first, a.last)
 			}
-			for j, b := range p.buffers[:i] {
-				together := a.first <= b.last && b.first <= a.last
-				apart := a.offset+p.batch*a.size() <= b.offset || b.offset+p.batch*b.size() <= a.offset
-				if together && !apart {
-					t.Errorf("%s: buffers %d and %d overlap in steps %d–%d and %d–%d", name, j, i, b.first, b.last, a.first, a.last)
-				}
+			if a.offset == b.offset && a.geometry != b.geometry {
+				t.Errorf("%s: buffers %d and %d share a place, but not a border", name, j, i)
 			}
 		}
 	}
@@ -181,9 +192,10 @@ func BenchmarkPrepare(b *testing.B) {
 			if err := e.SetPlane(nn.Plane{Theta: states, X: states, Y: states}); err != nil {
 				b.Fatal(err)
 			}
-			e.hire()
+			team := e.hire(1)
+			team.use(e.fast)
 			for b.Loop() {
-				e.prepare(context.Background(), nn.Point{Alpha: 0.5, Beta: 0.5})
+				team.prepare(context.Background(), e.fast, nn.Point{Alpha: 0.5, Beta: 0.5})
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*g.Parameters()), "ns/parameter")
 		})

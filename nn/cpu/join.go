@@ -2,13 +2,12 @@ package cpu
 
 import "lsrun/nn"
 
-// load fills the input with n images from the first on.
-func (w *worker) load(images *nn.Images, first, n int) {
+// load fills the input with the images of the given numbers.
+func (w *worker) load(images *nn.Images, numbers []int32) {
 	in := w.program.input
-	w.clearBorder(in.place(), n)
 	channels, height, width := in.shape[0], in.shape[1], in.shape[2]
-	pixels := images.Pixels[first*in.shape.Size():]
-	for i := range n {
+	for i, number := range numbers {
+		pixels := images.Pixels[int(number)*in.shape.Size():]
 		for c := range channels {
 			for y := range height {
 				row := w.pixels(in, i, y, 0)[c:]
@@ -22,7 +21,10 @@ func (w *worker) load(images *nn.Images, first, n int) {
 }
 
 // flatten brings a picture into the order of channels, rows, columns.
-type flatten struct{ in, out *value }
+type flatten struct {
+	outOfPlace
+	in, out *value
+}
 
 func (f *flatten) values() (*value, []*value) { return f.out, []*value{f.in} }
 
@@ -42,6 +44,7 @@ func (f *flatten) run(w *worker, n int) {
 
 // subsample is nn.Subsample.
 type subsample struct {
+	outOfPlace
 	in, out *value
 	stride  int
 }

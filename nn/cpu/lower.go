@@ -9,37 +9,60 @@ import (
 type program struct {
 	input, output *value
 	steps         []step
-	opened        [][]*buffer // by step: those that it is the first to write
+	nodes         []int // by step: the node whose output it computes first
+	ends          []int // by stage: the step after its last
+	batch         []int // by stage: images in its micro-batch
 	buffers       []*buffer
-	batch         int     // images in a micro-batch
 	arena         int     // floats that a thread needs for the values
+	rooms         rooms   // what it needs besides
 	weights       int     // floats of all prepared weights
-	prepare       int     // floats of the largest part of the weights that is prepared at once
-	channels      int     // the most of any value
-	row           int     // the most pixels in a row of a product's output
 	panels        []panel // the parts of the weights, prepared independently
+}
+
+// rooms are the sizes of a thread's scratch memory, in elements: the largest that any step needs.
+type rooms struct{ sums, rows, inputs, products, columns, source, channels int }
+
+func (r *rooms) grow(s rooms) {
+	r.sums, r.rows, r.inputs = max(r.sums, s.sums), max(r.rows, s.rows), max(r.inputs, s.inputs)
+	r.products, r.columns = max(r.products, s.products), max(r.columns, s.columns)
+	r.source, r.channels = max(r.source, s.source), max(r.channels, s.channels)
 }
 
 // step is one pass over a micro-batch.
 type step interface {
 	run(w *worker, n int)
 	values() (out *value, in []*value)
+	// overwrites is what the output may take the place of, or nil: every value of it is read just
+	// before the output's is written.
+	overwrites() *value
 }
+
+// outOfPlace is part of a step that overwrites nothing.
+type outOfPlace struct{}
+
+func (outOfPlace) overwrites() *value { return nil }
 
 // lowering is a program in the making.
 type lowering struct {
 	graph     *nn.Graph
-	users     [][]int  // by node: the nodes that take its output
-	at        []*value // by node: where its output is; nil while it is not lowered
+	kernel    *kernel.Kernel
+	exact     bool
+	users     [][]int      // by node: the nodes that take its output
+	at        []*value     // by node: where its output is; nil while it is not lowered
+	open      map[int]bool // sums that a step before them has already promised to compute
 	steps     []step
+	nodes     []int
+	current   int // the node that is being lowered
 	allocated []*value
 	weights   int
-	prepare   int
+	source    int
 	panels    []panel
 }
 
-func lower(g *nn.Graph) program {
-	l := &lowering{graph: g, users: make([][]int, len(g.Nodes)), at: make([]*value, len(g.Nodes))}
+// lower compiles g. exact forbids Winograd's transforms.
+func lower(g *nn.Graph, k *kernel.Kernel, exact bool, c caches) *program {
+	l := &lowering{graph: g, kernel: k, exact: exact, users: make([][]int, len(g.Nodes)),
+		at: make([]*value, len(g.Nodes)), open: map[int]bool{}}
 	for n, node := range g.Nodes {
 		for _, k := range node.Inputs {
 			l.users[k] = append(l.users[k], n)
@@ -47,11 +70,23 @@ func lower(g *nn.Graph) program {
 	}
 	l.at[0] = l.allocate(g.Input)
 	for n := range g.Nodes {
-		if l.at[n] == nil { // else an earlier step has taken it along
-			l.node(n)
-		}
+		l.need(n)
 	}
-	return l.finish()
+	return l.finish(c)
+}
+
+// need lowers node n, and what it is computed from, unless an earlier step has done so.
+func (l *lowering) need(n int) {
+	if l.at[n] != nil {
+		return
+	}
+	for _, k := range l.graph.Nodes[n].Inputs {
+		l.need(k)
+	}
+	if l.at[n] == nil { // else the step of an input has taken it along
+		l.current = n
+		l.node(n)
+	}
 }
 
 func (l *lowering) allocate(shape nn.Shape) *value {
@@ -77,15 +112,17 @@ func (l *lowering) node(n int) {
 			l.at[n] = l.append(alone(op, in[0], l.allocate(node.Shape)))
 		}
 	case nn.Conv:
-		l.product(n, op, in[0])
+		l.conv(n, op, in[0], nil)
 	case nn.Linear:
 		// Over a flattened picture this is a kernel as large as the picture.
 		kernel := [2]int{in[0].shape[1], in[0].shape[2]}
-		l.product(n, nn.Conv{Out: op.Out, Kernel: kernel, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: 1, Bias: op.Bias}, in[0])
+		l.conv(n, nn.Conv{Out: op.Out, Kernel: kernel, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: 1, Bias: op.Bias}, in[0], nil)
 	case nn.Add:
 		l.sum(n, in)
 	case nn.BatchNorm, nn.ReLU, nn.SELU, nn.ELU, nn.GELU, nn.Tanh, nn.Sigmoid:
-		l.affine(n, in[0])
+		if !l.prologue(n, in[0]) {
+			l.affine(n, in[0])
+		}
 	case nn.Concat:
 		l.concat(n, in)
 	default:
@@ -118,7 +155,7 @@ func alone(op nn.Op, in, out *value) step {
 
 // append adds a step and returns its output.
 func (l *lowering) append(s step) *value {
-	l.steps = append(l.steps, s)
+	l.steps, l.nodes = append(l.steps, s), append(l.nodes, l.current)
 	out, _ := s.values()
 	return out
 }
@@ -165,10 +202,14 @@ func (l *lowering) takeAlong(ep epilogue, n int, out *value) epilogue {
 			ep.norms = append(ep.norms, next)
 		case nn.Add:
 			inputs := l.graph.Nodes[next].Inputs
-			other := inputs[0] + inputs[1] - n
-			if len(inputs) != 2 || ep.residual != nil || ep.activation != nil || l.at[other] == nil {
+			if len(inputs) != 2 || ep.residual != nil || ep.activation != nil || l.open[next] {
 				return ep
 			}
+			l.open[next] = true // the other side must leave it to us
+			current := l.current
+			other := inputs[0] + inputs[1] - n
+			l.need(other)
+			l.current = current
 			ep.residual = l.at[other]
 		case nn.ReLU, nn.SELU, nn.ELU, nn.GELU, nn.Tanh, nn.Sigmoid:
 			if ep.activation != nil {
@@ -181,14 +222,69 @@ func (l *lowering) takeAlong(ep epilogue, n int, out *value) epilogue {
 	}
 }
 
-// product lowers node n, the convolution c or a linear map in its form.
-func (l *lowering) product(n int, c nn.Conv, in *value) {
+// conv lowers node n, the convolution c or a linear map in its form, of ReLU(norms(in)) if there are norms.
+func (l *lowering) conv(n int, c nn.Conv, in *value, norms []int) {
 	out := l.allocate(l.graph.Nodes[n].Shape)
 	ep := l.takeAlong(epilogue{}, n, out)
-	in.place().require(c.Pad)
-	p := &product{Conv: c, in: in, out: out, residual: ep.residual, activation: ep.activation}
-	l.weigh(p, n, ep.norms)
-	l.append(p)
+	f := finish{out: out, residual: ep.residual, activation: ep.activation}
+	f.scale, f.shift = l.scaling(c.Out)
+	switch w := l.algorithm(c, in); {
+	case w != nil:
+		l.winograd(n, c, *w, in, f, ep.norms)
+	default:
+		l.product(n, c, in, f, ep.norms, norms)
+	}
+}
+
+// algorithm is the transform for c, or nil where sums are computed directly: a function of shapes alone,
+// so that it is the same for every kernel and machine.
+func (l *lowering) algorithm(c nn.Conv, in *value) *kernel.Winograd {
+	plain := nn.Conv2d(c.Out, 3, 1, 0)
+	plain.Pad, plain.Bias = c.Pad, c.Bias
+	const fewest = 8 // channels: with less, transforms take longer than they save
+	if l.exact || c != plain || in.shape[0] < fewest || c.Out < fewest {
+		return nil
+	}
+	products := func(tile int) int { // of a pair of channels in a picture
+		height, width := in.shape[1]+2*c.Pad[0]-2, in.shape[2]+2*c.Pad[1]-2
+		return (height + tile - 1) / tile * ((width + tile - 1) / tile) * (tile + 2) * (tile + 2)
+	}
+	direct := (in.shape[1] + 2*c.Pad[0] - 2) * (in.shape[2] + 2*c.Pad[1] - 2) * 9
+	four, two := products(4), products(2)
+	switch {
+	case 3*min(four, two) > 2*direct:
+		return nil
+	case four <= two:
+		return &l.kernel.F4
+	}
+	return &l.kernel.F2
+}
+
+// prologue lowers node n, a batch norm, together with a ReLU and a 1×1 convolution that alone take
+// it. It reports whether it could.
+func (l *lowering) prologue(n int, in *value) bool {
+	follows := func(n int) (int, nn.Op) {
+		if len(l.users[n]) != 1 {
+			return 0, nil
+		}
+		return l.users[n][0], l.graph.Nodes[l.users[n][0]].Op
+	}
+	if _, ok := l.graph.Nodes[n].Op.(nn.BatchNorm); !ok {
+		return false
+	}
+	relu, op := follows(n)
+	if _, ok := op.(nn.ReLU); !ok {
+		return false
+	}
+	next, op := follows(relu)
+	c, ok := op.(nn.Conv)
+	if !ok || c.Kernel != [2]int{1, 1} || c.Pad != [2]int{} || c.Groups != 1 {
+		return false
+	}
+	l.at[n], l.at[relu] = in, in // nobody else asks for them
+	l.current = next
+	l.conv(next, c, in, []int{n})
+	return true
 }
 
 // affine lowers node n, a batch norm or an activation that could not be taken along.
@@ -225,7 +321,7 @@ func (l *lowering) concat(n int, in []*value) {
 			l.rescale(part, copied, epilogue{})
 			part = copied
 		}
-		whole.buffer.require(part.buffer.pad)
+		whole.buffer.require(part.buffer.before, part.buffer.after)
 		part.inside, part.from, part.buffer = whole, from, nil
 		from += part.shape[0]
 	}
@@ -235,11 +331,8 @@ func (l *lowering) concat(n int, in []*value) {
 func (l *lowering) rescale(in, out *value, ep epilogue) {
 	channels := out.shape[0]
 	scale, shift := l.scaling(channels)
-	for o := 0; o < channels; o += kernel.TileCols {
-		l.panels = append(l.panels, panel{first: o, count: min(kernel.TileCols, channels-o), norms: ep.norms,
-			bias: -1, weight: -1, scale: scale + o, shift: shift + o})
-	}
-	l.append(&affine{in: in, out: out, residual: ep.residual, activation: ep.activation, scale: scale, shift: shift})
+	l.fold(scale, shift, channels, ep.norms)
+	l.append(&affine{in: in, finish: finish{out: out, residual: ep.residual, activation: ep.activation, scale: scale, shift: shift}})
 }
 
 // scaling makes room for a scale and a shift of each of n channels.
@@ -249,13 +342,14 @@ func (l *lowering) scaling(n int) (scale, shift int) {
 	return scale, shift
 }
 
-// finish finds out how long every buffer is needed and how the sums are cut, now that every
+// finish finds out how long every buffer is needed and how the work is cut, now that every
 // value's place and border are known.
-func (l *lowering) finish() program {
-	p := program{input: l.at[0], output: l.at[l.graph.Output()], steps: l.steps, panels: l.panels,
-		weights: l.weights, prepare: l.prepare, opened: make([][]*buffer, len(l.steps))}
+func (l *lowering) finish(c caches) *program {
+	p := &program{input: l.at[0], output: l.at[l.graph.Output()], steps: l.steps, nodes: l.nodes,
+		panels: l.panels, weights: l.weights}
+	p.stages()
 	for _, v := range l.allocated {
-		p.channels = max(p.channels, v.shape[0])
+		p.rooms.grow(rooms{channels: v.shape[0], source: l.source})
 		if v.buffer != nil {
 			v.buffer.first = len(l.steps)
 			p.buffers = append(p.buffers, v.buffer)
@@ -264,34 +358,31 @@ func (l *lowering) finish() program {
 	p.input.place().first = -1 // load writes it
 	for i, s := range l.steps {
 		out, in := s.values()
-		b := out.place()
-		if i < b.first {
-			p.opened[i] = append(p.opened[i], b)
-			b.first = i
-		}
+		out.place().first = min(out.place().first, i)
 		for _, v := range append(in, out) {
-			v.place().last = i
-		}
-		if s, ok := s.(*product); ok {
-			s.plan()
-			p.row = max(p.row, s.out.shape[2])
+			v.place().last, v.place().stage = i, p.stage(i)
 		}
 	}
-	p.output.place().last = len(l.steps)
-	p.setBatch(microBatch(p.weights, layout(p.buffers, 1)))
+	p.output.place().last, p.output.place().stage = len(l.steps), len(p.ends)-1
+	for i, s := range l.steps {
+		out, in := s.values()
+		// What a later stage reads must outlast all rounds of the stages before it.
+		if b := out.place(); p.stage(i) < b.stage {
+			b.first = -1
+		}
+		if r := s.overwrites(); r != nil && out.buffer != nil && out.buffer.first == i && r.place() != in[0].place() {
+			out.buffer.over = r.buffer
+		}
+	}
+	p.setBatches(c)
+	for _, s := range l.steps {
+		if s, ok := s.(planner); ok {
+			p.rooms.grow(s.plan(c))
+		}
+	}
 	return p
 }
 
-// setBatch lays out the arena for micro-batches of n images.
-func (p *program) setBatch(n int) {
-	p.batch = n
-	p.arena = layout(p.buffers, n)
-}
-
-// microBatch is how many images pass through the steps together: enough that the weights
-// are not read from far away for each, few enough that the activations stay near. One image
-// takes the given number of floats.
-func microBatch(weights, image int) int {
-	const most = 8 << 20 // floats of an arena
-	return max(1, min(max(4, weights>>20), 16, most/image))
-}
+// planner is a step that cuts its work once every value has its place. It returns the scratch
+// memory that it needs.
+type planner interface{ plan(c caches) rooms }

@@ -7,21 +7,31 @@ import (
 	"lsrun/nn"
 )
 
-// buffer is a piece of the arena that holds a picture of every image of the micro-batch,
-// (height + 2·pad[0]) × (width + 2·pad[1]) × channels each, the channels innermost.
+// buffer is a piece of the arena that holds a picture of every image of a micro-batch,
+// (before[0] + height + after[0]) × (before[1] + width + after[1]) × channels each, the channels
+// innermost. Nobody writes its border, which therefore stays zero.
 type buffer struct {
-	channels, height, width int
-	pad                     [2]int // the border of zeros
-	first, last             int    // the steps that write it first and read it last
-	offset                  int    // in the arena
+	geometry
+	first, last int     // the steps that write it first and read it last
+	over        *buffer // what its only writer may overwrite while it reads it, or nil
+	offset      int     // in the arena
 }
 
-func (b *buffer) row() int  { return (b.width + 2*b.pad[1]) * b.channels }
-func (b *buffer) size() int { return (b.height + 2*b.pad[0]) * b.row() } // of one image
+// geometry is what buffers must have in common to follow each other at one place.
+type geometry struct {
+	channels, height, width int
+	before, after           [2]int // rows and columns of zeros around the picture
+	stage                   int    // the last that reads it: there is room for its micro-batch
+}
 
-// require widens b's border to at least pad.
-func (b *buffer) require(pad [2]int) {
-	b.pad = [2]int{max(b.pad[0], pad[0]), max(b.pad[1], pad[1])}
+func (g *geometry) row() int  { return (g.before[1] + g.width + g.after[1]) * g.channels }
+func (g *geometry) size() int { return (g.before[0] + g.height + g.after[0]) * g.row() } // of one image
+
+// require widens the border to at least the given one.
+func (g *geometry) require(before, after [2]int) {
+	for a := range 2 {
+		g.before[a], g.after[a] = max(g.before[a], before[a]), max(g.after[a], after[a])
+	}
 }
 
 // value is the output of a step for one image: all of a buffer, or consecutive
@@ -37,7 +47,7 @@ func newValue(shape nn.Shape) *value {
 	if len(shape) == 1 {
 		shape = nn.Shape{shape[0], 1, 1}
 	}
-	return &value{shape: shape, buffer: &buffer{channels: shape[0], height: shape[1], width: shape[2]}}
+	return &value{shape: shape, buffer: &buffer{geometry: geometry{channels: shape[0], height: shape[1], width: shape[2]}}}
 }
 
 // root is the outermost value that v is part of, and from v's first channel there.
@@ -55,57 +65,39 @@ func (v *value) place() *buffer {
 	return root.buffer
 }
 
-// stride is the distance of neighbouring pixels.
+// stride is the distance of neighbouring pixels, row that of neighbouring rows.
 func (v *value) stride() int { return v.place().channels }
+func (v *value) row() int    { return v.place().row() }
 
-// pixels is the arena from channel 0 of v's pixel (y, x) of image n on. y and x may point
-// into the border.
+// pixels is the arena from channel 0 of v's pixel (y, x) of image n of the micro-batch on. y
+// and x may point into the border.
 func (w *worker) pixels(v *value, n, y, x int) []float32 {
-	return w.arena[v.index(n, y, x):]
+	return w.arena[w.index(v, n, y, x):]
 }
 
-func (v *value) index(n, y, x int) int {
+func (w *worker) index(v *value, n, y, x int) int {
 	root, from := v.root()
 	b := root.buffer
-	return b.offset + n*b.size() + (y+b.pad[0])*b.row() + (x+b.pad[1])*b.channels + from
+	return b.offset + (w.base[b.stage]+n)*b.size() + (y+b.before[0])*b.row() + (x+b.before[1])*b.channels + from
 }
 
-// clearBorder makes b's border zero around n images.
-func (w *worker) clearBorder(b *buffer, n int) {
-	if b.pad == [2]int{} {
-		return
-	}
-	row, side := b.row(), b.pad[1]*b.channels
-	for i := range n {
-		picture := w.arena[b.offset+i*b.size():][:b.size()]
-		clear(picture[:b.pad[0]*row])
-		clear(picture[(b.pad[0]+b.height)*row:])
-		for y := b.pad[0]; y < b.pad[0]+b.height; y++ {
-			clear(picture[y*row:][:side])
-			clear(picture[(y+1)*row-side:][:side])
-		}
-	}
-}
-
-// layout gives every buffer its place for batch images, no two at one while both are
-// needed, and returns the arena's size.
-func layout(buffers []*buffer, batch int) (size int) {
+// layout gives every buffer its place, room for the micro-batch of its stage, and returns the
+// arena's size. Only buffers of one geometry follow each other at a place, so that borders last.
+func layout(buffers []*buffer, batch []int) (size int) {
 	buffers = slices.Clone(buffers)
 	slices.SortStableFunc(buffers, func(a, b *buffer) int { return cmp.Compare(a.first, b.first) })
-	var placed []*buffer // by offset
+	last := map[geometry][]*buffer{} // the latest at every place
 	for _, b := range buffers {
-		placed = slices.DeleteFunc(placed, func(o *buffer) bool { return o.last < b.first })
-		end, at := 0, len(placed)
-		for i, o := range placed {
-			if o.offset-end >= batch*b.size() {
-				at = i
-				break
-			}
-			end = o.offset + batch*o.size()
+		places := last[b.geometry]
+		at := slices.IndexFunc(places, func(o *buffer) bool { return o.last < b.first || o == b.over && o.last == b.first })
+		if at < 0 {
+			b.offset = size
+			size += batch[b.stage] * b.size()
+			last[b.geometry] = append(places, b)
+			continue
 		}
-		b.offset = end
-		placed = slices.Insert(placed, at, b)
-		size = max(size, end+batch*b.size())
+		b.offset = places[at].offset
+		places[at] = b
 	}
 	return size
 }

@@ -8,6 +8,7 @@ import (
 
 // pool is a maximum, or a mean accumulated in float64, over windows.
 type pool struct {
+	outOfPlace
 	in, out  *value
 	window   window
 	largest  bool
@@ -69,7 +70,7 @@ func (p *pool) max(w *worker, dst []float32, i, top, bottom, left, right int) {
 }
 
 func (p *pool) mean(w *worker, dst []float32, i, top, bottom, left, right, count int) {
-	sums := w.sums[:len(dst)]
+	sums := w.channels[:len(dst)]
 	clear(sums)
 	for y := top; y < bottom; y++ {
 		for x := left; x < right; x++ {

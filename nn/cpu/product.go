@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"lsrun/nn"
-	"lsrun/nn/cpu/kernel"
 )
 
 // product is a convolution, or a linear map in its form, as a matrix product of the pixels
@@ -10,13 +9,16 @@ import (
 // weights.
 type product struct {
 	nn.Conv
-	in, out    *value
-	residual   *value
-	activation nn.Op
+	finish
+	in *value
 
-	weights      int // where its panels begin in program.weights; see weigh
-	scale, shift int
-	blocks       []block
+	before                   bool // in is scaled, shifted and bounded by zero before it is used
+	beforeScale, beforeShift int
+	weights                  int // where its panels begin in program.weights
+	blocks                   []block
+	pixels                   int // about how many share the weights of a block while they are near
+	multiple                 int // of pixels in a product
+	columns                  func(channels int) int
 }
 
 // block is a part of a sum that is accumulated on its own before it is added to the rest:
@@ -27,32 +29,34 @@ type block struct {
 	from int // the index of its first weight among those of one output
 }
 
-// blockLength bounds the terms of a block: 18 KB of weights a panel.
+// blockLength bounds the terms of a block.
 const blockLength = 288
 
-// chunkPixels is about how many pixels share the weights of a panel while they are near.
-const chunkPixels = 192
-
-// chunkRoom bounds the pixels in a chunk of whole rows of the given length, rounded up to
-// tiles.
-func chunkRoom(row int) int {
-	n := max(chunkPixels, row)
-	return (n + kernel.TileRows - 1) / kernel.TileRows * kernel.TileRows
+// product lowers node n; norms come before it.
+func (l *lowering) product(n int, c nn.Conv, in *value, f finish, after, before []int) {
+	in.place().require(c.Pad, c.Pad)
+	p := &product{Conv: c, finish: f, in: in, multiple: l.kernel.Rows, columns: l.kernel.Columns}
+	if before != nil {
+		p.before = true
+		p.beforeScale, p.beforeShift = l.scaling(in.shape[0])
+		l.fold(p.beforeScale, p.beforeShift, in.shape[0], before)
+	}
+	p.weights = l.weigh(n, c, in.shape[0]/c.Groups, f, after, nil)
+	l.append(p)
 }
 
-func (p *product) values() (*value, []*value) {
-	if p.residual == nil {
-		return p.out, []*value{p.in}
-	}
-	return p.out, []*value{p.in, p.residual}
+func (p *product) values() (*value, []*value) { return p.finish.values(p.in) }
+
+func (p *product) work() (weights, rows int) {
+	return p.terms() * p.Out, p.out.shape[1] * p.out.shape[2]
 }
 
 // terms is the number of products in one output.
 func (p *product) terms() int { return p.in.shape[0] / p.Groups * p.Kernel[0] * p.Kernel[1] }
 
-// plan cuts the sums into blocks. The order is that of rows, columns and channels of the
-// kernel; where whole pixels lie together, a row of the kernel is one run.
-func (p *product) plan() {
+// plan cuts the sums into blocks and the pixels into chunks. The order of a sum is that of rows,
+// columns and channels of the kernel; where whole pixels lie together, a row of the kernel is one run.
+func (p *product) plan(c caches) rooms {
 	b := p.in.place()
 	run, columns := p.in.shape[0]/p.Groups, p.Kernel[1]
 	if run == b.channels && p.Dilation[1] == 1 {
@@ -76,11 +80,24 @@ func (p *product) plan() {
 			}
 		}
 	}
+	p.pixels = 192
+	inputs := 0
+	if p.before {
+		for p.pixels > 48 && 4*p.pixels*p.in.shape[0] > c.second/4 {
+			p.pixels /= 2
+		}
+		inputs = p.chunkPixels() * p.in.shape[0]
+	}
+	room := roundUp(p.chunkPixels(), p.multiple)
+	return rooms{rows: room, sums: room * p.columns(p.Out), inputs: inputs}
 }
+
+// chunkPixels bounds the pixels in a chunk of whole rows.
+func (p *product) chunkPixels() int { return max(p.pixels, p.out.shape[2]) }
 
 func (p *product) run(w *worker, n int) {
 	height, width := p.out.shape[1], p.out.shape[2]
-	most := max(1, chunkPixels/width)
+	most := max(1, p.pixels/width)
 	for first := 0; first < n*height; first += most {
 		p.chunk(w, first, min(most, n*height-first))
 	}
@@ -91,59 +108,69 @@ func (p *product) run(w *worker, n int) {
 func (p *product) chunk(w *worker, first, count int) {
 	width := p.out.shape[2]
 	perGroup, inGroup := p.Out/p.Groups, p.in.shape[0]/p.Groups
-	tiles := p.gather(w.rows, first, count)
+	picture := w.arena
+	var rows []int
+	if p.before {
+		rows, picture = p.prepare(w, first, count), w.inputs
+	} else {
+		rows = p.gather(w, first, count)
+	}
 	at := p.weights
 	for g := range p.Groups {
-		from := w.arena[g*inGroup:]
-		for o := g * perGroup; o < (g+1)*perGroup; o += kernel.TileCols {
-			panel := w.weights[at:][:p.terms()*kernel.TileCols]
+		from := picture[g*inGroup:]
+		for o := g * perGroup; o < (g+1)*perGroup; {
+			channels := (g+1)*perGroup - o
+			columns := p.columns(channels)
+			channels = min(channels, columns)
+			panel := w.weights[at:][:p.terms()*columns]
 			at += len(panel)
 			for i, b := range p.blocks {
-				weights := panel[b.from*kernel.TileCols:][:len(b.taps)*b.run*kernel.TileCols]
-				for t := range tiles {
-					acc := w.acc[t*kernel.TileRows*kernel.TileCols:][:kernel.TileRows*kernel.TileCols]
-					w.kernel.Gemm(acc, from, w.rows[t*kernel.TileRows:][:kernel.TileRows], b.taps, b.run, weights, i > 0)
-				}
+				w.kernel.Gemm(w.sums, from, rows, b.taps, b.run, panel[b.from*columns:], columns, i > 0)
 			}
-			channels := min(kernel.TileCols, (g+1)*perGroup-o)
 			for r := range count {
-				p.write(w, first+r, o, channels, w.acc[r*width*kernel.TileCols:])
+				p.row(w, (first+r)/p.out.shape[1], (first+r)%p.out.shape[1], o, channels, w.sums[r*width*columns:], columns)
 			}
+			o += channels
 		}
 	}
 }
 
-// gather fills rows with where in the arena the inputs of each output pixel begin, up to whole
-// tiles, and returns the number of tiles.
-func (p *product) gather(rows []int, first, count int) (tiles int) {
+// gather lists where in the arena the inputs of each output pixel of a chunk begin, up to whole
+// tiles.
+func (p *product) gather(w *worker, first, count int) []int {
 	height, width := p.out.shape[1], p.out.shape[2]
 	step := p.Stride[1] * p.in.stride()
-	k := 0
+	rows := w.rows[:0]
 	for r := first; r < first+count; r++ {
-		at := p.in.index(r/height, r%height*p.Stride[0]-p.Pad[0], -p.Pad[1])
-		for range width {
-			rows[k] = at
-			at += step
-			k++
+		at := w.index(p.in, r/height, r%height*p.Stride[0]-p.Pad[0], -p.Pad[1])
+		for x := range width {
+			rows = append(rows, at+x*step)
 		}
 	}
-	for ; k%kernel.TileRows != 0; k++ {
-		rows[k] = rows[k-1]
-	}
-	return k / kernel.TileRows
+	return p.whole(rows)
 }
 
-// write finishes a row of the output, the channels from o on.
-func (p *product) write(w *worker, row, o, channels int, acc []float32) {
-	height, width := p.out.shape[1], p.out.shape[2]
-	n, y := row/height, row%height
-	dst := w.pixels(p.out, n, y, 0)[o:]
-	var residual []float32
-	stride := 0
-	if p.residual != nil {
-		residual, stride = w.pixels(p.residual, n, y, 0)[o:], p.residual.stride()
+// whole repeats the last row up to whole tiles.
+func (p *product) whole(rows []int) []int {
+	for len(rows)%p.multiple != 0 {
+		rows = append(rows, rows[len(rows)-1])
 	}
-	w.kernel.Affine(dst, p.out.stride(), acc, kernel.TileCols, width,
-		w.weights[p.scale+o:][:channels], w.weights[p.shift+o:][:channels], residual, stride, isReLU(p.activation))
-	activate(p.activation, dst, p.out.stride(), width, channels)
+	return rows
+}
+
+// prepare applies what comes before the product to the inputs of a chunk, a pixel an output, and lists where they
+// begin.
+func (p *product) prepare(w *worker, first, count int) []int {
+	height, width, channels := p.out.shape[1], p.out.shape[2], p.in.shape[0]
+	scale, shift := w.weights[p.beforeScale:][:channels], w.weights[p.beforeShift:][:channels]
+	rows := w.rows[:0]
+	for r := range count {
+		n, y := (first+r)/height, (first+r)%height
+		w.kernel.Affine(w.inputs[r*width*channels:], channels, w.pixels(p.in, n, y*p.Stride[0], 0), p.Stride[1]*p.in.stride(), width,
+			scale, shift, nil, 0, 0)
+		for x := range width {
+			rows = append(rows, (r*width+x)*channels)
+		}
+	}
+	return p.whole(rows)
 }

@@ -8,8 +8,8 @@ import (
 	"lsrun/nn/cpu/kernel"
 )
 
-// panel is the part of the weights that belongs to up to TileCols output channels of a
-// step, prepared at every point anew. Batch norm is folded to a scale and a shift of the
+// panel is the part of the weights that belongs to the channels of a step that one product
+// computes, prepared at every point anew. Batch norm is folded to a scale and a shift of the
 // channel, computed in float64 and rounded once; scaling the sum instead of the weights
 // saves a rounding of each.
 type panel struct {
@@ -17,62 +17,89 @@ type panel struct {
 	norms        []int // batch norms after it
 	bias         int   // entries, or −1
 	weight       int
-	channels     int // inputs of the weights: channels, and places of the kernel
-	places       int
-	packed       int // where in program.weights its weights begin, [place][channel][TileCols]
 	scale, shift int // where those of its first channel are
+
+	channels int // inputs of the weights: channels, and places of the kernel
+	places   int
+	packed   int // where in program.weights its weights begin
+	columns  int
+	winograd *kernel.Winograd // or nil: the packed weights are [place][channel][column]
 }
 
-// weigh makes room for the weights of p, which is node n, and plans their preparation.
-func (l *lowering) weigh(p *product, n int, norms []int) {
+// fold plans the scales and shifts of the given number of channels after norms.
+func (l *lowering) fold(scale, shift, channels int, norms []int) {
+	for o := 0; o < channels; o += foldedChannels {
+		l.panels = append(l.panels, panel{first: o, count: min(foldedChannels, channels-o), norms: norms,
+			bias: -1, weight: -1, scale: scale + o, shift: shift + o})
+	}
+}
+
+// foldedChannels bounds the channels of a panel.
+const foldedChannels = 32
+
+// weigh makes room for the weights of c, which is node n, and plans their preparation: for tiles of w unless it is nil. It
+// returns where they begin.
+func (l *lowering) weigh(n int, c nn.Conv, channels int, f finish, norms []int, w *kernel.Winograd) (weights int) {
 	entries := l.graph.Nodes[n].Entries
 	whole := panel{norms: norms, bias: -1, weight: entries[0],
-		channels: p.in.shape[0] / p.Groups, places: p.Kernel[0] * p.Kernel[1]}
-	if p.Bias {
+		channels: channels, places: c.Kernel[0] * c.Kernel[1], winograd: w}
+	if c.Bias {
 		whole.bias = entries[1]
 	}
-	p.scale, p.shift = l.scaling(p.Out)
-	p.weights = l.weights
-	l.prepare = max(l.prepare, p.terms()*kernel.TileCols)
-	perGroup := p.Out / p.Groups
-	for g := range p.Groups {
-		for o := 0; o < perGroup; o += kernel.TileCols {
+	weights = l.weights
+	terms := whole.channels * whole.places
+	perGroup := c.Out / c.Groups
+	for g := range c.Groups {
+		for o := 0; o < perGroup; {
 			part := whole
-			part.first, part.count = g*perGroup+o, min(kernel.TileCols, perGroup-o)
-			part.packed, part.scale, part.shift = l.weights, p.scale+part.first, p.shift+part.first
-			l.weights += p.terms() * kernel.TileCols
+			part.columns = l.kernel.Columns(perGroup - o)
+			part.first, part.count = g*perGroup+o, min(part.columns, perGroup-o)
+			part.packed, part.scale, part.shift = l.weights, f.scale+part.first, f.shift+part.first
+			l.source = max(l.source, terms*part.count)
+			positions := whole.places
+			if w != nil {
+				positions = w.Positions()
+			}
+			l.weights += positions * whole.channels * part.columns
 			l.panels = append(l.panels, part)
+			o += part.count
 		}
 	}
+	return weights
 }
 
 // prepare moves to a point.
-func (e *Engine) prepare(ctx context.Context, at nn.Point) {
-	e.share(ctx, len(e.program.panels), func(w *worker, i int) {
-		p := &e.program.panels[i]
-		w.fold(p, at)
-		if p.weight >= 0 {
-			w.pack(p, at)
+func (t *team) prepare(ctx context.Context, p *program, at nn.Point) {
+	t.share(ctx, len(p.panels), func(w *worker, i int) {
+		panel := &p.panels[i]
+		w.fold(panel, at)
+		switch {
+		case panel.weight < 0:
+		case panel.winograd != nil:
+			w.packTransformed(panel, at)
+		default:
+			w.pack(panel, at)
 		}
 	})
 }
 
 // part writes elements from…from+len(dst)−1 of an entry at a point into dst.
-func (e *Engine) part(dst []float32, entry, from int, at nn.Point) []float32 {
+func (w *worker) part(dst []float32, entry, from int, at nn.Point) []float32 {
 	cut := func(p nn.Params) nn.Params {
 		if p == nil || p[entry].Data == nil {
 			return nil
 		}
 		return nn.Params{{Data: p[entry].Data[from : from+len(dst)]}}
 	}
-	nn.Plane{Theta: cut(e.Plane.Theta), X: cut(e.Plane.X), Y: cut(e.Plane.Y)}.Entry(dst, 0, at)
+	plane := w.engine.Plane
+	nn.Plane{Theta: cut(plane.Theta), X: cut(plane.X), Y: cut(plane.Y)}.Entry(dst, 0, at)
 	return dst
 }
 
 // fold computes the scale and shift of p's channels.
 func (w *worker) fold(p *panel, at nn.Point) {
-	var room [4][kernel.TileCols]float32
-	var scale, shift [kernel.TileCols]float64
+	var room [4][foldedChannels]float32
+	var scale, shift [foldedChannels]float64
 	bias := room[0][:p.count]
 	if p.bias >= 0 {
 		w.part(bias, p.bias, p.first, at)
@@ -81,7 +108,7 @@ func (w *worker) fold(p *panel, at nn.Point) {
 		scale[o], shift[o] = 1, float64(bias[o])
 	}
 	for _, n := range p.norms {
-		node := &w.Graph.Nodes[n]
+		node := &w.engine.Graph.Nodes[n]
 		var own [4][]float32 // weight, bias, running mean, running variance
 		for k := range own {
 			own[k] = w.part(room[k][:p.count], node.Entries[k], p.first, at)
@@ -97,17 +124,90 @@ func (w *worker) fold(p *panel, at nn.Point) {
 	}
 }
 
+// source is p's weights at a point, [output][channel][place].
+func (w *worker) weightsOf(p *panel, at nn.Point) []float32 {
+	terms := p.channels * p.places
+	return w.part(w.source[:p.count*terms], p.weight, p.first*terms, at)
+}
+
 // pack brings p's weights into the order of the kernels; the columns that p lacks stay zero.
 func (w *worker) pack(p *panel, at nn.Point) {
+	source := w.weightsOf(p, at)
 	terms := p.channels * p.places
-	source := w.part(w.scratch[:p.count*terms], p.weight, p.first*terms, at)
-	packed := w.weights[p.packed:][:terms*kernel.TileCols]
+	packed := w.weights[p.packed:][:terms*p.columns]
 	for o := range p.count {
 		row := source[o*terms:][:terms]
 		for c := range p.channels {
 			for ij, v := range row[c*p.places:][:p.places] {
-				packed[(ij*p.channels+c)*kernel.TileCols+o] = v
+				packed[(ij*p.channels+c)*p.columns+o] = v
 			}
 		}
 	}
+}
+
+// packTransformed brings G·g·Gᵀ, computed in float64 and rounded once, into the order of the kernels:
+// [position][channel][column].
+func (w *worker) packTransformed(p *panel, at nn.Point) {
+	source := w.weightsOf(p, at)
+	packed := w.weights[p.packed:]
+	step := p.channels * p.columns // from position to position
+	for c := range p.channels {
+		for o := range p.count {
+			g := (*[9]float32)(source[(o*p.channels+c)*9:])
+			to := packed[c*p.columns+o:]
+			if p.winograd.Tile == 4 {
+				transform4(to, step, g)
+			} else {
+				transform2(to, step, g)
+			}
+		}
+	}
+}
+
+// transform4 and transform2 write G·g·Gᵀ to u[0], u[step], u[2·step] …
+
+func transform4(u []float32, step int, g *[9]float32) {
+	var columns [3][6]float64
+	for j := range columns {
+		columns[j] = weights4(float64(g[j]), float64(g[3+j]), float64(g[6+j]))
+	}
+	for i := range 6 {
+		for j, v := range weights4(columns[0][i], columns[1][i], columns[2][i]) {
+			u[(i*6+j)*step] = float32(v)
+		}
+	}
+}
+
+func transform2(u []float32, step int, g *[9]float32) {
+	var columns [3][4]float64
+	for j := range columns {
+		columns[j] = weights2(float64(g[j]), float64(g[3+j]), float64(g[6+j]))
+	}
+	for i := range 4 {
+		for j, v := range weights2(columns[0][i], columns[1][i], columns[2][i]) {
+			u[(i*4+j)*step] = float32(v)
+		}
+	}
+}
+
+// weights4 is G·(x, y, z) for the points of kernel.F4: G's rows are the powers of a point
+// p, divided by the product of its differences from the other points; ∞ has the row 0, 0, 1.
+func weights4(x, y, z float64) [6]float64 {
+	const (
+		a, b   = kernel.A, kernel.B
+		origin = 1 / (a * a * b * b)
+		nearA  = 1 / (2 * a * a * (a*a - b*b))
+		nearB  = 1 / (2 * b * b * (b*b - a*a))
+	)
+	// The conversions keep compilers from fusing products and sums, so that all machines agree.
+	evenA, oddA := (x+float64(a*a*z))*nearA, float64(y*(a*nearA))
+	evenB, oddB := (x+float64(b*b*z))*nearB, float64(y*(b*nearB))
+	evenA, evenB = float64(evenA), float64(evenB)
+	return [6]float64{x * origin, evenA + oddA, evenA - oddA, evenB + oddB, evenB - oddB, z}
+}
+
+// weights2 is G·(x, y, z) for the points of kernel.F2.
+func weights2(x, y, z float64) [4]float64 {
+	even, odd := (x+z)/2, y/2
+	return [4]float64{x, even + odd, even - odd, z}
 }

@@ -2,52 +2,110 @@
 // the instruction sets that the dispatch table names.
 //
 // All arithmetic is float32. The plain twin of a kernel has its signature and its order
-// of accumulation, but rounds every product, where the assembly fuses it with the sum.
+// of accumulation, but rounds every product, where the assembly fuses it with the sum. The
+// assembly of all instruction sets does the same operations in the same order, so that
+// its results are the same bits whatever the width of the vectors.
+//
 // Kernels do not check their arguments; the slices must be as long as the documents say.
 package kernel
 
 import "fmt"
 
-// The tile of Gemm: pixels times output channels.
+// Arithmetics: kernels of one give the same bits.
 const (
-	TileRows = 6
-	TileCols = 16
+	Rounded = "plain" // every product is rounded
+	Fused   = "fma"   // a product and the sum that it is added to are rounded once
 )
 
 // Kernel is a set of inner loops for one instruction set.
 type Kernel struct {
-	Name string
+	Name       string // of the instruction set
+	Arithmetic string // Rounded or Fused
 
-	// Gemm multiplies TileRows rows of a by a panel b of TileCols columns:
+	// Products work on tiles of Rows rows by Lanes or 2·Lanes columns: Columns says which.
+	Rows  int
+	Lanes int // float32s in a vector
+
+	// Gemm multiplies rows of a by a panel b of columns columns:
 	//
-	//	sum[r][o] = Σ_t Σ_{k<run} a[rows[r] + taps[t] + k] · b[(t·run + k)·TileCols + o]
-	//	acc[r·TileCols + o] = sum, or += sum if accumulate
+	//	sum[r][o] = Σ_t Σ_{k<run} a[rows[r] + taps[t] + k] · b[(t·run + k)·columns + o]
+	//	acc[r·columns + o] = sum, or += sum if accumulate
 	//
-	// in the order written, t outside, from zero. acc has TileRows·TileCols values,
-	// rows TileRows and taps at least one; acc overlaps nothing.
-	Gemm func(acc, a []float32, rows, taps []int, run int, b []float32, accumulate bool)
+	// in the order written, t outside, from zero. There are a multiple of Rows rows and at
+	// least one tap; acc overlaps nothing.
+	Gemm func(acc, a []float32, rows, taps []int, run int, b []float32, columns int, accumulate bool)
+
+	// Batched multiplies a matrix of tiles × channels by a panel of columns columns at each position:
+	//
+	//	m[p·mStride + t·mRow + o] = Σ_c v[p·vStride + t·vRow + c] · u[(p·channels + c)·columns + o]
+	//
+	// in the order of c, from zero. tiles is a multiple of Rows, positions at least one.
+	Batched func(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, columns, positions int)
+
+	// F2 and F4 are the transforms of Winograd's convolutions of 2×2 and 4×4 outputs a tile.
+	F2, F4 Winograd
 
 	// Affine scales and shifts the channels c < len(scale) = len(shift) of a row of
-	// pixels, adds a residual unless it is nil, and bounds by zero from below if relu:
+	// pixels, adds a residual unless it is nil, and bounds from below (−∞ bounds nothing):
 	//
 	//	y = x[p·xStride + c] · scale[c] + shift[c] + residual[p·residualStride + c]
-	//	dst[p·dstStride + c] = max(y, 0), or y
+	//	dst[p·dstStride + c] = max(y, bound)
 	//
 	// NaN stays NaN. dst may be x or residual if the strides are equal too.
 	Affine func(dst []float32, dstStride int, x []float32, xStride int, pixels int,
-		scale, shift, residual []float32, residualStride int, relu bool)
+		scale, shift, residual []float32, residualStride int, bound float32)
+
+	// ELU replaces the channels c < channels of a row of pixels, y = x[p·stride + c], by
+	//
+	//	scale·y if y > 0, else scaleAlpha·(eʸ − 1)
+	//
+	// NaN stays NaN. scale and scaleAlpha must be finite.
+	ELU func(x []float32, stride, pixels, channels int, scale, scaleAlpha float32)
+
+	// Depthwise is a row of pixels of a convolution of every channel by itself:
+	//
+	//	dst[p·dstStride + c] = Σ_t x[taps[t] + p·xStride + c] · w[t·channels + c]
+	//
+	// in the order of the taps, from zero. There is at least one tap; dst overlaps nothing.
+	Depthwise func(dst []float32, dstStride int, x []float32, xStride, pixels int, taps []int, w []float32, channels int)
+
+	// MaxPixel is one pixel of max pooling, for c < len(dst):
+	//
+	//	dst[c] = max over taps t of x[taps[t]+c]
+	//
+	// or NaN if one of them is. There is at least one tap; dst overlaps nothing.
+	MaxPixel func(dst, x []float32, taps []int)
+
+	// MeanPixel is one pixel of mean pooling, for c < len(dst):
+	//
+	//	dst[c] = float32((Σ_t float64(x[taps[t]+c])) / divisor)
+	//
+	// in the order of the taps. There is at least one; dst overlaps nothing.
+	MeanPixel func(dst, x []float32, taps []int, divisor float64)
 }
 
-var plain = Kernel{Name: "plain", Gemm: gemm6x16Plain, Affine: affinePlain}
+// Columns is the width of the panel for the given number of channels, at most 2·Lanes.
+func (k *Kernel) Columns(channels int) int {
+	if channels > k.Lanes {
+		return 2 * k.Lanes
+	}
+	return k.Lanes
+}
+
+var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Lanes: 8,
+	Gemm: gemmPlain, Batched: batchedPlain, Affine: affinePlain,
+	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, MeanPixel: meanPixelPlain,
+	F2: Winograd{2, winogradInput2Plain, winogradOutput2Plain},
+	F4: Winograd{4, winogradInput4Plain, winogradOutput4Plain}}
 
 // kernels are those that this processor can run, the fastest first.
 var kernels = append(native(), plain)
 
-// Choose is the kernel of the given name, or the fastest if name is empty.
+// Choose is the fastest kernel of the given name or arithmetic, or of all if name is empty.
 func Choose(name string) (Kernel, error) {
 	var names []string
 	for _, k := range kernels {
-		if name == "" || name == k.Name {
+		if name == "" || name == k.Name || name == k.Arithmetic {
 			return k, nil
 		}
 		names = append(names, k.Name)

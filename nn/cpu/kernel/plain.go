@@ -2,44 +2,50 @@ package kernel
 
 // The conversions to float32 round each product, so that no compiler fuses it.
 
-func gemm6x16Plain(acc, a []float32, rows, taps []int, run int, b []float32, accumulate bool) {
-	var sum [TileRows][TileCols]float32
-	for t, tap := range taps {
-		panel := b[t*run*TileCols : (t+1)*run*TileCols]
-		for r := range sum {
-			multiplyRow(&sum[r], a[rows[r]+tap:][:run], panel)
+func gemmPlain(acc, a []float32, rows, taps []int, run int, b []float32, columns int, accumulate bool) {
+	for r, row := range rows {
+		var sum [2 * 8]float32
+		for t, tap := range taps {
+			multiplyRow(sum[:columns], a[row+tap:][:run], b[t*run*columns:])
 		}
-	}
-	for r := range sum {
-		out := acc[r*TileCols : (r+1)*TileCols]
-		for o, s := range sum[r] {
+		for o, s := range sum[:columns] {
 			if accumulate {
-				s = out[o] + s
+				s = acc[r*columns+o] + s
 			}
-			out[o] = s
+			acc[r*columns+o] = s
 		}
 	}
 }
 
-func multiplyRow(sum *[TileCols]float32, a, panel []float32) {
+func batchedPlain(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, columns, positions int) {
+	for p := range positions {
+		for t := range tiles {
+			sum := m[p*mStride+t*mRow:][:columns]
+			clear(sum)
+			multiplyRow(sum, v[p*vStride+t*vRow:][:channels], u[p*channels*columns:])
+		}
+	}
+}
+
+// multiplyRow adds the product of a row a by a panel of len(sum) columns to sum.
+func multiplyRow(sum, a, panel []float32) {
 	for k, x := range a {
-		column := (*[TileCols]float32)(panel[k*TileCols:])
-		for o, w := range column {
+		for o, w := range panel[k*len(sum):][:len(sum)] {
 			sum[o] = float32(x*w) + sum[o]
 		}
 	}
 }
 
 func affinePlain(dst []float32, dstStride int, x []float32, xStride int, pixels int,
-	scale, shift, residual []float32, residualStride int, relu bool) {
+	scale, shift, residual []float32, residualStride int, bound float32) {
 	for p := range pixels {
 		for c, s := range scale {
 			y := float32(x[p*xStride+c]*s) + shift[c]
 			if residual != nil {
 				y += residual[p*residualStride+c]
 			}
-			if relu && y < 0 {
-				y = 0
+			if y < bound {
+				y = bound
 			}
 			dst[p*dstStride+c] = y
 		}

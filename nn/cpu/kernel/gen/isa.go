@@ -1,0 +1,172 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/gotypes"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// isa is an instruction set: all kernels are written once, over vectors of its width.
+type isa struct {
+	name  string // the end of the names of its functions
+	lanes int    // float32s in a vector
+	vec   func() VecVirtual
+	rows  int // of a tile of the products
+	cols  int // vectors in a row of it
+}
+
+var isas = map[string]isa{
+	// 12 sums, 2 vectors of weights and a broadcast fit 16 registers.
+	"avx2":   {name: "AVX2", lanes: 8, vec: YMM, rows: 6, cols: 2},
+	"avx512": {name: "AVX512", lanes: 16, vec: ZMM, rows: 8, cols: 2},
+}
+
+func (s isa) bytes() int { return 4 * s.lanes }
+
+func (s isa) zero(v VecVirtual) {
+	if s.lanes == 16 {
+		VPXORD(v, v, v) // VXORPS of 512 bits needs AVX512DQ
+	} else {
+		VXORPS(v, v, v)
+	}
+}
+
+// sums makes rows×cols vectors of zeros.
+func (s isa) sums(rows, cols int) [][]VecVirtual {
+	out := make([][]VecVirtual, rows)
+	for r := range out {
+		for range cols {
+			v := s.vec()
+			s.zero(v)
+			out[r] = append(out[r], v)
+		}
+	}
+	return out
+}
+
+// loop counts n down to zero by step, and then what is left by ones.
+func loop(label string, n Register, step int, body func(count int)) {
+	Label(label + "_many")
+	CMPQ(n, Imm(uint64(step)))
+	JLT(LabelRef(label + "_few"))
+	body(step)
+	SUBQ(Imm(uint64(step)), n)
+	JMP(LabelRef(label + "_many"))
+	Label(label + "_few")
+	TESTQ(n, n)
+	JZ(LabelRef(label + "_end"))
+	body(1)
+	DECQ(n)
+	JMP(LabelRef(label + "_few"))
+	Label(label + "_end")
+}
+
+func at(base Register, disp int) Mem { return Mem{Base: base, Disp: disp} }
+
+func indexed(base, index Register, scale uint8, disp int) Mem {
+	return Mem{Base: base, Index: index, Scale: scale, Disp: disp}
+}
+
+func name(format string, args ...any) string { return fmt.Sprintf(format, args...) }
+
+// slot is where a parameter lies: it serves as a variable where registers are short.
+func slot(c Component) Mem {
+	b, err := c.Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return b.Addr
+}
+
+// access reads and writes vectors: whole ones, or the first lanes of them.
+type access struct {
+	load  func(from Mem, to VecVirtual)
+	store func(from VecVirtual, to Mem)
+}
+
+var whole = access{
+	load:  func(from Mem, to VecVirtual) { VMOVUPS(from, to) },
+	store: func(from VecVirtual, to Mem) { VMOVUPS(from, to) },
+}
+
+// partial is access to the first n mod lanes lanes; the others read as zero.
+func (s isa) partial(n Register) access {
+	count := GP64()
+	MOVQ(n, count)
+	ANDQ(Imm(uint64(s.lanes-1)), count)
+	if s.lanes == 16 {
+		bits, k := GP32(), K()
+		MOVL(U32(math.MaxUint32), bits)
+		BZHIL(count.As32(), bits, bits)
+		KMOVW(bits, k)
+		return access{
+			load:  func(from Mem, to VecVirtual) { VMOVUPS_Z(from, k, to) },
+			store: func(from VecVirtual, to Mem) { VMOVUPS(from, k, to) },
+		}
+	}
+	table, mask := GP64(), s.vec()
+	LEAQ(laneMasks(), table)
+	SHLQ(Imm(5), count)
+	VMOVUPS(indexed(table, count, 1, 0), mask)
+	return access{
+		load:  func(from Mem, to VecVirtual) { VMASKMOVPS(from, mask, to) },
+		store: func(from VecVirtual, to Mem) { VMASKMOVPS(from, mask, to) },
+	}
+}
+
+// laneMasks is a table whose row n has the first n of 8 lanes set.
+func laneMasks() Mem {
+	return constant("laneMasks", func() {
+		for n := range 8 {
+			for lane := range 8 {
+				mask := uint32(0)
+				if lane < n {
+					mask = math.MaxUint32
+				}
+				DATA(32*n+4*lane, U32(mask))
+			}
+		}
+	})
+}
+
+var constants = map[string]Mem{}
+
+// constant is the read-only data of the given name, which fill writes when first asked for.
+func constant(name string, fill func()) Mem {
+	m, ok := constants[name]
+	if !ok {
+		m = GLOBL(name, RODATA|NOPTR)
+		fill()
+		constants[name] = m
+	}
+	return m
+}
+
+// number is a constant number, 4 bytes.
+func number(name string, x float32) Mem {
+	return constant(name, func() { DATA(0, U32(math.Float32bits(x))) })
+}
+
+// eachVector runs body for c = 0, lanes, 2·lanes … below n, with partial access to the last
+// vector where n does not end with a whole one. label begins the names of its labels.
+func (s isa) eachVector(label string, n, c Register, last access, body func(part string, a access)) {
+	XORQ(c, c)
+	Label(label + "_whole")
+	rest := GP64()
+	MOVQ(n, rest)
+	SUBQ(c, rest)
+	CMPQ(rest, Imm(uint64(s.lanes)))
+	JLT(LabelRef(label + "_part"))
+	body(label+"_whole", whole)
+	ADDQ(Imm(uint64(s.lanes)), c)
+	JMP(LabelRef(label + "_whole"))
+	Label(label + "_part")
+	TESTQ(rest, rest)
+	JZ(LabelRef(label + "_end"))
+	body(label+"_part", last)
+	Label(label + "_end")
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"math"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// maxPixel writes Kernel.MaxPixel.
+func (s isa) maxPixel() {
+	TEXT("maxPixel"+s.name, NOSPLIT, "func(dst, x []float32, taps []int)")
+	largest := s.vec()
+	s.pixel(reduction{
+		begin: func() { VBROADCASTSS(number("minusInfinity", float32(math.Inf(-1))), largest) },
+		add:   func(v VecVirtual) { s.maxOrNaN(v, largest) },
+		end:   func(result VecVirtual) { VMOVAPS(largest, result) },
+	})
+}
+
+// maxOrNaN makes m the larger of v and m, NaN if either is.
+func (s isa) maxOrNaN(v, m VecVirtual) {
+	const unordered = 3
+	if s.lanes == 16 {
+		k := K()
+		VCMPPS(Imm(unordered), v, v, k)
+		VMAXPS(m, v, m) // of NaN and a number the first operand here: NaN in m stays
+		VMOVAPS(v, k, m)
+		return
+	}
+	isNaN := s.vec()
+	VCMPPS(Imm(unordered), v, v, isNaN)
+	VMAXPS(m, v, m)
+	VBLENDVPS(isNaN, v, m, m)
+}
+
+// meanPixel writes Kernel.MeanPixel.
+func (s isa) meanPixel() {
+	TEXT("meanPixel"+s.name, NOSPLIT, "func(dst, x []float32, taps []int, divisor float64)")
+	divisor, low, high := s.vec(), s.vec(), s.vec()
+	VBROADCASTSD(slot(Param("divisor")), divisor)
+	s.pixel(reduction{
+		begin: func() {
+			s.zero(low)
+			s.zero(high)
+		},
+		add: func(v VecVirtual) {
+			l, h := s.widen(v)
+			VADDPD(l, low, low)
+			VADDPD(h, high, high)
+		},
+		end: func(result VecVirtual) {
+			VDIVPD(divisor, low, low)
+			VDIVPD(divisor, high, high)
+			s.narrow(low, high, result)
+		},
+	})
+}
+
+// widen converts the halves of a vector to float64.
+func (s isa) widen(v VecVirtual) (low, high VecVirtual) {
+	low, high = s.vec(), s.vec()
+	if s.lanes == 16 {
+		upper := YMM()
+		VCVTPS2PD(v.AsY(), low)
+		VEXTRACTF64X4(Imm(1), v, upper)
+		VCVTPS2PD(upper, high)
+		return low, high
+	}
+	upper := XMM()
+	VCVTPS2PD(v.AsX(), low)
+	VEXTRACTF128(Imm(1), v, upper)
+	VCVTPS2PD(upper, high)
+	return low, high
+}
+
+// narrow converts halves in float64 to a vector.
+func (s isa) narrow(low, high, v VecVirtual) {
+	if s.lanes == 16 {
+		VCVTPD2PS(low, v.AsY())
+		VCVTPD2PS(high, high.AsY())
+		VINSERTF64X4(Imm(1), high.AsY(), v, v)
+		return
+	}
+	VCVTPD2PSY(low, v.AsX())
+	VCVTPD2PSY(high, high.AsX())
+	VINSERTF128(Imm(1), high.AsX(), v, v)
+}
+
+// reduction makes one vector of those at the taps.
+type reduction struct {
+	begin func()
+	add   func(v VecVirtual)
+	end   func(result VecVirtual)
+}
+
+// pixel writes a reduction over the parameters taps of x into every vector of dst.
+func (s isa) pixel(r reduction) {
+	dst, channels := Load(Param("dst").Base(), GP64()), Load(Param("dst").Len(), GP64())
+	x := Load(Param("x").Base(), GP64())
+	taps, count := Load(Param("taps").Base(), GP64()), Load(Param("taps").Len(), GP64())
+	last := s.partial(channels)
+	c, t, element := GP64(), GP64(), GP64()
+	s.eachVector("channel", channels, c, last, func(part string, a access) {
+		v := s.vec()
+		r.begin()
+		XORQ(t, t)
+		Label(part + "_tap")
+		MOVQ(indexed(taps, t, 8, 0), element)
+		ADDQ(c, element)
+		a.load(indexed(x, element, 4, 0), v)
+		r.add(v)
+		INCQ(t)
+		CMPQ(t, count)
+		JLT(LabelRef(part + "_tap"))
+		r.end(v)
+		a.store(v, indexed(dst, c, 4, 0))
+	})
+	VZEROUPPER()
+	RET()
+}

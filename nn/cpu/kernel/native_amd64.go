@@ -1,0 +1,97 @@
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+//go:generate go run -C gen . -isa avx2 -out ../avx2_amd64.s
+//go:generate go run -C gen . -isa avx512 -out ../avx512_amd64.s
+
+func native() []Kernel {
+	var found []Kernel
+	if x := cpu.X86; x.HasAVX512F && x.HasAVX512VL && x.HasAVX512DQ && x.HasBMI2 {
+		found = append(found, Kernel{Name: "avx512", Arithmetic: Fused, Rows: 8, Lanes: 16,
+			Gemm: gemmAVX512, Batched: batchedAVX512, Affine: affineAVX512,
+			ELU: eluAVX512, Depthwise: depthwiseAVX512, MaxPixel: maxPixelAVX512, MeanPixel: meanPixelAVX512,
+			F2: Winograd{2, winogradInput2AVX512, winogradOutput2AVX512},
+			F4: Winograd{4, winogradInput4AVX512, winogradOutput4AVX512}})
+	}
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+		found = append(found, Kernel{Name: "avx2", Arithmetic: Fused, Rows: 6, Lanes: 8,
+			Gemm: gemmAVX2, Batched: batchedAVX2, Affine: affineAVX2,
+			ELU: eluAVX2, Depthwise: depthwiseAVX2, MaxPixel: maxPixelAVX2, MeanPixel: meanPixelAVX2,
+			F2: Winograd{2, winogradInput2AVX2, winogradOutput2AVX2},
+			F4: Winograd{4, winogradInput4AVX2, winogradOutput4AVX2}})
+	}
+	return found
+}
+
+//go:noescape
+func gemmAVX2(acc, a []float32, rows, taps []int, run int, b []float32, columns int, accumulate bool)
+
+//go:noescape
+func batchedAVX2(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, columns, positions int)
+
+//go:noescape
+func affineAVX2(dst []float32, dstStride int, x []float32, xStride int, pixels int,
+	scale, shift, residual []float32, residualStride int, bound float32)
+
+//go:noescape
+func winogradInput2AVX2(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, scratch []float32)
+
+//go:noescape
+func winogradOutput2AVX2(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int,
+	scale, shift, residual []float32, residualRow, residualPixel int, bound float32)
+
+//go:noescape
+func winogradInput4AVX2(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, scratch []float32)
+
+//go:noescape
+func winogradOutput4AVX2(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int,
+	scale, shift, residual []float32, residualRow, residualPixel int, bound float32)
+
+//go:noescape
+func gemmAVX512(acc, a []float32, rows, taps []int, run int, b []float32, columns int, accumulate bool)
+
+//go:noescape
+func batchedAVX512(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, columns, positions int)
+
+//go:noescape
+func affineAVX512(dst []float32, dstStride int, x []float32, xStride int, pixels int,
+	scale, shift, residual []float32, residualStride int, bound float32)
+
+//go:noescape
+func winogradInput2AVX512(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, scratch []float32)
+
+//go:noescape
+func winogradOutput2AVX512(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int,
+	scale, shift, residual []float32, residualRow, residualPixel int, bound float32)
+
+//go:noescape
+func winogradInput4AVX512(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, scratch []float32)
+
+//go:noescape
+func winogradOutput4AVX512(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int,
+	scale, shift, residual []float32, residualRow, residualPixel int, bound float32)
+
+//go:noescape
+func eluAVX2(x []float32, stride, pixels, channels int, scale, scaleAlpha float32)
+
+//go:noescape
+func depthwiseAVX2(dst []float32, dstStride int, x []float32, xStride, pixels int, taps []int, w []float32, channels int)
+
+//go:noescape
+func maxPixelAVX2(dst, x []float32, taps []int)
+
+//go:noescape
+func meanPixelAVX2(dst, x []float32, taps []int, divisor float64)
+
+//go:noescape
+func eluAVX512(x []float32, stride, pixels, channels int, scale, scaleAlpha float32)
+
+//go:noescape
+func depthwiseAVX512(dst []float32, dstStride int, x []float32, xStride, pixels int, taps []int, w []float32, channels int)
+
+//go:noescape
+func maxPixelAVX512(dst, x []float32, taps []int)
+
+//go:noescape
+func meanPixelAVX512(dst, x []float32, taps []int, divisor float64)

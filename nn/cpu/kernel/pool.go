@@ -1,0 +1,35 @@
+package kernel
+
+import "math"
+
+// maxPixelPlain is
+//
+//	dst[c] = max over taps t of x[taps[t]+c]
+//
+// for c < len(dst), NaN if one of them is. All kernels give the same bits.
+func maxPixelPlain(dst, x []float32, taps []int) {
+	for c := range dst {
+		largest := float32(math.Inf(-1))
+		for _, tap := range taps {
+			if v := x[tap+c]; v > largest || v != v {
+				largest = v
+			}
+		}
+		dst[c] = largest
+	}
+}
+
+// meanPixelPlain is
+//
+//	dst[c] = float32((Σ_t float64(x[taps[t]+c])) / divisor)
+//
+// for c < len(dst), in the order of the taps. All kernels give the same bits.
+func meanPixelPlain(dst, x []float32, taps []int, divisor float64) {
+	for c := range dst {
+		sum := 0.0
+		for _, tap := range taps {
+			sum += float64(x[tap+c])
+		}
+		dst[c] = float32(sum / divisor)
+	}
+}

@@ -1,0 +1,125 @@
+package cpu
+
+import (
+	"os"
+	"strconv"
+	"strings"
+)
+
+// caches are the sizes of a core's own caches, in bytes. They decide how much work is done
+// at a time, never what is computed.
+type caches struct{ first, second int }
+
+// machineCaches are those of the first processor; usual sizes where it does not tell.
+func machineCaches() caches {
+	c := caches{first: 32 << 10, second: 512 << 10}
+	for _, index := range []string{"0", "1", "2", "3"} {
+		read := func(name string) string {
+			text, _ := os.ReadFile("/sys/devices/system/cpu/cpu0/cache/index" + index + "/" + name)
+			return strings.TrimSpace(string(text))
+		}
+		kilobytes, err := strconv.Atoi(strings.TrimSuffix(read("size"), "K"))
+		if err != nil || read("type") == "Instruction" {
+			continue
+		}
+		switch read("level") {
+		case "1":
+			c.first = kilobytes << 10
+		case "2":
+			c.second = kilobytes << 10
+		}
+	}
+	return c
+}
+
+// Limits of a micro-batch.
+const (
+	mostImages = 64
+	arenaBytes = 24 << 20
+	// fewRows is how many rows of a product at least share weights that the caches do not hold.
+	fewRows = 64
+)
+
+// stages divides the steps where pictures become smaller, so that later ones can take more images at a time
+// without leaving the second cache. A step that reads larger pictures belongs to the stage
+// before.
+func (p *program) stages() {
+	p.ends = []int{0}
+	area := 0
+	for i, s := range p.steps {
+		_, in := s.values()
+		largest := 0
+		for _, v := range in {
+			largest = max(largest, v.shape[1]*v.shape[2])
+		}
+		if i > 0 && largest < area {
+			p.ends = append(p.ends, i)
+		}
+		area = largest
+		p.ends[len(p.ends)-1] = i + 1
+	}
+}
+
+// stage is that of step i.
+func (p *program) stage(i int) int {
+	s := 0
+	for p.ends[s] <= i {
+		s++
+	}
+	return s
+}
+
+// setBatches chooses the micro-batch of every stage, each a multiple of the one before.
+func (p *program) setBatches(c caches) {
+	p.batch = make([]int, len(p.ends))
+	begin := 0
+	for s, end := range p.ends {
+		most := 1
+		if s > 0 {
+			most = p.batch[s-1]
+		}
+		image, weights, rows := 0, 0, mostImages*fewRows
+		for _, step := range p.steps[begin:end] {
+			out, in := step.values()
+			size := 0
+			for _, v := range append(in, out) {
+				size += 4 * v.place().size()
+			}
+			image = max(image, size)
+			if m, ok := step.(multiplier); ok {
+				w, r := m.work()
+				weights += 4 * w
+				rows = min(rows, r)
+			}
+		}
+		for most < mostImages && (2*most*image <= c.second/2 || weights > c.second/2 && most*rows < fewRows) {
+			most *= 2
+		}
+		p.batch[s] = most
+		begin = end
+	}
+	p.arena = layout(p.buffers, p.batch)
+	for 4*p.arena > arenaBytes && p.batch[len(p.batch)-1] > 1 {
+		p.halve()
+	}
+}
+
+// halve makes the largest micro-batches half as large.
+func (p *program) halve() {
+	largest := p.batch[len(p.batch)-1]
+	for s, b := range p.batch {
+		p.batch[s] = min(b, largest/2)
+	}
+	p.arena = layout(p.buffers, p.batch)
+}
+
+// setBatch lays out the arena for micro-batches of n images in all stages.
+func (p *program) setBatch(n int) {
+	for s := range p.batch {
+		p.batch[s] = n
+	}
+	p.arena = layout(p.buffers, p.batch)
+}
+
+// multiplier is a step with weights: their number, and the rows of its products for an image.
+type multiplier interface{ work() (weights, rows int) }

@@ -1,0 +1,137 @@
+package cpu
+
+import (
+	"lsrun/nn"
+	"lsrun/nn/cpu/kernel"
+)
+
+// winograd is a 3×3 convolution with stride 1 by tiles: inputs are transformed, multiplied
+// position by position, and transformed back.
+type winograd struct {
+	nn.Conv
+	kernel.Winograd
+	finish
+	in *value
+
+	weights     int    // where its panels begin in program.weights
+	tiles       [2]int // of a picture: rows and columns
+	rows        int    // rows of tiles in a chunk
+	outputs     int    // channels that are transformed back at a time
+	inputRow    int    // channels, in whole vectors
+	multiple    int    // of tiles in a product
+	wholeWidth  bool   // the tiles of a row are the picture's width
+	vectorLanes int
+}
+
+// winograd lowers node n to the tiles of w.
+func (l *lowering) winograd(n int, c nn.Conv, w kernel.Winograd, in *value, f finish, norms []int) {
+	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, multiple: l.kernel.Rows, vectorLanes: l.kernel.Lanes}
+	var after [2]int
+	for a := range 2 {
+		s.tiles[a] = (f.out.shape[1+a] + w.Tile - 1) / w.Tile
+		after[a] = s.tiles[a]*w.Tile + 2 - c.Pad[a] - in.shape[1+a]
+	}
+	in.place().require(c.Pad, after)
+	s.inputRow = roundUp(in.shape[0], l.kernel.Lanes)
+	s.wholeWidth = s.tiles[1]*w.Tile == f.out.shape[2]
+	s.weights = l.weigh(n, c, in.shape[0], f, norms, &s.Winograd)
+	l.append(s)
+}
+
+func (s *winograd) values() (*value, []*value) { return s.finish.values(s.in) }
+
+func (s *winograd) work() (weights, rows int) {
+	return s.Positions() * s.in.shape[0] * s.Out, s.tiles[0] * s.tiles[1]
+}
+
+// streamPad keeps the positions of a transform from sharing the sets of the first cache.
+const streamPad = 16
+
+// plan chooses chunks that stay in the second cache, yet share the weights as often as that allows.
+func (s *winograd) plan(c caches) rooms {
+	s.outputs = min(roundUp(s.Out, s.vectorLanes), 64)
+	tile := 4 * s.Positions() * (s.inputRow + s.outputs)
+	s.rows = max(1, c.second/4/tile/s.tiles[1])
+	if most := 48 / s.tiles[1]; s.rows > most {
+		s.rows = max(1, most)
+	}
+	tiles := s.chunkTiles()
+	return rooms{
+		inputs:   s.Positions() * s.inputStride(tiles),
+		products: s.Positions() * s.outputStride(tiles),
+		columns:  (s.Tile+2)*(s.Tile*s.tiles[1]+2)*s.vectorLanes + s.Tile*s.Tile*s.tiles[1]*s.outputs,
+	}
+}
+
+// chunkTiles is the most tiles in a chunk, in whole products.
+func (s *winograd) chunkTiles() int { return roundUp(s.rows*s.tiles[1], s.multiple) }
+
+func (s *winograd) inputStride(tiles int) int  { return tiles*s.inputRow + streamPad }
+func (s *winograd) outputStride(tiles int) int { return tiles*s.outputs + streamPad }
+
+func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }
+
+func (s *winograd) run(w *worker, n int) {
+	total := n * s.tiles[0]
+	for first := 0; first < total; first += s.rows {
+		s.chunk(w, first, min(s.rows, total-first))
+	}
+}
+
+// chunk computes count rows of tiles from the first on, those of all images numbered through.
+func (s *winograd) chunk(w *worker, first, count int) {
+	tiles := roundUp(count*s.tiles[1], s.multiple)
+	vStride, mStride := s.inputStride(tiles), s.outputStride(tiles)
+	channels := s.in.shape[0]
+	for r := range count {
+		n, y := (first+r)/s.tiles[0], (first+r)%s.tiles[0]*s.Tile
+		s.Input(w.inputs[r*s.tiles[1]*s.inputRow:], vStride, s.inputRow, w.pixels(s.in, n, y-s.Pad[0], -s.Pad[1]),
+			s.in.row(), s.in.stride(), channels, s.tiles[1], w.columns)
+	}
+	at := s.weights
+	for o := 0; o < s.Out; o += s.outputs {
+		outputs := min(s.outputs, s.Out-o)
+		for k := 0; k < outputs; {
+			columns := w.kernel.Columns(outputs - k)
+			w.kernel.Batched(w.products[k:], mStride, s.outputs, w.inputs, vStride, s.inputRow, channels, tiles,
+				w.weights[at:], columns, s.Positions())
+			at += s.Positions() * channels * columns
+			k += columns
+		}
+		for r := range count {
+			s.back(w, first+r, o, outputs, w.products[r*s.tiles[1]*s.outputs:], mStride)
+		}
+	}
+}
+
+// back transforms a row of tiles back and finishes it, the given number of channels from o on.
+func (s *winograd) back(w *worker, row, o, channels int, m []float32, mStride int) {
+	n, y := row/s.tiles[0], row%s.tiles[0]*s.Tile
+	scale, shift := s.factors(w, o, channels)
+	rows := min(s.Tile, s.out.shape[1]-y)
+	if rows < s.Tile || !s.wholeWidth {
+		s.backEdge(w, n, y, rows, o, channels, m, mStride)
+		return
+	}
+	dst := w.pixels(s.out, n, y, 0)[o:]
+	var residual []float32
+	residualRow, residualPixel := 0, 0
+	if s.residual != nil {
+		residual, residualRow, residualPixel = w.pixels(s.residual, n, y, 0)[o:], s.residual.row(), s.residual.stride()
+	}
+	s.Output(dst, s.out.row(), s.out.stride(), m, mStride, s.outputs, s.tiles[1], scale, shift,
+		residual, residualRow, residualPixel, s.bound())
+	for i := range rows {
+		w.activate(s.activation, dst[i*s.out.row():], s.out.stride(), s.out.shape[2], channels)
+	}
+}
+
+// backEdge is back where tiles hang over the picture: they are transformed beside it.
+func (s *winograd) backEdge(w *worker, n, y, rows, o, channels int, m []float32, mStride int) {
+	row := s.Tile * s.tiles[1] * s.outputs
+	s.Output(w.columns, row, s.outputs, m, mStride, s.outputs, s.tiles[1], w.ones[:channels], w.zeros[:channels],
+		nil, 0, 0, minusInfinity)
+	for i := range rows {
+		s.row(w, n, y+i, o, channels, w.columns[i*row:], s.outputs)
+	}
+}
