@@ -342,13 +342,13 @@ narrow_store:
 	VZEROUPPER
 	RET
 
-// func batchedAVX2(m []float32, mStride int, mRow int, v []float32, vStride int, vRow int, channels int, tiles int, u []float32, columns int, positions int)
+// func batchedAVX2(m []float32, mStride int, mRow int, v []float32, vStride int, vRow int, channels int, tiles int, u []float32, uStride int, columns int, positions int)
 // Requires: AVX, FMA3
-TEXT ·batchedAVX2(SB), NOSPLIT, $0-136
+TEXT ·batchedAVX2(SB), NOSPLIT, $0-144
 	MOVQ vRow+72(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), CX
-	MOVQ columns+120(FP), DX
+	MOVQ columns+128(FP), DX
 	CMPQ DX, $0x08
 	JEQ  narrow_position
 
@@ -493,25 +493,25 @@ wide_term_few:
 	JMP          wide_term_few
 
 wide_term_end:
-	MOVQ    mRow+32(FP), R8
+	MOVQ    mRow+32(FP), DI
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Y2, (BX)
 	VMOVUPS Y3, 32(BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Y4, (BX)
 	VMOVUPS Y5, 32(BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Y6, (BX)
 	VMOVUPS Y7, 32(BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Y8, (BX)
 	VMOVUPS Y9, 32(BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Y10, (BX)
 	VMOVUPS Y11, 32(BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	MOVQ    channels+80(FP), R9
 	SHLQ    $0x02, R9
 	SUBQ    R9, SI
@@ -520,14 +520,16 @@ wide_term_end:
 	LEAQ    (SI)(AX*2), SI
 	SUBQ    $0x06, DX
 	JG      wide_tile
-	MOVQ    DI, u_base+96(FP)
 	MOVQ    vStride+64(FP), DX
 	SHLQ    $0x02, DX
 	ADDQ    DX, v_base+40(FP)
 	MOVQ    mStride+24(FP), DX
 	SHLQ    $0x02, DX
 	ADDQ    DX, m_base+0(FP)
-	DECQ    positions+128(FP)
+	MOVQ    uStride+120(FP), DX
+	SHLQ    $0x02, DX
+	ADDQ    DX, u_base+96(FP)
+	DECQ    positions+136(FP)
 	JNZ     wide_position
 	VZEROUPPER
 	RET
@@ -632,19 +634,19 @@ narrow_term_few:
 	JMP          narrow_term_few
 
 narrow_term_end:
-	MOVQ    mRow+32(FP), R8
+	MOVQ    mRow+32(FP), DI
 	VMOVUPS Y0, (BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Y1, (BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Y2, (BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Y3, (BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Y4, (BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Y5, (BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	MOVQ    channels+80(FP), R9
 	SHLQ    $0x02, R9
 	SUBQ    R9, SI
@@ -653,97 +655,19 @@ narrow_term_end:
 	LEAQ    (SI)(AX*2), SI
 	SUBQ    $0x06, DX
 	JG      narrow_tile
-	MOVQ    DI, u_base+96(FP)
 	MOVQ    vStride+64(FP), DX
 	SHLQ    $0x02, DX
 	ADDQ    DX, v_base+40(FP)
 	MOVQ    mStride+24(FP), DX
 	SHLQ    $0x02, DX
 	ADDQ    DX, m_base+0(FP)
-	DECQ    positions+128(FP)
+	MOVQ    uStride+120(FP), DX
+	SHLQ    $0x02, DX
+	ADDQ    DX, u_base+96(FP)
+	DECQ    positions+136(FP)
 	JNZ     narrow_position
 	VZEROUPPER
 	RET
-
-DATA a2b2<>+0(SB)/4, $0x3f610000
-DATA a2b2<>+4(SB)/4, $0x3f610000
-DATA a2b2<>+8(SB)/4, $0x3f610000
-DATA a2b2<>+12(SB)/4, $0x3f610000
-DATA a2b2<>+16(SB)/4, $0x3f610000
-DATA a2b2<>+20(SB)/4, $0x3f610000
-DATA a2b2<>+24(SB)/4, $0x3f610000
-DATA a2b2<>+28(SB)/4, $0x3f610000
-GLOBL a2b2<>(SB), RODATA|NOPTR, $32
-
-DATA a2plusb2<>+0(SB)/4, $0x40290000
-DATA a2plusb2<>+4(SB)/4, $0x40290000
-DATA a2plusb2<>+8(SB)/4, $0x40290000
-DATA a2plusb2<>+12(SB)/4, $0x40290000
-DATA a2plusb2<>+16(SB)/4, $0x40290000
-DATA a2plusb2<>+20(SB)/4, $0x40290000
-DATA a2plusb2<>+24(SB)/4, $0x40290000
-DATA a2plusb2<>+28(SB)/4, $0x40290000
-GLOBL a2plusb2<>(SB), RODATA|NOPTR, $32
-
-DATA a1<>+0(SB)/4, $0x3f200000
-DATA a1<>+4(SB)/4, $0x3f200000
-DATA a1<>+8(SB)/4, $0x3f200000
-DATA a1<>+12(SB)/4, $0x3f200000
-DATA a1<>+16(SB)/4, $0x3f200000
-DATA a1<>+20(SB)/4, $0x3f200000
-DATA a1<>+24(SB)/4, $0x3f200000
-DATA a1<>+28(SB)/4, $0x3f200000
-GLOBL a1<>(SB), RODATA|NOPTR, $32
-
-DATA a2<>+0(SB)/4, $0x3ec80000
-DATA a2<>+4(SB)/4, $0x3ec80000
-DATA a2<>+8(SB)/4, $0x3ec80000
-DATA a2<>+12(SB)/4, $0x3ec80000
-DATA a2<>+16(SB)/4, $0x3ec80000
-DATA a2<>+20(SB)/4, $0x3ec80000
-DATA a2<>+24(SB)/4, $0x3ec80000
-DATA a2<>+28(SB)/4, $0x3ec80000
-GLOBL a2<>(SB), RODATA|NOPTR, $32
-
-DATA a3<>+0(SB)/4, $0x3e7a0000
-DATA a3<>+4(SB)/4, $0x3e7a0000
-DATA a3<>+8(SB)/4, $0x3e7a0000
-DATA a3<>+12(SB)/4, $0x3e7a0000
-DATA a3<>+16(SB)/4, $0x3e7a0000
-DATA a3<>+20(SB)/4, $0x3e7a0000
-DATA a3<>+24(SB)/4, $0x3e7a0000
-DATA a3<>+28(SB)/4, $0x3e7a0000
-GLOBL a3<>(SB), RODATA|NOPTR, $32
-
-DATA b1<>+0(SB)/4, $0x3fc00000
-DATA b1<>+4(SB)/4, $0x3fc00000
-DATA b1<>+8(SB)/4, $0x3fc00000
-DATA b1<>+12(SB)/4, $0x3fc00000
-DATA b1<>+16(SB)/4, $0x3fc00000
-DATA b1<>+20(SB)/4, $0x3fc00000
-DATA b1<>+24(SB)/4, $0x3fc00000
-DATA b1<>+28(SB)/4, $0x3fc00000
-GLOBL b1<>(SB), RODATA|NOPTR, $32
-
-DATA b2<>+0(SB)/4, $0x40100000
-DATA b2<>+4(SB)/4, $0x40100000
-DATA b2<>+8(SB)/4, $0x40100000
-DATA b2<>+12(SB)/4, $0x40100000
-DATA b2<>+16(SB)/4, $0x40100000
-DATA b2<>+20(SB)/4, $0x40100000
-DATA b2<>+24(SB)/4, $0x40100000
-DATA b2<>+28(SB)/4, $0x40100000
-GLOBL b2<>(SB), RODATA|NOPTR, $32
-
-DATA b3<>+0(SB)/4, $0x40580000
-DATA b3<>+4(SB)/4, $0x40580000
-DATA b3<>+8(SB)/4, $0x40580000
-DATA b3<>+12(SB)/4, $0x40580000
-DATA b3<>+16(SB)/4, $0x40580000
-DATA b3<>+20(SB)/4, $0x40580000
-DATA b3<>+24(SB)/4, $0x40580000
-DATA b3<>+28(SB)/4, $0x40580000
-GLOBL b3<>(SB), RODATA|NOPTR, $32
 
 // func winogradInput2AVX2(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
 // Requires: AVX
@@ -919,6 +843,7 @@ sum_whole_tile:
 	VMOVUPS      (R9)(CX*4), Y5
 	MOVQ         shift_base+112(FP), R9
 	VMOVUPS      (R9)(CX*4), Y7
+	VBROADCASTSS bound+176(FP), Y9
 	VFMADD213PS  Y7, Y5, Y1
 	VFMADD213PS  Y7, Y5, Y3
 	MOVQ         dstRow+24(FP), R9
@@ -935,10 +860,9 @@ sum_whole_tile:
 	VADDPS       Y5, Y1, Y1
 	VMOVUPS      (R11)(R12*1), Y5
 	VADDPS       Y5, Y3, Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VMAXPS       Y1, Y5, Y1
+	VMAXPS       Y1, Y9, Y1
 	VMOVUPS      Y1, (R9)
-	VMAXPS       Y3, Y5, Y3
+	VMAXPS       Y3, Y9, Y3
 	VMOVUPS      Y3, (R9)(R10*1)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
@@ -948,6 +872,7 @@ sum_whole_tile:
 	VMOVUPS      (R9)(CX*4), Y1
 	MOVQ         shift_base+112(FP), R9
 	VMOVUPS      (R9)(CX*4), Y3
+	VBROADCASTSS bound+176(FP), Y5
 	VFMADD213PS  Y3, Y1, Y2
 	VFMADD213PS  Y3, Y1, Y4
 	MOVQ         dstRow+24(FP), R10
@@ -966,10 +891,9 @@ sum_whole_tile:
 	VADDPS       Y1, Y2, Y2
 	VMOVUPS      (R11)(R12*1), Y1
 	VADDPS       Y1, Y4, Y4
-	VBROADCASTSS bound+176(FP), Y1
-	VMAXPS       Y2, Y1, Y2
+	VMAXPS       Y2, Y5, Y2
 	VMOVUPS      Y2, (R9)
-	VMAXPS       Y4, Y1, Y4
+	VMAXPS       Y4, Y5, Y4
 	VMOVUPS      Y4, (R9)(R10*1)
 	ADDQ         mRow+72(FP), DX
 	MOVQ         dstPixel+32(FP), R9
@@ -1046,6 +970,7 @@ sum_part_tile:
 	VMASKMOVPS   (R8)(CX*4), Y0, Y5
 	MOVQ         shift_base+112(FP), R8
 	VMASKMOVPS   (R8)(CX*4), Y0, Y7
+	VBROADCASTSS bound+176(FP), Y9
 	VFMADD213PS  Y7, Y5, Y1
 	VFMADD213PS  Y7, Y5, Y3
 	MOVQ         dstRow+24(FP), R8
@@ -1062,10 +987,9 @@ sum_part_tile:
 	VADDPS       Y5, Y1, Y1
 	VMASKMOVPS   (R10)(R11*1), Y0, Y5
 	VADDPS       Y5, Y3, Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VMAXPS       Y1, Y5, Y1
+	VMAXPS       Y1, Y9, Y1
 	VMASKMOVPS   Y1, Y0, (R8)
-	VMAXPS       Y3, Y5, Y3
+	VMAXPS       Y3, Y9, Y3
 	VMASKMOVPS   Y3, Y0, (R8)(R9*1)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
@@ -1075,6 +999,7 @@ sum_part_tile:
 	VMASKMOVPS   (R8)(CX*4), Y0, Y1
 	MOVQ         shift_base+112(FP), R8
 	VMASKMOVPS   (R8)(CX*4), Y0, Y3
+	VBROADCASTSS bound+176(FP), Y5
 	VFMADD213PS  Y3, Y1, Y2
 	VFMADD213PS  Y3, Y1, Y4
 	MOVQ         dstRow+24(FP), R9
@@ -1093,10 +1018,9 @@ sum_part_tile:
 	VADDPS       Y1, Y2, Y2
 	VMASKMOVPS   (R10)(R11*1), Y0, Y1
 	VADDPS       Y1, Y4, Y4
-	VBROADCASTSS bound+176(FP), Y1
-	VMAXPS       Y2, Y1, Y2
+	VMAXPS       Y2, Y5, Y2
 	VMASKMOVPS   Y2, Y0, (R8)
-	VMAXPS       Y4, Y1, Y4
+	VMAXPS       Y4, Y5, Y4
 	VMASKMOVPS   Y4, Y0, (R8)(R9*1)
 	ADDQ         mRow+72(FP), AX
 	MOVQ         dstPixel+32(FP), R8
@@ -1178,6 +1102,7 @@ plain_whole_tile:
 	VMOVUPS      (R8)(CX*4), Y5
 	MOVQ         shift_base+112(FP), R8
 	VMOVUPS      (R8)(CX*4), Y7
+	VBROADCASTSS bound+176(FP), Y9
 	VFMADD213PS  Y7, Y5, Y1
 	VFMADD213PS  Y7, Y5, Y3
 	MOVQ         dstRow+24(FP), R8
@@ -1185,10 +1110,9 @@ plain_whole_tile:
 	MOVQ         dstPixel+32(FP), R9
 	LEAQ         (R8)(R9*4), R10
 	LEAQ         (R9)(R9*2), R10
-	VBROADCASTSS bound+176(FP), Y5
-	VMAXPS       Y1, Y5, Y1
+	VMAXPS       Y1, Y9, Y1
 	VMOVUPS      Y1, (R8)
-	VMAXPS       Y3, Y5, Y3
+	VMAXPS       Y3, Y9, Y3
 	VMOVUPS      Y3, (R8)(R9*1)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
@@ -1198,6 +1122,7 @@ plain_whole_tile:
 	VMOVUPS      (R8)(CX*4), Y1
 	MOVQ         shift_base+112(FP), R8
 	VMOVUPS      (R8)(CX*4), Y3
+	VBROADCASTSS bound+176(FP), Y5
 	VFMADD213PS  Y3, Y1, Y2
 	VFMADD213PS  Y3, Y1, Y4
 	MOVQ         dstRow+24(FP), R9
@@ -1206,10 +1131,9 @@ plain_whole_tile:
 	MOVQ         dstPixel+32(FP), R9
 	LEAQ         (R8)(R9*4), R10
 	LEAQ         (R9)(R9*2), R10
-	VBROADCASTSS bound+176(FP), Y1
-	VMAXPS       Y2, Y1, Y2
+	VMAXPS       Y2, Y5, Y2
 	VMOVUPS      Y2, (R8)
-	VMAXPS       Y4, Y1, Y4
+	VMAXPS       Y4, Y5, Y4
 	VMOVUPS      Y4, (R8)(R9*1)
 	ADDQ         mRow+72(FP), DX
 	MOVQ         dstPixel+32(FP), R8
@@ -1282,6 +1206,7 @@ plain_part_tile:
 	VMASKMOVPS   (DI)(CX*4), Y0, Y5
 	MOVQ         shift_base+112(FP), DI
 	VMASKMOVPS   (DI)(CX*4), Y0, Y7
+	VBROADCASTSS bound+176(FP), Y9
 	VFMADD213PS  Y7, Y5, Y1
 	VFMADD213PS  Y7, Y5, Y3
 	MOVQ         dstRow+24(FP), DI
@@ -1289,10 +1214,9 @@ plain_part_tile:
 	MOVQ         dstPixel+32(FP), R8
 	LEAQ         (DI)(R8*4), R9
 	LEAQ         (R8)(R8*2), R9
-	VBROADCASTSS bound+176(FP), Y5
-	VMAXPS       Y1, Y5, Y1
+	VMAXPS       Y1, Y9, Y1
 	VMASKMOVPS   Y1, Y0, (DI)
-	VMAXPS       Y3, Y5, Y3
+	VMAXPS       Y3, Y9, Y3
 	VMASKMOVPS   Y3, Y0, (DI)(R8*1)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
@@ -1302,6 +1226,7 @@ plain_part_tile:
 	VMASKMOVPS   (DI)(CX*4), Y0, Y1
 	MOVQ         shift_base+112(FP), DI
 	VMASKMOVPS   (DI)(CX*4), Y0, Y3
+	VBROADCASTSS bound+176(FP), Y5
 	VFMADD213PS  Y3, Y1, Y2
 	VFMADD213PS  Y3, Y1, Y4
 	MOVQ         dstRow+24(FP), R8
@@ -1310,10 +1235,9 @@ plain_part_tile:
 	MOVQ         dstPixel+32(FP), R8
 	LEAQ         (DI)(R8*4), R9
 	LEAQ         (R8)(R8*2), R9
-	VBROADCASTSS bound+176(FP), Y1
-	VMAXPS       Y2, Y1, Y2
+	VMAXPS       Y2, Y5, Y2
 	VMASKMOVPS   Y2, Y0, (DI)
-	VMAXPS       Y4, Y1, Y4
+	VMAXPS       Y4, Y5, Y4
 	VMASKMOVPS   Y4, Y0, (DI)(R8*1)
 	ADDQ         mRow+72(FP), AX
 	MOVQ         dstPixel+32(FP), DI
@@ -1420,27 +1344,27 @@ column:
 	VMOVUPS      (SI), Y4
 	VMOVUPS      (SI)(BX*1), Y5
 	VMOVAPS      Y4, Y6
-	VFNMADD231PS a2plusb2<>+0(SB), Y2, Y6
-	VFMADD231PS  a2b2<>+0(SB), Y0, Y6
+	VFNMADD231PS a2plusb2Vector<>+0(SB), Y2, Y6
+	VFMADD231PS  a2b2Vector<>+0(SB), Y0, Y6
 	VMOVUPS      Y6, (DX)
-	VFNMADD231PS a2plusb2<>+0(SB), Y3, Y5
-	VFMADD231PS  a2b2<>+0(SB), Y1, Y5
+	VFNMADD231PS a2plusb2Vector<>+0(SB), Y3, Y5
+	VFMADD231PS  a2b2Vector<>+0(SB), Y1, Y5
 	VMOVUPS      Y5, (R8)(AX*1)
 	VMOVAPS      Y4, Y0
 	VMOVAPS      Y3, Y5
-	VFNMADD231PS b2<>+0(SB), Y2, Y0
-	VFNMADD231PS b2<>+0(SB), Y1, Y5
+	VFNMADD231PS b2Vector<>+0(SB), Y2, Y0
+	VFNMADD231PS b2Vector<>+0(SB), Y1, Y5
 	VMOVAPS      Y0, Y6
-	VFMADD231PS  a1<>+0(SB), Y5, Y6
+	VFMADD231PS  a1Vector<>+0(SB), Y5, Y6
 	VMOVUPS      Y6, (DX)(AX*1)
-	VFNMADD231PS a1<>+0(SB), Y5, Y0
+	VFNMADD231PS a1Vector<>+0(SB), Y5, Y0
 	VMOVUPS      Y0, (DX)(AX*2)
-	VFNMADD231PS a2<>+0(SB), Y2, Y4
-	VFNMADD231PS a2<>+0(SB), Y1, Y3
+	VFNMADD231PS a2Vector<>+0(SB), Y2, Y4
+	VFNMADD231PS a2Vector<>+0(SB), Y1, Y3
 	VMOVAPS      Y4, Y0
-	VFMADD231PS  b1<>+0(SB), Y3, Y0
+	VFMADD231PS  b1Vector<>+0(SB), Y3, Y0
 	VMOVUPS      Y0, (DX)(R9*1)
-	VFNMADD231PS b1<>+0(SB), Y3, Y4
+	VFNMADD231PS b1Vector<>+0(SB), Y3, Y4
 	VMOVUPS      Y4, (R8)
 	ADDQ         R10, CX
 	ADDQ         R10, SI
@@ -1470,27 +1394,27 @@ tile:
 	VMOVUPS      128(R10), Y4
 	VMOVUPS      160(R10), Y5
 	VMOVAPS      Y4, Y6
-	VFNMADD231PS a2plusb2<>+0(SB), Y2, Y6
-	VFMADD231PS  a2b2<>+0(SB), Y0, Y6
+	VFNMADD231PS a2plusb2Vector<>+0(SB), Y2, Y6
+	VFMADD231PS  a2b2Vector<>+0(SB), Y0, Y6
 	VMOVUPS      Y6, (DX)
-	VFNMADD231PS a2plusb2<>+0(SB), Y3, Y5
-	VFMADD231PS  a2b2<>+0(SB), Y1, Y5
+	VFNMADD231PS a2plusb2Vector<>+0(SB), Y3, Y5
+	VFMADD231PS  a2b2Vector<>+0(SB), Y1, Y5
 	VMOVUPS      Y5, (R8)(DI*1)
 	VMOVAPS      Y4, Y0
 	VMOVAPS      Y3, Y5
-	VFNMADD231PS b2<>+0(SB), Y2, Y0
-	VFNMADD231PS b2<>+0(SB), Y1, Y5
+	VFNMADD231PS b2Vector<>+0(SB), Y2, Y0
+	VFNMADD231PS b2Vector<>+0(SB), Y1, Y5
 	VMOVAPS      Y0, Y6
-	VFMADD231PS  a1<>+0(SB), Y5, Y6
+	VFMADD231PS  a1Vector<>+0(SB), Y5, Y6
 	VMOVUPS      Y6, (DX)(DI*1)
-	VFNMADD231PS a1<>+0(SB), Y5, Y0
+	VFNMADD231PS a1Vector<>+0(SB), Y5, Y0
 	VMOVUPS      Y0, (DX)(DI*2)
-	VFNMADD231PS a2<>+0(SB), Y2, Y4
-	VFNMADD231PS a2<>+0(SB), Y1, Y3
+	VFNMADD231PS a2Vector<>+0(SB), Y2, Y4
+	VFNMADD231PS a2Vector<>+0(SB), Y1, Y3
 	VMOVAPS      Y4, Y0
-	VFMADD231PS  b1<>+0(SB), Y3, Y0
+	VFMADD231PS  b1Vector<>+0(SB), Y3, Y0
 	VMOVUPS      Y0, (DX)(R9*1)
-	VFNMADD231PS b1<>+0(SB), Y3, Y4
+	VFNMADD231PS b1Vector<>+0(SB), Y3, Y4
 	VMOVUPS      Y4, (R8)
 	ADDQ         $0x00000080, R10
 	ADDQ         SI, DX
@@ -1512,6 +1436,86 @@ tile:
 	JG           channels
 	VZEROUPPER
 	RET
+
+DATA a2b2Vector<>+0(SB)/4, $0x3f610000
+DATA a2b2Vector<>+4(SB)/4, $0x3f610000
+DATA a2b2Vector<>+8(SB)/4, $0x3f610000
+DATA a2b2Vector<>+12(SB)/4, $0x3f610000
+DATA a2b2Vector<>+16(SB)/4, $0x3f610000
+DATA a2b2Vector<>+20(SB)/4, $0x3f610000
+DATA a2b2Vector<>+24(SB)/4, $0x3f610000
+DATA a2b2Vector<>+28(SB)/4, $0x3f610000
+GLOBL a2b2Vector<>(SB), RODATA|NOPTR, $32
+
+DATA a2plusb2Vector<>+0(SB)/4, $0x40290000
+DATA a2plusb2Vector<>+4(SB)/4, $0x40290000
+DATA a2plusb2Vector<>+8(SB)/4, $0x40290000
+DATA a2plusb2Vector<>+12(SB)/4, $0x40290000
+DATA a2plusb2Vector<>+16(SB)/4, $0x40290000
+DATA a2plusb2Vector<>+20(SB)/4, $0x40290000
+DATA a2plusb2Vector<>+24(SB)/4, $0x40290000
+DATA a2plusb2Vector<>+28(SB)/4, $0x40290000
+GLOBL a2plusb2Vector<>(SB), RODATA|NOPTR, $32
+
+DATA a1Vector<>+0(SB)/4, $0x3f200000
+DATA a1Vector<>+4(SB)/4, $0x3f200000
+DATA a1Vector<>+8(SB)/4, $0x3f200000
+DATA a1Vector<>+12(SB)/4, $0x3f200000
+DATA a1Vector<>+16(SB)/4, $0x3f200000
+DATA a1Vector<>+20(SB)/4, $0x3f200000
+DATA a1Vector<>+24(SB)/4, $0x3f200000
+DATA a1Vector<>+28(SB)/4, $0x3f200000
+GLOBL a1Vector<>(SB), RODATA|NOPTR, $32
+
+DATA a2Vector<>+0(SB)/4, $0x3ec80000
+DATA a2Vector<>+4(SB)/4, $0x3ec80000
+DATA a2Vector<>+8(SB)/4, $0x3ec80000
+DATA a2Vector<>+12(SB)/4, $0x3ec80000
+DATA a2Vector<>+16(SB)/4, $0x3ec80000
+DATA a2Vector<>+20(SB)/4, $0x3ec80000
+DATA a2Vector<>+24(SB)/4, $0x3ec80000
+DATA a2Vector<>+28(SB)/4, $0x3ec80000
+GLOBL a2Vector<>(SB), RODATA|NOPTR, $32
+
+DATA a3Vector<>+0(SB)/4, $0x3e7a0000
+DATA a3Vector<>+4(SB)/4, $0x3e7a0000
+DATA a3Vector<>+8(SB)/4, $0x3e7a0000
+DATA a3Vector<>+12(SB)/4, $0x3e7a0000
+DATA a3Vector<>+16(SB)/4, $0x3e7a0000
+DATA a3Vector<>+20(SB)/4, $0x3e7a0000
+DATA a3Vector<>+24(SB)/4, $0x3e7a0000
+DATA a3Vector<>+28(SB)/4, $0x3e7a0000
+GLOBL a3Vector<>(SB), RODATA|NOPTR, $32
+
+DATA b1Vector<>+0(SB)/4, $0x3fc00000
+DATA b1Vector<>+4(SB)/4, $0x3fc00000
+DATA b1Vector<>+8(SB)/4, $0x3fc00000
+DATA b1Vector<>+12(SB)/4, $0x3fc00000
+DATA b1Vector<>+16(SB)/4, $0x3fc00000
+DATA b1Vector<>+20(SB)/4, $0x3fc00000
+DATA b1Vector<>+24(SB)/4, $0x3fc00000
+DATA b1Vector<>+28(SB)/4, $0x3fc00000
+GLOBL b1Vector<>(SB), RODATA|NOPTR, $32
+
+DATA b2Vector<>+0(SB)/4, $0x40100000
+DATA b2Vector<>+4(SB)/4, $0x40100000
+DATA b2Vector<>+8(SB)/4, $0x40100000
+DATA b2Vector<>+12(SB)/4, $0x40100000
+DATA b2Vector<>+16(SB)/4, $0x40100000
+DATA b2Vector<>+20(SB)/4, $0x40100000
+DATA b2Vector<>+24(SB)/4, $0x40100000
+DATA b2Vector<>+28(SB)/4, $0x40100000
+GLOBL b2Vector<>(SB), RODATA|NOPTR, $32
+
+DATA b3Vector<>+0(SB)/4, $0x40580000
+DATA b3Vector<>+4(SB)/4, $0x40580000
+DATA b3Vector<>+8(SB)/4, $0x40580000
+DATA b3Vector<>+12(SB)/4, $0x40580000
+DATA b3Vector<>+16(SB)/4, $0x40580000
+DATA b3Vector<>+20(SB)/4, $0x40580000
+DATA b3Vector<>+24(SB)/4, $0x40580000
+DATA b3Vector<>+28(SB)/4, $0x40580000
+GLOBL b3Vector<>(SB), RODATA|NOPTR, $32
 
 // func winogradOutput4AVX2(dst []float32, dstRow int, dstPixel int, m []float32, mStride int, mRow int, tiles int, scale []float32, shift []float32, residual []float32, residualRow int, residualPixel int, bound float32)
 // Requires: AVX, FMA3
@@ -1560,8 +1564,8 @@ sum_whole_tile:
 	VADDPS       Y5, Y4, Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y4, Y1, Y1
-	VMULPS       a2<>+0(SB), Y2, Y2
-	VFMADD231PS  b2<>+0(SB), Y4, Y2
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
 	ADDQ         mStride+64(FP), R9
 	ADDQ         mStride+64(FP), R10
 	VMOVUPS      (R9), Y3
@@ -1573,8 +1577,8 @@ sum_whole_tile:
 	VADDPS       Y7, Y6, Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y6, Y3, Y3
-	VMULPS       a2<>+0(SB), Y4, Y4
-	VFMADD231PS  b2<>+0(SB), Y6, Y4
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
 	ADDQ         mStride+64(FP), R9
 	ADDQ         mStride+64(FP), R10
 	VMOVUPS      (R9), Y5
@@ -1586,8 +1590,8 @@ sum_whole_tile:
 	VADDPS       Y9, Y8, Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y8, Y5, Y5
-	VMULPS       a2<>+0(SB), Y6, Y6
-	VFMADD231PS  b2<>+0(SB), Y8, Y6
+	VMULPS       a2Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
 	ADDQ         mStride+64(FP), R9
 	ADDQ         mStride+64(FP), R10
 	VMOVUPS      (R9), Y7
@@ -1599,8 +1603,8 @@ sum_whole_tile:
 	VADDPS       Y11, Y10, Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y10, Y7, Y7
-	VMULPS       a2<>+0(SB), Y8, Y8
-	VFMADD231PS  b2<>+0(SB), Y10, Y8
+	VMULPS       a2Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
 	ADDQ         mStride+64(FP), R9
 	ADDQ         mStride+64(FP), R10
 	VMOVUPS      (R9), Y9
@@ -1612,8 +1616,8 @@ sum_whole_tile:
 	VADDPS       Y13, Y12, Y12
 	VADDPS       Y10, Y9, Y9
 	VADDPS       Y12, Y9, Y9
-	VMULPS       a2<>+0(SB), Y10, Y10
-	VFMADD231PS  b2<>+0(SB), Y12, Y10
+	VMULPS       a2Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
 	ADDQ         mStride+64(FP), R9
 	ADDQ         mStride+64(FP), R10
 	VMOVUPS      (R9), Y11
@@ -1625,8 +1629,8 @@ sum_whole_tile:
 	VADDPS       Y15, Y14, Y14
 	VADDPS       Y12, Y11, Y11
 	VADDPS       Y14, Y11, Y11
-	VMULPS       a2<>+0(SB), Y12, Y12
-	VFMADD231PS  b2<>+0(SB), Y14, Y12
+	VMULPS       a2Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
 	ADDQ         mStride+64(FP), R9
 	ADDQ         mStride+64(FP), R10
 	VMOVAPS      Y3, Y13
@@ -1637,16 +1641,17 @@ sum_whole_tile:
 	VSUBPS       Y9, Y14, Y9
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y7, Y1, Y1
-	VMULPS       a2<>+0(SB), Y3, Y3
-	VFMADD231PS  b2<>+0(SB), Y7, Y3
-	VFMADD231PS  a3<>+0(SB), Y5, Y11
-	VFMADD231PS  b3<>+0(SB), Y9, Y11
-	VMULPS       a1<>+0(SB), Y5, Y5
-	VFMADD231PS  b1<>+0(SB), Y9, Y5
+	VMULPS       a2Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
+	VMULPS       a1Vector<>+0(SB), Y5, Y5
+	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
 	MOVQ         scale_base+88(FP), R9
 	VMOVUPS      (R9)(CX*4), Y7
 	MOVQ         shift_base+112(FP), R9
 	VMOVUPS      (R9)(CX*4), Y9
+	VBROADCASTSS bound+176(FP), Y13
 	VFMADD213PS  Y9, Y7, Y1
 	VFMADD213PS  Y9, Y7, Y5
 	VFMADD213PS  Y9, Y7, Y3
@@ -1669,14 +1674,13 @@ sum_whole_tile:
 	VADDPS       Y7, Y3, Y3
 	VMOVUPS      (R12)(R14*1), Y7
 	VADDPS       Y7, Y11, Y11
-	VBROADCASTSS bound+176(FP), Y7
-	VMAXPS       Y1, Y7, Y1
+	VMAXPS       Y1, Y13, Y1
 	VMOVUPS      Y1, (R9)
-	VMAXPS       Y5, Y7, Y5
+	VMAXPS       Y5, Y13, Y5
 	VMOVUPS      Y5, (R9)(R10*1)
-	VMAXPS       Y3, Y7, Y3
+	VMAXPS       Y3, Y13, Y3
 	VMOVUPS      Y3, (R9)(R10*2)
-	VMAXPS       Y11, Y7, Y11
+	VMAXPS       Y11, Y13, Y11
 	VMOVUPS      Y11, (R9)(R11*1)
 	VMOVAPS      Y4, Y1
 	VMOVAPS      Y8, Y3
@@ -1686,16 +1690,17 @@ sum_whole_tile:
 	VSUBPS       Y10, Y3, Y10
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y8, Y2, Y2
-	VMULPS       a2<>+0(SB), Y4, Y4
-	VFMADD231PS  b2<>+0(SB), Y8, Y4
-	VFMADD231PS  a3<>+0(SB), Y6, Y12
-	VFMADD231PS  b3<>+0(SB), Y10, Y12
-	VMULPS       a1<>+0(SB), Y6, Y6
-	VFMADD231PS  b1<>+0(SB), Y10, Y6
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
 	MOVQ         scale_base+88(FP), R9
 	VMOVUPS      (R9)(CX*4), Y1
 	MOVQ         shift_base+112(FP), R9
 	VMOVUPS      (R9)(CX*4), Y3
+	VBROADCASTSS bound+176(FP), Y5
 	VFMADD213PS  Y3, Y1, Y2
 	VFMADD213PS  Y3, Y1, Y6
 	VFMADD213PS  Y3, Y1, Y4
@@ -1722,14 +1727,13 @@ sum_whole_tile:
 	VADDPS       Y1, Y4, Y4
 	VMOVUPS      (R12)(R14*1), Y1
 	VADDPS       Y1, Y12, Y12
-	VBROADCASTSS bound+176(FP), Y1
-	VMAXPS       Y2, Y1, Y2
+	VMAXPS       Y2, Y5, Y2
 	VMOVUPS      Y2, (R9)
-	VMAXPS       Y6, Y1, Y6
+	VMAXPS       Y6, Y5, Y6
 	VMOVUPS      Y6, (R9)(R10*1)
-	VMAXPS       Y4, Y1, Y4
+	VMAXPS       Y4, Y5, Y4
 	VMOVUPS      Y4, (R9)(R10*2)
-	VMAXPS       Y12, Y1, Y12
+	VMAXPS       Y12, Y5, Y12
 	VMOVUPS      Y12, (R9)(R11*1)
 	MOVQ         DX, R9
 	LEAQ         (R9)(DI*4), R10
@@ -1741,10 +1745,10 @@ sum_whole_tile:
 	VMOVUPS      (R10)(DI*1), Y5
 	VSUBPS       Y2, Y1, Y1
 	VSUBPS       Y4, Y3, Y3
-	VFMADD231PS  a3<>+0(SB), Y1, Y5
-	VFMADD231PS  b3<>+0(SB), Y3, Y5
-	VMULPS       a1<>+0(SB), Y1, Y1
-	VFMADD231PS  b1<>+0(SB), Y3, Y1
+	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
+	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
+	VMULPS       a1Vector<>+0(SB), Y1, Y1
+	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
 	ADDQ         mStride+64(FP), R9
 	ADDQ         mStride+64(FP), R10
 	VMOVUPS      (R9)(DI*1), Y2
@@ -1754,10 +1758,10 @@ sum_whole_tile:
 	VMOVUPS      (R10)(DI*1), Y7
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y6, Y4, Y4
-	VFMADD231PS  a3<>+0(SB), Y2, Y7
-	VFMADD231PS  b3<>+0(SB), Y4, Y7
-	VMULPS       a1<>+0(SB), Y2, Y2
-	VFMADD231PS  b1<>+0(SB), Y4, Y2
+	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
+	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
+	VMULPS       a1Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
 	ADDQ         mStride+64(FP), R9
 	ADDQ         mStride+64(FP), R10
 	VMOVUPS      (R9)(DI*1), Y3
@@ -1767,10 +1771,10 @@ sum_whole_tile:
 	VMOVUPS      (R10)(DI*1), Y9
 	VSUBPS       Y4, Y3, Y3
 	VSUBPS       Y8, Y6, Y6
-	VFMADD231PS  a3<>+0(SB), Y3, Y9
-	VFMADD231PS  b3<>+0(SB), Y6, Y9
-	VMULPS       a1<>+0(SB), Y3, Y3
-	VFMADD231PS  b1<>+0(SB), Y6, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
 	ADDQ         mStride+64(FP), R9
 	ADDQ         mStride+64(FP), R10
 	VMOVUPS      (R9)(DI*1), Y4
@@ -1780,10 +1784,10 @@ sum_whole_tile:
 	VMOVUPS      (R10)(DI*1), Y11
 	VSUBPS       Y6, Y4, Y4
 	VSUBPS       Y10, Y8, Y8
-	VFMADD231PS  a3<>+0(SB), Y4, Y11
-	VFMADD231PS  b3<>+0(SB), Y8, Y11
-	VMULPS       a1<>+0(SB), Y4, Y4
-	VFMADD231PS  b1<>+0(SB), Y8, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
 	ADDQ         mStride+64(FP), R9
 	ADDQ         mStride+64(FP), R10
 	VMOVUPS      (R9)(DI*1), Y6
@@ -1793,10 +1797,10 @@ sum_whole_tile:
 	VMOVUPS      (R10)(DI*1), Y13
 	VSUBPS       Y8, Y6, Y6
 	VSUBPS       Y12, Y10, Y10
-	VFMADD231PS  a3<>+0(SB), Y6, Y13
-	VFMADD231PS  b3<>+0(SB), Y10, Y13
-	VMULPS       a1<>+0(SB), Y6, Y6
-	VFMADD231PS  b1<>+0(SB), Y10, Y6
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
 	ADDQ         mStride+64(FP), R9
 	ADDQ         mStride+64(FP), R10
 	VMOVUPS      (R9)(DI*1), Y8
@@ -1806,10 +1810,10 @@ sum_whole_tile:
 	VMOVUPS      (R10)(DI*1), Y15
 	VSUBPS       Y10, Y8, Y8
 	VSUBPS       Y14, Y12, Y12
-	VFMADD231PS  a3<>+0(SB), Y8, Y15
-	VFMADD231PS  b3<>+0(SB), Y12, Y15
-	VMULPS       a1<>+0(SB), Y8, Y8
-	VFMADD231PS  b1<>+0(SB), Y12, Y8
+	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
 	ADDQ         mStride+64(FP), R9
 	ADDQ         mStride+64(FP), R10
 	VMOVAPS      Y2, Y10
@@ -1820,16 +1824,17 @@ sum_whole_tile:
 	VSUBPS       Y6, Y12, Y6
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y4, Y1, Y1
-	VMULPS       a2<>+0(SB), Y2, Y2
-	VFMADD231PS  b2<>+0(SB), Y4, Y2
-	VFMADD231PS  a3<>+0(SB), Y3, Y8
-	VFMADD231PS  b3<>+0(SB), Y6, Y8
-	VMULPS       a1<>+0(SB), Y3, Y3
-	VFMADD231PS  b1<>+0(SB), Y6, Y3
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
 	MOVQ         scale_base+88(FP), R9
 	VMOVUPS      (R9)(CX*4), Y4
 	MOVQ         shift_base+112(FP), R9
 	VMOVUPS      (R9)(CX*4), Y6
+	VBROADCASTSS bound+176(FP), Y10
 	VFMADD213PS  Y6, Y4, Y1
 	VFMADD213PS  Y6, Y4, Y3
 	VFMADD213PS  Y6, Y4, Y2
@@ -1854,14 +1859,13 @@ sum_whole_tile:
 	VADDPS       Y4, Y2, Y2
 	VMOVUPS      (R12)(R14*1), Y4
 	VADDPS       Y4, Y8, Y8
-	VBROADCASTSS bound+176(FP), Y4
-	VMAXPS       Y1, Y4, Y1
+	VMAXPS       Y1, Y10, Y1
 	VMOVUPS      Y1, (R9)
-	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y3, Y10, Y3
 	VMOVUPS      Y3, (R9)(R10*1)
-	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y2, Y10, Y2
 	VMOVUPS      Y2, (R9)(R10*2)
-	VMAXPS       Y8, Y4, Y8
+	VMAXPS       Y8, Y10, Y8
 	VMOVUPS      Y8, (R9)(R11*1)
 	VMOVAPS      Y7, Y1
 	VMOVAPS      Y11, Y2
@@ -1871,16 +1875,17 @@ sum_whole_tile:
 	VSUBPS       Y13, Y2, Y13
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y11, Y5, Y5
-	VMULPS       a2<>+0(SB), Y7, Y7
-	VFMADD231PS  b2<>+0(SB), Y11, Y7
-	VFMADD231PS  a3<>+0(SB), Y9, Y15
-	VFMADD231PS  b3<>+0(SB), Y13, Y15
-	VMULPS       a1<>+0(SB), Y9, Y9
-	VFMADD231PS  b1<>+0(SB), Y13, Y9
+	VMULPS       a2Vector<>+0(SB), Y7, Y7
+	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
+	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
+	VMULPS       a1Vector<>+0(SB), Y9, Y9
+	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
 	MOVQ         scale_base+88(FP), R9
 	VMOVUPS      (R9)(CX*4), Y1
 	MOVQ         shift_base+112(FP), R9
 	VMOVUPS      (R9)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y3
 	VFMADD213PS  Y2, Y1, Y5
 	VFMADD213PS  Y2, Y1, Y9
 	VFMADD213PS  Y2, Y1, Y7
@@ -1909,14 +1914,13 @@ sum_whole_tile:
 	VADDPS       Y1, Y7, Y7
 	VMOVUPS      (R12)(R14*1), Y1
 	VADDPS       Y1, Y15, Y15
-	VBROADCASTSS bound+176(FP), Y1
-	VMAXPS       Y5, Y1, Y5
+	VMAXPS       Y5, Y3, Y5
 	VMOVUPS      Y5, (R9)
-	VMAXPS       Y9, Y1, Y9
+	VMAXPS       Y9, Y3, Y9
 	VMOVUPS      Y9, (R9)(R10*1)
-	VMAXPS       Y7, Y1, Y7
+	VMAXPS       Y7, Y3, Y7
 	VMOVUPS      Y7, (R9)(R10*2)
-	VMAXPS       Y15, Y1, Y15
+	VMAXPS       Y15, Y3, Y15
 	VMOVUPS      Y15, (R9)(R11*1)
 	ADDQ         mRow+72(FP), DX
 	MOVQ         dstPixel+32(FP), R9
@@ -1954,8 +1958,8 @@ sum_part_tile:
 	VADDPS       Y5, Y4, Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y4, Y1, Y1
-	VMULPS       a2<>+0(SB), Y2, Y2
-	VFMADD231PS  b2<>+0(SB), Y4, Y2
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8), Y3
@@ -1967,8 +1971,8 @@ sum_part_tile:
 	VADDPS       Y7, Y6, Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y6, Y3, Y3
-	VMULPS       a2<>+0(SB), Y4, Y4
-	VFMADD231PS  b2<>+0(SB), Y6, Y4
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8), Y5
@@ -1980,8 +1984,8 @@ sum_part_tile:
 	VADDPS       Y9, Y8, Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y8, Y5, Y5
-	VMULPS       a2<>+0(SB), Y6, Y6
-	VFMADD231PS  b2<>+0(SB), Y8, Y6
+	VMULPS       a2Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8), Y7
@@ -1993,8 +1997,8 @@ sum_part_tile:
 	VADDPS       Y11, Y10, Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y10, Y7, Y7
-	VMULPS       a2<>+0(SB), Y8, Y8
-	VFMADD231PS  b2<>+0(SB), Y10, Y8
+	VMULPS       a2Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8), Y9
@@ -2006,8 +2010,8 @@ sum_part_tile:
 	VADDPS       Y13, Y12, Y12
 	VADDPS       Y10, Y9, Y9
 	VADDPS       Y12, Y9, Y9
-	VMULPS       a2<>+0(SB), Y10, Y10
-	VFMADD231PS  b2<>+0(SB), Y12, Y10
+	VMULPS       a2Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8), Y11
@@ -2019,8 +2023,8 @@ sum_part_tile:
 	VADDPS       Y15, Y14, Y14
 	VADDPS       Y12, Y11, Y11
 	VADDPS       Y14, Y11, Y11
-	VMULPS       a2<>+0(SB), Y12, Y12
-	VFMADD231PS  b2<>+0(SB), Y14, Y12
+	VMULPS       a2Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVAPS      Y3, Y13
@@ -2031,16 +2035,17 @@ sum_part_tile:
 	VSUBPS       Y9, Y14, Y9
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y7, Y1, Y1
-	VMULPS       a2<>+0(SB), Y3, Y3
-	VFMADD231PS  b2<>+0(SB), Y7, Y3
-	VFMADD231PS  a3<>+0(SB), Y5, Y11
-	VFMADD231PS  b3<>+0(SB), Y9, Y11
-	VMULPS       a1<>+0(SB), Y5, Y5
-	VFMADD231PS  b1<>+0(SB), Y9, Y5
+	VMULPS       a2Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
+	VMULPS       a1Vector<>+0(SB), Y5, Y5
+	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
 	MOVQ         scale_base+88(FP), R8
 	VMASKMOVPS   (R8)(CX*4), Y0, Y7
 	MOVQ         shift_base+112(FP), R8
 	VMASKMOVPS   (R8)(CX*4), Y0, Y9
+	VBROADCASTSS bound+176(FP), Y13
 	VFMADD213PS  Y9, Y7, Y1
 	VFMADD213PS  Y9, Y7, Y5
 	VFMADD213PS  Y9, Y7, Y3
@@ -2063,14 +2068,13 @@ sum_part_tile:
 	VADDPS       Y7, Y3, Y3
 	VMASKMOVPS   (R11)(R13*1), Y0, Y7
 	VADDPS       Y7, Y11, Y11
-	VBROADCASTSS bound+176(FP), Y7
-	VMAXPS       Y1, Y7, Y1
+	VMAXPS       Y1, Y13, Y1
 	VMASKMOVPS   Y1, Y0, (R8)
-	VMAXPS       Y5, Y7, Y5
+	VMAXPS       Y5, Y13, Y5
 	VMASKMOVPS   Y5, Y0, (R8)(R9*1)
-	VMAXPS       Y3, Y7, Y3
+	VMAXPS       Y3, Y13, Y3
 	VMASKMOVPS   Y3, Y0, (R8)(R9*2)
-	VMAXPS       Y11, Y7, Y11
+	VMAXPS       Y11, Y13, Y11
 	VMASKMOVPS   Y11, Y0, (R8)(R10*1)
 	VMOVAPS      Y4, Y1
 	VMOVAPS      Y8, Y3
@@ -2080,16 +2084,17 @@ sum_part_tile:
 	VSUBPS       Y10, Y3, Y10
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y8, Y2, Y2
-	VMULPS       a2<>+0(SB), Y4, Y4
-	VFMADD231PS  b2<>+0(SB), Y8, Y4
-	VFMADD231PS  a3<>+0(SB), Y6, Y12
-	VFMADD231PS  b3<>+0(SB), Y10, Y12
-	VMULPS       a1<>+0(SB), Y6, Y6
-	VFMADD231PS  b1<>+0(SB), Y10, Y6
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
 	MOVQ         scale_base+88(FP), R8
 	VMASKMOVPS   (R8)(CX*4), Y0, Y1
 	MOVQ         shift_base+112(FP), R8
 	VMASKMOVPS   (R8)(CX*4), Y0, Y3
+	VBROADCASTSS bound+176(FP), Y5
 	VFMADD213PS  Y3, Y1, Y2
 	VFMADD213PS  Y3, Y1, Y6
 	VFMADD213PS  Y3, Y1, Y4
@@ -2116,14 +2121,13 @@ sum_part_tile:
 	VADDPS       Y1, Y4, Y4
 	VMASKMOVPS   (R11)(R13*1), Y0, Y1
 	VADDPS       Y1, Y12, Y12
-	VBROADCASTSS bound+176(FP), Y1
-	VMAXPS       Y2, Y1, Y2
+	VMAXPS       Y2, Y5, Y2
 	VMASKMOVPS   Y2, Y0, (R8)
-	VMAXPS       Y6, Y1, Y6
+	VMAXPS       Y6, Y5, Y6
 	VMASKMOVPS   Y6, Y0, (R8)(R9*1)
-	VMAXPS       Y4, Y1, Y4
+	VMAXPS       Y4, Y5, Y4
 	VMASKMOVPS   Y4, Y0, (R8)(R9*2)
-	VMAXPS       Y12, Y1, Y12
+	VMAXPS       Y12, Y5, Y12
 	VMASKMOVPS   Y12, Y0, (R8)(R10*1)
 	MOVQ         AX, R8
 	LEAQ         (R8)(SI*4), R9
@@ -2135,10 +2139,10 @@ sum_part_tile:
 	VMOVUPS      (R9)(SI*1), Y5
 	VSUBPS       Y2, Y1, Y1
 	VSUBPS       Y4, Y3, Y3
-	VFMADD231PS  a3<>+0(SB), Y1, Y5
-	VFMADD231PS  b3<>+0(SB), Y3, Y5
-	VMULPS       a1<>+0(SB), Y1, Y1
-	VFMADD231PS  b1<>+0(SB), Y3, Y1
+	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
+	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
+	VMULPS       a1Vector<>+0(SB), Y1, Y1
+	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8)(SI*1), Y2
@@ -2148,10 +2152,10 @@ sum_part_tile:
 	VMOVUPS      (R9)(SI*1), Y7
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y6, Y4, Y4
-	VFMADD231PS  a3<>+0(SB), Y2, Y7
-	VFMADD231PS  b3<>+0(SB), Y4, Y7
-	VMULPS       a1<>+0(SB), Y2, Y2
-	VFMADD231PS  b1<>+0(SB), Y4, Y2
+	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
+	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
+	VMULPS       a1Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8)(SI*1), Y3
@@ -2161,10 +2165,10 @@ sum_part_tile:
 	VMOVUPS      (R9)(SI*1), Y9
 	VSUBPS       Y4, Y3, Y3
 	VSUBPS       Y8, Y6, Y6
-	VFMADD231PS  a3<>+0(SB), Y3, Y9
-	VFMADD231PS  b3<>+0(SB), Y6, Y9
-	VMULPS       a1<>+0(SB), Y3, Y3
-	VFMADD231PS  b1<>+0(SB), Y6, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8)(SI*1), Y4
@@ -2174,10 +2178,10 @@ sum_part_tile:
 	VMOVUPS      (R9)(SI*1), Y11
 	VSUBPS       Y6, Y4, Y4
 	VSUBPS       Y10, Y8, Y8
-	VFMADD231PS  a3<>+0(SB), Y4, Y11
-	VFMADD231PS  b3<>+0(SB), Y8, Y11
-	VMULPS       a1<>+0(SB), Y4, Y4
-	VFMADD231PS  b1<>+0(SB), Y8, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8)(SI*1), Y6
@@ -2187,10 +2191,10 @@ sum_part_tile:
 	VMOVUPS      (R9)(SI*1), Y13
 	VSUBPS       Y8, Y6, Y6
 	VSUBPS       Y12, Y10, Y10
-	VFMADD231PS  a3<>+0(SB), Y6, Y13
-	VFMADD231PS  b3<>+0(SB), Y10, Y13
-	VMULPS       a1<>+0(SB), Y6, Y6
-	VFMADD231PS  b1<>+0(SB), Y10, Y6
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8)(SI*1), Y8
@@ -2200,10 +2204,10 @@ sum_part_tile:
 	VMOVUPS      (R9)(SI*1), Y15
 	VSUBPS       Y10, Y8, Y8
 	VSUBPS       Y14, Y12, Y12
-	VFMADD231PS  a3<>+0(SB), Y8, Y15
-	VFMADD231PS  b3<>+0(SB), Y12, Y15
-	VMULPS       a1<>+0(SB), Y8, Y8
-	VFMADD231PS  b1<>+0(SB), Y12, Y8
+	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVAPS      Y2, Y10
@@ -2214,16 +2218,17 @@ sum_part_tile:
 	VSUBPS       Y6, Y12, Y6
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y4, Y1, Y1
-	VMULPS       a2<>+0(SB), Y2, Y2
-	VFMADD231PS  b2<>+0(SB), Y4, Y2
-	VFMADD231PS  a3<>+0(SB), Y3, Y8
-	VFMADD231PS  b3<>+0(SB), Y6, Y8
-	VMULPS       a1<>+0(SB), Y3, Y3
-	VFMADD231PS  b1<>+0(SB), Y6, Y3
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
 	MOVQ         scale_base+88(FP), R8
 	VMASKMOVPS   (R8)(CX*4), Y0, Y4
 	MOVQ         shift_base+112(FP), R8
 	VMASKMOVPS   (R8)(CX*4), Y0, Y6
+	VBROADCASTSS bound+176(FP), Y10
 	VFMADD213PS  Y6, Y4, Y1
 	VFMADD213PS  Y6, Y4, Y3
 	VFMADD213PS  Y6, Y4, Y2
@@ -2248,14 +2253,13 @@ sum_part_tile:
 	VADDPS       Y4, Y2, Y2
 	VMASKMOVPS   (R11)(R13*1), Y0, Y4
 	VADDPS       Y4, Y8, Y8
-	VBROADCASTSS bound+176(FP), Y4
-	VMAXPS       Y1, Y4, Y1
+	VMAXPS       Y1, Y10, Y1
 	VMASKMOVPS   Y1, Y0, (R8)
-	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y3, Y10, Y3
 	VMASKMOVPS   Y3, Y0, (R8)(R9*1)
-	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y2, Y10, Y2
 	VMASKMOVPS   Y2, Y0, (R8)(R9*2)
-	VMAXPS       Y8, Y4, Y8
+	VMAXPS       Y8, Y10, Y8
 	VMASKMOVPS   Y8, Y0, (R8)(R10*1)
 	VMOVAPS      Y7, Y1
 	VMOVAPS      Y11, Y2
@@ -2265,16 +2269,17 @@ sum_part_tile:
 	VSUBPS       Y13, Y2, Y13
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y11, Y5, Y5
-	VMULPS       a2<>+0(SB), Y7, Y7
-	VFMADD231PS  b2<>+0(SB), Y11, Y7
-	VFMADD231PS  a3<>+0(SB), Y9, Y15
-	VFMADD231PS  b3<>+0(SB), Y13, Y15
-	VMULPS       a1<>+0(SB), Y9, Y9
-	VFMADD231PS  b1<>+0(SB), Y13, Y9
+	VMULPS       a2Vector<>+0(SB), Y7, Y7
+	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
+	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
+	VMULPS       a1Vector<>+0(SB), Y9, Y9
+	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
 	MOVQ         scale_base+88(FP), R8
 	VMASKMOVPS   (R8)(CX*4), Y0, Y1
 	MOVQ         shift_base+112(FP), R8
 	VMASKMOVPS   (R8)(CX*4), Y0, Y2
+	VBROADCASTSS bound+176(FP), Y3
 	VFMADD213PS  Y2, Y1, Y5
 	VFMADD213PS  Y2, Y1, Y9
 	VFMADD213PS  Y2, Y1, Y7
@@ -2303,14 +2308,13 @@ sum_part_tile:
 	VADDPS       Y1, Y7, Y7
 	VMASKMOVPS   (R11)(R13*1), Y0, Y1
 	VADDPS       Y1, Y15, Y15
-	VBROADCASTSS bound+176(FP), Y1
-	VMAXPS       Y5, Y1, Y5
+	VMAXPS       Y5, Y3, Y5
 	VMASKMOVPS   Y5, Y0, (R8)
-	VMAXPS       Y9, Y1, Y9
+	VMAXPS       Y9, Y3, Y9
 	VMASKMOVPS   Y9, Y0, (R8)(R9*1)
-	VMAXPS       Y7, Y1, Y7
+	VMAXPS       Y7, Y3, Y7
 	VMASKMOVPS   Y7, Y0, (R8)(R9*2)
-	VMAXPS       Y15, Y1, Y15
+	VMAXPS       Y15, Y3, Y15
 	VMASKMOVPS   Y15, Y0, (R8)(R10*1)
 	ADDQ         mRow+72(FP), AX
 	MOVQ         dstPixel+32(FP), R8
@@ -2353,8 +2357,8 @@ plain_whole_tile:
 	VADDPS       Y5, Y4, Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y4, Y1, Y1
-	VMULPS       a2<>+0(SB), Y2, Y2
-	VFMADD231PS  b2<>+0(SB), Y4, Y2
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8), Y3
@@ -2366,8 +2370,8 @@ plain_whole_tile:
 	VADDPS       Y7, Y6, Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y6, Y3, Y3
-	VMULPS       a2<>+0(SB), Y4, Y4
-	VFMADD231PS  b2<>+0(SB), Y6, Y4
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8), Y5
@@ -2379,8 +2383,8 @@ plain_whole_tile:
 	VADDPS       Y9, Y8, Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y8, Y5, Y5
-	VMULPS       a2<>+0(SB), Y6, Y6
-	VFMADD231PS  b2<>+0(SB), Y8, Y6
+	VMULPS       a2Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8), Y7
@@ -2392,8 +2396,8 @@ plain_whole_tile:
 	VADDPS       Y11, Y10, Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y10, Y7, Y7
-	VMULPS       a2<>+0(SB), Y8, Y8
-	VFMADD231PS  b2<>+0(SB), Y10, Y8
+	VMULPS       a2Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8), Y9
@@ -2405,8 +2409,8 @@ plain_whole_tile:
 	VADDPS       Y13, Y12, Y12
 	VADDPS       Y10, Y9, Y9
 	VADDPS       Y12, Y9, Y9
-	VMULPS       a2<>+0(SB), Y10, Y10
-	VFMADD231PS  b2<>+0(SB), Y12, Y10
+	VMULPS       a2Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8), Y11
@@ -2418,8 +2422,8 @@ plain_whole_tile:
 	VADDPS       Y15, Y14, Y14
 	VADDPS       Y12, Y11, Y11
 	VADDPS       Y14, Y11, Y11
-	VMULPS       a2<>+0(SB), Y12, Y12
-	VFMADD231PS  b2<>+0(SB), Y14, Y12
+	VMULPS       a2Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVAPS      Y3, Y13
@@ -2430,16 +2434,17 @@ plain_whole_tile:
 	VSUBPS       Y9, Y14, Y9
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y7, Y1, Y1
-	VMULPS       a2<>+0(SB), Y3, Y3
-	VFMADD231PS  b2<>+0(SB), Y7, Y3
-	VFMADD231PS  a3<>+0(SB), Y5, Y11
-	VFMADD231PS  b3<>+0(SB), Y9, Y11
-	VMULPS       a1<>+0(SB), Y5, Y5
-	VFMADD231PS  b1<>+0(SB), Y9, Y5
+	VMULPS       a2Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
+	VMULPS       a1Vector<>+0(SB), Y5, Y5
+	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
 	MOVQ         scale_base+88(FP), R8
 	VMOVUPS      (R8)(CX*4), Y7
 	MOVQ         shift_base+112(FP), R8
 	VMOVUPS      (R8)(CX*4), Y9
+	VBROADCASTSS bound+176(FP), Y13
 	VFMADD213PS  Y9, Y7, Y1
 	VFMADD213PS  Y9, Y7, Y5
 	VFMADD213PS  Y9, Y7, Y3
@@ -2449,14 +2454,13 @@ plain_whole_tile:
 	MOVQ         dstPixel+32(FP), R9
 	LEAQ         (R8)(R9*4), R10
 	LEAQ         (R9)(R9*2), R10
-	VBROADCASTSS bound+176(FP), Y7
-	VMAXPS       Y1, Y7, Y1
+	VMAXPS       Y1, Y13, Y1
 	VMOVUPS      Y1, (R8)
-	VMAXPS       Y5, Y7, Y5
+	VMAXPS       Y5, Y13, Y5
 	VMOVUPS      Y5, (R8)(R9*1)
-	VMAXPS       Y3, Y7, Y3
+	VMAXPS       Y3, Y13, Y3
 	VMOVUPS      Y3, (R8)(R9*2)
-	VMAXPS       Y11, Y7, Y11
+	VMAXPS       Y11, Y13, Y11
 	VMOVUPS      Y11, (R8)(R10*1)
 	VMOVAPS      Y4, Y1
 	VMOVAPS      Y8, Y3
@@ -2466,16 +2470,17 @@ plain_whole_tile:
 	VSUBPS       Y10, Y3, Y10
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y8, Y2, Y2
-	VMULPS       a2<>+0(SB), Y4, Y4
-	VFMADD231PS  b2<>+0(SB), Y8, Y4
-	VFMADD231PS  a3<>+0(SB), Y6, Y12
-	VFMADD231PS  b3<>+0(SB), Y10, Y12
-	VMULPS       a1<>+0(SB), Y6, Y6
-	VFMADD231PS  b1<>+0(SB), Y10, Y6
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
 	MOVQ         scale_base+88(FP), R8
 	VMOVUPS      (R8)(CX*4), Y1
 	MOVQ         shift_base+112(FP), R8
 	VMOVUPS      (R8)(CX*4), Y3
+	VBROADCASTSS bound+176(FP), Y5
 	VFMADD213PS  Y3, Y1, Y2
 	VFMADD213PS  Y3, Y1, Y6
 	VFMADD213PS  Y3, Y1, Y4
@@ -2487,14 +2492,13 @@ plain_whole_tile:
 	MOVQ         dstPixel+32(FP), R9
 	LEAQ         (R8)(R9*4), R10
 	LEAQ         (R9)(R9*2), R10
-	VBROADCASTSS bound+176(FP), Y1
-	VMAXPS       Y2, Y1, Y2
+	VMAXPS       Y2, Y5, Y2
 	VMOVUPS      Y2, (R8)
-	VMAXPS       Y6, Y1, Y6
+	VMAXPS       Y6, Y5, Y6
 	VMOVUPS      Y6, (R8)(R9*1)
-	VMAXPS       Y4, Y1, Y4
+	VMAXPS       Y4, Y5, Y4
 	VMOVUPS      Y4, (R8)(R9*2)
-	VMAXPS       Y12, Y1, Y12
+	VMAXPS       Y12, Y5, Y12
 	VMOVUPS      Y12, (R8)(R10*1)
 	MOVQ         DX, R8
 	LEAQ         (R8)(SI*4), R9
@@ -2506,10 +2510,10 @@ plain_whole_tile:
 	VMOVUPS      (R9)(SI*1), Y5
 	VSUBPS       Y2, Y1, Y1
 	VSUBPS       Y4, Y3, Y3
-	VFMADD231PS  a3<>+0(SB), Y1, Y5
-	VFMADD231PS  b3<>+0(SB), Y3, Y5
-	VMULPS       a1<>+0(SB), Y1, Y1
-	VFMADD231PS  b1<>+0(SB), Y3, Y1
+	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
+	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
+	VMULPS       a1Vector<>+0(SB), Y1, Y1
+	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8)(SI*1), Y2
@@ -2519,10 +2523,10 @@ plain_whole_tile:
 	VMOVUPS      (R9)(SI*1), Y7
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y6, Y4, Y4
-	VFMADD231PS  a3<>+0(SB), Y2, Y7
-	VFMADD231PS  b3<>+0(SB), Y4, Y7
-	VMULPS       a1<>+0(SB), Y2, Y2
-	VFMADD231PS  b1<>+0(SB), Y4, Y2
+	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
+	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
+	VMULPS       a1Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8)(SI*1), Y3
@@ -2532,10 +2536,10 @@ plain_whole_tile:
 	VMOVUPS      (R9)(SI*1), Y9
 	VSUBPS       Y4, Y3, Y3
 	VSUBPS       Y8, Y6, Y6
-	VFMADD231PS  a3<>+0(SB), Y3, Y9
-	VFMADD231PS  b3<>+0(SB), Y6, Y9
-	VMULPS       a1<>+0(SB), Y3, Y3
-	VFMADD231PS  b1<>+0(SB), Y6, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8)(SI*1), Y4
@@ -2545,10 +2549,10 @@ plain_whole_tile:
 	VMOVUPS      (R9)(SI*1), Y11
 	VSUBPS       Y6, Y4, Y4
 	VSUBPS       Y10, Y8, Y8
-	VFMADD231PS  a3<>+0(SB), Y4, Y11
-	VFMADD231PS  b3<>+0(SB), Y8, Y11
-	VMULPS       a1<>+0(SB), Y4, Y4
-	VFMADD231PS  b1<>+0(SB), Y8, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8)(SI*1), Y6
@@ -2558,10 +2562,10 @@ plain_whole_tile:
 	VMOVUPS      (R9)(SI*1), Y13
 	VSUBPS       Y8, Y6, Y6
 	VSUBPS       Y12, Y10, Y10
-	VFMADD231PS  a3<>+0(SB), Y6, Y13
-	VFMADD231PS  b3<>+0(SB), Y10, Y13
-	VMULPS       a1<>+0(SB), Y6, Y6
-	VFMADD231PS  b1<>+0(SB), Y10, Y6
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVUPS      (R8)(SI*1), Y8
@@ -2571,10 +2575,10 @@ plain_whole_tile:
 	VMOVUPS      (R9)(SI*1), Y15
 	VSUBPS       Y10, Y8, Y8
 	VSUBPS       Y14, Y12, Y12
-	VFMADD231PS  a3<>+0(SB), Y8, Y15
-	VFMADD231PS  b3<>+0(SB), Y12, Y15
-	VMULPS       a1<>+0(SB), Y8, Y8
-	VFMADD231PS  b1<>+0(SB), Y12, Y8
+	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
 	ADDQ         mStride+64(FP), R8
 	ADDQ         mStride+64(FP), R9
 	VMOVAPS      Y2, Y10
@@ -2585,16 +2589,17 @@ plain_whole_tile:
 	VSUBPS       Y6, Y12, Y6
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y4, Y1, Y1
-	VMULPS       a2<>+0(SB), Y2, Y2
-	VFMADD231PS  b2<>+0(SB), Y4, Y2
-	VFMADD231PS  a3<>+0(SB), Y3, Y8
-	VFMADD231PS  b3<>+0(SB), Y6, Y8
-	VMULPS       a1<>+0(SB), Y3, Y3
-	VFMADD231PS  b1<>+0(SB), Y6, Y3
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
 	MOVQ         scale_base+88(FP), R8
 	VMOVUPS      (R8)(CX*4), Y4
 	MOVQ         shift_base+112(FP), R8
 	VMOVUPS      (R8)(CX*4), Y6
+	VBROADCASTSS bound+176(FP), Y10
 	VFMADD213PS  Y6, Y4, Y1
 	VFMADD213PS  Y6, Y4, Y3
 	VFMADD213PS  Y6, Y4, Y2
@@ -2605,14 +2610,13 @@ plain_whole_tile:
 	MOVQ         dstPixel+32(FP), R9
 	LEAQ         (R8)(R9*4), R10
 	LEAQ         (R9)(R9*2), R10
-	VBROADCASTSS bound+176(FP), Y4
-	VMAXPS       Y1, Y4, Y1
+	VMAXPS       Y1, Y10, Y1
 	VMOVUPS      Y1, (R8)
-	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y3, Y10, Y3
 	VMOVUPS      Y3, (R8)(R9*1)
-	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y2, Y10, Y2
 	VMOVUPS      Y2, (R8)(R9*2)
-	VMAXPS       Y8, Y4, Y8
+	VMAXPS       Y8, Y10, Y8
 	VMOVUPS      Y8, (R8)(R10*1)
 	VMOVAPS      Y7, Y1
 	VMOVAPS      Y11, Y2
@@ -2622,16 +2626,17 @@ plain_whole_tile:
 	VSUBPS       Y13, Y2, Y13
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y11, Y5, Y5
-	VMULPS       a2<>+0(SB), Y7, Y7
-	VFMADD231PS  b2<>+0(SB), Y11, Y7
-	VFMADD231PS  a3<>+0(SB), Y9, Y15
-	VFMADD231PS  b3<>+0(SB), Y13, Y15
-	VMULPS       a1<>+0(SB), Y9, Y9
-	VFMADD231PS  b1<>+0(SB), Y13, Y9
+	VMULPS       a2Vector<>+0(SB), Y7, Y7
+	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
+	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
+	VMULPS       a1Vector<>+0(SB), Y9, Y9
+	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
 	MOVQ         scale_base+88(FP), R8
 	VMOVUPS      (R8)(CX*4), Y1
 	MOVQ         shift_base+112(FP), R8
 	VMOVUPS      (R8)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y3
 	VFMADD213PS  Y2, Y1, Y5
 	VFMADD213PS  Y2, Y1, Y9
 	VFMADD213PS  Y2, Y1, Y7
@@ -2644,14 +2649,13 @@ plain_whole_tile:
 	MOVQ         dstPixel+32(FP), R9
 	LEAQ         (R8)(R9*4), R10
 	LEAQ         (R9)(R9*2), R10
-	VBROADCASTSS bound+176(FP), Y1
-	VMAXPS       Y5, Y1, Y5
+	VMAXPS       Y5, Y3, Y5
 	VMOVUPS      Y5, (R8)
-	VMAXPS       Y9, Y1, Y9
+	VMAXPS       Y9, Y3, Y9
 	VMOVUPS      Y9, (R8)(R9*1)
-	VMAXPS       Y7, Y1, Y7
+	VMAXPS       Y7, Y3, Y7
 	VMOVUPS      Y7, (R8)(R9*2)
-	VMAXPS       Y15, Y1, Y15
+	VMAXPS       Y15, Y3, Y15
 	VMOVUPS      Y15, (R8)(R10*1)
 	ADDQ         mRow+72(FP), DX
 	MOVQ         dstPixel+32(FP), R8
@@ -2685,8 +2689,8 @@ plain_part_tile:
 	VADDPS       Y5, Y4, Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y4, Y1, Y1
-	VMULPS       a2<>+0(SB), Y2, Y2
-	VFMADD231PS  b2<>+0(SB), Y4, Y2
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
 	ADDQ         mStride+64(FP), DI
 	ADDQ         mStride+64(FP), R8
 	VMOVUPS      (DI), Y3
@@ -2698,8 +2702,8 @@ plain_part_tile:
 	VADDPS       Y7, Y6, Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y6, Y3, Y3
-	VMULPS       a2<>+0(SB), Y4, Y4
-	VFMADD231PS  b2<>+0(SB), Y6, Y4
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
 	ADDQ         mStride+64(FP), DI
 	ADDQ         mStride+64(FP), R8
 	VMOVUPS      (DI), Y5
@@ -2711,8 +2715,8 @@ plain_part_tile:
 	VADDPS       Y9, Y8, Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y8, Y5, Y5
-	VMULPS       a2<>+0(SB), Y6, Y6
-	VFMADD231PS  b2<>+0(SB), Y8, Y6
+	VMULPS       a2Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
 	ADDQ         mStride+64(FP), DI
 	ADDQ         mStride+64(FP), R8
 	VMOVUPS      (DI), Y7
@@ -2724,8 +2728,8 @@ plain_part_tile:
 	VADDPS       Y11, Y10, Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y10, Y7, Y7
-	VMULPS       a2<>+0(SB), Y8, Y8
-	VFMADD231PS  b2<>+0(SB), Y10, Y8
+	VMULPS       a2Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
 	ADDQ         mStride+64(FP), DI
 	ADDQ         mStride+64(FP), R8
 	VMOVUPS      (DI), Y9
@@ -2737,8 +2741,8 @@ plain_part_tile:
 	VADDPS       Y13, Y12, Y12
 	VADDPS       Y10, Y9, Y9
 	VADDPS       Y12, Y9, Y9
-	VMULPS       a2<>+0(SB), Y10, Y10
-	VFMADD231PS  b2<>+0(SB), Y12, Y10
+	VMULPS       a2Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
 	ADDQ         mStride+64(FP), DI
 	ADDQ         mStride+64(FP), R8
 	VMOVUPS      (DI), Y11
@@ -2750,8 +2754,8 @@ plain_part_tile:
 	VADDPS       Y15, Y14, Y14
 	VADDPS       Y12, Y11, Y11
 	VADDPS       Y14, Y11, Y11
-	VMULPS       a2<>+0(SB), Y12, Y12
-	VFMADD231PS  b2<>+0(SB), Y14, Y12
+	VMULPS       a2Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
 	ADDQ         mStride+64(FP), DI
 	ADDQ         mStride+64(FP), R8
 	VMOVAPS      Y3, Y13
@@ -2762,16 +2766,17 @@ plain_part_tile:
 	VSUBPS       Y9, Y14, Y9
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y7, Y1, Y1
-	VMULPS       a2<>+0(SB), Y3, Y3
-	VFMADD231PS  b2<>+0(SB), Y7, Y3
-	VFMADD231PS  a3<>+0(SB), Y5, Y11
-	VFMADD231PS  b3<>+0(SB), Y9, Y11
-	VMULPS       a1<>+0(SB), Y5, Y5
-	VFMADD231PS  b1<>+0(SB), Y9, Y5
+	VMULPS       a2Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
+	VMULPS       a1Vector<>+0(SB), Y5, Y5
+	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
 	MOVQ         scale_base+88(FP), DI
 	VMASKMOVPS   (DI)(CX*4), Y0, Y7
 	MOVQ         shift_base+112(FP), DI
 	VMASKMOVPS   (DI)(CX*4), Y0, Y9
+	VBROADCASTSS bound+176(FP), Y13
 	VFMADD213PS  Y9, Y7, Y1
 	VFMADD213PS  Y9, Y7, Y5
 	VFMADD213PS  Y9, Y7, Y3
@@ -2781,14 +2786,13 @@ plain_part_tile:
 	MOVQ         dstPixel+32(FP), R8
 	LEAQ         (DI)(R8*4), R9
 	LEAQ         (R8)(R8*2), R9
-	VBROADCASTSS bound+176(FP), Y7
-	VMAXPS       Y1, Y7, Y1
+	VMAXPS       Y1, Y13, Y1
 	VMASKMOVPS   Y1, Y0, (DI)
-	VMAXPS       Y5, Y7, Y5
+	VMAXPS       Y5, Y13, Y5
 	VMASKMOVPS   Y5, Y0, (DI)(R8*1)
-	VMAXPS       Y3, Y7, Y3
+	VMAXPS       Y3, Y13, Y3
 	VMASKMOVPS   Y3, Y0, (DI)(R8*2)
-	VMAXPS       Y11, Y7, Y11
+	VMAXPS       Y11, Y13, Y11
 	VMASKMOVPS   Y11, Y0, (DI)(R9*1)
 	VMOVAPS      Y4, Y1
 	VMOVAPS      Y8, Y3
@@ -2798,16 +2802,17 @@ plain_part_tile:
 	VSUBPS       Y10, Y3, Y10
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y8, Y2, Y2
-	VMULPS       a2<>+0(SB), Y4, Y4
-	VFMADD231PS  b2<>+0(SB), Y8, Y4
-	VFMADD231PS  a3<>+0(SB), Y6, Y12
-	VFMADD231PS  b3<>+0(SB), Y10, Y12
-	VMULPS       a1<>+0(SB), Y6, Y6
-	VFMADD231PS  b1<>+0(SB), Y10, Y6
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
 	MOVQ         scale_base+88(FP), DI
 	VMASKMOVPS   (DI)(CX*4), Y0, Y1
 	MOVQ         shift_base+112(FP), DI
 	VMASKMOVPS   (DI)(CX*4), Y0, Y3
+	VBROADCASTSS bound+176(FP), Y5
 	VFMADD213PS  Y3, Y1, Y2
 	VFMADD213PS  Y3, Y1, Y6
 	VFMADD213PS  Y3, Y1, Y4
@@ -2819,14 +2824,13 @@ plain_part_tile:
 	MOVQ         dstPixel+32(FP), R8
 	LEAQ         (DI)(R8*4), R9
 	LEAQ         (R8)(R8*2), R9
-	VBROADCASTSS bound+176(FP), Y1
-	VMAXPS       Y2, Y1, Y2
+	VMAXPS       Y2, Y5, Y2
 	VMASKMOVPS   Y2, Y0, (DI)
-	VMAXPS       Y6, Y1, Y6
+	VMAXPS       Y6, Y5, Y6
 	VMASKMOVPS   Y6, Y0, (DI)(R8*1)
-	VMAXPS       Y4, Y1, Y4
+	VMAXPS       Y4, Y5, Y4
 	VMASKMOVPS   Y4, Y0, (DI)(R8*2)
-	VMAXPS       Y12, Y1, Y12
+	VMAXPS       Y12, Y5, Y12
 	VMASKMOVPS   Y12, Y0, (DI)(R9*1)
 	MOVQ         AX, DI
 	LEAQ         (DI)(BX*4), R8
@@ -2838,10 +2842,10 @@ plain_part_tile:
 	VMOVUPS      (R8)(BX*1), Y5
 	VSUBPS       Y2, Y1, Y1
 	VSUBPS       Y4, Y3, Y3
-	VFMADD231PS  a3<>+0(SB), Y1, Y5
-	VFMADD231PS  b3<>+0(SB), Y3, Y5
-	VMULPS       a1<>+0(SB), Y1, Y1
-	VFMADD231PS  b1<>+0(SB), Y3, Y1
+	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
+	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
+	VMULPS       a1Vector<>+0(SB), Y1, Y1
+	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
 	ADDQ         mStride+64(FP), DI
 	ADDQ         mStride+64(FP), R8
 	VMOVUPS      (DI)(BX*1), Y2
@@ -2851,10 +2855,10 @@ plain_part_tile:
 	VMOVUPS      (R8)(BX*1), Y7
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y6, Y4, Y4
-	VFMADD231PS  a3<>+0(SB), Y2, Y7
-	VFMADD231PS  b3<>+0(SB), Y4, Y7
-	VMULPS       a1<>+0(SB), Y2, Y2
-	VFMADD231PS  b1<>+0(SB), Y4, Y2
+	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
+	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
+	VMULPS       a1Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
 	ADDQ         mStride+64(FP), DI
 	ADDQ         mStride+64(FP), R8
 	VMOVUPS      (DI)(BX*1), Y3
@@ -2864,10 +2868,10 @@ plain_part_tile:
 	VMOVUPS      (R8)(BX*1), Y9
 	VSUBPS       Y4, Y3, Y3
 	VSUBPS       Y8, Y6, Y6
-	VFMADD231PS  a3<>+0(SB), Y3, Y9
-	VFMADD231PS  b3<>+0(SB), Y6, Y9
-	VMULPS       a1<>+0(SB), Y3, Y3
-	VFMADD231PS  b1<>+0(SB), Y6, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
 	ADDQ         mStride+64(FP), DI
 	ADDQ         mStride+64(FP), R8
 	VMOVUPS      (DI)(BX*1), Y4
@@ -2877,10 +2881,10 @@ plain_part_tile:
 	VMOVUPS      (R8)(BX*1), Y11
 	VSUBPS       Y6, Y4, Y4
 	VSUBPS       Y10, Y8, Y8
-	VFMADD231PS  a3<>+0(SB), Y4, Y11
-	VFMADD231PS  b3<>+0(SB), Y8, Y11
-	VMULPS       a1<>+0(SB), Y4, Y4
-	VFMADD231PS  b1<>+0(SB), Y8, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
 	ADDQ         mStride+64(FP), DI
 	ADDQ         mStride+64(FP), R8
 	VMOVUPS      (DI)(BX*1), Y6
@@ -2890,10 +2894,10 @@ plain_part_tile:
 	VMOVUPS      (R8)(BX*1), Y13
 	VSUBPS       Y8, Y6, Y6
 	VSUBPS       Y12, Y10, Y10
-	VFMADD231PS  a3<>+0(SB), Y6, Y13
-	VFMADD231PS  b3<>+0(SB), Y10, Y13
-	VMULPS       a1<>+0(SB), Y6, Y6
-	VFMADD231PS  b1<>+0(SB), Y10, Y6
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
 	ADDQ         mStride+64(FP), DI
 	ADDQ         mStride+64(FP), R8
 	VMOVUPS      (DI)(BX*1), Y8
@@ -2903,10 +2907,10 @@ plain_part_tile:
 	VMOVUPS      (R8)(BX*1), Y15
 	VSUBPS       Y10, Y8, Y8
 	VSUBPS       Y14, Y12, Y12
-	VFMADD231PS  a3<>+0(SB), Y8, Y15
-	VFMADD231PS  b3<>+0(SB), Y12, Y15
-	VMULPS       a1<>+0(SB), Y8, Y8
-	VFMADD231PS  b1<>+0(SB), Y12, Y8
+	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
 	ADDQ         mStride+64(FP), DI
 	ADDQ         mStride+64(FP), R8
 	VMOVAPS      Y2, Y10
@@ -2917,16 +2921,17 @@ plain_part_tile:
 	VSUBPS       Y6, Y12, Y6
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y4, Y1, Y1
-	VMULPS       a2<>+0(SB), Y2, Y2
-	VFMADD231PS  b2<>+0(SB), Y4, Y2
-	VFMADD231PS  a3<>+0(SB), Y3, Y8
-	VFMADD231PS  b3<>+0(SB), Y6, Y8
-	VMULPS       a1<>+0(SB), Y3, Y3
-	VFMADD231PS  b1<>+0(SB), Y6, Y3
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
 	MOVQ         scale_base+88(FP), DI
 	VMASKMOVPS   (DI)(CX*4), Y0, Y4
 	MOVQ         shift_base+112(FP), DI
 	VMASKMOVPS   (DI)(CX*4), Y0, Y6
+	VBROADCASTSS bound+176(FP), Y10
 	VFMADD213PS  Y6, Y4, Y1
 	VFMADD213PS  Y6, Y4, Y3
 	VFMADD213PS  Y6, Y4, Y2
@@ -2937,14 +2942,13 @@ plain_part_tile:
 	MOVQ         dstPixel+32(FP), R8
 	LEAQ         (DI)(R8*4), R9
 	LEAQ         (R8)(R8*2), R9
-	VBROADCASTSS bound+176(FP), Y4
-	VMAXPS       Y1, Y4, Y1
+	VMAXPS       Y1, Y10, Y1
 	VMASKMOVPS   Y1, Y0, (DI)
-	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y3, Y10, Y3
 	VMASKMOVPS   Y3, Y0, (DI)(R8*1)
-	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y2, Y10, Y2
 	VMASKMOVPS   Y2, Y0, (DI)(R8*2)
-	VMAXPS       Y8, Y4, Y8
+	VMAXPS       Y8, Y10, Y8
 	VMASKMOVPS   Y8, Y0, (DI)(R9*1)
 	VMOVAPS      Y7, Y1
 	VMOVAPS      Y11, Y2
@@ -2954,16 +2958,17 @@ plain_part_tile:
 	VSUBPS       Y13, Y2, Y13
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y11, Y5, Y5
-	VMULPS       a2<>+0(SB), Y7, Y7
-	VFMADD231PS  b2<>+0(SB), Y11, Y7
-	VFMADD231PS  a3<>+0(SB), Y9, Y15
-	VFMADD231PS  b3<>+0(SB), Y13, Y15
-	VMULPS       a1<>+0(SB), Y9, Y9
-	VFMADD231PS  b1<>+0(SB), Y13, Y9
+	VMULPS       a2Vector<>+0(SB), Y7, Y7
+	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
+	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
+	VMULPS       a1Vector<>+0(SB), Y9, Y9
+	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
 	MOVQ         scale_base+88(FP), DI
 	VMASKMOVPS   (DI)(CX*4), Y0, Y1
 	MOVQ         shift_base+112(FP), DI
 	VMASKMOVPS   (DI)(CX*4), Y0, Y2
+	VBROADCASTSS bound+176(FP), Y3
 	VFMADD213PS  Y2, Y1, Y5
 	VFMADD213PS  Y2, Y1, Y9
 	VFMADD213PS  Y2, Y1, Y7
@@ -2976,14 +2981,13 @@ plain_part_tile:
 	MOVQ         dstPixel+32(FP), R8
 	LEAQ         (DI)(R8*4), R9
 	LEAQ         (R8)(R8*2), R9
-	VBROADCASTSS bound+176(FP), Y1
-	VMAXPS       Y5, Y1, Y5
+	VMAXPS       Y5, Y3, Y5
 	VMASKMOVPS   Y5, Y0, (DI)
-	VMAXPS       Y9, Y1, Y9
+	VMAXPS       Y9, Y3, Y9
 	VMASKMOVPS   Y9, Y0, (DI)(R8*1)
-	VMAXPS       Y7, Y1, Y7
+	VMAXPS       Y7, Y3, Y7
 	VMASKMOVPS   Y7, Y0, (DI)(R8*2)
-	VMAXPS       Y15, Y1, Y15
+	VMAXPS       Y15, Y3, Y15
 	VMASKMOVPS   Y15, Y0, (DI)(R9*1)
 	ADDQ         mRow+72(FP), AX
 	MOVQ         dstPixel+32(FP), DI

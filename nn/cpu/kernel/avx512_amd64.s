@@ -378,13 +378,13 @@ narrow_store:
 	VZEROUPPER
 	RET
 
-// func batchedAVX512(m []float32, mStride int, mRow int, v []float32, vStride int, vRow int, channels int, tiles int, u []float32, columns int, positions int)
+// func batchedAVX512(m []float32, mStride int, mRow int, v []float32, vStride int, vRow int, channels int, tiles int, u []float32, uStride int, columns int, positions int)
 // Requires: AVX, AVX512F
-TEXT ·batchedAVX512(SB), NOSPLIT, $0-136
+TEXT ·batchedAVX512(SB), NOSPLIT, $0-144
 	MOVQ vRow+72(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), CX
-	MOVQ columns+120(FP), DX
+	MOVQ columns+128(FP), DX
 	CMPQ DX, $0x10
 	JEQ  narrow_position
 
@@ -563,31 +563,31 @@ wide_term_few:
 	JMP          wide_term_few
 
 wide_term_end:
-	MOVQ    mRow+32(FP), R8
+	MOVQ    mRow+32(FP), DI
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z2, (BX)
 	VMOVUPS Z3, 64(BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z4, (BX)
 	VMOVUPS Z5, 64(BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z6, (BX)
 	VMOVUPS Z7, 64(BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z8, (BX)
 	VMOVUPS Z9, 64(BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z10, (BX)
 	VMOVUPS Z11, 64(BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z12, (BX)
 	VMOVUPS Z13, 64(BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z14, (BX)
 	VMOVUPS Z15, 64(BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	MOVQ    channels+80(FP), R9
 	SHLQ    $0x02, R9
 	SUBQ    R9, SI
@@ -597,14 +597,16 @@ wide_term_end:
 	LEAQ    (SI)(AX*2), SI
 	SUBQ    $0x08, DX
 	JG      wide_tile
-	MOVQ    DI, u_base+96(FP)
 	MOVQ    vStride+64(FP), DX
 	SHLQ    $0x02, DX
 	ADDQ    DX, v_base+40(FP)
 	MOVQ    mStride+24(FP), DX
 	SHLQ    $0x02, DX
 	ADDQ    DX, m_base+0(FP)
-	DECQ    positions+128(FP)
+	MOVQ    uStride+120(FP), DX
+	SHLQ    $0x02, DX
+	ADDQ    DX, u_base+96(FP)
+	DECQ    positions+136(FP)
 	JNZ     wide_position
 	VZEROUPPER
 	RET
@@ -691,23 +693,23 @@ narrow_term_few:
 	JMP              narrow_term_few
 
 narrow_term_end:
-	MOVQ    mRow+32(FP), R8
+	MOVQ    mRow+32(FP), DI
 	VMOVUPS Z0, (BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z1, (BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z2, (BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z3, (BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z4, (BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z5, (BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z6, (BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z7, (BX)
-	LEAQ    (BX)(R8*4), BX
+	LEAQ    (BX)(DI*4), BX
 	MOVQ    channels+80(FP), R9
 	SHLQ    $0x02, R9
 	SUBQ    R9, SI
@@ -717,161 +719,19 @@ narrow_term_end:
 	LEAQ    (SI)(AX*2), SI
 	SUBQ    $0x08, DX
 	JG      narrow_tile
-	MOVQ    DI, u_base+96(FP)
 	MOVQ    vStride+64(FP), DX
 	SHLQ    $0x02, DX
 	ADDQ    DX, v_base+40(FP)
 	MOVQ    mStride+24(FP), DX
 	SHLQ    $0x02, DX
 	ADDQ    DX, m_base+0(FP)
-	DECQ    positions+128(FP)
+	MOVQ    uStride+120(FP), DX
+	SHLQ    $0x02, DX
+	ADDQ    DX, u_base+96(FP)
+	DECQ    positions+136(FP)
 	JNZ     narrow_position
 	VZEROUPPER
 	RET
-
-DATA a2b2<>+0(SB)/4, $0x3f610000
-DATA a2b2<>+4(SB)/4, $0x3f610000
-DATA a2b2<>+8(SB)/4, $0x3f610000
-DATA a2b2<>+12(SB)/4, $0x3f610000
-DATA a2b2<>+16(SB)/4, $0x3f610000
-DATA a2b2<>+20(SB)/4, $0x3f610000
-DATA a2b2<>+24(SB)/4, $0x3f610000
-DATA a2b2<>+28(SB)/4, $0x3f610000
-DATA a2b2<>+32(SB)/4, $0x3f610000
-DATA a2b2<>+36(SB)/4, $0x3f610000
-DATA a2b2<>+40(SB)/4, $0x3f610000
-DATA a2b2<>+44(SB)/4, $0x3f610000
-DATA a2b2<>+48(SB)/4, $0x3f610000
-DATA a2b2<>+52(SB)/4, $0x3f610000
-DATA a2b2<>+56(SB)/4, $0x3f610000
-DATA a2b2<>+60(SB)/4, $0x3f610000
-GLOBL a2b2<>(SB), RODATA|NOPTR, $64
-
-DATA a2plusb2<>+0(SB)/4, $0x40290000
-DATA a2plusb2<>+4(SB)/4, $0x40290000
-DATA a2plusb2<>+8(SB)/4, $0x40290000
-DATA a2plusb2<>+12(SB)/4, $0x40290000
-DATA a2plusb2<>+16(SB)/4, $0x40290000
-DATA a2plusb2<>+20(SB)/4, $0x40290000
-DATA a2plusb2<>+24(SB)/4, $0x40290000
-DATA a2plusb2<>+28(SB)/4, $0x40290000
-DATA a2plusb2<>+32(SB)/4, $0x40290000
-DATA a2plusb2<>+36(SB)/4, $0x40290000
-DATA a2plusb2<>+40(SB)/4, $0x40290000
-DATA a2plusb2<>+44(SB)/4, $0x40290000
-DATA a2plusb2<>+48(SB)/4, $0x40290000
-DATA a2plusb2<>+52(SB)/4, $0x40290000
-DATA a2plusb2<>+56(SB)/4, $0x40290000
-DATA a2plusb2<>+60(SB)/4, $0x40290000
-GLOBL a2plusb2<>(SB), RODATA|NOPTR, $64
-
-DATA a1<>+0(SB)/4, $0x3f200000
-DATA a1<>+4(SB)/4, $0x3f200000
-DATA a1<>+8(SB)/4, $0x3f200000
-DATA a1<>+12(SB)/4, $0x3f200000
-DATA a1<>+16(SB)/4, $0x3f200000
-DATA a1<>+20(SB)/4, $0x3f200000
-DATA a1<>+24(SB)/4, $0x3f200000
-DATA a1<>+28(SB)/4, $0x3f200000
-DATA a1<>+32(SB)/4, $0x3f200000
-DATA a1<>+36(SB)/4, $0x3f200000
-DATA a1<>+40(SB)/4, $0x3f200000
-DATA a1<>+44(SB)/4, $0x3f200000
-DATA a1<>+48(SB)/4, $0x3f200000
-DATA a1<>+52(SB)/4, $0x3f200000
-DATA a1<>+56(SB)/4, $0x3f200000
-DATA a1<>+60(SB)/4, $0x3f200000
-GLOBL a1<>(SB), RODATA|NOPTR, $64
-
-DATA a2<>+0(SB)/4, $0x3ec80000
-DATA a2<>+4(SB)/4, $0x3ec80000
-DATA a2<>+8(SB)/4, $0x3ec80000
-DATA a2<>+12(SB)/4, $0x3ec80000
-DATA a2<>+16(SB)/4, $0x3ec80000
-DATA a2<>+20(SB)/4, $0x3ec80000
-DATA a2<>+24(SB)/4, $0x3ec80000
-DATA a2<>+28(SB)/4, $0x3ec80000
-DATA a2<>+32(SB)/4, $0x3ec80000
-DATA a2<>+36(SB)/4, $0x3ec80000
-DATA a2<>+40(SB)/4, $0x3ec80000
-DATA a2<>+44(SB)/4, $0x3ec80000
-DATA a2<>+48(SB)/4, $0x3ec80000
-DATA a2<>+52(SB)/4, $0x3ec80000
-DATA a2<>+56(SB)/4, $0x3ec80000
-DATA a2<>+60(SB)/4, $0x3ec80000
-GLOBL a2<>(SB), RODATA|NOPTR, $64
-
-DATA a3<>+0(SB)/4, $0x3e7a0000
-DATA a3<>+4(SB)/4, $0x3e7a0000
-DATA a3<>+8(SB)/4, $0x3e7a0000
-DATA a3<>+12(SB)/4, $0x3e7a0000
-DATA a3<>+16(SB)/4, $0x3e7a0000
-DATA a3<>+20(SB)/4, $0x3e7a0000
-DATA a3<>+24(SB)/4, $0x3e7a0000
-DATA a3<>+28(SB)/4, $0x3e7a0000
-DATA a3<>+32(SB)/4, $0x3e7a0000
-DATA a3<>+36(SB)/4, $0x3e7a0000
-DATA a3<>+40(SB)/4, $0x3e7a0000
-DATA a3<>+44(SB)/4, $0x3e7a0000
-DATA a3<>+48(SB)/4, $0x3e7a0000
-DATA a3<>+52(SB)/4, $0x3e7a0000
-DATA a3<>+56(SB)/4, $0x3e7a0000
-DATA a3<>+60(SB)/4, $0x3e7a0000
-GLOBL a3<>(SB), RODATA|NOPTR, $64
-
-DATA b1<>+0(SB)/4, $0x3fc00000
-DATA b1<>+4(SB)/4, $0x3fc00000
-DATA b1<>+8(SB)/4, $0x3fc00000
-DATA b1<>+12(SB)/4, $0x3fc00000
-DATA b1<>+16(SB)/4, $0x3fc00000
-DATA b1<>+20(SB)/4, $0x3fc00000
-DATA b1<>+24(SB)/4, $0x3fc00000
-DATA b1<>+28(SB)/4, $0x3fc00000
-DATA b1<>+32(SB)/4, $0x3fc00000
-DATA b1<>+36(SB)/4, $0x3fc00000
-DATA b1<>+40(SB)/4, $0x3fc00000
-DATA b1<>+44(SB)/4, $0x3fc00000
-DATA b1<>+48(SB)/4, $0x3fc00000
-DATA b1<>+52(SB)/4, $0x3fc00000
-DATA b1<>+56(SB)/4, $0x3fc00000
-DATA b1<>+60(SB)/4, $0x3fc00000
-GLOBL b1<>(SB), RODATA|NOPTR, $64
-
-DATA b2<>+0(SB)/4, $0x40100000
-DATA b2<>+4(SB)/4, $0x40100000
-DATA b2<>+8(SB)/4, $0x40100000
-DATA b2<>+12(SB)/4, $0x40100000
-DATA b2<>+16(SB)/4, $0x40100000
-DATA b2<>+20(SB)/4, $0x40100000
-DATA b2<>+24(SB)/4, $0x40100000
-DATA b2<>+28(SB)/4, $0x40100000
-DATA b2<>+32(SB)/4, $0x40100000
-DATA b2<>+36(SB)/4, $0x40100000
-DATA b2<>+40(SB)/4, $0x40100000
-DATA b2<>+44(SB)/4, $0x40100000
-DATA b2<>+48(SB)/4, $0x40100000
-DATA b2<>+52(SB)/4, $0x40100000
-DATA b2<>+56(SB)/4, $0x40100000
-DATA b2<>+60(SB)/4, $0x40100000
-GLOBL b2<>(SB), RODATA|NOPTR, $64
-
-DATA b3<>+0(SB)/4, $0x40580000
-DATA b3<>+4(SB)/4, $0x40580000
-DATA b3<>+8(SB)/4, $0x40580000
-DATA b3<>+12(SB)/4, $0x40580000
-DATA b3<>+16(SB)/4, $0x40580000
-DATA b3<>+20(SB)/4, $0x40580000
-DATA b3<>+24(SB)/4, $0x40580000
-DATA b3<>+28(SB)/4, $0x40580000
-DATA b3<>+32(SB)/4, $0x40580000
-DATA b3<>+36(SB)/4, $0x40580000
-DATA b3<>+40(SB)/4, $0x40580000
-DATA b3<>+44(SB)/4, $0x40580000
-DATA b3<>+48(SB)/4, $0x40580000
-DATA b3<>+52(SB)/4, $0x40580000
-DATA b3<>+56(SB)/4, $0x40580000
-DATA b3<>+60(SB)/4, $0x40580000
-GLOBL b3<>(SB), RODATA|NOPTR, $64
 
 // func winogradInput2AVX512(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
 // Requires: AVX, AVX512F
@@ -981,258 +841,248 @@ TEXT ·winogradOutput2AVX512(SB), NOSPLIT, $0-180
 	XORQ  CX, CX
 
 sum_whole:
-	MOVQ   AX, DX
-	SUBQ   CX, DX
-	CMPQ   DX, $0x10
-	JLT    sum_part
-	MOVQ   m_base+40(FP), DX
-	LEAQ   (DX)(CX*4), DX
-	MOVQ   dst_base+0(FP), BX
-	LEAQ   (BX)(CX*4), BX
-	MOVQ   residual_base+136(FP), SI
-	LEAQ   (SI)(CX*4), SI
-	MOVQ   mStride+64(FP), DI
-	IMUL3Q $0x04, DI, DI
-	MOVQ   tiles+80(FP), R8
-
-sum_whole_tile:
-	MOVQ         DX, R9
-	LEAQ         (R9)(DI*4), R10
-	LEAQ         (DI)(DI*2), R11
-	VMOVUPS      (R9), Z0
-	VMOVUPS      (R9)(DI*1), Z1
-	VMOVUPS      (R9)(DI*2), Z2
-	VMOVUPS      (R9)(R11*1), Z3
-	VADDPS       Z1, Z0, Z0
-	VADDPS       Z2, Z0, Z0
-	VSUBPS       Z2, Z1, Z1
-	VSUBPS       Z3, Z1, Z1
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Z2
-	VMOVUPS      (R9)(DI*1), Z3
-	VMOVUPS      (R9)(DI*2), Z4
-	VMOVUPS      (R9)(R11*1), Z5
-	VADDPS       Z3, Z2, Z2
-	VADDPS       Z4, Z2, Z2
-	VSUBPS       Z4, Z3, Z3
-	VSUBPS       Z5, Z3, Z3
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Z4
-	VMOVUPS      (R9)(DI*1), Z5
-	VMOVUPS      (R9)(DI*2), Z6
-	VMOVUPS      (R9)(R11*1), Z7
-	VADDPS       Z5, Z4, Z4
-	VADDPS       Z6, Z4, Z4
-	VSUBPS       Z6, Z5, Z5
-	VSUBPS       Z7, Z5, Z5
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Z6
-	VMOVUPS      (R9)(DI*1), Z7
-	VMOVUPS      (R9)(DI*2), Z8
-	VMOVUPS      (R9)(R11*1), Z9
-	VADDPS       Z7, Z6, Z6
-	VADDPS       Z8, Z6, Z6
-	VSUBPS       Z8, Z7, Z7
-	VSUBPS       Z9, Z7, Z7
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z4, Z0, Z0
-	VSUBPS       Z4, Z2, Z2
-	VSUBPS       Z6, Z2, Z2
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Z4
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Z6
-	VFMADD213PS  Z6, Z4, Z0
-	VFMADD213PS  Z6, Z4, Z2
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         BX, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	MOVQ         residualRow+160(FP), R11
-	MOVQ         SI, R11
-	MOVQ         residualPixel+168(FP), R12
-	LEAQ         (R11)(R12*4), R13
-	LEAQ         (R12)(R12*2), R13
-	VMOVUPS      (R11), Z4
-	VADDPS       Z4, Z0, Z0
-	VMOVUPS      (R11)(R12*1), Z4
-	VADDPS       Z4, Z2, Z2
-	VBROADCASTSS bound+176(FP), Z4
-	VMAXPS       Z0, Z4, Z0
-	VMOVUPS      Z0, (R9)
-	VMAXPS       Z2, Z4, Z2
-	VMOVUPS      Z2, (R9)(R10*1)
-	VADDPS       Z3, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VSUBPS       Z5, Z3, Z3
-	VSUBPS       Z7, Z3, Z3
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	CMPQ         DX, $0x10
+	JLT          sum_part
+	MOVQ         m_base+40(FP), DX
+	LEAQ         (DX)(CX*4), DX
+	MOVQ         dst_base+0(FP), BX
+	LEAQ         (BX)(CX*4), BX
+	MOVQ         residual_base+136(FP), SI
+	LEAQ         (SI)(CX*4), SI
+	MOVQ         mStride+64(FP), DI
+	IMUL3Q       $0x04, DI, DI
+	MOVQ         tiles+80(FP), R8
 	MOVQ         scale_base+88(FP), R9
 	VMOVUPS      (R9)(CX*4), Z0
 	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Z2
-	VFMADD213PS  Z2, Z0, Z1
-	VFMADD213PS  Z2, Z0, Z3
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         BX, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	MOVQ         residualRow+160(FP), R12
-	MOVQ         SI, R11
-	ADDQ         R12, R11
-	MOVQ         residualPixel+168(FP), R12
-	LEAQ         (R11)(R12*4), R13
-	LEAQ         (R12)(R12*2), R13
-	VMOVUPS      (R11), Z0
-	VADDPS       Z0, Z1, Z1
-	VMOVUPS      (R11)(R12*1), Z0
-	VADDPS       Z0, Z3, Z3
-	VBROADCASTSS bound+176(FP), Z0
-	VMAXPS       Z1, Z0, Z1
-	VMOVUPS      Z1, (R9)
-	VMAXPS       Z3, Z0, Z3
-	VMOVUPS      Z3, (R9)(R10*1)
-	ADDQ         mRow+72(FP), DX
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (BX)(R9*2), BX
-	MOVQ         residualPixel+168(FP), R9
-	LEAQ         (SI)(R9*2), SI
-	DECQ         R8
-	JNZ          sum_whole_tile
-	ADDQ         $0x10, CX
-	JMP          sum_whole
+	VMOVUPS      (R9)(CX*4), Z1
+	VBROADCASTSS bound+176(FP), Z2
+
+sum_whole_tile:
+	MOVQ        DX, R9
+	LEAQ        (R9)(DI*4), R10
+	LEAQ        (DI)(DI*2), R11
+	VMOVUPS     (R9), Z3
+	VMOVUPS     (R9)(DI*1), Z4
+	VMOVUPS     (R9)(DI*2), Z5
+	VMOVUPS     (R9)(R11*1), Z6
+	VADDPS      Z4, Z3, Z3
+	VADDPS      Z5, Z3, Z3
+	VSUBPS      Z5, Z4, Z4
+	VSUBPS      Z6, Z4, Z4
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VMOVUPS     (R9), Z5
+	VMOVUPS     (R9)(DI*1), Z6
+	VMOVUPS     (R9)(DI*2), Z7
+	VMOVUPS     (R9)(R11*1), Z8
+	VADDPS      Z6, Z5, Z5
+	VADDPS      Z7, Z5, Z5
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z8, Z6, Z6
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VMOVUPS     (R9), Z7
+	VMOVUPS     (R9)(DI*1), Z8
+	VMOVUPS     (R9)(DI*2), Z9
+	VMOVUPS     (R9)(R11*1), Z10
+	VADDPS      Z8, Z7, Z7
+	VADDPS      Z9, Z7, Z7
+	VSUBPS      Z9, Z8, Z8
+	VSUBPS      Z10, Z8, Z8
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VMOVUPS     (R9), Z9
+	VMOVUPS     (R9)(DI*1), Z10
+	VMOVUPS     (R9)(DI*2), Z11
+	VMOVUPS     (R9)(R11*1), Z12
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z11, Z9, Z9
+	VSUBPS      Z11, Z10, Z10
+	VSUBPS      Z12, Z10, Z10
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VADDPS      Z5, Z3, Z3
+	VADDPS      Z7, Z3, Z3
+	VSUBPS      Z7, Z5, Z5
+	VSUBPS      Z9, Z5, Z5
+	VFMADD213PS Z1, Z0, Z3
+	VFMADD213PS Z1, Z0, Z5
+	MOVQ        dstRow+24(FP), R9
+	MOVQ        BX, R9
+	MOVQ        dstPixel+32(FP), R10
+	LEAQ        (R9)(R10*4), R11
+	LEAQ        (R10)(R10*2), R11
+	MOVQ        residualRow+160(FP), R11
+	MOVQ        SI, R11
+	MOVQ        residualPixel+168(FP), R12
+	LEAQ        (R11)(R12*4), R13
+	LEAQ        (R12)(R12*2), R13
+	VMOVUPS     (R11), Z7
+	VADDPS      Z7, Z3, Z3
+	VMOVUPS     (R11)(R12*1), Z7
+	VADDPS      Z7, Z5, Z5
+	VMAXPS      Z3, Z2, Z3
+	VMOVUPS     Z3, (R9)
+	VMAXPS      Z5, Z2, Z5
+	VMOVUPS     Z5, (R9)(R10*1)
+	VADDPS      Z6, Z4, Z4
+	VADDPS      Z8, Z4, Z4
+	VSUBPS      Z8, Z6, Z6
+	VSUBPS      Z10, Z6, Z6
+	VFMADD213PS Z1, Z0, Z4
+	VFMADD213PS Z1, Z0, Z6
+	MOVQ        dstRow+24(FP), R10
+	MOVQ        BX, R9
+	ADDQ        R10, R9
+	MOVQ        dstPixel+32(FP), R10
+	LEAQ        (R9)(R10*4), R11
+	LEAQ        (R10)(R10*2), R11
+	MOVQ        residualRow+160(FP), R12
+	MOVQ        SI, R11
+	ADDQ        R12, R11
+	MOVQ        residualPixel+168(FP), R12
+	LEAQ        (R11)(R12*4), R13
+	LEAQ        (R12)(R12*2), R13
+	VMOVUPS     (R11), Z3
+	VADDPS      Z3, Z4, Z4
+	VMOVUPS     (R11)(R12*1), Z3
+	VADDPS      Z3, Z6, Z6
+	VMAXPS      Z4, Z2, Z4
+	VMOVUPS     Z4, (R9)
+	VMAXPS      Z6, Z2, Z6
+	VMOVUPS     Z6, (R9)(R10*1)
+	ADDQ        mRow+72(FP), DX
+	MOVQ        dstPixel+32(FP), R9
+	LEAQ        (BX)(R9*2), BX
+	MOVQ        residualPixel+168(FP), R9
+	LEAQ        (SI)(R9*2), SI
+	DECQ        R8
+	JNZ         sum_whole_tile
+	ADDQ        $0x10, CX
+	JMP         sum_whole
 
 sum_part:
-	TESTQ  DX, DX
-	JZ     sum_end
-	MOVQ   m_base+40(FP), AX
-	LEAQ   (AX)(CX*4), AX
-	MOVQ   dst_base+0(FP), DX
-	LEAQ   (DX)(CX*4), DX
-	MOVQ   residual_base+136(FP), BX
-	LEAQ   (BX)(CX*4), BX
-	MOVQ   mStride+64(FP), SI
-	IMUL3Q $0x04, SI, SI
-	MOVQ   tiles+80(FP), DI
-
-sum_part_tile:
-	MOVQ         AX, R8
-	LEAQ         (R8)(SI*4), R9
-	LEAQ         (SI)(SI*2), R10
-	VMOVUPS      (R8), Z0
-	VMOVUPS      (R8)(SI*1), Z1
-	VMOVUPS      (R8)(SI*2), Z2
-	VMOVUPS      (R8)(R10*1), Z3
-	VADDPS       Z1, Z0, Z0
-	VADDPS       Z2, Z0, Z0
-	VSUBPS       Z2, Z1, Z1
-	VSUBPS       Z3, Z1, Z1
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z2
-	VMOVUPS      (R8)(SI*1), Z3
-	VMOVUPS      (R8)(SI*2), Z4
-	VMOVUPS      (R8)(R10*1), Z5
-	VADDPS       Z3, Z2, Z2
-	VADDPS       Z4, Z2, Z2
-	VSUBPS       Z4, Z3, Z3
-	VSUBPS       Z5, Z3, Z3
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z4
-	VMOVUPS      (R8)(SI*1), Z5
-	VMOVUPS      (R8)(SI*2), Z6
-	VMOVUPS      (R8)(R10*1), Z7
-	VADDPS       Z5, Z4, Z4
-	VADDPS       Z6, Z4, Z4
-	VSUBPS       Z6, Z5, Z5
-	VSUBPS       Z7, Z5, Z5
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z6
-	VMOVUPS      (R8)(SI*1), Z7
-	VMOVUPS      (R8)(SI*2), Z8
-	VMOVUPS      (R8)(R10*1), Z9
-	VADDPS       Z7, Z6, Z6
-	VADDPS       Z8, Z6, Z6
-	VSUBPS       Z8, Z7, Z7
-	VSUBPS       Z9, Z7, Z7
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z4, Z0, Z0
-	VSUBPS       Z4, Z2, Z2
-	VSUBPS       Z6, Z2, Z2
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS.Z    (R8)(CX*4), K1, Z4
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS.Z    (R8)(CX*4), K1, Z6
-	VFMADD213PS  Z6, Z4, Z0
-	VFMADD213PS  Z6, Z4, Z2
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         DX, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	MOVQ         residualRow+160(FP), R10
-	MOVQ         BX, R10
-	MOVQ         residualPixel+168(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	VMOVUPS.Z    (R10), K1, Z4
-	VADDPS       Z4, Z0, Z0
-	VMOVUPS.Z    (R10)(R11*1), K1, Z4
-	VADDPS       Z4, Z2, Z2
-	VBROADCASTSS bound+176(FP), Z4
-	VMAXPS       Z0, Z4, Z0
-	VMOVUPS      Z0, K1, (R8)
-	VMAXPS       Z2, Z4, Z2
-	VMOVUPS      Z2, K1, (R8)(R9*1)
-	VADDPS       Z3, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VSUBPS       Z5, Z3, Z3
-	VSUBPS       Z7, Z3, Z3
+	TESTQ        DX, DX
+	JZ           sum_end
+	MOVQ         m_base+40(FP), AX
+	LEAQ         (AX)(CX*4), AX
+	MOVQ         dst_base+0(FP), DX
+	LEAQ         (DX)(CX*4), DX
+	MOVQ         residual_base+136(FP), BX
+	LEAQ         (BX)(CX*4), BX
+	MOVQ         mStride+64(FP), SI
+	IMUL3Q       $0x04, SI, SI
+	MOVQ         tiles+80(FP), DI
 	MOVQ         scale_base+88(FP), R8
 	VMOVUPS.Z    (R8)(CX*4), K1, Z0
 	MOVQ         shift_base+112(FP), R8
-	VMOVUPS.Z    (R8)(CX*4), K1, Z2
-	VFMADD213PS  Z2, Z0, Z1
-	VFMADD213PS  Z2, Z0, Z3
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         DX, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	MOVQ         residualRow+160(FP), R11
-	MOVQ         BX, R10
-	ADDQ         R11, R10
-	MOVQ         residualPixel+168(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	VMOVUPS.Z    (R10), K1, Z0
-	VADDPS       Z0, Z1, Z1
-	VMOVUPS.Z    (R10)(R11*1), K1, Z0
-	VADDPS       Z0, Z3, Z3
-	VBROADCASTSS bound+176(FP), Z0
-	VMAXPS       Z1, Z0, Z1
-	VMOVUPS      Z1, K1, (R8)
-	VMAXPS       Z3, Z0, Z3
-	VMOVUPS      Z3, K1, (R8)(R9*1)
-	ADDQ         mRow+72(FP), AX
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DX)(R8*2), DX
-	MOVQ         residualPixel+168(FP), R8
-	LEAQ         (BX)(R8*2), BX
-	DECQ         DI
-	JNZ          sum_part_tile
+	VMOVUPS.Z    (R8)(CX*4), K1, Z1
+	VBROADCASTSS bound+176(FP), Z2
+
+sum_part_tile:
+	MOVQ        AX, CX
+	LEAQ        (CX)(SI*4), R8
+	LEAQ        (SI)(SI*2), R9
+	VMOVUPS     (CX), Z3
+	VMOVUPS     (CX)(SI*1), Z4
+	VMOVUPS     (CX)(SI*2), Z5
+	VMOVUPS     (CX)(R9*1), Z6
+	VADDPS      Z4, Z3, Z3
+	VADDPS      Z5, Z3, Z3
+	VSUBPS      Z5, Z4, Z4
+	VSUBPS      Z6, Z4, Z4
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VMOVUPS     (CX), Z5
+	VMOVUPS     (CX)(SI*1), Z6
+	VMOVUPS     (CX)(SI*2), Z7
+	VMOVUPS     (CX)(R9*1), Z8
+	VADDPS      Z6, Z5, Z5
+	VADDPS      Z7, Z5, Z5
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z8, Z6, Z6
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VMOVUPS     (CX), Z7
+	VMOVUPS     (CX)(SI*1), Z8
+	VMOVUPS     (CX)(SI*2), Z9
+	VMOVUPS     (CX)(R9*1), Z10
+	VADDPS      Z8, Z7, Z7
+	VADDPS      Z9, Z7, Z7
+	VSUBPS      Z9, Z8, Z8
+	VSUBPS      Z10, Z8, Z8
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VMOVUPS     (CX), Z9
+	VMOVUPS     (CX)(SI*1), Z10
+	VMOVUPS     (CX)(SI*2), Z11
+	VMOVUPS     (CX)(R9*1), Z12
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z11, Z9, Z9
+	VSUBPS      Z11, Z10, Z10
+	VSUBPS      Z12, Z10, Z10
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VADDPS      Z5, Z3, Z3
+	VADDPS      Z7, Z3, Z3
+	VSUBPS      Z7, Z5, Z5
+	VSUBPS      Z9, Z5, Z5
+	VFMADD213PS Z1, Z0, Z3
+	VFMADD213PS Z1, Z0, Z5
+	MOVQ        dstRow+24(FP), CX
+	MOVQ        DX, CX
+	MOVQ        dstPixel+32(FP), R8
+	LEAQ        (CX)(R8*4), R9
+	LEAQ        (R8)(R8*2), R9
+	MOVQ        residualRow+160(FP), R9
+	MOVQ        BX, R9
+	MOVQ        residualPixel+168(FP), R10
+	LEAQ        (R9)(R10*4), R11
+	LEAQ        (R10)(R10*2), R11
+	VMOVUPS.Z   (R9), K1, Z7
+	VADDPS      Z7, Z3, Z3
+	VMOVUPS.Z   (R9)(R10*1), K1, Z7
+	VADDPS      Z7, Z5, Z5
+	VMAXPS      Z3, Z2, Z3
+	VMOVUPS     Z3, K1, (CX)
+	VMAXPS      Z5, Z2, Z5
+	VMOVUPS     Z5, K1, (CX)(R8*1)
+	VADDPS      Z6, Z4, Z4
+	VADDPS      Z8, Z4, Z4
+	VSUBPS      Z8, Z6, Z6
+	VSUBPS      Z10, Z6, Z6
+	VFMADD213PS Z1, Z0, Z4
+	VFMADD213PS Z1, Z0, Z6
+	MOVQ        dstRow+24(FP), R8
+	MOVQ        DX, CX
+	ADDQ        R8, CX
+	MOVQ        dstPixel+32(FP), R8
+	LEAQ        (CX)(R8*4), R9
+	LEAQ        (R8)(R8*2), R9
+	MOVQ        residualRow+160(FP), R10
+	MOVQ        BX, R9
+	ADDQ        R10, R9
+	MOVQ        residualPixel+168(FP), R10
+	LEAQ        (R9)(R10*4), R11
+	LEAQ        (R10)(R10*2), R11
+	VMOVUPS.Z   (R9), K1, Z3
+	VADDPS      Z3, Z4, Z4
+	VMOVUPS.Z   (R9)(R10*1), K1, Z3
+	VADDPS      Z3, Z6, Z6
+	VMAXPS      Z4, Z2, Z4
+	VMOVUPS     Z4, K1, (CX)
+	VMAXPS      Z6, Z2, Z6
+	VMOVUPS     Z6, K1, (CX)(R8*1)
+	ADDQ        mRow+72(FP), AX
+	MOVQ        dstPixel+32(FP), CX
+	LEAQ        (DX)(CX*2), DX
+	MOVQ        residualPixel+168(FP), CX
+	LEAQ        (BX)(CX*2), BX
+	DECQ        DI
+	JNZ         sum_part_tile
 
 sum_end:
 	VZEROUPPER
@@ -1242,212 +1092,202 @@ plain:
 	XORQ CX, CX
 
 plain_whole:
-	MOVQ   AX, DX
-	SUBQ   CX, DX
-	CMPQ   DX, $0x10
-	JLT    plain_part
-	MOVQ   m_base+40(FP), DX
-	LEAQ   (DX)(CX*4), DX
-	MOVQ   dst_base+0(FP), BX
-	LEAQ   (BX)(CX*4), BX
-	MOVQ   mStride+64(FP), SI
-	IMUL3Q $0x04, SI, SI
-	MOVQ   tiles+80(FP), DI
-
-plain_whole_tile:
-	MOVQ         DX, R8
-	LEAQ         (R8)(SI*4), R9
-	LEAQ         (SI)(SI*2), R10
-	VMOVUPS      (R8), Z0
-	VMOVUPS      (R8)(SI*1), Z1
-	VMOVUPS      (R8)(SI*2), Z2
-	VMOVUPS      (R8)(R10*1), Z3
-	VADDPS       Z1, Z0, Z0
-	VADDPS       Z2, Z0, Z0
-	VSUBPS       Z2, Z1, Z1
-	VSUBPS       Z3, Z1, Z1
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z2
-	VMOVUPS      (R8)(SI*1), Z3
-	VMOVUPS      (R8)(SI*2), Z4
-	VMOVUPS      (R8)(R10*1), Z5
-	VADDPS       Z3, Z2, Z2
-	VADDPS       Z4, Z2, Z2
-	VSUBPS       Z4, Z3, Z3
-	VSUBPS       Z5, Z3, Z3
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z4
-	VMOVUPS      (R8)(SI*1), Z5
-	VMOVUPS      (R8)(SI*2), Z6
-	VMOVUPS      (R8)(R10*1), Z7
-	VADDPS       Z5, Z4, Z4
-	VADDPS       Z6, Z4, Z4
-	VSUBPS       Z6, Z5, Z5
-	VSUBPS       Z7, Z5, Z5
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z6
-	VMOVUPS      (R8)(SI*1), Z7
-	VMOVUPS      (R8)(SI*2), Z8
-	VMOVUPS      (R8)(R10*1), Z9
-	VADDPS       Z7, Z6, Z6
-	VADDPS       Z8, Z6, Z6
-	VSUBPS       Z8, Z7, Z7
-	VSUBPS       Z9, Z7, Z7
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z4, Z0, Z0
-	VSUBPS       Z4, Z2, Z2
-	VSUBPS       Z6, Z2, Z2
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS      (R8)(CX*4), Z4
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS      (R8)(CX*4), Z6
-	VFMADD213PS  Z6, Z4, Z0
-	VFMADD213PS  Z6, Z4, Z2
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         BX, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	VBROADCASTSS bound+176(FP), Z4
-	VMAXPS       Z0, Z4, Z0
-	VMOVUPS      Z0, (R8)
-	VMAXPS       Z2, Z4, Z2
-	VMOVUPS      Z2, (R8)(R9*1)
-	VADDPS       Z3, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VSUBPS       Z5, Z3, Z3
-	VSUBPS       Z7, Z3, Z3
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	CMPQ         DX, $0x10
+	JLT          plain_part
+	MOVQ         m_base+40(FP), DX
+	LEAQ         (DX)(CX*4), DX
+	MOVQ         dst_base+0(FP), BX
+	LEAQ         (BX)(CX*4), BX
+	MOVQ         mStride+64(FP), SI
+	IMUL3Q       $0x04, SI, SI
+	MOVQ         tiles+80(FP), DI
 	MOVQ         scale_base+88(FP), R8
 	VMOVUPS      (R8)(CX*4), Z0
 	MOVQ         shift_base+112(FP), R8
-	VMOVUPS      (R8)(CX*4), Z2
-	VFMADD213PS  Z2, Z0, Z1
-	VFMADD213PS  Z2, Z0, Z3
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         BX, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	VBROADCASTSS bound+176(FP), Z0
-	VMAXPS       Z1, Z0, Z1
-	VMOVUPS      Z1, (R8)
-	VMAXPS       Z3, Z0, Z3
-	VMOVUPS      Z3, (R8)(R9*1)
-	ADDQ         mRow+72(FP), DX
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (BX)(R8*2), BX
-	DECQ         DI
-	JNZ          plain_whole_tile
-	ADDQ         $0x10, CX
-	JMP          plain_whole
+	VMOVUPS      (R8)(CX*4), Z1
+	VBROADCASTSS bound+176(FP), Z2
+
+plain_whole_tile:
+	MOVQ        DX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (R8), Z3
+	VMOVUPS     (R8)(SI*1), Z4
+	VMOVUPS     (R8)(SI*2), Z5
+	VMOVUPS     (R8)(R10*1), Z6
+	VADDPS      Z4, Z3, Z3
+	VADDPS      Z5, Z3, Z3
+	VSUBPS      Z5, Z4, Z4
+	VSUBPS      Z6, Z4, Z4
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VMOVUPS     (R8), Z5
+	VMOVUPS     (R8)(SI*1), Z6
+	VMOVUPS     (R8)(SI*2), Z7
+	VMOVUPS     (R8)(R10*1), Z8
+	VADDPS      Z6, Z5, Z5
+	VADDPS      Z7, Z5, Z5
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z8, Z6, Z6
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VMOVUPS     (R8), Z7
+	VMOVUPS     (R8)(SI*1), Z8
+	VMOVUPS     (R8)(SI*2), Z9
+	VMOVUPS     (R8)(R10*1), Z10
+	VADDPS      Z8, Z7, Z7
+	VADDPS      Z9, Z7, Z7
+	VSUBPS      Z9, Z8, Z8
+	VSUBPS      Z10, Z8, Z8
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VMOVUPS     (R8), Z9
+	VMOVUPS     (R8)(SI*1), Z10
+	VMOVUPS     (R8)(SI*2), Z11
+	VMOVUPS     (R8)(R10*1), Z12
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z11, Z9, Z9
+	VSUBPS      Z11, Z10, Z10
+	VSUBPS      Z12, Z10, Z10
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VADDPS      Z5, Z3, Z3
+	VADDPS      Z7, Z3, Z3
+	VSUBPS      Z7, Z5, Z5
+	VSUBPS      Z9, Z5, Z5
+	VFMADD213PS Z1, Z0, Z3
+	VFMADD213PS Z1, Z0, Z5
+	MOVQ        dstRow+24(FP), R8
+	MOVQ        BX, R8
+	MOVQ        dstPixel+32(FP), R9
+	LEAQ        (R8)(R9*4), R10
+	LEAQ        (R9)(R9*2), R10
+	VMAXPS      Z3, Z2, Z3
+	VMOVUPS     Z3, (R8)
+	VMAXPS      Z5, Z2, Z5
+	VMOVUPS     Z5, (R8)(R9*1)
+	VADDPS      Z6, Z4, Z4
+	VADDPS      Z8, Z4, Z4
+	VSUBPS      Z8, Z6, Z6
+	VSUBPS      Z10, Z6, Z6
+	VFMADD213PS Z1, Z0, Z4
+	VFMADD213PS Z1, Z0, Z6
+	MOVQ        dstRow+24(FP), R9
+	MOVQ        BX, R8
+	ADDQ        R9, R8
+	MOVQ        dstPixel+32(FP), R9
+	LEAQ        (R8)(R9*4), R10
+	LEAQ        (R9)(R9*2), R10
+	VMAXPS      Z4, Z2, Z4
+	VMOVUPS     Z4, (R8)
+	VMAXPS      Z6, Z2, Z6
+	VMOVUPS     Z6, (R8)(R9*1)
+	ADDQ        mRow+72(FP), DX
+	MOVQ        dstPixel+32(FP), R8
+	LEAQ        (BX)(R8*2), BX
+	DECQ        DI
+	JNZ         plain_whole_tile
+	ADDQ        $0x10, CX
+	JMP         plain_whole
 
 plain_part:
-	TESTQ  DX, DX
-	JZ     plain_end
-	MOVQ   m_base+40(FP), AX
-	LEAQ   (AX)(CX*4), AX
-	MOVQ   dst_base+0(FP), DX
-	LEAQ   (DX)(CX*4), DX
-	MOVQ   mStride+64(FP), BX
-	IMUL3Q $0x04, BX, BX
-	MOVQ   tiles+80(FP), SI
-
-plain_part_tile:
-	MOVQ         AX, DI
-	LEAQ         (DI)(BX*4), R8
-	LEAQ         (BX)(BX*2), R9
-	VMOVUPS      (DI), Z0
-	VMOVUPS      (DI)(BX*1), Z1
-	VMOVUPS      (DI)(BX*2), Z2
-	VMOVUPS      (DI)(R9*1), Z3
-	VADDPS       Z1, Z0, Z0
-	VADDPS       Z2, Z0, Z0
-	VSUBPS       Z2, Z1, Z1
-	VSUBPS       Z3, Z1, Z1
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Z2
-	VMOVUPS      (DI)(BX*1), Z3
-	VMOVUPS      (DI)(BX*2), Z4
-	VMOVUPS      (DI)(R9*1), Z5
-	VADDPS       Z3, Z2, Z2
-	VADDPS       Z4, Z2, Z2
-	VSUBPS       Z4, Z3, Z3
-	VSUBPS       Z5, Z3, Z3
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Z4
-	VMOVUPS      (DI)(BX*1), Z5
-	VMOVUPS      (DI)(BX*2), Z6
-	VMOVUPS      (DI)(R9*1), Z7
-	VADDPS       Z5, Z4, Z4
-	VADDPS       Z6, Z4, Z4
-	VSUBPS       Z6, Z5, Z5
-	VSUBPS       Z7, Z5, Z5
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Z6
-	VMOVUPS      (DI)(BX*1), Z7
-	VMOVUPS      (DI)(BX*2), Z8
-	VMOVUPS      (DI)(R9*1), Z9
-	VADDPS       Z7, Z6, Z6
-	VADDPS       Z8, Z6, Z6
-	VSUBPS       Z8, Z7, Z7
-	VSUBPS       Z9, Z7, Z7
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z4, Z0, Z0
-	VSUBPS       Z4, Z2, Z2
-	VSUBPS       Z6, Z2, Z2
-	MOVQ         scale_base+88(FP), DI
-	VMOVUPS.Z    (DI)(CX*4), K1, Z4
-	MOVQ         shift_base+112(FP), DI
-	VMOVUPS.Z    (DI)(CX*4), K1, Z6
-	VFMADD213PS  Z6, Z4, Z0
-	VFMADD213PS  Z6, Z4, Z2
-	MOVQ         dstRow+24(FP), DI
-	MOVQ         DX, DI
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DI)(R8*4), R9
-	LEAQ         (R8)(R8*2), R9
-	VBROADCASTSS bound+176(FP), Z4
-	VMAXPS       Z0, Z4, Z0
-	VMOVUPS      Z0, K1, (DI)
-	VMAXPS       Z2, Z4, Z2
-	VMOVUPS      Z2, K1, (DI)(R8*1)
-	VADDPS       Z3, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VSUBPS       Z5, Z3, Z3
-	VSUBPS       Z7, Z3, Z3
+	TESTQ        DX, DX
+	JZ           plain_end
+	MOVQ         m_base+40(FP), AX
+	LEAQ         (AX)(CX*4), AX
+	MOVQ         dst_base+0(FP), DX
+	LEAQ         (DX)(CX*4), DX
+	MOVQ         mStride+64(FP), BX
+	IMUL3Q       $0x04, BX, BX
+	MOVQ         tiles+80(FP), SI
 	MOVQ         scale_base+88(FP), DI
 	VMOVUPS.Z    (DI)(CX*4), K1, Z0
 	MOVQ         shift_base+112(FP), DI
-	VMOVUPS.Z    (DI)(CX*4), K1, Z2
-	VFMADD213PS  Z2, Z0, Z1
-	VFMADD213PS  Z2, Z0, Z3
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         DX, DI
-	ADDQ         R8, DI
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DI)(R8*4), R9
-	LEAQ         (R8)(R8*2), R9
-	VBROADCASTSS bound+176(FP), Z0
-	VMAXPS       Z1, Z0, Z1
-	VMOVUPS      Z1, K1, (DI)
-	VMAXPS       Z3, Z0, Z3
-	VMOVUPS      Z3, K1, (DI)(R8*1)
-	ADDQ         mRow+72(FP), AX
-	MOVQ         dstPixel+32(FP), DI
-	LEAQ         (DX)(DI*2), DX
-	DECQ         SI
-	JNZ          plain_part_tile
+	VMOVUPS.Z    (DI)(CX*4), K1, Z1
+	VBROADCASTSS bound+176(FP), Z2
+
+plain_part_tile:
+	MOVQ        AX, CX
+	LEAQ        (CX)(BX*4), DI
+	LEAQ        (BX)(BX*2), R8
+	VMOVUPS     (CX), Z3
+	VMOVUPS     (CX)(BX*1), Z4
+	VMOVUPS     (CX)(BX*2), Z5
+	VMOVUPS     (CX)(R8*1), Z6
+	VADDPS      Z4, Z3, Z3
+	VADDPS      Z5, Z3, Z3
+	VSUBPS      Z5, Z4, Z4
+	VSUBPS      Z6, Z4, Z4
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VMOVUPS     (CX), Z5
+	VMOVUPS     (CX)(BX*1), Z6
+	VMOVUPS     (CX)(BX*2), Z7
+	VMOVUPS     (CX)(R8*1), Z8
+	VADDPS      Z6, Z5, Z5
+	VADDPS      Z7, Z5, Z5
+	VSUBPS      Z7, Z6, Z6
+	VSUBPS      Z8, Z6, Z6
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VMOVUPS     (CX), Z7
+	VMOVUPS     (CX)(BX*1), Z8
+	VMOVUPS     (CX)(BX*2), Z9
+	VMOVUPS     (CX)(R8*1), Z10
+	VADDPS      Z8, Z7, Z7
+	VADDPS      Z9, Z7, Z7
+	VSUBPS      Z9, Z8, Z8
+	VSUBPS      Z10, Z8, Z8
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VMOVUPS     (CX), Z9
+	VMOVUPS     (CX)(BX*1), Z10
+	VMOVUPS     (CX)(BX*2), Z11
+	VMOVUPS     (CX)(R8*1), Z12
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z11, Z9, Z9
+	VSUBPS      Z11, Z10, Z10
+	VSUBPS      Z12, Z10, Z10
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VADDPS      Z5, Z3, Z3
+	VADDPS      Z7, Z3, Z3
+	VSUBPS      Z7, Z5, Z5
+	VSUBPS      Z9, Z5, Z5
+	VFMADD213PS Z1, Z0, Z3
+	VFMADD213PS Z1, Z0, Z5
+	MOVQ        dstRow+24(FP), CX
+	MOVQ        DX, CX
+	MOVQ        dstPixel+32(FP), DI
+	LEAQ        (CX)(DI*4), R8
+	LEAQ        (DI)(DI*2), R8
+	VMAXPS      Z3, Z2, Z3
+	VMOVUPS     Z3, K1, (CX)
+	VMAXPS      Z5, Z2, Z5
+	VMOVUPS     Z5, K1, (CX)(DI*1)
+	VADDPS      Z6, Z4, Z4
+	VADDPS      Z8, Z4, Z4
+	VSUBPS      Z8, Z6, Z6
+	VSUBPS      Z10, Z6, Z6
+	VFMADD213PS Z1, Z0, Z4
+	VFMADD213PS Z1, Z0, Z6
+	MOVQ        dstRow+24(FP), DI
+	MOVQ        DX, CX
+	ADDQ        DI, CX
+	MOVQ        dstPixel+32(FP), DI
+	LEAQ        (CX)(DI*4), R8
+	LEAQ        (DI)(DI*2), R8
+	VMAXPS      Z4, Z2, Z4
+	VMOVUPS     Z4, K1, (CX)
+	VMAXPS      Z6, Z2, Z6
+	VMOVUPS     Z6, K1, (CX)(DI*1)
+	ADDQ        mRow+72(FP), AX
+	MOVQ        dstPixel+32(FP), CX
+	LEAQ        (DX)(CX*2), DX
+	DECQ        SI
+	JNZ         plain_part_tile
 
 plain_end:
 	VZEROUPPER
@@ -1456,10 +1296,18 @@ plain_end:
 // func winogradInput4AVX512(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
 // Requires: AVX, AVX512F
 TEXT ·winogradInput4AVX512(SB), NOSPLIT, $0-120
-	MOVQ   tiles+88(FP), AX
-	IMUL3Q $0x04, AX, AX
-	ADDQ   $0x02, AX
-	IMUL3Q $0x00000040, AX, AX
+	VBROADCASTSS a2b2<>+0(SB), Z0
+	VBROADCASTSS a2plusb2<>+0(SB), Z1
+	VBROADCASTSS a1<>+0(SB), Z2
+	VBROADCASTSS a2<>+0(SB), Z3
+	VBROADCASTSS a3<>+0(SB), Z4
+	VBROADCASTSS b1<>+0(SB), Z4
+	VBROADCASTSS b2<>+0(SB), Z5
+	VBROADCASTSS b3<>+0(SB), Z6
+	MOVQ         tiles+88(FP), AX
+	IMUL3Q       $0x04, AX, AX
+	ADDQ         $0x02, AX
+	IMUL3Q       $0x00000040, AX, AX
 
 channels:
 	MOVQ x_base+40(FP), CX
@@ -1475,35 +1323,35 @@ channels:
 	LEAQ (DX)(AX*1), R11
 
 column:
-	VMOVUPS      (CX), Z0
-	VMOVUPS      (CX)(BX*1), Z1
-	VMOVUPS      (CX)(BX*2), Z2
-	VMOVUPS      (CX)(DI*1), Z3
-	VMOVUPS      (SI), Z4
-	VMOVUPS      (SI)(BX*1), Z5
-	VMOVAPS      Z4, Z6
-	VFNMADD231PS a2plusb2<>+0(SB), Z2, Z6
-	VFMADD231PS  a2b2<>+0(SB), Z0, Z6
-	VMOVUPS      Z6, (DX)
-	VFNMADD231PS a2plusb2<>+0(SB), Z3, Z5
-	VFMADD231PS  a2b2<>+0(SB), Z1, Z5
-	VMOVUPS      Z5, (R8)(AX*1)
-	VMOVAPS      Z4, Z0
-	VMOVAPS      Z3, Z5
-	VFNMADD231PS b2<>+0(SB), Z2, Z0
-	VFNMADD231PS b2<>+0(SB), Z1, Z5
-	VMOVAPS      Z0, Z6
-	VFMADD231PS  a1<>+0(SB), Z5, Z6
-	VMOVUPS      Z6, (DX)(AX*1)
-	VFNMADD231PS a1<>+0(SB), Z5, Z0
-	VMOVUPS      Z0, (DX)(AX*2)
-	VFNMADD231PS a2<>+0(SB), Z2, Z4
-	VFNMADD231PS a2<>+0(SB), Z1, Z3
-	VMOVAPS      Z4, Z0
-	VFMADD231PS  b1<>+0(SB), Z3, Z0
-	VMOVUPS      Z0, (DX)(R9*1)
-	VFNMADD231PS b1<>+0(SB), Z3, Z4
-	VMOVUPS      Z4, (R8)
+	VMOVUPS      (CX), Z6
+	VMOVUPS      (CX)(BX*1), Z7
+	VMOVUPS      (CX)(BX*2), Z8
+	VMOVUPS      (CX)(DI*1), Z9
+	VMOVUPS      (SI), Z10
+	VMOVUPS      (SI)(BX*1), Z11
+	VMOVAPS      Z10, Z12
+	VFNMADD231PS Z1, Z8, Z12
+	VFMADD231PS  Z0, Z6, Z12
+	VMOVUPS      Z12, (DX)
+	VFNMADD231PS Z1, Z9, Z11
+	VFMADD231PS  Z0, Z7, Z11
+	VMOVUPS      Z11, (R8)(AX*1)
+	VMOVAPS      Z10, Z6
+	VMOVAPS      Z9, Z11
+	VFNMADD231PS Z5, Z8, Z6
+	VFNMADD231PS Z5, Z7, Z11
+	VMOVAPS      Z6, Z12
+	VFMADD231PS  Z2, Z11, Z12
+	VMOVUPS      Z12, (DX)(AX*1)
+	VFNMADD231PS Z2, Z11, Z6
+	VMOVUPS      Z6, (DX)(AX*2)
+	VFNMADD231PS Z3, Z8, Z10
+	VFNMADD231PS Z3, Z7, Z9
+	VMOVAPS      Z10, Z6
+	VFMADD231PS  Z4, Z9, Z6
+	VMOVUPS      Z6, (DX)(R9*1)
+	VFNMADD231PS Z4, Z9, Z10
+	VMOVUPS      Z10, (R8)
 	ADDQ         R10, CX
 	ADDQ         R10, SI
 	ADDQ         $0x40, DX
@@ -1525,35 +1373,35 @@ row:
 	MOVQ tiles+88(FP), R11
 
 tile:
-	VMOVUPS      (R10), Z0
-	VMOVUPS      64(R10), Z1
-	VMOVUPS      128(R10), Z2
-	VMOVUPS      192(R10), Z3
-	VMOVUPS      256(R10), Z4
-	VMOVUPS      320(R10), Z5
-	VMOVAPS      Z4, Z6
-	VFNMADD231PS a2plusb2<>+0(SB), Z2, Z6
-	VFMADD231PS  a2b2<>+0(SB), Z0, Z6
-	VMOVUPS      Z6, (DX)
-	VFNMADD231PS a2plusb2<>+0(SB), Z3, Z5
-	VFMADD231PS  a2b2<>+0(SB), Z1, Z5
-	VMOVUPS      Z5, (R8)(DI*1)
-	VMOVAPS      Z4, Z0
-	VMOVAPS      Z3, Z5
-	VFNMADD231PS b2<>+0(SB), Z2, Z0
-	VFNMADD231PS b2<>+0(SB), Z1, Z5
-	VMOVAPS      Z0, Z6
-	VFMADD231PS  a1<>+0(SB), Z5, Z6
-	VMOVUPS      Z6, (DX)(DI*1)
-	VFNMADD231PS a1<>+0(SB), Z5, Z0
-	VMOVUPS      Z0, (DX)(DI*2)
-	VFNMADD231PS a2<>+0(SB), Z2, Z4
-	VFNMADD231PS a2<>+0(SB), Z1, Z3
-	VMOVAPS      Z4, Z0
-	VFMADD231PS  b1<>+0(SB), Z3, Z0
-	VMOVUPS      Z0, (DX)(R9*1)
-	VFNMADD231PS b1<>+0(SB), Z3, Z4
-	VMOVUPS      Z4, (R8)
+	VMOVUPS      (R10), Z6
+	VMOVUPS      64(R10), Z7
+	VMOVUPS      128(R10), Z8
+	VMOVUPS      192(R10), Z9
+	VMOVUPS      256(R10), Z10
+	VMOVUPS      320(R10), Z11
+	VMOVAPS      Z10, Z12
+	VFNMADD231PS Z1, Z8, Z12
+	VFMADD231PS  Z0, Z6, Z12
+	VMOVUPS      Z12, (DX)
+	VFNMADD231PS Z1, Z9, Z11
+	VFMADD231PS  Z0, Z7, Z11
+	VMOVUPS      Z11, (R8)(DI*1)
+	VMOVAPS      Z10, Z6
+	VMOVAPS      Z9, Z11
+	VFNMADD231PS Z5, Z8, Z6
+	VFNMADD231PS Z5, Z7, Z11
+	VMOVAPS      Z6, Z12
+	VFMADD231PS  Z2, Z11, Z12
+	VMOVUPS      Z12, (DX)(DI*1)
+	VFNMADD231PS Z2, Z11, Z6
+	VMOVUPS      Z6, (DX)(DI*2)
+	VFNMADD231PS Z3, Z8, Z10
+	VFNMADD231PS Z3, Z7, Z9
+	VMOVAPS      Z10, Z6
+	VFMADD231PS  Z4, Z9, Z6
+	VMOVUPS      Z6, (DX)(R9*1)
+	VFNMADD231PS Z4, Z9, Z10
+	VMOVUPS      Z10, (R8)
 	ADDQ         $0x00000100, R10
 	ADDQ         SI, DX
 	ADDQ         SI, R8
@@ -1575,812 +1423,814 @@ tile:
 	VZEROUPPER
 	RET
 
+DATA a2b2<>+0(SB)/4, $0x3f610000
+GLOBL a2b2<>(SB), RODATA|NOPTR, $4
+
+DATA a2plusb2<>+0(SB)/4, $0x40290000
+GLOBL a2plusb2<>(SB), RODATA|NOPTR, $4
+
+DATA a1<>+0(SB)/4, $0x3f200000
+GLOBL a1<>(SB), RODATA|NOPTR, $4
+
+DATA a2<>+0(SB)/4, $0x3ec80000
+GLOBL a2<>(SB), RODATA|NOPTR, $4
+
+DATA a3<>+0(SB)/4, $0x3e7a0000
+GLOBL a3<>(SB), RODATA|NOPTR, $4
+
+DATA b1<>+0(SB)/4, $0x3fc00000
+GLOBL b1<>(SB), RODATA|NOPTR, $4
+
+DATA b2<>+0(SB)/4, $0x40100000
+GLOBL b2<>(SB), RODATA|NOPTR, $4
+
+DATA b3<>+0(SB)/4, $0x40580000
+GLOBL b3<>(SB), RODATA|NOPTR, $4
+
 // func winogradOutput4AVX512(dst []float32, dstRow int, dstPixel int, m []float32, mStride int, mRow int, tiles int, scale []float32, shift []float32, residual []float32, residualRow int, residualPixel int, bound float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·winogradOutput4AVX512(SB), NOSPLIT, $0-180
-	MOVQ  scale_len+96(FP), AX
-	MOVQ  AX, CX
-	ANDQ  $0x0f, CX
-	MOVL  $0xffffffff, DX
-	BZHIL CX, DX, DX
-	KMOVW DX, K1
-	SHLQ  $0x02, dstRow+24(FP)
-	SHLQ  $0x02, dstPixel+32(FP)
-	SHLQ  $0x02, mStride+64(FP)
-	SHLQ  $0x02, mRow+72(FP)
-	SHLQ  $0x02, residualRow+160(FP)
-	SHLQ  $0x02, residualPixel+168(FP)
-	CMPQ  residual_base+136(FP), $0x00
-	JEQ   plain
-	XORQ  CX, CX
+	VBROADCASTSS a2b2<>+0(SB), Z0
+	VBROADCASTSS a2plusb2<>+0(SB), Z0
+	VBROADCASTSS a1<>+0(SB), Z0
+	VBROADCASTSS a2<>+0(SB), Z1
+	VBROADCASTSS a3<>+0(SB), Z2
+	VBROADCASTSS b1<>+0(SB), Z3
+	VBROADCASTSS b2<>+0(SB), Z4
+	VBROADCASTSS b3<>+0(SB), Z5
+	MOVQ         scale_len+96(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x0f, CX
+	MOVL         $0xffffffff, DX
+	BZHIL        CX, DX, DX
+	KMOVW        DX, K1
+	SHLQ         $0x02, dstRow+24(FP)
+	SHLQ         $0x02, dstPixel+32(FP)
+	SHLQ         $0x02, mStride+64(FP)
+	SHLQ         $0x02, mRow+72(FP)
+	SHLQ         $0x02, residualRow+160(FP)
+	SHLQ         $0x02, residualPixel+168(FP)
+	CMPQ         residual_base+136(FP), $0x00
+	JEQ          plain
+	XORQ         CX, CX
 
 sum_whole:
-	MOVQ   AX, DX
-	SUBQ   CX, DX
-	CMPQ   DX, $0x10
-	JLT    sum_part
-	MOVQ   m_base+40(FP), DX
-	LEAQ   (DX)(CX*4), DX
-	MOVQ   dst_base+0(FP), BX
-	LEAQ   (BX)(CX*4), BX
-	MOVQ   residual_base+136(FP), SI
-	LEAQ   (SI)(CX*4), SI
-	MOVQ   mStride+64(FP), DI
-	IMUL3Q $0x06, DI, DI
-	MOVQ   tiles+80(FP), R8
-
-sum_whole_tile:
-	MOVQ         DX, R9
-	LEAQ         (R9)(DI*4), R10
-	LEAQ         (DI)(DI*2), R11
-	VMOVUPS      (R9), Z0
-	VMOVUPS      (R9)(DI*1), Z1
-	VMOVUPS      (R9)(DI*2), Z2
-	VMOVUPS      (R9)(R11*1), Z3
-	VMOVUPS      (R10), Z4
-	VADDPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z3
-	VADDPS       Z1, Z0, Z0
-	VADDPS       Z3, Z0, Z0
-	VMULPS       a2<>+0(SB), Z1, Z1
-	VFMADD231PS  b2<>+0(SB), Z3, Z1
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Z2
-	VMOVUPS      (R9)(DI*1), Z3
-	VMOVUPS      (R9)(DI*2), Z4
-	VMOVUPS      (R9)(R11*1), Z5
-	VMOVUPS      (R10), Z6
-	VADDPS       Z4, Z3, Z3
-	VADDPS       Z6, Z5, Z5
-	VADDPS       Z3, Z2, Z2
-	VADDPS       Z5, Z2, Z2
-	VMULPS       a2<>+0(SB), Z3, Z3
-	VFMADD231PS  b2<>+0(SB), Z5, Z3
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Z4
-	VMOVUPS      (R9)(DI*1), Z5
-	VMOVUPS      (R9)(DI*2), Z6
-	VMOVUPS      (R9)(R11*1), Z7
-	VMOVUPS      (R10), Z8
-	VADDPS       Z6, Z5, Z5
-	VADDPS       Z8, Z7, Z7
-	VADDPS       Z5, Z4, Z4
-	VADDPS       Z7, Z4, Z4
-	VMULPS       a2<>+0(SB), Z5, Z5
-	VFMADD231PS  b2<>+0(SB), Z7, Z5
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Z6
-	VMOVUPS      (R9)(DI*1), Z7
-	VMOVUPS      (R9)(DI*2), Z8
-	VMOVUPS      (R9)(R11*1), Z9
-	VMOVUPS      (R10), Z10
-	VADDPS       Z8, Z7, Z7
-	VADDPS       Z10, Z9, Z9
-	VADDPS       Z7, Z6, Z6
-	VADDPS       Z9, Z6, Z6
-	VMULPS       a2<>+0(SB), Z7, Z7
-	VFMADD231PS  b2<>+0(SB), Z9, Z7
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Z8
-	VMOVUPS      (R9)(DI*1), Z9
-	VMOVUPS      (R9)(DI*2), Z10
-	VMOVUPS      (R9)(R11*1), Z11
-	VMOVUPS      (R10), Z12
-	VADDPS       Z10, Z9, Z9
-	VADDPS       Z12, Z11, Z11
-	VADDPS       Z9, Z8, Z8
-	VADDPS       Z11, Z8, Z8
-	VMULPS       a2<>+0(SB), Z9, Z9
-	VFMADD231PS  b2<>+0(SB), Z11, Z9
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Z10
-	VMOVUPS      (R9)(DI*1), Z11
-	VMOVUPS      (R9)(DI*2), Z12
-	VMOVUPS      (R9)(R11*1), Z13
-	VMOVUPS      (R10), Z14
-	VADDPS       Z12, Z11, Z11
-	VADDPS       Z14, Z13, Z13
-	VADDPS       Z11, Z10, Z10
-	VADDPS       Z13, Z10, Z10
-	VMULPS       a2<>+0(SB), Z11, Z11
-	VFMADD231PS  b2<>+0(SB), Z13, Z11
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVAPS      Z2, Z12
-	VMOVAPS      Z6, Z13
-	VADDPS       Z4, Z2, Z2
-	VADDPS       Z8, Z6, Z6
-	VSUBPS       Z4, Z12, Z4
-	VSUBPS       Z8, Z13, Z8
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z6, Z0, Z0
-	VMULPS       a2<>+0(SB), Z2, Z2
-	VFMADD231PS  b2<>+0(SB), Z6, Z2
-	VFMADD231PS  a3<>+0(SB), Z4, Z10
-	VFMADD231PS  b3<>+0(SB), Z8, Z10
-	VMULPS       a1<>+0(SB), Z4, Z4
-	VFMADD231PS  b1<>+0(SB), Z8, Z4
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	CMPQ         DX, $0x10
+	JLT          sum_part
+	MOVQ         m_base+40(FP), DX
+	LEAQ         (DX)(CX*4), DX
+	MOVQ         dst_base+0(FP), BX
+	LEAQ         (BX)(CX*4), BX
+	MOVQ         residual_base+136(FP), SI
+	LEAQ         (SI)(CX*4), SI
+	MOVQ         mStride+64(FP), DI
+	IMUL3Q       $0x06, DI, DI
+	MOVQ         tiles+80(FP), R8
 	MOVQ         scale_base+88(FP), R9
 	VMOVUPS      (R9)(CX*4), Z6
 	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Z8
-	VFMADD213PS  Z8, Z6, Z0
-	VFMADD213PS  Z8, Z6, Z4
-	VFMADD213PS  Z8, Z6, Z2
-	VFMADD213PS  Z8, Z6, Z10
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         BX, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	MOVQ         residualRow+160(FP), R12
-	MOVQ         SI, R12
-	MOVQ         residualPixel+168(FP), R13
-	LEAQ         (R12)(R13*4), R14
-	LEAQ         (R13)(R13*2), R14
-	VMOVUPS      (R12), Z6
-	VADDPS       Z6, Z0, Z0
-	VMOVUPS      (R12)(R13*1), Z6
-	VADDPS       Z6, Z4, Z4
-	VMOVUPS      (R12)(R13*2), Z6
-	VADDPS       Z6, Z2, Z2
-	VMOVUPS      (R12)(R14*1), Z6
-	VADDPS       Z6, Z10, Z10
-	VBROADCASTSS bound+176(FP), Z6
-	VMAXPS       Z0, Z6, Z0
-	VMOVUPS      Z0, (R9)
-	VMAXPS       Z4, Z6, Z4
-	VMOVUPS      Z4, (R9)(R10*1)
-	VMAXPS       Z2, Z6, Z2
-	VMOVUPS      Z2, (R9)(R10*2)
-	VMAXPS       Z10, Z6, Z10
-	VMOVUPS      Z10, (R9)(R11*1)
-	VMOVAPS      Z3, Z0
-	VMOVAPS      Z7, Z2
-	VADDPS       Z5, Z3, Z3
-	VADDPS       Z9, Z7, Z7
-	VSUBPS       Z5, Z0, Z5
-	VSUBPS       Z9, Z2, Z9
-	VADDPS       Z3, Z1, Z1
-	VADDPS       Z7, Z1, Z1
-	VMULPS       a2<>+0(SB), Z3, Z3
-	VFMADD231PS  b2<>+0(SB), Z7, Z3
-	VFMADD231PS  a3<>+0(SB), Z5, Z11
-	VFMADD231PS  b3<>+0(SB), Z9, Z11
-	VMULPS       a1<>+0(SB), Z5, Z5
-	VFMADD231PS  b1<>+0(SB), Z9, Z5
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Z0
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Z2
-	VFMADD213PS  Z2, Z0, Z1
-	VFMADD213PS  Z2, Z0, Z5
-	VFMADD213PS  Z2, Z0, Z3
-	VFMADD213PS  Z2, Z0, Z11
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         BX, R9
-	ADDQ         R10, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	MOVQ         residualRow+160(FP), R13
-	MOVQ         SI, R12
-	ADDQ         R13, R12
-	ADDQ         R13, R12
-	MOVQ         residualPixel+168(FP), R13
-	LEAQ         (R12)(R13*4), R14
-	LEAQ         (R13)(R13*2), R14
-	VMOVUPS      (R12), Z0
-	VADDPS       Z0, Z1, Z1
-	VMOVUPS      (R12)(R13*1), Z0
-	VADDPS       Z0, Z5, Z5
-	VMOVUPS      (R12)(R13*2), Z0
-	VADDPS       Z0, Z3, Z3
-	VMOVUPS      (R12)(R14*1), Z0
-	VADDPS       Z0, Z11, Z11
-	VBROADCASTSS bound+176(FP), Z0
-	VMAXPS       Z1, Z0, Z1
-	VMOVUPS      Z1, (R9)
-	VMAXPS       Z5, Z0, Z5
-	VMOVUPS      Z5, (R9)(R10*1)
-	VMAXPS       Z3, Z0, Z3
-	VMOVUPS      Z3, (R9)(R10*2)
-	VMAXPS       Z11, Z0, Z11
-	VMOVUPS      Z11, (R9)(R11*1)
-	MOVQ         DX, R9
-	LEAQ         (R9)(DI*4), R10
-	LEAQ         (DI)(DI*2), R11
-	VMOVUPS      (R9)(DI*1), Z0
-	VMOVUPS      (R9)(DI*2), Z1
-	VMOVUPS      (R9)(R11*1), Z2
-	VMOVUPS      (R10), Z3
-	VMOVUPS      (R10)(DI*1), Z4
-	VSUBPS       Z1, Z0, Z0
-	VSUBPS       Z3, Z2, Z2
-	VFMADD231PS  a3<>+0(SB), Z0, Z4
-	VFMADD231PS  b3<>+0(SB), Z2, Z4
-	VMULPS       a1<>+0(SB), Z0, Z0
-	VFMADD231PS  b1<>+0(SB), Z2, Z0
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9)(DI*1), Z1
-	VMOVUPS      (R9)(DI*2), Z2
-	VMOVUPS      (R9)(R11*1), Z3
-	VMOVUPS      (R10), Z5
-	VMOVUPS      (R10)(DI*1), Z6
-	VSUBPS       Z2, Z1, Z1
-	VSUBPS       Z5, Z3, Z3
-	VFMADD231PS  a3<>+0(SB), Z1, Z6
-	VFMADD231PS  b3<>+0(SB), Z3, Z6
-	VMULPS       a1<>+0(SB), Z1, Z1
-	VFMADD231PS  b1<>+0(SB), Z3, Z1
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9)(DI*1), Z2
-	VMOVUPS      (R9)(DI*2), Z3
-	VMOVUPS      (R9)(R11*1), Z5
-	VMOVUPS      (R10), Z7
-	VMOVUPS      (R10)(DI*1), Z8
-	VSUBPS       Z3, Z2, Z2
-	VSUBPS       Z7, Z5, Z5
-	VFMADD231PS  a3<>+0(SB), Z2, Z8
-	VFMADD231PS  b3<>+0(SB), Z5, Z8
-	VMULPS       a1<>+0(SB), Z2, Z2
-	VFMADD231PS  b1<>+0(SB), Z5, Z2
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9)(DI*1), Z3
-	VMOVUPS      (R9)(DI*2), Z5
-	VMOVUPS      (R9)(R11*1), Z7
-	VMOVUPS      (R10), Z9
-	VMOVUPS      (R10)(DI*1), Z10
-	VSUBPS       Z5, Z3, Z3
-	VSUBPS       Z9, Z7, Z7
-	VFMADD231PS  a3<>+0(SB), Z3, Z10
-	VFMADD231PS  b3<>+0(SB), Z7, Z10
-	VMULPS       a1<>+0(SB), Z3, Z3
-	VFMADD231PS  b1<>+0(SB), Z7, Z3
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9)(DI*1), Z5
-	VMOVUPS      (R9)(DI*2), Z7
-	VMOVUPS      (R9)(R11*1), Z9
-	VMOVUPS      (R10), Z11
-	VMOVUPS      (R10)(DI*1), Z12
-	VSUBPS       Z7, Z5, Z5
-	VSUBPS       Z11, Z9, Z9
-	VFMADD231PS  a3<>+0(SB), Z5, Z12
-	VFMADD231PS  b3<>+0(SB), Z9, Z12
-	VMULPS       a1<>+0(SB), Z5, Z5
-	VFMADD231PS  b1<>+0(SB), Z9, Z5
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9)(DI*1), Z7
-	VMOVUPS      (R9)(DI*2), Z9
-	VMOVUPS      (R9)(R11*1), Z11
-	VMOVUPS      (R10), Z13
-	VMOVUPS      (R10)(DI*1), Z14
-	VSUBPS       Z9, Z7, Z7
-	VSUBPS       Z13, Z11, Z11
-	VFMADD231PS  a3<>+0(SB), Z7, Z14
-	VFMADD231PS  b3<>+0(SB), Z11, Z14
-	VMULPS       a1<>+0(SB), Z7, Z7
-	VFMADD231PS  b1<>+0(SB), Z11, Z7
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVAPS      Z1, Z9
-	VMOVAPS      Z3, Z11
-	VADDPS       Z2, Z1, Z1
-	VADDPS       Z5, Z3, Z3
-	VSUBPS       Z2, Z9, Z2
-	VSUBPS       Z5, Z11, Z5
-	VADDPS       Z1, Z0, Z0
-	VADDPS       Z3, Z0, Z0
-	VMULPS       a2<>+0(SB), Z1, Z1
-	VFMADD231PS  b2<>+0(SB), Z3, Z1
-	VFMADD231PS  a3<>+0(SB), Z2, Z7
-	VFMADD231PS  b3<>+0(SB), Z5, Z7
-	VMULPS       a1<>+0(SB), Z2, Z2
-	VFMADD231PS  b1<>+0(SB), Z5, Z2
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Z3
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Z5
-	VFMADD213PS  Z5, Z3, Z0
-	VFMADD213PS  Z5, Z3, Z2
-	VFMADD213PS  Z5, Z3, Z1
-	VFMADD213PS  Z5, Z3, Z7
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         BX, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	MOVQ         residualRow+160(FP), R13
-	MOVQ         SI, R12
-	ADDQ         R13, R12
-	MOVQ         residualPixel+168(FP), R13
-	LEAQ         (R12)(R13*4), R14
-	LEAQ         (R13)(R13*2), R14
-	VMOVUPS      (R12), Z3
-	VADDPS       Z3, Z0, Z0
-	VMOVUPS      (R12)(R13*1), Z3
-	VADDPS       Z3, Z2, Z2
-	VMOVUPS      (R12)(R13*2), Z3
-	VADDPS       Z3, Z1, Z1
-	VMOVUPS      (R12)(R14*1), Z3
-	VADDPS       Z3, Z7, Z7
-	VBROADCASTSS bound+176(FP), Z3
-	VMAXPS       Z0, Z3, Z0
-	VMOVUPS      Z0, (R9)
-	VMAXPS       Z2, Z3, Z2
-	VMOVUPS      Z2, (R9)(R10*1)
-	VMAXPS       Z1, Z3, Z1
-	VMOVUPS      Z1, (R9)(R10*2)
-	VMAXPS       Z7, Z3, Z7
-	VMOVUPS      Z7, (R9)(R11*1)
-	VMOVAPS      Z6, Z0
-	VMOVAPS      Z10, Z1
-	VADDPS       Z8, Z6, Z6
-	VADDPS       Z12, Z10, Z10
-	VSUBPS       Z8, Z0, Z8
-	VSUBPS       Z12, Z1, Z12
-	VADDPS       Z6, Z4, Z4
-	VADDPS       Z10, Z4, Z4
-	VMULPS       a2<>+0(SB), Z6, Z6
-	VFMADD231PS  b2<>+0(SB), Z10, Z6
-	VFMADD231PS  a3<>+0(SB), Z8, Z14
-	VFMADD231PS  b3<>+0(SB), Z12, Z14
-	VMULPS       a1<>+0(SB), Z8, Z8
-	VFMADD231PS  b1<>+0(SB), Z12, Z8
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Z0
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Z1
-	VFMADD213PS  Z1, Z0, Z4
-	VFMADD213PS  Z1, Z0, Z8
-	VFMADD213PS  Z1, Z0, Z6
-	VFMADD213PS  Z1, Z0, Z14
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         BX, R9
-	ADDQ         R10, R9
-	ADDQ         R10, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	MOVQ         residualRow+160(FP), R13
-	MOVQ         SI, R12
-	ADDQ         R13, R12
-	ADDQ         R13, R12
-	ADDQ         R13, R12
-	MOVQ         residualPixel+168(FP), R13
-	LEAQ         (R12)(R13*4), R14
-	LEAQ         (R13)(R13*2), R14
-	VMOVUPS      (R12), Z0
-	VADDPS       Z0, Z4, Z4
-	VMOVUPS      (R12)(R13*1), Z0
-	VADDPS       Z0, Z8, Z8
-	VMOVUPS      (R12)(R13*2), Z0
-	VADDPS       Z0, Z6, Z6
-	VMOVUPS      (R12)(R14*1), Z0
-	VADDPS       Z0, Z14, Z14
-	VBROADCASTSS bound+176(FP), Z0
-	VMAXPS       Z4, Z0, Z4
-	VMOVUPS      Z4, (R9)
-	VMAXPS       Z8, Z0, Z8
-	VMOVUPS      Z8, (R9)(R10*1)
-	VMAXPS       Z6, Z0, Z6
-	VMOVUPS      Z6, (R9)(R10*2)
-	VMAXPS       Z14, Z0, Z14
-	VMOVUPS      Z14, (R9)(R11*1)
-	ADDQ         mRow+72(FP), DX
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (BX)(R9*4), BX
-	MOVQ         residualPixel+168(FP), R9
-	LEAQ         (SI)(R9*4), SI
-	DECQ         R8
-	JNZ          sum_whole_tile
-	ADDQ         $0x10, CX
-	JMP          sum_whole
+	VMOVUPS      (R9)(CX*4), Z7
+	VBROADCASTSS bound+176(FP), Z8
+
+sum_whole_tile:
+	MOVQ        DX, R9
+	LEAQ        (R9)(DI*4), R10
+	LEAQ        (DI)(DI*2), R11
+	VMOVUPS     (R9), Z9
+	VMOVUPS     (R9)(DI*1), Z10
+	VMOVUPS     (R9)(DI*2), Z11
+	VMOVUPS     (R9)(R11*1), Z12
+	VMOVUPS     (R10), Z13
+	VADDPS      Z11, Z10, Z10
+	VADDPS      Z13, Z12, Z12
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z12, Z9, Z9
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z12, Z10
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VMOVUPS     (R9), Z11
+	VMOVUPS     (R9)(DI*1), Z12
+	VMOVUPS     (R9)(DI*2), Z13
+	VMOVUPS     (R9)(R11*1), Z14
+	VMOVUPS     (R10), Z15
+	VADDPS      Z13, Z12, Z12
+	VADDPS      Z15, Z14, Z14
+	VADDPS      Z12, Z11, Z11
+	VADDPS      Z14, Z11, Z11
+	VMULPS      Z1, Z12, Z12
+	VFMADD231PS Z4, Z14, Z12
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VMOVUPS     (R9), Z13
+	VMOVUPS     (R9)(DI*1), Z14
+	VMOVUPS     (R9)(DI*2), Z15
+	VMOVUPS     (R9)(R11*1), Z16
+	VMOVUPS     (R10), Z17
+	VADDPS      Z15, Z14, Z14
+	VADDPS      Z17, Z16, Z16
+	VADDPS      Z14, Z13, Z13
+	VADDPS      Z16, Z13, Z13
+	VMULPS      Z1, Z14, Z14
+	VFMADD231PS Z4, Z16, Z14
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VMOVUPS     (R9), Z15
+	VMOVUPS     (R9)(DI*1), Z16
+	VMOVUPS     (R9)(DI*2), Z17
+	VMOVUPS     (R9)(R11*1), Z18
+	VMOVUPS     (R10), Z19
+	VADDPS      Z17, Z16, Z16
+	VADDPS      Z19, Z18, Z18
+	VADDPS      Z16, Z15, Z15
+	VADDPS      Z18, Z15, Z15
+	VMULPS      Z1, Z16, Z16
+	VFMADD231PS Z4, Z18, Z16
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VMOVUPS     (R9), Z17
+	VMOVUPS     (R9)(DI*1), Z18
+	VMOVUPS     (R9)(DI*2), Z19
+	VMOVUPS     (R9)(R11*1), Z20
+	VMOVUPS     (R10), Z21
+	VADDPS      Z19, Z18, Z18
+	VADDPS      Z21, Z20, Z20
+	VADDPS      Z18, Z17, Z17
+	VADDPS      Z20, Z17, Z17
+	VMULPS      Z1, Z18, Z18
+	VFMADD231PS Z4, Z20, Z18
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VMOVUPS     (R9), Z19
+	VMOVUPS     (R9)(DI*1), Z20
+	VMOVUPS     (R9)(DI*2), Z21
+	VMOVUPS     (R9)(R11*1), Z22
+	VMOVUPS     (R10), Z23
+	VADDPS      Z21, Z20, Z20
+	VADDPS      Z23, Z22, Z22
+	VADDPS      Z20, Z19, Z19
+	VADDPS      Z22, Z19, Z19
+	VMULPS      Z1, Z20, Z20
+	VFMADD231PS Z4, Z22, Z20
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VMOVAPS     Z11, Z21
+	VMOVAPS     Z15, Z22
+	VADDPS      Z13, Z11, Z11
+	VADDPS      Z17, Z15, Z15
+	VSUBPS      Z13, Z21, Z13
+	VSUBPS      Z17, Z22, Z17
+	VADDPS      Z11, Z9, Z9
+	VADDPS      Z15, Z9, Z9
+	VMULPS      Z1, Z11, Z11
+	VFMADD231PS Z4, Z15, Z11
+	VFMADD231PS Z2, Z13, Z19
+	VFMADD231PS Z5, Z17, Z19
+	VMULPS      Z0, Z13, Z13
+	VFMADD231PS Z3, Z17, Z13
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z19
+	MOVQ        dstRow+24(FP), R9
+	MOVQ        BX, R9
+	MOVQ        dstPixel+32(FP), R10
+	LEAQ        (R9)(R10*4), R11
+	LEAQ        (R10)(R10*2), R11
+	MOVQ        residualRow+160(FP), R12
+	MOVQ        SI, R12
+	MOVQ        residualPixel+168(FP), R13
+	LEAQ        (R12)(R13*4), R14
+	LEAQ        (R13)(R13*2), R14
+	VMOVUPS     (R12), Z15
+	VADDPS      Z15, Z9, Z9
+	VMOVUPS     (R12)(R13*1), Z15
+	VADDPS      Z15, Z13, Z13
+	VMOVUPS     (R12)(R13*2), Z15
+	VADDPS      Z15, Z11, Z11
+	VMOVUPS     (R12)(R14*1), Z15
+	VADDPS      Z15, Z19, Z19
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, (R9)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, (R9)(R10*1)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, (R9)(R10*2)
+	VMAXPS      Z19, Z8, Z19
+	VMOVUPS     Z19, (R9)(R11*1)
+	VMOVAPS     Z12, Z9
+	VMOVAPS     Z16, Z11
+	VADDPS      Z14, Z12, Z12
+	VADDPS      Z18, Z16, Z16
+	VSUBPS      Z14, Z9, Z14
+	VSUBPS      Z18, Z11, Z18
+	VADDPS      Z12, Z10, Z10
+	VADDPS      Z16, Z10, Z10
+	VMULPS      Z1, Z12, Z12
+	VFMADD231PS Z4, Z16, Z12
+	VFMADD231PS Z2, Z14, Z20
+	VFMADD231PS Z5, Z18, Z20
+	VMULPS      Z0, Z14, Z14
+	VFMADD231PS Z3, Z18, Z14
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z14
+	VFMADD213PS Z7, Z6, Z12
+	VFMADD213PS Z7, Z6, Z20
+	MOVQ        dstRow+24(FP), R10
+	MOVQ        BX, R9
+	ADDQ        R10, R9
+	ADDQ        R10, R9
+	MOVQ        dstPixel+32(FP), R10
+	LEAQ        (R9)(R10*4), R11
+	LEAQ        (R10)(R10*2), R11
+	MOVQ        residualRow+160(FP), R13
+	MOVQ        SI, R12
+	ADDQ        R13, R12
+	ADDQ        R13, R12
+	MOVQ        residualPixel+168(FP), R13
+	LEAQ        (R12)(R13*4), R14
+	LEAQ        (R13)(R13*2), R14
+	VMOVUPS     (R12), Z9
+	VADDPS      Z9, Z10, Z10
+	VMOVUPS     (R12)(R13*1), Z9
+	VADDPS      Z9, Z14, Z14
+	VMOVUPS     (R12)(R13*2), Z9
+	VADDPS      Z9, Z12, Z12
+	VMOVUPS     (R12)(R14*1), Z9
+	VADDPS      Z9, Z20, Z20
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, (R9)
+	VMAXPS      Z14, Z8, Z14
+	VMOVUPS     Z14, (R9)(R10*1)
+	VMAXPS      Z12, Z8, Z12
+	VMOVUPS     Z12, (R9)(R10*2)
+	VMAXPS      Z20, Z8, Z20
+	VMOVUPS     Z20, (R9)(R11*1)
+	MOVQ        DX, R9
+	LEAQ        (R9)(DI*4), R10
+	LEAQ        (DI)(DI*2), R11
+	VMOVUPS     (R9)(DI*1), Z9
+	VMOVUPS     (R9)(DI*2), Z10
+	VMOVUPS     (R9)(R11*1), Z11
+	VMOVUPS     (R10), Z12
+	VMOVUPS     (R10)(DI*1), Z13
+	VSUBPS      Z10, Z9, Z9
+	VSUBPS      Z12, Z11, Z11
+	VFMADD231PS Z2, Z9, Z13
+	VFMADD231PS Z5, Z11, Z13
+	VMULPS      Z0, Z9, Z9
+	VFMADD231PS Z3, Z11, Z9
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VMOVUPS     (R9)(DI*1), Z10
+	VMOVUPS     (R9)(DI*2), Z11
+	VMOVUPS     (R9)(R11*1), Z12
+	VMOVUPS     (R10), Z14
+	VMOVUPS     (R10)(DI*1), Z15
+	VSUBPS      Z11, Z10, Z10
+	VSUBPS      Z14, Z12, Z12
+	VFMADD231PS Z2, Z10, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z3, Z12, Z10
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VMOVUPS     (R9)(DI*1), Z11
+	VMOVUPS     (R9)(DI*2), Z12
+	VMOVUPS     (R9)(R11*1), Z14
+	VMOVUPS     (R10), Z16
+	VMOVUPS     (R10)(DI*1), Z17
+	VSUBPS      Z12, Z11, Z11
+	VSUBPS      Z16, Z14, Z14
+	VFMADD231PS Z2, Z11, Z17
+	VFMADD231PS Z5, Z14, Z17
+	VMULPS      Z0, Z11, Z11
+	VFMADD231PS Z3, Z14, Z11
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VMOVUPS     (R9)(DI*1), Z12
+	VMOVUPS     (R9)(DI*2), Z14
+	VMOVUPS     (R9)(R11*1), Z16
+	VMOVUPS     (R10), Z18
+	VMOVUPS     (R10)(DI*1), Z19
+	VSUBPS      Z14, Z12, Z12
+	VSUBPS      Z18, Z16, Z16
+	VFMADD231PS Z2, Z12, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VMULPS      Z0, Z12, Z12
+	VFMADD231PS Z3, Z16, Z12
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VMOVUPS     (R9)(DI*1), Z14
+	VMOVUPS     (R9)(DI*2), Z16
+	VMOVUPS     (R9)(R11*1), Z18
+	VMOVUPS     (R10), Z20
+	VMOVUPS     (R10)(DI*1), Z21
+	VSUBPS      Z16, Z14, Z14
+	VSUBPS      Z20, Z18, Z18
+	VFMADD231PS Z2, Z14, Z21
+	VFMADD231PS Z5, Z18, Z21
+	VMULPS      Z0, Z14, Z14
+	VFMADD231PS Z3, Z18, Z14
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VMOVUPS     (R9)(DI*1), Z16
+	VMOVUPS     (R9)(DI*2), Z18
+	VMOVUPS     (R9)(R11*1), Z20
+	VMOVUPS     (R10), Z22
+	VMOVUPS     (R10)(DI*1), Z23
+	VSUBPS      Z18, Z16, Z16
+	VSUBPS      Z22, Z20, Z20
+	VFMADD231PS Z2, Z16, Z23
+	VFMADD231PS Z5, Z20, Z23
+	VMULPS      Z0, Z16, Z16
+	VFMADD231PS Z3, Z20, Z16
+	ADDQ        mStride+64(FP), R9
+	ADDQ        mStride+64(FP), R10
+	VMOVAPS     Z10, Z18
+	VMOVAPS     Z12, Z20
+	VADDPS      Z11, Z10, Z10
+	VADDPS      Z14, Z12, Z12
+	VSUBPS      Z11, Z18, Z11
+	VSUBPS      Z14, Z20, Z14
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z12, Z9, Z9
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z12, Z10
+	VFMADD231PS Z2, Z11, Z16
+	VFMADD231PS Z5, Z14, Z16
+	VMULPS      Z0, Z11, Z11
+	VFMADD231PS Z3, Z14, Z11
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z16
+	MOVQ        dstRow+24(FP), R10
+	MOVQ        BX, R9
+	ADDQ        R10, R9
+	MOVQ        dstPixel+32(FP), R10
+	LEAQ        (R9)(R10*4), R11
+	LEAQ        (R10)(R10*2), R11
+	MOVQ        residualRow+160(FP), R13
+	MOVQ        SI, R12
+	ADDQ        R13, R12
+	MOVQ        residualPixel+168(FP), R13
+	LEAQ        (R12)(R13*4), R14
+	LEAQ        (R13)(R13*2), R14
+	VMOVUPS     (R12), Z12
+	VADDPS      Z12, Z9, Z9
+	VMOVUPS     (R12)(R13*1), Z12
+	VADDPS      Z12, Z11, Z11
+	VMOVUPS     (R12)(R13*2), Z12
+	VADDPS      Z12, Z10, Z10
+	VMOVUPS     (R12)(R14*1), Z12
+	VADDPS      Z12, Z16, Z16
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, (R9)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, (R9)(R10*1)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, (R9)(R10*2)
+	VMAXPS      Z16, Z8, Z16
+	VMOVUPS     Z16, (R9)(R11*1)
+	VMOVAPS     Z15, Z9
+	VMOVAPS     Z19, Z10
+	VADDPS      Z17, Z15, Z15
+	VADDPS      Z21, Z19, Z19
+	VSUBPS      Z17, Z9, Z17
+	VSUBPS      Z21, Z10, Z21
+	VADDPS      Z15, Z13, Z13
+	VADDPS      Z19, Z13, Z13
+	VMULPS      Z1, Z15, Z15
+	VFMADD231PS Z4, Z19, Z15
+	VFMADD231PS Z2, Z17, Z23
+	VFMADD231PS Z5, Z21, Z23
+	VMULPS      Z0, Z17, Z17
+	VFMADD231PS Z3, Z21, Z17
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z17
+	VFMADD213PS Z7, Z6, Z15
+	VFMADD213PS Z7, Z6, Z23
+	MOVQ        dstRow+24(FP), R10
+	MOVQ        BX, R9
+	ADDQ        R10, R9
+	ADDQ        R10, R9
+	ADDQ        R10, R9
+	MOVQ        dstPixel+32(FP), R10
+	LEAQ        (R9)(R10*4), R11
+	LEAQ        (R10)(R10*2), R11
+	MOVQ        residualRow+160(FP), R13
+	MOVQ        SI, R12
+	ADDQ        R13, R12
+	ADDQ        R13, R12
+	ADDQ        R13, R12
+	MOVQ        residualPixel+168(FP), R13
+	LEAQ        (R12)(R13*4), R14
+	LEAQ        (R13)(R13*2), R14
+	VMOVUPS     (R12), Z9
+	VADDPS      Z9, Z13, Z13
+	VMOVUPS     (R12)(R13*1), Z9
+	VADDPS      Z9, Z17, Z17
+	VMOVUPS     (R12)(R13*2), Z9
+	VADDPS      Z9, Z15, Z15
+	VMOVUPS     (R12)(R14*1), Z9
+	VADDPS      Z9, Z23, Z23
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, (R9)
+	VMAXPS      Z17, Z8, Z17
+	VMOVUPS     Z17, (R9)(R10*1)
+	VMAXPS      Z15, Z8, Z15
+	VMOVUPS     Z15, (R9)(R10*2)
+	VMAXPS      Z23, Z8, Z23
+	VMOVUPS     Z23, (R9)(R11*1)
+	ADDQ        mRow+72(FP), DX
+	MOVQ        dstPixel+32(FP), R9
+	LEAQ        (BX)(R9*4), BX
+	MOVQ        residualPixel+168(FP), R9
+	LEAQ        (SI)(R9*4), SI
+	DECQ        R8
+	JNZ         sum_whole_tile
+	ADDQ        $0x10, CX
+	JMP         sum_whole
 
 sum_part:
-	TESTQ  DX, DX
-	JZ     sum_end
-	MOVQ   m_base+40(FP), AX
-	LEAQ   (AX)(CX*4), AX
-	MOVQ   dst_base+0(FP), DX
-	LEAQ   (DX)(CX*4), DX
-	MOVQ   residual_base+136(FP), BX
-	LEAQ   (BX)(CX*4), BX
-	MOVQ   mStride+64(FP), SI
-	IMUL3Q $0x06, SI, SI
-	MOVQ   tiles+80(FP), DI
-
-sum_part_tile:
-	MOVQ         AX, R8
-	LEAQ         (R8)(SI*4), R9
-	LEAQ         (SI)(SI*2), R10
-	VMOVUPS      (R8), Z0
-	VMOVUPS      (R8)(SI*1), Z1
-	VMOVUPS      (R8)(SI*2), Z2
-	VMOVUPS      (R8)(R10*1), Z3
-	VMOVUPS      (R9), Z4
-	VADDPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z3
-	VADDPS       Z1, Z0, Z0
-	VADDPS       Z3, Z0, Z0
-	VMULPS       a2<>+0(SB), Z1, Z1
-	VFMADD231PS  b2<>+0(SB), Z3, Z1
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z2
-	VMOVUPS      (R8)(SI*1), Z3
-	VMOVUPS      (R8)(SI*2), Z4
-	VMOVUPS      (R8)(R10*1), Z5
-	VMOVUPS      (R9), Z6
-	VADDPS       Z4, Z3, Z3
-	VADDPS       Z6, Z5, Z5
-	VADDPS       Z3, Z2, Z2
-	VADDPS       Z5, Z2, Z2
-	VMULPS       a2<>+0(SB), Z3, Z3
-	VFMADD231PS  b2<>+0(SB), Z5, Z3
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z4
-	VMOVUPS      (R8)(SI*1), Z5
-	VMOVUPS      (R8)(SI*2), Z6
-	VMOVUPS      (R8)(R10*1), Z7
-	VMOVUPS      (R9), Z8
-	VADDPS       Z6, Z5, Z5
-	VADDPS       Z8, Z7, Z7
-	VADDPS       Z5, Z4, Z4
-	VADDPS       Z7, Z4, Z4
-	VMULPS       a2<>+0(SB), Z5, Z5
-	VFMADD231PS  b2<>+0(SB), Z7, Z5
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z6
-	VMOVUPS      (R8)(SI*1), Z7
-	VMOVUPS      (R8)(SI*2), Z8
-	VMOVUPS      (R8)(R10*1), Z9
-	VMOVUPS      (R9), Z10
-	VADDPS       Z8, Z7, Z7
-	VADDPS       Z10, Z9, Z9
-	VADDPS       Z7, Z6, Z6
-	VADDPS       Z9, Z6, Z6
-	VMULPS       a2<>+0(SB), Z7, Z7
-	VFMADD231PS  b2<>+0(SB), Z9, Z7
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z8
-	VMOVUPS      (R8)(SI*1), Z9
-	VMOVUPS      (R8)(SI*2), Z10
-	VMOVUPS      (R8)(R10*1), Z11
-	VMOVUPS      (R9), Z12
-	VADDPS       Z10, Z9, Z9
-	VADDPS       Z12, Z11, Z11
-	VADDPS       Z9, Z8, Z8
-	VADDPS       Z11, Z8, Z8
-	VMULPS       a2<>+0(SB), Z9, Z9
-	VFMADD231PS  b2<>+0(SB), Z11, Z9
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z10
-	VMOVUPS      (R8)(SI*1), Z11
-	VMOVUPS      (R8)(SI*2), Z12
-	VMOVUPS      (R8)(R10*1), Z13
-	VMOVUPS      (R9), Z14
-	VADDPS       Z12, Z11, Z11
-	VADDPS       Z14, Z13, Z13
-	VADDPS       Z11, Z10, Z10
-	VADDPS       Z13, Z10, Z10
-	VMULPS       a2<>+0(SB), Z11, Z11
-	VFMADD231PS  b2<>+0(SB), Z13, Z11
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVAPS      Z2, Z12
-	VMOVAPS      Z6, Z13
-	VADDPS       Z4, Z2, Z2
-	VADDPS       Z8, Z6, Z6
-	VSUBPS       Z4, Z12, Z4
-	VSUBPS       Z8, Z13, Z8
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z6, Z0, Z0
-	VMULPS       a2<>+0(SB), Z2, Z2
-	VFMADD231PS  b2<>+0(SB), Z6, Z2
-	VFMADD231PS  a3<>+0(SB), Z4, Z10
-	VFMADD231PS  b3<>+0(SB), Z8, Z10
-	VMULPS       a1<>+0(SB), Z4, Z4
-	VFMADD231PS  b1<>+0(SB), Z8, Z4
+	TESTQ        DX, DX
+	JZ           sum_end
+	MOVQ         m_base+40(FP), AX
+	LEAQ         (AX)(CX*4), AX
+	MOVQ         dst_base+0(FP), DX
+	LEAQ         (DX)(CX*4), DX
+	MOVQ         residual_base+136(FP), BX
+	LEAQ         (BX)(CX*4), BX
+	MOVQ         mStride+64(FP), SI
+	IMUL3Q       $0x06, SI, SI
+	MOVQ         tiles+80(FP), DI
 	MOVQ         scale_base+88(FP), R8
 	VMOVUPS.Z    (R8)(CX*4), K1, Z6
 	MOVQ         shift_base+112(FP), R8
-	VMOVUPS.Z    (R8)(CX*4), K1, Z8
-	VFMADD213PS  Z8, Z6, Z0
-	VFMADD213PS  Z8, Z6, Z4
-	VFMADD213PS  Z8, Z6, Z2
-	VFMADD213PS  Z8, Z6, Z10
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         DX, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	MOVQ         residualRow+160(FP), R11
-	MOVQ         BX, R11
-	MOVQ         residualPixel+168(FP), R12
-	LEAQ         (R11)(R12*4), R13
-	LEAQ         (R12)(R12*2), R13
-	VMOVUPS.Z    (R11), K1, Z6
-	VADDPS       Z6, Z0, Z0
-	VMOVUPS.Z    (R11)(R12*1), K1, Z6
-	VADDPS       Z6, Z4, Z4
-	VMOVUPS.Z    (R11)(R12*2), K1, Z6
-	VADDPS       Z6, Z2, Z2
-	VMOVUPS.Z    (R11)(R13*1), K1, Z6
-	VADDPS       Z6, Z10, Z10
-	VBROADCASTSS bound+176(FP), Z6
-	VMAXPS       Z0, Z6, Z0
-	VMOVUPS      Z0, K1, (R8)
-	VMAXPS       Z4, Z6, Z4
-	VMOVUPS      Z4, K1, (R8)(R9*1)
-	VMAXPS       Z2, Z6, Z2
-	VMOVUPS      Z2, K1, (R8)(R9*2)
-	VMAXPS       Z10, Z6, Z10
-	VMOVUPS      Z10, K1, (R8)(R10*1)
-	VMOVAPS      Z3, Z0
-	VMOVAPS      Z7, Z2
-	VADDPS       Z5, Z3, Z3
-	VADDPS       Z9, Z7, Z7
-	VSUBPS       Z5, Z0, Z5
-	VSUBPS       Z9, Z2, Z9
-	VADDPS       Z3, Z1, Z1
-	VADDPS       Z7, Z1, Z1
-	VMULPS       a2<>+0(SB), Z3, Z3
-	VFMADD231PS  b2<>+0(SB), Z7, Z3
-	VFMADD231PS  a3<>+0(SB), Z5, Z11
-	VFMADD231PS  b3<>+0(SB), Z9, Z11
-	VMULPS       a1<>+0(SB), Z5, Z5
-	VFMADD231PS  b1<>+0(SB), Z9, Z5
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS.Z    (R8)(CX*4), K1, Z0
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS.Z    (R8)(CX*4), K1, Z2
-	VFMADD213PS  Z2, Z0, Z1
-	VFMADD213PS  Z2, Z0, Z5
-	VFMADD213PS  Z2, Z0, Z3
-	VFMADD213PS  Z2, Z0, Z11
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         DX, R8
-	ADDQ         R9, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	MOVQ         residualRow+160(FP), R12
-	MOVQ         BX, R11
-	ADDQ         R12, R11
-	ADDQ         R12, R11
-	MOVQ         residualPixel+168(FP), R12
-	LEAQ         (R11)(R12*4), R13
-	LEAQ         (R12)(R12*2), R13
-	VMOVUPS.Z    (R11), K1, Z0
-	VADDPS       Z0, Z1, Z1
-	VMOVUPS.Z    (R11)(R12*1), K1, Z0
-	VADDPS       Z0, Z5, Z5
-	VMOVUPS.Z    (R11)(R12*2), K1, Z0
-	VADDPS       Z0, Z3, Z3
-	VMOVUPS.Z    (R11)(R13*1), K1, Z0
-	VADDPS       Z0, Z11, Z11
-	VBROADCASTSS bound+176(FP), Z0
-	VMAXPS       Z1, Z0, Z1
-	VMOVUPS      Z1, K1, (R8)
-	VMAXPS       Z5, Z0, Z5
-	VMOVUPS      Z5, K1, (R8)(R9*1)
-	VMAXPS       Z3, Z0, Z3
-	VMOVUPS      Z3, K1, (R8)(R9*2)
-	VMAXPS       Z11, Z0, Z11
-	VMOVUPS      Z11, K1, (R8)(R10*1)
-	MOVQ         AX, R8
-	LEAQ         (R8)(SI*4), R9
-	LEAQ         (SI)(SI*2), R10
-	VMOVUPS      (R8)(SI*1), Z0
-	VMOVUPS      (R8)(SI*2), Z1
-	VMOVUPS      (R8)(R10*1), Z2
-	VMOVUPS      (R9), Z3
-	VMOVUPS      (R9)(SI*1), Z4
-	VSUBPS       Z1, Z0, Z0
-	VSUBPS       Z3, Z2, Z2
-	VFMADD231PS  a3<>+0(SB), Z0, Z4
-	VFMADD231PS  b3<>+0(SB), Z2, Z4
-	VMULPS       a1<>+0(SB), Z0, Z0
-	VFMADD231PS  b1<>+0(SB), Z2, Z0
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Z1
-	VMOVUPS      (R8)(SI*2), Z2
-	VMOVUPS      (R8)(R10*1), Z3
-	VMOVUPS      (R9), Z5
-	VMOVUPS      (R9)(SI*1), Z6
-	VSUBPS       Z2, Z1, Z1
-	VSUBPS       Z5, Z3, Z3
-	VFMADD231PS  a3<>+0(SB), Z1, Z6
-	VFMADD231PS  b3<>+0(SB), Z3, Z6
-	VMULPS       a1<>+0(SB), Z1, Z1
-	VFMADD231PS  b1<>+0(SB), Z3, Z1
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Z2
-	VMOVUPS      (R8)(SI*2), Z3
-	VMOVUPS      (R8)(R10*1), Z5
-	VMOVUPS      (R9), Z7
-	VMOVUPS      (R9)(SI*1), Z8
-	VSUBPS       Z3, Z2, Z2
-	VSUBPS       Z7, Z5, Z5
-	VFMADD231PS  a3<>+0(SB), Z2, Z8
-	VFMADD231PS  b3<>+0(SB), Z5, Z8
-	VMULPS       a1<>+0(SB), Z2, Z2
-	VFMADD231PS  b1<>+0(SB), Z5, Z2
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Z3
-	VMOVUPS      (R8)(SI*2), Z5
-	VMOVUPS      (R8)(R10*1), Z7
-	VMOVUPS      (R9), Z9
-	VMOVUPS      (R9)(SI*1), Z10
-	VSUBPS       Z5, Z3, Z3
-	VSUBPS       Z9, Z7, Z7
-	VFMADD231PS  a3<>+0(SB), Z3, Z10
-	VFMADD231PS  b3<>+0(SB), Z7, Z10
-	VMULPS       a1<>+0(SB), Z3, Z3
-	VFMADD231PS  b1<>+0(SB), Z7, Z3
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Z5
-	VMOVUPS      (R8)(SI*2), Z7
-	VMOVUPS      (R8)(R10*1), Z9
-	VMOVUPS      (R9), Z11
-	VMOVUPS      (R9)(SI*1), Z12
-	VSUBPS       Z7, Z5, Z5
-	VSUBPS       Z11, Z9, Z9
-	VFMADD231PS  a3<>+0(SB), Z5, Z12
-	VFMADD231PS  b3<>+0(SB), Z9, Z12
-	VMULPS       a1<>+0(SB), Z5, Z5
-	VFMADD231PS  b1<>+0(SB), Z9, Z5
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Z7
-	VMOVUPS      (R8)(SI*2), Z9
-	VMOVUPS      (R8)(R10*1), Z11
-	VMOVUPS      (R9), Z13
-	VMOVUPS      (R9)(SI*1), Z14
-	VSUBPS       Z9, Z7, Z7
-	VSUBPS       Z13, Z11, Z11
-	VFMADD231PS  a3<>+0(SB), Z7, Z14
-	VFMADD231PS  b3<>+0(SB), Z11, Z14
-	VMULPS       a1<>+0(SB), Z7, Z7
-	VFMADD231PS  b1<>+0(SB), Z11, Z7
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVAPS      Z1, Z9
-	VMOVAPS      Z3, Z11
-	VADDPS       Z2, Z1, Z1
-	VADDPS       Z5, Z3, Z3
-	VSUBPS       Z2, Z9, Z2
-	VSUBPS       Z5, Z11, Z5
-	VADDPS       Z1, Z0, Z0
-	VADDPS       Z3, Z0, Z0
-	VMULPS       a2<>+0(SB), Z1, Z1
-	VFMADD231PS  b2<>+0(SB), Z3, Z1
-	VFMADD231PS  a3<>+0(SB), Z2, Z7
-	VFMADD231PS  b3<>+0(SB), Z5, Z7
-	VMULPS       a1<>+0(SB), Z2, Z2
-	VFMADD231PS  b1<>+0(SB), Z5, Z2
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS.Z    (R8)(CX*4), K1, Z3
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS.Z    (R8)(CX*4), K1, Z5
-	VFMADD213PS  Z5, Z3, Z0
-	VFMADD213PS  Z5, Z3, Z2
-	VFMADD213PS  Z5, Z3, Z1
-	VFMADD213PS  Z5, Z3, Z7
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         DX, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	MOVQ         residualRow+160(FP), R12
-	MOVQ         BX, R11
-	ADDQ         R12, R11
-	MOVQ         residualPixel+168(FP), R12
-	LEAQ         (R11)(R12*4), R13
-	LEAQ         (R12)(R12*2), R13
-	VMOVUPS.Z    (R11), K1, Z3
-	VADDPS       Z3, Z0, Z0
-	VMOVUPS.Z    (R11)(R12*1), K1, Z3
-	VADDPS       Z3, Z2, Z2
-	VMOVUPS.Z    (R11)(R12*2), K1, Z3
-	VADDPS       Z3, Z1, Z1
-	VMOVUPS.Z    (R11)(R13*1), K1, Z3
-	VADDPS       Z3, Z7, Z7
-	VBROADCASTSS bound+176(FP), Z3
-	VMAXPS       Z0, Z3, Z0
-	VMOVUPS      Z0, K1, (R8)
-	VMAXPS       Z2, Z3, Z2
-	VMOVUPS      Z2, K1, (R8)(R9*1)
-	VMAXPS       Z1, Z3, Z1
-	VMOVUPS      Z1, K1, (R8)(R9*2)
-	VMAXPS       Z7, Z3, Z7
-	VMOVUPS      Z7, K1, (R8)(R10*1)
-	VMOVAPS      Z6, Z0
-	VMOVAPS      Z10, Z1
-	VADDPS       Z8, Z6, Z6
-	VADDPS       Z12, Z10, Z10
-	VSUBPS       Z8, Z0, Z8
-	VSUBPS       Z12, Z1, Z12
-	VADDPS       Z6, Z4, Z4
-	VADDPS       Z10, Z4, Z4
-	VMULPS       a2<>+0(SB), Z6, Z6
-	VFMADD231PS  b2<>+0(SB), Z10, Z6
-	VFMADD231PS  a3<>+0(SB), Z8, Z14
-	VFMADD231PS  b3<>+0(SB), Z12, Z14
-	VMULPS       a1<>+0(SB), Z8, Z8
-	VFMADD231PS  b1<>+0(SB), Z12, Z8
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS.Z    (R8)(CX*4), K1, Z0
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS.Z    (R8)(CX*4), K1, Z1
-	VFMADD213PS  Z1, Z0, Z4
-	VFMADD213PS  Z1, Z0, Z8
-	VFMADD213PS  Z1, Z0, Z6
-	VFMADD213PS  Z1, Z0, Z14
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         DX, R8
-	ADDQ         R9, R8
-	ADDQ         R9, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	MOVQ         residualRow+160(FP), R12
-	MOVQ         BX, R11
-	ADDQ         R12, R11
-	ADDQ         R12, R11
-	ADDQ         R12, R11
-	MOVQ         residualPixel+168(FP), R12
-	LEAQ         (R11)(R12*4), R13
-	LEAQ         (R12)(R12*2), R13
-	VMOVUPS.Z    (R11), K1, Z0
-	VADDPS       Z0, Z4, Z4
-	VMOVUPS.Z    (R11)(R12*1), K1, Z0
-	VADDPS       Z0, Z8, Z8
-	VMOVUPS.Z    (R11)(R12*2), K1, Z0
-	VADDPS       Z0, Z6, Z6
-	VMOVUPS.Z    (R11)(R13*1), K1, Z0
-	VADDPS       Z0, Z14, Z14
-	VBROADCASTSS bound+176(FP), Z0
-	VMAXPS       Z4, Z0, Z4
-	VMOVUPS      Z4, K1, (R8)
-	VMAXPS       Z8, Z0, Z8
-	VMOVUPS      Z8, K1, (R8)(R9*1)
-	VMAXPS       Z6, Z0, Z6
-	VMOVUPS      Z6, K1, (R8)(R9*2)
-	VMAXPS       Z14, Z0, Z14
-	VMOVUPS      Z14, K1, (R8)(R10*1)
-	ADDQ         mRow+72(FP), AX
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DX)(R8*4), DX
-	MOVQ         residualPixel+168(FP), R8
-	LEAQ         (BX)(R8*4), BX
-	DECQ         DI
-	JNZ          sum_part_tile
+	VMOVUPS.Z    (R8)(CX*4), K1, Z7
+	VBROADCASTSS bound+176(FP), Z8
+
+sum_part_tile:
+	MOVQ        AX, CX
+	LEAQ        (CX)(SI*4), R8
+	LEAQ        (SI)(SI*2), R9
+	VMOVUPS     (CX), Z9
+	VMOVUPS     (CX)(SI*1), Z10
+	VMOVUPS     (CX)(SI*2), Z11
+	VMOVUPS     (CX)(R9*1), Z12
+	VMOVUPS     (R8), Z13
+	VADDPS      Z11, Z10, Z10
+	VADDPS      Z13, Z12, Z12
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z12, Z9, Z9
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z12, Z10
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VMOVUPS     (CX), Z11
+	VMOVUPS     (CX)(SI*1), Z12
+	VMOVUPS     (CX)(SI*2), Z13
+	VMOVUPS     (CX)(R9*1), Z14
+	VMOVUPS     (R8), Z15
+	VADDPS      Z13, Z12, Z12
+	VADDPS      Z15, Z14, Z14
+	VADDPS      Z12, Z11, Z11
+	VADDPS      Z14, Z11, Z11
+	VMULPS      Z1, Z12, Z12
+	VFMADD231PS Z4, Z14, Z12
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VMOVUPS     (CX), Z13
+	VMOVUPS     (CX)(SI*1), Z14
+	VMOVUPS     (CX)(SI*2), Z15
+	VMOVUPS     (CX)(R9*1), Z16
+	VMOVUPS     (R8), Z17
+	VADDPS      Z15, Z14, Z14
+	VADDPS      Z17, Z16, Z16
+	VADDPS      Z14, Z13, Z13
+	VADDPS      Z16, Z13, Z13
+	VMULPS      Z1, Z14, Z14
+	VFMADD231PS Z4, Z16, Z14
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VMOVUPS     (CX), Z15
+	VMOVUPS     (CX)(SI*1), Z16
+	VMOVUPS     (CX)(SI*2), Z17
+	VMOVUPS     (CX)(R9*1), Z18
+	VMOVUPS     (R8), Z19
+	VADDPS      Z17, Z16, Z16
+	VADDPS      Z19, Z18, Z18
+	VADDPS      Z16, Z15, Z15
+	VADDPS      Z18, Z15, Z15
+	VMULPS      Z1, Z16, Z16
+	VFMADD231PS Z4, Z18, Z16
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VMOVUPS     (CX), Z17
+	VMOVUPS     (CX)(SI*1), Z18
+	VMOVUPS     (CX)(SI*2), Z19
+	VMOVUPS     (CX)(R9*1), Z20
+	VMOVUPS     (R8), Z21
+	VADDPS      Z19, Z18, Z18
+	VADDPS      Z21, Z20, Z20
+	VADDPS      Z18, Z17, Z17
+	VADDPS      Z20, Z17, Z17
+	VMULPS      Z1, Z18, Z18
+	VFMADD231PS Z4, Z20, Z18
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VMOVUPS     (CX), Z19
+	VMOVUPS     (CX)(SI*1), Z20
+	VMOVUPS     (CX)(SI*2), Z21
+	VMOVUPS     (CX)(R9*1), Z22
+	VMOVUPS     (R8), Z23
+	VADDPS      Z21, Z20, Z20
+	VADDPS      Z23, Z22, Z22
+	VADDPS      Z20, Z19, Z19
+	VADDPS      Z22, Z19, Z19
+	VMULPS      Z1, Z20, Z20
+	VFMADD231PS Z4, Z22, Z20
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VMOVAPS     Z11, Z21
+	VMOVAPS     Z15, Z22
+	VADDPS      Z13, Z11, Z11
+	VADDPS      Z17, Z15, Z15
+	VSUBPS      Z13, Z21, Z13
+	VSUBPS      Z17, Z22, Z17
+	VADDPS      Z11, Z9, Z9
+	VADDPS      Z15, Z9, Z9
+	VMULPS      Z1, Z11, Z11
+	VFMADD231PS Z4, Z15, Z11
+	VFMADD231PS Z2, Z13, Z19
+	VFMADD231PS Z5, Z17, Z19
+	VMULPS      Z0, Z13, Z13
+	VFMADD231PS Z3, Z17, Z13
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z19
+	MOVQ        dstRow+24(FP), CX
+	MOVQ        DX, CX
+	MOVQ        dstPixel+32(FP), R8
+	LEAQ        (CX)(R8*4), R9
+	LEAQ        (R8)(R8*2), R9
+	MOVQ        residualRow+160(FP), R10
+	MOVQ        BX, R10
+	MOVQ        residualPixel+168(FP), R11
+	LEAQ        (R10)(R11*4), R12
+	LEAQ        (R11)(R11*2), R12
+	VMOVUPS.Z   (R10), K1, Z15
+	VADDPS      Z15, Z9, Z9
+	VMOVUPS.Z   (R10)(R11*1), K1, Z15
+	VADDPS      Z15, Z13, Z13
+	VMOVUPS.Z   (R10)(R11*2), K1, Z15
+	VADDPS      Z15, Z11, Z11
+	VMOVUPS.Z   (R10)(R12*1), K1, Z15
+	VADDPS      Z15, Z19, Z19
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, K1, (CX)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, K1, (CX)(R8*1)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, K1, (CX)(R8*2)
+	VMAXPS      Z19, Z8, Z19
+	VMOVUPS     Z19, K1, (CX)(R9*1)
+	VMOVAPS     Z12, Z9
+	VMOVAPS     Z16, Z11
+	VADDPS      Z14, Z12, Z12
+	VADDPS      Z18, Z16, Z16
+	VSUBPS      Z14, Z9, Z14
+	VSUBPS      Z18, Z11, Z18
+	VADDPS      Z12, Z10, Z10
+	VADDPS      Z16, Z10, Z10
+	VMULPS      Z1, Z12, Z12
+	VFMADD231PS Z4, Z16, Z12
+	VFMADD231PS Z2, Z14, Z20
+	VFMADD231PS Z5, Z18, Z20
+	VMULPS      Z0, Z14, Z14
+	VFMADD231PS Z3, Z18, Z14
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z14
+	VFMADD213PS Z7, Z6, Z12
+	VFMADD213PS Z7, Z6, Z20
+	MOVQ        dstRow+24(FP), R8
+	MOVQ        DX, CX
+	ADDQ        R8, CX
+	ADDQ        R8, CX
+	MOVQ        dstPixel+32(FP), R8
+	LEAQ        (CX)(R8*4), R9
+	LEAQ        (R8)(R8*2), R9
+	MOVQ        residualRow+160(FP), R11
+	MOVQ        BX, R10
+	ADDQ        R11, R10
+	ADDQ        R11, R10
+	MOVQ        residualPixel+168(FP), R11
+	LEAQ        (R10)(R11*4), R12
+	LEAQ        (R11)(R11*2), R12
+	VMOVUPS.Z   (R10), K1, Z9
+	VADDPS      Z9, Z10, Z10
+	VMOVUPS.Z   (R10)(R11*1), K1, Z9
+	VADDPS      Z9, Z14, Z14
+	VMOVUPS.Z   (R10)(R11*2), K1, Z9
+	VADDPS      Z9, Z12, Z12
+	VMOVUPS.Z   (R10)(R12*1), K1, Z9
+	VADDPS      Z9, Z20, Z20
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, K1, (CX)
+	VMAXPS      Z14, Z8, Z14
+	VMOVUPS     Z14, K1, (CX)(R8*1)
+	VMAXPS      Z12, Z8, Z12
+	VMOVUPS     Z12, K1, (CX)(R8*2)
+	VMAXPS      Z20, Z8, Z20
+	VMOVUPS     Z20, K1, (CX)(R9*1)
+	MOVQ        AX, CX
+	LEAQ        (CX)(SI*4), R8
+	LEAQ        (SI)(SI*2), R9
+	VMOVUPS     (CX)(SI*1), Z9
+	VMOVUPS     (CX)(SI*2), Z10
+	VMOVUPS     (CX)(R9*1), Z11
+	VMOVUPS     (R8), Z12
+	VMOVUPS     (R8)(SI*1), Z13
+	VSUBPS      Z10, Z9, Z9
+	VSUBPS      Z12, Z11, Z11
+	VFMADD231PS Z2, Z9, Z13
+	VFMADD231PS Z5, Z11, Z13
+	VMULPS      Z0, Z9, Z9
+	VFMADD231PS Z3, Z11, Z9
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VMOVUPS     (CX)(SI*1), Z10
+	VMOVUPS     (CX)(SI*2), Z11
+	VMOVUPS     (CX)(R9*1), Z12
+	VMOVUPS     (R8), Z14
+	VMOVUPS     (R8)(SI*1), Z15
+	VSUBPS      Z11, Z10, Z10
+	VSUBPS      Z14, Z12, Z12
+	VFMADD231PS Z2, Z10, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z3, Z12, Z10
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VMOVUPS     (CX)(SI*1), Z11
+	VMOVUPS     (CX)(SI*2), Z12
+	VMOVUPS     (CX)(R9*1), Z14
+	VMOVUPS     (R8), Z16
+	VMOVUPS     (R8)(SI*1), Z17
+	VSUBPS      Z12, Z11, Z11
+	VSUBPS      Z16, Z14, Z14
+	VFMADD231PS Z2, Z11, Z17
+	VFMADD231PS Z5, Z14, Z17
+	VMULPS      Z0, Z11, Z11
+	VFMADD231PS Z3, Z14, Z11
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VMOVUPS     (CX)(SI*1), Z12
+	VMOVUPS     (CX)(SI*2), Z14
+	VMOVUPS     (CX)(R9*1), Z16
+	VMOVUPS     (R8), Z18
+	VMOVUPS     (R8)(SI*1), Z19
+	VSUBPS      Z14, Z12, Z12
+	VSUBPS      Z18, Z16, Z16
+	VFMADD231PS Z2, Z12, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VMULPS      Z0, Z12, Z12
+	VFMADD231PS Z3, Z16, Z12
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VMOVUPS     (CX)(SI*1), Z14
+	VMOVUPS     (CX)(SI*2), Z16
+	VMOVUPS     (CX)(R9*1), Z18
+	VMOVUPS     (R8), Z20
+	VMOVUPS     (R8)(SI*1), Z21
+	VSUBPS      Z16, Z14, Z14
+	VSUBPS      Z20, Z18, Z18
+	VFMADD231PS Z2, Z14, Z21
+	VFMADD231PS Z5, Z18, Z21
+	VMULPS      Z0, Z14, Z14
+	VFMADD231PS Z3, Z18, Z14
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VMOVUPS     (CX)(SI*1), Z16
+	VMOVUPS     (CX)(SI*2), Z18
+	VMOVUPS     (CX)(R9*1), Z20
+	VMOVUPS     (R8), Z22
+	VMOVUPS     (R8)(SI*1), Z23
+	VSUBPS      Z18, Z16, Z16
+	VSUBPS      Z22, Z20, Z20
+	VFMADD231PS Z2, Z16, Z23
+	VFMADD231PS Z5, Z20, Z23
+	VMULPS      Z0, Z16, Z16
+	VFMADD231PS Z3, Z20, Z16
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), R8
+	VMOVAPS     Z10, Z18
+	VMOVAPS     Z12, Z20
+	VADDPS      Z11, Z10, Z10
+	VADDPS      Z14, Z12, Z12
+	VSUBPS      Z11, Z18, Z11
+	VSUBPS      Z14, Z20, Z14
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z12, Z9, Z9
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z12, Z10
+	VFMADD231PS Z2, Z11, Z16
+	VFMADD231PS Z5, Z14, Z16
+	VMULPS      Z0, Z11, Z11
+	VFMADD231PS Z3, Z14, Z11
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z16
+	MOVQ        dstRow+24(FP), R8
+	MOVQ        DX, CX
+	ADDQ        R8, CX
+	MOVQ        dstPixel+32(FP), R8
+	LEAQ        (CX)(R8*4), R9
+	LEAQ        (R8)(R8*2), R9
+	MOVQ        residualRow+160(FP), R11
+	MOVQ        BX, R10
+	ADDQ        R11, R10
+	MOVQ        residualPixel+168(FP), R11
+	LEAQ        (R10)(R11*4), R12
+	LEAQ        (R11)(R11*2), R12
+	VMOVUPS.Z   (R10), K1, Z12
+	VADDPS      Z12, Z9, Z9
+	VMOVUPS.Z   (R10)(R11*1), K1, Z12
+	VADDPS      Z12, Z11, Z11
+	VMOVUPS.Z   (R10)(R11*2), K1, Z12
+	VADDPS      Z12, Z10, Z10
+	VMOVUPS.Z   (R10)(R12*1), K1, Z12
+	VADDPS      Z12, Z16, Z16
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, K1, (CX)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, K1, (CX)(R8*1)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, K1, (CX)(R8*2)
+	VMAXPS      Z16, Z8, Z16
+	VMOVUPS     Z16, K1, (CX)(R9*1)
+	VMOVAPS     Z15, Z9
+	VMOVAPS     Z19, Z10
+	VADDPS      Z17, Z15, Z15
+	VADDPS      Z21, Z19, Z19
+	VSUBPS      Z17, Z9, Z17
+	VSUBPS      Z21, Z10, Z21
+	VADDPS      Z15, Z13, Z13
+	VADDPS      Z19, Z13, Z13
+	VMULPS      Z1, Z15, Z15
+	VFMADD231PS Z4, Z19, Z15
+	VFMADD231PS Z2, Z17, Z23
+	VFMADD231PS Z5, Z21, Z23
+	VMULPS      Z0, Z17, Z17
+	VFMADD231PS Z3, Z21, Z17
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z17
+	VFMADD213PS Z7, Z6, Z15
+	VFMADD213PS Z7, Z6, Z23
+	MOVQ        dstRow+24(FP), R8
+	MOVQ        DX, CX
+	ADDQ        R8, CX
+	ADDQ        R8, CX
+	ADDQ        R8, CX
+	MOVQ        dstPixel+32(FP), R8
+	LEAQ        (CX)(R8*4), R9
+	LEAQ        (R8)(R8*2), R9
+	MOVQ        residualRow+160(FP), R11
+	MOVQ        BX, R10
+	ADDQ        R11, R10
+	ADDQ        R11, R10
+	ADDQ        R11, R10
+	MOVQ        residualPixel+168(FP), R11
+	LEAQ        (R10)(R11*4), R12
+	LEAQ        (R11)(R11*2), R12
+	VMOVUPS.Z   (R10), K1, Z9
+	VADDPS      Z9, Z13, Z13
+	VMOVUPS.Z   (R10)(R11*1), K1, Z9
+	VADDPS      Z9, Z17, Z17
+	VMOVUPS.Z   (R10)(R11*2), K1, Z9
+	VADDPS      Z9, Z15, Z15
+	VMOVUPS.Z   (R10)(R12*1), K1, Z9
+	VADDPS      Z9, Z23, Z23
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, K1, (CX)
+	VMAXPS      Z17, Z8, Z17
+	VMOVUPS     Z17, K1, (CX)(R8*1)
+	VMAXPS      Z15, Z8, Z15
+	VMOVUPS     Z15, K1, (CX)(R8*2)
+	VMAXPS      Z23, Z8, Z23
+	VMOVUPS     Z23, K1, (CX)(R9*1)
+	ADDQ        mRow+72(FP), AX
+	MOVQ        dstPixel+32(FP), CX
+	LEAQ        (DX)(CX*4), DX
+	MOVQ        residualPixel+168(FP), CX
+	LEAQ        (BX)(CX*4), BX
+	DECQ        DI
+	JNZ         sum_part_tile
 
 sum_end:
 	VZEROUPPER
@@ -2390,668 +2240,638 @@ plain:
 	XORQ CX, CX
 
 plain_whole:
-	MOVQ   AX, DX
-	SUBQ   CX, DX
-	CMPQ   DX, $0x10
-	JLT    plain_part
-	MOVQ   m_base+40(FP), DX
-	LEAQ   (DX)(CX*4), DX
-	MOVQ   dst_base+0(FP), BX
-	LEAQ   (BX)(CX*4), BX
-	MOVQ   mStride+64(FP), SI
-	IMUL3Q $0x06, SI, SI
-	MOVQ   tiles+80(FP), DI
-
-plain_whole_tile:
-	MOVQ         DX, R8
-	LEAQ         (R8)(SI*4), R9
-	LEAQ         (SI)(SI*2), R10
-	VMOVUPS      (R8), Z0
-	VMOVUPS      (R8)(SI*1), Z1
-	VMOVUPS      (R8)(SI*2), Z2
-	VMOVUPS      (R8)(R10*1), Z3
-	VMOVUPS      (R9), Z4
-	VADDPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z3
-	VADDPS       Z1, Z0, Z0
-	VADDPS       Z3, Z0, Z0
-	VMULPS       a2<>+0(SB), Z1, Z1
-	VFMADD231PS  b2<>+0(SB), Z3, Z1
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z2
-	VMOVUPS      (R8)(SI*1), Z3
-	VMOVUPS      (R8)(SI*2), Z4
-	VMOVUPS      (R8)(R10*1), Z5
-	VMOVUPS      (R9), Z6
-	VADDPS       Z4, Z3, Z3
-	VADDPS       Z6, Z5, Z5
-	VADDPS       Z3, Z2, Z2
-	VADDPS       Z5, Z2, Z2
-	VMULPS       a2<>+0(SB), Z3, Z3
-	VFMADD231PS  b2<>+0(SB), Z5, Z3
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z4
-	VMOVUPS      (R8)(SI*1), Z5
-	VMOVUPS      (R8)(SI*2), Z6
-	VMOVUPS      (R8)(R10*1), Z7
-	VMOVUPS      (R9), Z8
-	VADDPS       Z6, Z5, Z5
-	VADDPS       Z8, Z7, Z7
-	VADDPS       Z5, Z4, Z4
-	VADDPS       Z7, Z4, Z4
-	VMULPS       a2<>+0(SB), Z5, Z5
-	VFMADD231PS  b2<>+0(SB), Z7, Z5
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z6
-	VMOVUPS      (R8)(SI*1), Z7
-	VMOVUPS      (R8)(SI*2), Z8
-	VMOVUPS      (R8)(R10*1), Z9
-	VMOVUPS      (R9), Z10
-	VADDPS       Z8, Z7, Z7
-	VADDPS       Z10, Z9, Z9
-	VADDPS       Z7, Z6, Z6
-	VADDPS       Z9, Z6, Z6
-	VMULPS       a2<>+0(SB), Z7, Z7
-	VFMADD231PS  b2<>+0(SB), Z9, Z7
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z8
-	VMOVUPS      (R8)(SI*1), Z9
-	VMOVUPS      (R8)(SI*2), Z10
-	VMOVUPS      (R8)(R10*1), Z11
-	VMOVUPS      (R9), Z12
-	VADDPS       Z10, Z9, Z9
-	VADDPS       Z12, Z11, Z11
-	VADDPS       Z9, Z8, Z8
-	VADDPS       Z11, Z8, Z8
-	VMULPS       a2<>+0(SB), Z9, Z9
-	VFMADD231PS  b2<>+0(SB), Z11, Z9
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Z10
-	VMOVUPS      (R8)(SI*1), Z11
-	VMOVUPS      (R8)(SI*2), Z12
-	VMOVUPS      (R8)(R10*1), Z13
-	VMOVUPS      (R9), Z14
-	VADDPS       Z12, Z11, Z11
-	VADDPS       Z14, Z13, Z13
-	VADDPS       Z11, Z10, Z10
-	VADDPS       Z13, Z10, Z10
-	VMULPS       a2<>+0(SB), Z11, Z11
-	VFMADD231PS  b2<>+0(SB), Z13, Z11
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVAPS      Z2, Z12
-	VMOVAPS      Z6, Z13
-	VADDPS       Z4, Z2, Z2
-	VADDPS       Z8, Z6, Z6
-	VSUBPS       Z4, Z12, Z4
-	VSUBPS       Z8, Z13, Z8
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z6, Z0, Z0
-	VMULPS       a2<>+0(SB), Z2, Z2
-	VFMADD231PS  b2<>+0(SB), Z6, Z2
-	VFMADD231PS  a3<>+0(SB), Z4, Z10
-	VFMADD231PS  b3<>+0(SB), Z8, Z10
-	VMULPS       a1<>+0(SB), Z4, Z4
-	VFMADD231PS  b1<>+0(SB), Z8, Z4
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	CMPQ         DX, $0x10
+	JLT          plain_part
+	MOVQ         m_base+40(FP), DX
+	LEAQ         (DX)(CX*4), DX
+	MOVQ         dst_base+0(FP), BX
+	LEAQ         (BX)(CX*4), BX
+	MOVQ         mStride+64(FP), SI
+	IMUL3Q       $0x06, SI, SI
+	MOVQ         tiles+80(FP), DI
 	MOVQ         scale_base+88(FP), R8
 	VMOVUPS      (R8)(CX*4), Z6
 	MOVQ         shift_base+112(FP), R8
-	VMOVUPS      (R8)(CX*4), Z8
-	VFMADD213PS  Z8, Z6, Z0
-	VFMADD213PS  Z8, Z6, Z4
-	VFMADD213PS  Z8, Z6, Z2
-	VFMADD213PS  Z8, Z6, Z10
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         BX, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	VBROADCASTSS bound+176(FP), Z6
-	VMAXPS       Z0, Z6, Z0
-	VMOVUPS      Z0, (R8)
-	VMAXPS       Z4, Z6, Z4
-	VMOVUPS      Z4, (R8)(R9*1)
-	VMAXPS       Z2, Z6, Z2
-	VMOVUPS      Z2, (R8)(R9*2)
-	VMAXPS       Z10, Z6, Z10
-	VMOVUPS      Z10, (R8)(R10*1)
-	VMOVAPS      Z3, Z0
-	VMOVAPS      Z7, Z2
-	VADDPS       Z5, Z3, Z3
-	VADDPS       Z9, Z7, Z7
-	VSUBPS       Z5, Z0, Z5
-	VSUBPS       Z9, Z2, Z9
-	VADDPS       Z3, Z1, Z1
-	VADDPS       Z7, Z1, Z1
-	VMULPS       a2<>+0(SB), Z3, Z3
-	VFMADD231PS  b2<>+0(SB), Z7, Z3
-	VFMADD231PS  a3<>+0(SB), Z5, Z11
-	VFMADD231PS  b3<>+0(SB), Z9, Z11
-	VMULPS       a1<>+0(SB), Z5, Z5
-	VFMADD231PS  b1<>+0(SB), Z9, Z5
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS      (R8)(CX*4), Z0
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS      (R8)(CX*4), Z2
-	VFMADD213PS  Z2, Z0, Z1
-	VFMADD213PS  Z2, Z0, Z5
-	VFMADD213PS  Z2, Z0, Z3
-	VFMADD213PS  Z2, Z0, Z11
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         BX, R8
-	ADDQ         R9, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	VBROADCASTSS bound+176(FP), Z0
-	VMAXPS       Z1, Z0, Z1
-	VMOVUPS      Z1, (R8)
-	VMAXPS       Z5, Z0, Z5
-	VMOVUPS      Z5, (R8)(R9*1)
-	VMAXPS       Z3, Z0, Z3
-	VMOVUPS      Z3, (R8)(R9*2)
-	VMAXPS       Z11, Z0, Z11
-	VMOVUPS      Z11, (R8)(R10*1)
-	MOVQ         DX, R8
-	LEAQ         (R8)(SI*4), R9
-	LEAQ         (SI)(SI*2), R10
-	VMOVUPS      (R8)(SI*1), Z0
-	VMOVUPS      (R8)(SI*2), Z1
-	VMOVUPS      (R8)(R10*1), Z2
-	VMOVUPS      (R9), Z3
-	VMOVUPS      (R9)(SI*1), Z4
-	VSUBPS       Z1, Z0, Z0
-	VSUBPS       Z3, Z2, Z2
-	VFMADD231PS  a3<>+0(SB), Z0, Z4
-	VFMADD231PS  b3<>+0(SB), Z2, Z4
-	VMULPS       a1<>+0(SB), Z0, Z0
-	VFMADD231PS  b1<>+0(SB), Z2, Z0
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Z1
-	VMOVUPS      (R8)(SI*2), Z2
-	VMOVUPS      (R8)(R10*1), Z3
-	VMOVUPS      (R9), Z5
-	VMOVUPS      (R9)(SI*1), Z6
-	VSUBPS       Z2, Z1, Z1
-	VSUBPS       Z5, Z3, Z3
-	VFMADD231PS  a3<>+0(SB), Z1, Z6
-	VFMADD231PS  b3<>+0(SB), Z3, Z6
-	VMULPS       a1<>+0(SB), Z1, Z1
-	VFMADD231PS  b1<>+0(SB), Z3, Z1
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Z2
-	VMOVUPS      (R8)(SI*2), Z3
-	VMOVUPS      (R8)(R10*1), Z5
-	VMOVUPS      (R9), Z7
-	VMOVUPS      (R9)(SI*1), Z8
-	VSUBPS       Z3, Z2, Z2
-	VSUBPS       Z7, Z5, Z5
-	VFMADD231PS  a3<>+0(SB), Z2, Z8
-	VFMADD231PS  b3<>+0(SB), Z5, Z8
-	VMULPS       a1<>+0(SB), Z2, Z2
-	VFMADD231PS  b1<>+0(SB), Z5, Z2
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Z3
-	VMOVUPS      (R8)(SI*2), Z5
-	VMOVUPS      (R8)(R10*1), Z7
-	VMOVUPS      (R9), Z9
-	VMOVUPS      (R9)(SI*1), Z10
-	VSUBPS       Z5, Z3, Z3
-	VSUBPS       Z9, Z7, Z7
-	VFMADD231PS  a3<>+0(SB), Z3, Z10
-	VFMADD231PS  b3<>+0(SB), Z7, Z10
-	VMULPS       a1<>+0(SB), Z3, Z3
-	VFMADD231PS  b1<>+0(SB), Z7, Z3
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Z5
-	VMOVUPS      (R8)(SI*2), Z7
-	VMOVUPS      (R8)(R10*1), Z9
-	VMOVUPS      (R9), Z11
-	VMOVUPS      (R9)(SI*1), Z12
-	VSUBPS       Z7, Z5, Z5
-	VSUBPS       Z11, Z9, Z9
-	VFMADD231PS  a3<>+0(SB), Z5, Z12
-	VFMADD231PS  b3<>+0(SB), Z9, Z12
-	VMULPS       a1<>+0(SB), Z5, Z5
-	VFMADD231PS  b1<>+0(SB), Z9, Z5
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Z7
-	VMOVUPS      (R8)(SI*2), Z9
-	VMOVUPS      (R8)(R10*1), Z11
-	VMOVUPS      (R9), Z13
-	VMOVUPS      (R9)(SI*1), Z14
-	VSUBPS       Z9, Z7, Z7
-	VSUBPS       Z13, Z11, Z11
-	VFMADD231PS  a3<>+0(SB), Z7, Z14
-	VFMADD231PS  b3<>+0(SB), Z11, Z14
-	VMULPS       a1<>+0(SB), Z7, Z7
-	VFMADD231PS  b1<>+0(SB), Z11, Z7
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVAPS      Z1, Z9
-	VMOVAPS      Z3, Z11
-	VADDPS       Z2, Z1, Z1
-	VADDPS       Z5, Z3, Z3
-	VSUBPS       Z2, Z9, Z2
-	VSUBPS       Z5, Z11, Z5
-	VADDPS       Z1, Z0, Z0
-	VADDPS       Z3, Z0, Z0
-	VMULPS       a2<>+0(SB), Z1, Z1
-	VFMADD231PS  b2<>+0(SB), Z3, Z1
-	VFMADD231PS  a3<>+0(SB), Z2, Z7
-	VFMADD231PS  b3<>+0(SB), Z5, Z7
-	VMULPS       a1<>+0(SB), Z2, Z2
-	VFMADD231PS  b1<>+0(SB), Z5, Z2
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS      (R8)(CX*4), Z3
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS      (R8)(CX*4), Z5
-	VFMADD213PS  Z5, Z3, Z0
-	VFMADD213PS  Z5, Z3, Z2
-	VFMADD213PS  Z5, Z3, Z1
-	VFMADD213PS  Z5, Z3, Z7
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         BX, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	VBROADCASTSS bound+176(FP), Z3
-	VMAXPS       Z0, Z3, Z0
-	VMOVUPS      Z0, (R8)
-	VMAXPS       Z2, Z3, Z2
-	VMOVUPS      Z2, (R8)(R9*1)
-	VMAXPS       Z1, Z3, Z1
-	VMOVUPS      Z1, (R8)(R9*2)
-	VMAXPS       Z7, Z3, Z7
-	VMOVUPS      Z7, (R8)(R10*1)
-	VMOVAPS      Z6, Z0
-	VMOVAPS      Z10, Z1
-	VADDPS       Z8, Z6, Z6
-	VADDPS       Z12, Z10, Z10
-	VSUBPS       Z8, Z0, Z8
-	VSUBPS       Z12, Z1, Z12
-	VADDPS       Z6, Z4, Z4
-	VADDPS       Z10, Z4, Z4
-	VMULPS       a2<>+0(SB), Z6, Z6
-	VFMADD231PS  b2<>+0(SB), Z10, Z6
-	VFMADD231PS  a3<>+0(SB), Z8, Z14
-	VFMADD231PS  b3<>+0(SB), Z12, Z14
-	VMULPS       a1<>+0(SB), Z8, Z8
-	VFMADD231PS  b1<>+0(SB), Z12, Z8
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS      (R8)(CX*4), Z0
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS      (R8)(CX*4), Z1
-	VFMADD213PS  Z1, Z0, Z4
-	VFMADD213PS  Z1, Z0, Z8
-	VFMADD213PS  Z1, Z0, Z6
-	VFMADD213PS  Z1, Z0, Z14
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         BX, R8
-	ADDQ         R9, R8
-	ADDQ         R9, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	VBROADCASTSS bound+176(FP), Z0
-	VMAXPS       Z4, Z0, Z4
-	VMOVUPS      Z4, (R8)
-	VMAXPS       Z8, Z0, Z8
-	VMOVUPS      Z8, (R8)(R9*1)
-	VMAXPS       Z6, Z0, Z6
-	VMOVUPS      Z6, (R8)(R9*2)
-	VMAXPS       Z14, Z0, Z14
-	VMOVUPS      Z14, (R8)(R10*1)
-	ADDQ         mRow+72(FP), DX
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (BX)(R8*4), BX
-	DECQ         DI
-	JNZ          plain_whole_tile
-	ADDQ         $0x10, CX
-	JMP          plain_whole
+	VMOVUPS      (R8)(CX*4), Z7
+	VBROADCASTSS bound+176(FP), Z8
+
+plain_whole_tile:
+	MOVQ        DX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (R8), Z9
+	VMOVUPS     (R8)(SI*1), Z10
+	VMOVUPS     (R8)(SI*2), Z11
+	VMOVUPS     (R8)(R10*1), Z12
+	VMOVUPS     (R9), Z13
+	VADDPS      Z11, Z10, Z10
+	VADDPS      Z13, Z12, Z12
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z12, Z9, Z9
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z12, Z10
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VMOVUPS     (R8), Z11
+	VMOVUPS     (R8)(SI*1), Z12
+	VMOVUPS     (R8)(SI*2), Z13
+	VMOVUPS     (R8)(R10*1), Z14
+	VMOVUPS     (R9), Z15
+	VADDPS      Z13, Z12, Z12
+	VADDPS      Z15, Z14, Z14
+	VADDPS      Z12, Z11, Z11
+	VADDPS      Z14, Z11, Z11
+	VMULPS      Z1, Z12, Z12
+	VFMADD231PS Z4, Z14, Z12
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VMOVUPS     (R8), Z13
+	VMOVUPS     (R8)(SI*1), Z14
+	VMOVUPS     (R8)(SI*2), Z15
+	VMOVUPS     (R8)(R10*1), Z16
+	VMOVUPS     (R9), Z17
+	VADDPS      Z15, Z14, Z14
+	VADDPS      Z17, Z16, Z16
+	VADDPS      Z14, Z13, Z13
+	VADDPS      Z16, Z13, Z13
+	VMULPS      Z1, Z14, Z14
+	VFMADD231PS Z4, Z16, Z14
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VMOVUPS     (R8), Z15
+	VMOVUPS     (R8)(SI*1), Z16
+	VMOVUPS     (R8)(SI*2), Z17
+	VMOVUPS     (R8)(R10*1), Z18
+	VMOVUPS     (R9), Z19
+	VADDPS      Z17, Z16, Z16
+	VADDPS      Z19, Z18, Z18
+	VADDPS      Z16, Z15, Z15
+	VADDPS      Z18, Z15, Z15
+	VMULPS      Z1, Z16, Z16
+	VFMADD231PS Z4, Z18, Z16
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VMOVUPS     (R8), Z17
+	VMOVUPS     (R8)(SI*1), Z18
+	VMOVUPS     (R8)(SI*2), Z19
+	VMOVUPS     (R8)(R10*1), Z20
+	VMOVUPS     (R9), Z21
+	VADDPS      Z19, Z18, Z18
+	VADDPS      Z21, Z20, Z20
+	VADDPS      Z18, Z17, Z17
+	VADDPS      Z20, Z17, Z17
+	VMULPS      Z1, Z18, Z18
+	VFMADD231PS Z4, Z20, Z18
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VMOVUPS     (R8), Z19
+	VMOVUPS     (R8)(SI*1), Z20
+	VMOVUPS     (R8)(SI*2), Z21
+	VMOVUPS     (R8)(R10*1), Z22
+	VMOVUPS     (R9), Z23
+	VADDPS      Z21, Z20, Z20
+	VADDPS      Z23, Z22, Z22
+	VADDPS      Z20, Z19, Z19
+	VADDPS      Z22, Z19, Z19
+	VMULPS      Z1, Z20, Z20
+	VFMADD231PS Z4, Z22, Z20
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VMOVAPS     Z11, Z21
+	VMOVAPS     Z15, Z22
+	VADDPS      Z13, Z11, Z11
+	VADDPS      Z17, Z15, Z15
+	VSUBPS      Z13, Z21, Z13
+	VSUBPS      Z17, Z22, Z17
+	VADDPS      Z11, Z9, Z9
+	VADDPS      Z15, Z9, Z9
+	VMULPS      Z1, Z11, Z11
+	VFMADD231PS Z4, Z15, Z11
+	VFMADD231PS Z2, Z13, Z19
+	VFMADD231PS Z5, Z17, Z19
+	VMULPS      Z0, Z13, Z13
+	VFMADD231PS Z3, Z17, Z13
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z19
+	MOVQ        dstRow+24(FP), R8
+	MOVQ        BX, R8
+	MOVQ        dstPixel+32(FP), R9
+	LEAQ        (R8)(R9*4), R10
+	LEAQ        (R9)(R9*2), R10
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, (R8)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, (R8)(R9*1)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, (R8)(R9*2)
+	VMAXPS      Z19, Z8, Z19
+	VMOVUPS     Z19, (R8)(R10*1)
+	VMOVAPS     Z12, Z9
+	VMOVAPS     Z16, Z11
+	VADDPS      Z14, Z12, Z12
+	VADDPS      Z18, Z16, Z16
+	VSUBPS      Z14, Z9, Z14
+	VSUBPS      Z18, Z11, Z18
+	VADDPS      Z12, Z10, Z10
+	VADDPS      Z16, Z10, Z10
+	VMULPS      Z1, Z12, Z12
+	VFMADD231PS Z4, Z16, Z12
+	VFMADD231PS Z2, Z14, Z20
+	VFMADD231PS Z5, Z18, Z20
+	VMULPS      Z0, Z14, Z14
+	VFMADD231PS Z3, Z18, Z14
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z14
+	VFMADD213PS Z7, Z6, Z12
+	VFMADD213PS Z7, Z6, Z20
+	MOVQ        dstRow+24(FP), R9
+	MOVQ        BX, R8
+	ADDQ        R9, R8
+	ADDQ        R9, R8
+	MOVQ        dstPixel+32(FP), R9
+	LEAQ        (R8)(R9*4), R10
+	LEAQ        (R9)(R9*2), R10
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, (R8)
+	VMAXPS      Z14, Z8, Z14
+	VMOVUPS     Z14, (R8)(R9*1)
+	VMAXPS      Z12, Z8, Z12
+	VMOVUPS     Z12, (R8)(R9*2)
+	VMAXPS      Z20, Z8, Z20
+	VMOVUPS     Z20, (R8)(R10*1)
+	MOVQ        DX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (R8)(SI*1), Z9
+	VMOVUPS     (R8)(SI*2), Z10
+	VMOVUPS     (R8)(R10*1), Z11
+	VMOVUPS     (R9), Z12
+	VMOVUPS     (R9)(SI*1), Z13
+	VSUBPS      Z10, Z9, Z9
+	VSUBPS      Z12, Z11, Z11
+	VFMADD231PS Z2, Z9, Z13
+	VFMADD231PS Z5, Z11, Z13
+	VMULPS      Z0, Z9, Z9
+	VFMADD231PS Z3, Z11, Z9
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VMOVUPS     (R8)(SI*1), Z10
+	VMOVUPS     (R8)(SI*2), Z11
+	VMOVUPS     (R8)(R10*1), Z12
+	VMOVUPS     (R9), Z14
+	VMOVUPS     (R9)(SI*1), Z15
+	VSUBPS      Z11, Z10, Z10
+	VSUBPS      Z14, Z12, Z12
+	VFMADD231PS Z2, Z10, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z3, Z12, Z10
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VMOVUPS     (R8)(SI*1), Z11
+	VMOVUPS     (R8)(SI*2), Z12
+	VMOVUPS     (R8)(R10*1), Z14
+	VMOVUPS     (R9), Z16
+	VMOVUPS     (R9)(SI*1), Z17
+	VSUBPS      Z12, Z11, Z11
+	VSUBPS      Z16, Z14, Z14
+	VFMADD231PS Z2, Z11, Z17
+	VFMADD231PS Z5, Z14, Z17
+	VMULPS      Z0, Z11, Z11
+	VFMADD231PS Z3, Z14, Z11
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VMOVUPS     (R8)(SI*1), Z12
+	VMOVUPS     (R8)(SI*2), Z14
+	VMOVUPS     (R8)(R10*1), Z16
+	VMOVUPS     (R9), Z18
+	VMOVUPS     (R9)(SI*1), Z19
+	VSUBPS      Z14, Z12, Z12
+	VSUBPS      Z18, Z16, Z16
+	VFMADD231PS Z2, Z12, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VMULPS      Z0, Z12, Z12
+	VFMADD231PS Z3, Z16, Z12
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VMOVUPS     (R8)(SI*1), Z14
+	VMOVUPS     (R8)(SI*2), Z16
+	VMOVUPS     (R8)(R10*1), Z18
+	VMOVUPS     (R9), Z20
+	VMOVUPS     (R9)(SI*1), Z21
+	VSUBPS      Z16, Z14, Z14
+	VSUBPS      Z20, Z18, Z18
+	VFMADD231PS Z2, Z14, Z21
+	VFMADD231PS Z5, Z18, Z21
+	VMULPS      Z0, Z14, Z14
+	VFMADD231PS Z3, Z18, Z14
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VMOVUPS     (R8)(SI*1), Z16
+	VMOVUPS     (R8)(SI*2), Z18
+	VMOVUPS     (R8)(R10*1), Z20
+	VMOVUPS     (R9), Z22
+	VMOVUPS     (R9)(SI*1), Z23
+	VSUBPS      Z18, Z16, Z16
+	VSUBPS      Z22, Z20, Z20
+	VFMADD231PS Z2, Z16, Z23
+	VFMADD231PS Z5, Z20, Z23
+	VMULPS      Z0, Z16, Z16
+	VFMADD231PS Z3, Z20, Z16
+	ADDQ        mStride+64(FP), R8
+	ADDQ        mStride+64(FP), R9
+	VMOVAPS     Z10, Z18
+	VMOVAPS     Z12, Z20
+	VADDPS      Z11, Z10, Z10
+	VADDPS      Z14, Z12, Z12
+	VSUBPS      Z11, Z18, Z11
+	VSUBPS      Z14, Z20, Z14
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z12, Z9, Z9
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z12, Z10
+	VFMADD231PS Z2, Z11, Z16
+	VFMADD231PS Z5, Z14, Z16
+	VMULPS      Z0, Z11, Z11
+	VFMADD231PS Z3, Z14, Z11
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z16
+	MOVQ        dstRow+24(FP), R9
+	MOVQ        BX, R8
+	ADDQ        R9, R8
+	MOVQ        dstPixel+32(FP), R9
+	LEAQ        (R8)(R9*4), R10
+	LEAQ        (R9)(R9*2), R10
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, (R8)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, (R8)(R9*1)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, (R8)(R9*2)
+	VMAXPS      Z16, Z8, Z16
+	VMOVUPS     Z16, (R8)(R10*1)
+	VMOVAPS     Z15, Z9
+	VMOVAPS     Z19, Z10
+	VADDPS      Z17, Z15, Z15
+	VADDPS      Z21, Z19, Z19
+	VSUBPS      Z17, Z9, Z17
+	VSUBPS      Z21, Z10, Z21
+	VADDPS      Z15, Z13, Z13
+	VADDPS      Z19, Z13, Z13
+	VMULPS      Z1, Z15, Z15
+	VFMADD231PS Z4, Z19, Z15
+	VFMADD231PS Z2, Z17, Z23
+	VFMADD231PS Z5, Z21, Z23
+	VMULPS      Z0, Z17, Z17
+	VFMADD231PS Z3, Z21, Z17
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z17
+	VFMADD213PS Z7, Z6, Z15
+	VFMADD213PS Z7, Z6, Z23
+	MOVQ        dstRow+24(FP), R9
+	MOVQ        BX, R8
+	ADDQ        R9, R8
+	ADDQ        R9, R8
+	ADDQ        R9, R8
+	MOVQ        dstPixel+32(FP), R9
+	LEAQ        (R8)(R9*4), R10
+	LEAQ        (R9)(R9*2), R10
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, (R8)
+	VMAXPS      Z17, Z8, Z17
+	VMOVUPS     Z17, (R8)(R9*1)
+	VMAXPS      Z15, Z8, Z15
+	VMOVUPS     Z15, (R8)(R9*2)
+	VMAXPS      Z23, Z8, Z23
+	VMOVUPS     Z23, (R8)(R10*1)
+	ADDQ        mRow+72(FP), DX
+	MOVQ        dstPixel+32(FP), R8
+	LEAQ        (BX)(R8*4), BX
+	DECQ        DI
+	JNZ         plain_whole_tile
+	ADDQ        $0x10, CX
+	JMP         plain_whole
 
 plain_part:
-	TESTQ  DX, DX
-	JZ     plain_end
-	MOVQ   m_base+40(FP), AX
-	LEAQ   (AX)(CX*4), AX
-	MOVQ   dst_base+0(FP), DX
-	LEAQ   (DX)(CX*4), DX
-	MOVQ   mStride+64(FP), BX
-	IMUL3Q $0x06, BX, BX
-	MOVQ   tiles+80(FP), SI
-
-plain_part_tile:
-	MOVQ         AX, DI
-	LEAQ         (DI)(BX*4), R8
-	LEAQ         (BX)(BX*2), R9
-	VMOVUPS      (DI), Z0
-	VMOVUPS      (DI)(BX*1), Z1
-	VMOVUPS      (DI)(BX*2), Z2
-	VMOVUPS      (DI)(R9*1), Z3
-	VMOVUPS      (R8), Z4
-	VADDPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z3
-	VADDPS       Z1, Z0, Z0
-	VADDPS       Z3, Z0, Z0
-	VMULPS       a2<>+0(SB), Z1, Z1
-	VFMADD231PS  b2<>+0(SB), Z3, Z1
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Z2
-	VMOVUPS      (DI)(BX*1), Z3
-	VMOVUPS      (DI)(BX*2), Z4
-	VMOVUPS      (DI)(R9*1), Z5
-	VMOVUPS      (R8), Z6
-	VADDPS       Z4, Z3, Z3
-	VADDPS       Z6, Z5, Z5
-	VADDPS       Z3, Z2, Z2
-	VADDPS       Z5, Z2, Z2
-	VMULPS       a2<>+0(SB), Z3, Z3
-	VFMADD231PS  b2<>+0(SB), Z5, Z3
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Z4
-	VMOVUPS      (DI)(BX*1), Z5
-	VMOVUPS      (DI)(BX*2), Z6
-	VMOVUPS      (DI)(R9*1), Z7
-	VMOVUPS      (R8), Z8
-	VADDPS       Z6, Z5, Z5
-	VADDPS       Z8, Z7, Z7
-	VADDPS       Z5, Z4, Z4
-	VADDPS       Z7, Z4, Z4
-	VMULPS       a2<>+0(SB), Z5, Z5
-	VFMADD231PS  b2<>+0(SB), Z7, Z5
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Z6
-	VMOVUPS      (DI)(BX*1), Z7
-	VMOVUPS      (DI)(BX*2), Z8
-	VMOVUPS      (DI)(R9*1), Z9
-	VMOVUPS      (R8), Z10
-	VADDPS       Z8, Z7, Z7
-	VADDPS       Z10, Z9, Z9
-	VADDPS       Z7, Z6, Z6
-	VADDPS       Z9, Z6, Z6
-	VMULPS       a2<>+0(SB), Z7, Z7
-	VFMADD231PS  b2<>+0(SB), Z9, Z7
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Z8
-	VMOVUPS      (DI)(BX*1), Z9
-	VMOVUPS      (DI)(BX*2), Z10
-	VMOVUPS      (DI)(R9*1), Z11
-	VMOVUPS      (R8), Z12
-	VADDPS       Z10, Z9, Z9
-	VADDPS       Z12, Z11, Z11
-	VADDPS       Z9, Z8, Z8
-	VADDPS       Z11, Z8, Z8
-	VMULPS       a2<>+0(SB), Z9, Z9
-	VFMADD231PS  b2<>+0(SB), Z11, Z9
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Z10
-	VMOVUPS      (DI)(BX*1), Z11
-	VMOVUPS      (DI)(BX*2), Z12
-	VMOVUPS      (DI)(R9*1), Z13
-	VMOVUPS      (R8), Z14
-	VADDPS       Z12, Z11, Z11
-	VADDPS       Z14, Z13, Z13
-	VADDPS       Z11, Z10, Z10
-	VADDPS       Z13, Z10, Z10
-	VMULPS       a2<>+0(SB), Z11, Z11
-	VFMADD231PS  b2<>+0(SB), Z13, Z11
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVAPS      Z2, Z12
-	VMOVAPS      Z6, Z13
-	VADDPS       Z4, Z2, Z2
-	VADDPS       Z8, Z6, Z6
-	VSUBPS       Z4, Z12, Z4
-	VSUBPS       Z8, Z13, Z8
-	VADDPS       Z2, Z0, Z0
-	VADDPS       Z6, Z0, Z0
-	VMULPS       a2<>+0(SB), Z2, Z2
-	VFMADD231PS  b2<>+0(SB), Z6, Z2
-	VFMADD231PS  a3<>+0(SB), Z4, Z10
-	VFMADD231PS  b3<>+0(SB), Z8, Z10
-	VMULPS       a1<>+0(SB), Z4, Z4
-	VFMADD231PS  b1<>+0(SB), Z8, Z4
+	TESTQ        DX, DX
+	JZ           plain_end
+	MOVQ         m_base+40(FP), AX
+	LEAQ         (AX)(CX*4), AX
+	MOVQ         dst_base+0(FP), DX
+	LEAQ         (DX)(CX*4), DX
+	MOVQ         mStride+64(FP), BX
+	IMUL3Q       $0x06, BX, BX
+	MOVQ         tiles+80(FP), SI
 	MOVQ         scale_base+88(FP), DI
 	VMOVUPS.Z    (DI)(CX*4), K1, Z6
 	MOVQ         shift_base+112(FP), DI
-	VMOVUPS.Z    (DI)(CX*4), K1, Z8
-	VFMADD213PS  Z8, Z6, Z0
-	VFMADD213PS  Z8, Z6, Z4
-	VFMADD213PS  Z8, Z6, Z2
-	VFMADD213PS  Z8, Z6, Z10
-	MOVQ         dstRow+24(FP), DI
-	MOVQ         DX, DI
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DI)(R8*4), R9
-	LEAQ         (R8)(R8*2), R9
-	VBROADCASTSS bound+176(FP), Z6
-	VMAXPS       Z0, Z6, Z0
-	VMOVUPS      Z0, K1, (DI)
-	VMAXPS       Z4, Z6, Z4
-	VMOVUPS      Z4, K1, (DI)(R8*1)
-	VMAXPS       Z2, Z6, Z2
-	VMOVUPS      Z2, K1, (DI)(R8*2)
-	VMAXPS       Z10, Z6, Z10
-	VMOVUPS      Z10, K1, (DI)(R9*1)
-	VMOVAPS      Z3, Z0
-	VMOVAPS      Z7, Z2
-	VADDPS       Z5, Z3, Z3
-	VADDPS       Z9, Z7, Z7
-	VSUBPS       Z5, Z0, Z5
-	VSUBPS       Z9, Z2, Z9
-	VADDPS       Z3, Z1, Z1
-	VADDPS       Z7, Z1, Z1
-	VMULPS       a2<>+0(SB), Z3, Z3
-	VFMADD231PS  b2<>+0(SB), Z7, Z3
-	VFMADD231PS  a3<>+0(SB), Z5, Z11
-	VFMADD231PS  b3<>+0(SB), Z9, Z11
-	VMULPS       a1<>+0(SB), Z5, Z5
-	VFMADD231PS  b1<>+0(SB), Z9, Z5
-	MOVQ         scale_base+88(FP), DI
-	VMOVUPS.Z    (DI)(CX*4), K1, Z0
-	MOVQ         shift_base+112(FP), DI
-	VMOVUPS.Z    (DI)(CX*4), K1, Z2
-	VFMADD213PS  Z2, Z0, Z1
-	VFMADD213PS  Z2, Z0, Z5
-	VFMADD213PS  Z2, Z0, Z3
-	VFMADD213PS  Z2, Z0, Z11
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         DX, DI
-	ADDQ         R8, DI
-	ADDQ         R8, DI
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DI)(R8*4), R9
-	LEAQ         (R8)(R8*2), R9
-	VBROADCASTSS bound+176(FP), Z0
-	VMAXPS       Z1, Z0, Z1
-	VMOVUPS      Z1, K1, (DI)
-	VMAXPS       Z5, Z0, Z5
-	VMOVUPS      Z5, K1, (DI)(R8*1)
-	VMAXPS       Z3, Z0, Z3
-	VMOVUPS      Z3, K1, (DI)(R8*2)
-	VMAXPS       Z11, Z0, Z11
-	VMOVUPS      Z11, K1, (DI)(R9*1)
-	MOVQ         AX, DI
-	LEAQ         (DI)(BX*4), R8
-	LEAQ         (BX)(BX*2), R9
-	VMOVUPS      (DI)(BX*1), Z0
-	VMOVUPS      (DI)(BX*2), Z1
-	VMOVUPS      (DI)(R9*1), Z2
-	VMOVUPS      (R8), Z3
-	VMOVUPS      (R8)(BX*1), Z4
-	VSUBPS       Z1, Z0, Z0
-	VSUBPS       Z3, Z2, Z2
-	VFMADD231PS  a3<>+0(SB), Z0, Z4
-	VFMADD231PS  b3<>+0(SB), Z2, Z4
-	VMULPS       a1<>+0(SB), Z0, Z0
-	VFMADD231PS  b1<>+0(SB), Z2, Z0
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI)(BX*1), Z1
-	VMOVUPS      (DI)(BX*2), Z2
-	VMOVUPS      (DI)(R9*1), Z3
-	VMOVUPS      (R8), Z5
-	VMOVUPS      (R8)(BX*1), Z6
-	VSUBPS       Z2, Z1, Z1
-	VSUBPS       Z5, Z3, Z3
-	VFMADD231PS  a3<>+0(SB), Z1, Z6
-	VFMADD231PS  b3<>+0(SB), Z3, Z6
-	VMULPS       a1<>+0(SB), Z1, Z1
-	VFMADD231PS  b1<>+0(SB), Z3, Z1
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI)(BX*1), Z2
-	VMOVUPS      (DI)(BX*2), Z3
-	VMOVUPS      (DI)(R9*1), Z5
-	VMOVUPS      (R8), Z7
-	VMOVUPS      (R8)(BX*1), Z8
-	VSUBPS       Z3, Z2, Z2
-	VSUBPS       Z7, Z5, Z5
-	VFMADD231PS  a3<>+0(SB), Z2, Z8
-	VFMADD231PS  b3<>+0(SB), Z5, Z8
-	VMULPS       a1<>+0(SB), Z2, Z2
-	VFMADD231PS  b1<>+0(SB), Z5, Z2
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI)(BX*1), Z3
-	VMOVUPS      (DI)(BX*2), Z5
-	VMOVUPS      (DI)(R9*1), Z7
-	VMOVUPS      (R8), Z9
-	VMOVUPS      (R8)(BX*1), Z10
-	VSUBPS       Z5, Z3, Z3
-	VSUBPS       Z9, Z7, Z7
-	VFMADD231PS  a3<>+0(SB), Z3, Z10
-	VFMADD231PS  b3<>+0(SB), Z7, Z10
-	VMULPS       a1<>+0(SB), Z3, Z3
-	VFMADD231PS  b1<>+0(SB), Z7, Z3
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI)(BX*1), Z5
-	VMOVUPS      (DI)(BX*2), Z7
-	VMOVUPS      (DI)(R9*1), Z9
-	VMOVUPS      (R8), Z11
-	VMOVUPS      (R8)(BX*1), Z12
-	VSUBPS       Z7, Z5, Z5
-	VSUBPS       Z11, Z9, Z9
-	VFMADD231PS  a3<>+0(SB), Z5, Z12
-	VFMADD231PS  b3<>+0(SB), Z9, Z12
-	VMULPS       a1<>+0(SB), Z5, Z5
-	VFMADD231PS  b1<>+0(SB), Z9, Z5
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI)(BX*1), Z7
-	VMOVUPS      (DI)(BX*2), Z9
-	VMOVUPS      (DI)(R9*1), Z11
-	VMOVUPS      (R8), Z13
-	VMOVUPS      (R8)(BX*1), Z14
-	VSUBPS       Z9, Z7, Z7
-	VSUBPS       Z13, Z11, Z11
-	VFMADD231PS  a3<>+0(SB), Z7, Z14
-	VFMADD231PS  b3<>+0(SB), Z11, Z14
-	VMULPS       a1<>+0(SB), Z7, Z7
-	VFMADD231PS  b1<>+0(SB), Z11, Z7
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVAPS      Z1, Z9
-	VMOVAPS      Z3, Z11
-	VADDPS       Z2, Z1, Z1
-	VADDPS       Z5, Z3, Z3
-	VSUBPS       Z2, Z9, Z2
-	VSUBPS       Z5, Z11, Z5
-	VADDPS       Z1, Z0, Z0
-	VADDPS       Z3, Z0, Z0
-	VMULPS       a2<>+0(SB), Z1, Z1
-	VFMADD231PS  b2<>+0(SB), Z3, Z1
-	VFMADD231PS  a3<>+0(SB), Z2, Z7
-	VFMADD231PS  b3<>+0(SB), Z5, Z7
-	VMULPS       a1<>+0(SB), Z2, Z2
-	VFMADD231PS  b1<>+0(SB), Z5, Z2
-	MOVQ         scale_base+88(FP), DI
-	VMOVUPS.Z    (DI)(CX*4), K1, Z3
-	MOVQ         shift_base+112(FP), DI
-	VMOVUPS.Z    (DI)(CX*4), K1, Z5
-	VFMADD213PS  Z5, Z3, Z0
-	VFMADD213PS  Z5, Z3, Z2
-	VFMADD213PS  Z5, Z3, Z1
-	VFMADD213PS  Z5, Z3, Z7
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         DX, DI
-	ADDQ         R8, DI
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DI)(R8*4), R9
-	LEAQ         (R8)(R8*2), R9
-	VBROADCASTSS bound+176(FP), Z3
-	VMAXPS       Z0, Z3, Z0
-	VMOVUPS      Z0, K1, (DI)
-	VMAXPS       Z2, Z3, Z2
-	VMOVUPS      Z2, K1, (DI)(R8*1)
-	VMAXPS       Z1, Z3, Z1
-	VMOVUPS      Z1, K1, (DI)(R8*2)
-	VMAXPS       Z7, Z3, Z7
-	VMOVUPS      Z7, K1, (DI)(R9*1)
-	VMOVAPS      Z6, Z0
-	VMOVAPS      Z10, Z1
-	VADDPS       Z8, Z6, Z6
-	VADDPS       Z12, Z10, Z10
-	VSUBPS       Z8, Z0, Z8
-	VSUBPS       Z12, Z1, Z12
-	VADDPS       Z6, Z4, Z4
-	VADDPS       Z10, Z4, Z4
-	VMULPS       a2<>+0(SB), Z6, Z6
-	VFMADD231PS  b2<>+0(SB), Z10, Z6
-	VFMADD231PS  a3<>+0(SB), Z8, Z14
-	VFMADD231PS  b3<>+0(SB), Z12, Z14
-	VMULPS       a1<>+0(SB), Z8, Z8
-	VFMADD231PS  b1<>+0(SB), Z12, Z8
-	MOVQ         scale_base+88(FP), DI
-	VMOVUPS.Z    (DI)(CX*4), K1, Z0
-	MOVQ         shift_base+112(FP), DI
-	VMOVUPS.Z    (DI)(CX*4), K1, Z1
-	VFMADD213PS  Z1, Z0, Z4
-	VFMADD213PS  Z1, Z0, Z8
-	VFMADD213PS  Z1, Z0, Z6
-	VFMADD213PS  Z1, Z0, Z14
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         DX, DI
-	ADDQ         R8, DI
-	ADDQ         R8, DI
-	ADDQ         R8, DI
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DI)(R8*4), R9
-	LEAQ         (R8)(R8*2), R9
-	VBROADCASTSS bound+176(FP), Z0
-	VMAXPS       Z4, Z0, Z4
-	VMOVUPS      Z4, K1, (DI)
-	VMAXPS       Z8, Z0, Z8
-	VMOVUPS      Z8, K1, (DI)(R8*1)
-	VMAXPS       Z6, Z0, Z6
-	VMOVUPS      Z6, K1, (DI)(R8*2)
-	VMAXPS       Z14, Z0, Z14
-	VMOVUPS      Z14, K1, (DI)(R9*1)
-	ADDQ         mRow+72(FP), AX
-	MOVQ         dstPixel+32(FP), DI
-	LEAQ         (DX)(DI*4), DX
-	DECQ         SI
-	JNZ          plain_part_tile
+	VMOVUPS.Z    (DI)(CX*4), K1, Z7
+	VBROADCASTSS bound+176(FP), Z8
+
+plain_part_tile:
+	MOVQ        AX, CX
+	LEAQ        (CX)(BX*4), DI
+	LEAQ        (BX)(BX*2), R8
+	VMOVUPS     (CX), Z9
+	VMOVUPS     (CX)(BX*1), Z10
+	VMOVUPS     (CX)(BX*2), Z11
+	VMOVUPS     (CX)(R8*1), Z12
+	VMOVUPS     (DI), Z13
+	VADDPS      Z11, Z10, Z10
+	VADDPS      Z13, Z12, Z12
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z12, Z9, Z9
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z12, Z10
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VMOVUPS     (CX), Z11
+	VMOVUPS     (CX)(BX*1), Z12
+	VMOVUPS     (CX)(BX*2), Z13
+	VMOVUPS     (CX)(R8*1), Z14
+	VMOVUPS     (DI), Z15
+	VADDPS      Z13, Z12, Z12
+	VADDPS      Z15, Z14, Z14
+	VADDPS      Z12, Z11, Z11
+	VADDPS      Z14, Z11, Z11
+	VMULPS      Z1, Z12, Z12
+	VFMADD231PS Z4, Z14, Z12
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VMOVUPS     (CX), Z13
+	VMOVUPS     (CX)(BX*1), Z14
+	VMOVUPS     (CX)(BX*2), Z15
+	VMOVUPS     (CX)(R8*1), Z16
+	VMOVUPS     (DI), Z17
+	VADDPS      Z15, Z14, Z14
+	VADDPS      Z17, Z16, Z16
+	VADDPS      Z14, Z13, Z13
+	VADDPS      Z16, Z13, Z13
+	VMULPS      Z1, Z14, Z14
+	VFMADD231PS Z4, Z16, Z14
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VMOVUPS     (CX), Z15
+	VMOVUPS     (CX)(BX*1), Z16
+	VMOVUPS     (CX)(BX*2), Z17
+	VMOVUPS     (CX)(R8*1), Z18
+	VMOVUPS     (DI), Z19
+	VADDPS      Z17, Z16, Z16
+	VADDPS      Z19, Z18, Z18
+	VADDPS      Z16, Z15, Z15
+	VADDPS      Z18, Z15, Z15
+	VMULPS      Z1, Z16, Z16
+	VFMADD231PS Z4, Z18, Z16
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VMOVUPS     (CX), Z17
+	VMOVUPS     (CX)(BX*1), Z18
+	VMOVUPS     (CX)(BX*2), Z19
+	VMOVUPS     (CX)(R8*1), Z20
+	VMOVUPS     (DI), Z21
+	VADDPS      Z19, Z18, Z18
+	VADDPS      Z21, Z20, Z20
+	VADDPS      Z18, Z17, Z17
+	VADDPS      Z20, Z17, Z17
+	VMULPS      Z1, Z18, Z18
+	VFMADD231PS Z4, Z20, Z18
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VMOVUPS     (CX), Z19
+	VMOVUPS     (CX)(BX*1), Z20
+	VMOVUPS     (CX)(BX*2), Z21
+	VMOVUPS     (CX)(R8*1), Z22
+	VMOVUPS     (DI), Z23
+	VADDPS      Z21, Z20, Z20
+	VADDPS      Z23, Z22, Z22
+	VADDPS      Z20, Z19, Z19
+	VADDPS      Z22, Z19, Z19
+	VMULPS      Z1, Z20, Z20
+	VFMADD231PS Z4, Z22, Z20
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VMOVAPS     Z11, Z21
+	VMOVAPS     Z15, Z22
+	VADDPS      Z13, Z11, Z11
+	VADDPS      Z17, Z15, Z15
+	VSUBPS      Z13, Z21, Z13
+	VSUBPS      Z17, Z22, Z17
+	VADDPS      Z11, Z9, Z9
+	VADDPS      Z15, Z9, Z9
+	VMULPS      Z1, Z11, Z11
+	VFMADD231PS Z4, Z15, Z11
+	VFMADD231PS Z2, Z13, Z19
+	VFMADD231PS Z5, Z17, Z19
+	VMULPS      Z0, Z13, Z13
+	VFMADD231PS Z3, Z17, Z13
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z19
+	MOVQ        dstRow+24(FP), CX
+	MOVQ        DX, CX
+	MOVQ        dstPixel+32(FP), DI
+	LEAQ        (CX)(DI*4), R8
+	LEAQ        (DI)(DI*2), R8
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, K1, (CX)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, K1, (CX)(DI*1)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, K1, (CX)(DI*2)
+	VMAXPS      Z19, Z8, Z19
+	VMOVUPS     Z19, K1, (CX)(R8*1)
+	VMOVAPS     Z12, Z9
+	VMOVAPS     Z16, Z11
+	VADDPS      Z14, Z12, Z12
+	VADDPS      Z18, Z16, Z16
+	VSUBPS      Z14, Z9, Z14
+	VSUBPS      Z18, Z11, Z18
+	VADDPS      Z12, Z10, Z10
+	VADDPS      Z16, Z10, Z10
+	VMULPS      Z1, Z12, Z12
+	VFMADD231PS Z4, Z16, Z12
+	VFMADD231PS Z2, Z14, Z20
+	VFMADD231PS Z5, Z18, Z20
+	VMULPS      Z0, Z14, Z14
+	VFMADD231PS Z3, Z18, Z14
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z14
+	VFMADD213PS Z7, Z6, Z12
+	VFMADD213PS Z7, Z6, Z20
+	MOVQ        dstRow+24(FP), DI
+	MOVQ        DX, CX
+	ADDQ        DI, CX
+	ADDQ        DI, CX
+	MOVQ        dstPixel+32(FP), DI
+	LEAQ        (CX)(DI*4), R8
+	LEAQ        (DI)(DI*2), R8
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, K1, (CX)
+	VMAXPS      Z14, Z8, Z14
+	VMOVUPS     Z14, K1, (CX)(DI*1)
+	VMAXPS      Z12, Z8, Z12
+	VMOVUPS     Z12, K1, (CX)(DI*2)
+	VMAXPS      Z20, Z8, Z20
+	VMOVUPS     Z20, K1, (CX)(R8*1)
+	MOVQ        AX, CX
+	LEAQ        (CX)(BX*4), DI
+	LEAQ        (BX)(BX*2), R8
+	VMOVUPS     (CX)(BX*1), Z9
+	VMOVUPS     (CX)(BX*2), Z10
+	VMOVUPS     (CX)(R8*1), Z11
+	VMOVUPS     (DI), Z12
+	VMOVUPS     (DI)(BX*1), Z13
+	VSUBPS      Z10, Z9, Z9
+	VSUBPS      Z12, Z11, Z11
+	VFMADD231PS Z2, Z9, Z13
+	VFMADD231PS Z5, Z11, Z13
+	VMULPS      Z0, Z9, Z9
+	VFMADD231PS Z3, Z11, Z9
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VMOVUPS     (CX)(BX*1), Z10
+	VMOVUPS     (CX)(BX*2), Z11
+	VMOVUPS     (CX)(R8*1), Z12
+	VMOVUPS     (DI), Z14
+	VMOVUPS     (DI)(BX*1), Z15
+	VSUBPS      Z11, Z10, Z10
+	VSUBPS      Z14, Z12, Z12
+	VFMADD231PS Z2, Z10, Z15
+	VFMADD231PS Z5, Z12, Z15
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z3, Z12, Z10
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VMOVUPS     (CX)(BX*1), Z11
+	VMOVUPS     (CX)(BX*2), Z12
+	VMOVUPS     (CX)(R8*1), Z14
+	VMOVUPS     (DI), Z16
+	VMOVUPS     (DI)(BX*1), Z17
+	VSUBPS      Z12, Z11, Z11
+	VSUBPS      Z16, Z14, Z14
+	VFMADD231PS Z2, Z11, Z17
+	VFMADD231PS Z5, Z14, Z17
+	VMULPS      Z0, Z11, Z11
+	VFMADD231PS Z3, Z14, Z11
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VMOVUPS     (CX)(BX*1), Z12
+	VMOVUPS     (CX)(BX*2), Z14
+	VMOVUPS     (CX)(R8*1), Z16
+	VMOVUPS     (DI), Z18
+	VMOVUPS     (DI)(BX*1), Z19
+	VSUBPS      Z14, Z12, Z12
+	VSUBPS      Z18, Z16, Z16
+	VFMADD231PS Z2, Z12, Z19
+	VFMADD231PS Z5, Z16, Z19
+	VMULPS      Z0, Z12, Z12
+	VFMADD231PS Z3, Z16, Z12
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VMOVUPS     (CX)(BX*1), Z14
+	VMOVUPS     (CX)(BX*2), Z16
+	VMOVUPS     (CX)(R8*1), Z18
+	VMOVUPS     (DI), Z20
+	VMOVUPS     (DI)(BX*1), Z21
+	VSUBPS      Z16, Z14, Z14
+	VSUBPS      Z20, Z18, Z18
+	VFMADD231PS Z2, Z14, Z21
+	VFMADD231PS Z5, Z18, Z21
+	VMULPS      Z0, Z14, Z14
+	VFMADD231PS Z3, Z18, Z14
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VMOVUPS     (CX)(BX*1), Z16
+	VMOVUPS     (CX)(BX*2), Z18
+	VMOVUPS     (CX)(R8*1), Z20
+	VMOVUPS     (DI), Z22
+	VMOVUPS     (DI)(BX*1), Z23
+	VSUBPS      Z18, Z16, Z16
+	VSUBPS      Z22, Z20, Z20
+	VFMADD231PS Z2, Z16, Z23
+	VFMADD231PS Z5, Z20, Z23
+	VMULPS      Z0, Z16, Z16
+	VFMADD231PS Z3, Z20, Z16
+	ADDQ        mStride+64(FP), CX
+	ADDQ        mStride+64(FP), DI
+	VMOVAPS     Z10, Z18
+	VMOVAPS     Z12, Z20
+	VADDPS      Z11, Z10, Z10
+	VADDPS      Z14, Z12, Z12
+	VSUBPS      Z11, Z18, Z11
+	VSUBPS      Z14, Z20, Z14
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z12, Z9, Z9
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z12, Z10
+	VFMADD231PS Z2, Z11, Z16
+	VFMADD231PS Z5, Z14, Z16
+	VMULPS      Z0, Z11, Z11
+	VFMADD231PS Z3, Z14, Z11
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z16
+	MOVQ        dstRow+24(FP), DI
+	MOVQ        DX, CX
+	ADDQ        DI, CX
+	MOVQ        dstPixel+32(FP), DI
+	LEAQ        (CX)(DI*4), R8
+	LEAQ        (DI)(DI*2), R8
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, K1, (CX)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, K1, (CX)(DI*1)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, K1, (CX)(DI*2)
+	VMAXPS      Z16, Z8, Z16
+	VMOVUPS     Z16, K1, (CX)(R8*1)
+	VMOVAPS     Z15, Z9
+	VMOVAPS     Z19, Z10
+	VADDPS      Z17, Z15, Z15
+	VADDPS      Z21, Z19, Z19
+	VSUBPS      Z17, Z9, Z17
+	VSUBPS      Z21, Z10, Z21
+	VADDPS      Z15, Z13, Z13
+	VADDPS      Z19, Z13, Z13
+	VMULPS      Z1, Z15, Z15
+	VFMADD231PS Z4, Z19, Z15
+	VFMADD231PS Z2, Z17, Z23
+	VFMADD231PS Z5, Z21, Z23
+	VMULPS      Z0, Z17, Z17
+	VFMADD231PS Z3, Z21, Z17
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z17
+	VFMADD213PS Z7, Z6, Z15
+	VFMADD213PS Z7, Z6, Z23
+	MOVQ        dstRow+24(FP), DI
+	MOVQ        DX, CX
+	ADDQ        DI, CX
+	ADDQ        DI, CX
+	ADDQ        DI, CX
+	MOVQ        dstPixel+32(FP), DI
+	LEAQ        (CX)(DI*4), R8
+	LEAQ        (DI)(DI*2), R8
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, K1, (CX)
+	VMAXPS      Z17, Z8, Z17
+	VMOVUPS     Z17, K1, (CX)(DI*1)
+	VMAXPS      Z15, Z8, Z15
+	VMOVUPS     Z15, K1, (CX)(DI*2)
+	VMAXPS      Z23, Z8, Z23
+	VMOVUPS     Z23, K1, (CX)(R8*1)
+	ADDQ        mRow+72(FP), AX
+	MOVQ        dstPixel+32(FP), CX
+	LEAQ        (DX)(CX*4), DX
+	DECQ        SI
+	JNZ         plain_part_tile
 
 plain_end:
 	VZEROUPPER

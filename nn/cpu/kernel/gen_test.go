@@ -9,15 +9,18 @@ import (
 )
 
 func TestTheAssemblyIsWhatTheGeneratorWrites(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "avx2_amd64.s")
-	generator := exec.Command("go", "run", ".", "-out", path)
-	generator.Dir = "gen"
-	generator.Env = append(os.Environ(), "GOWORK=off", "GOOS=", "GOARCH=", "GOFLAGS=")
-	if text, err := generator.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
-	if !bytes.Equal(body(t, path), body(t, "avx2_amd64.s")) {
-		t.Error("avx2_amd64.s is not what gen/main.go writes: run go generate")
+	for _, isa := range []string{"avx2", "avx512"} {
+		name := isa + "_amd64.s"
+		path := filepath.Join(t.TempDir(), name)
+		generator := exec.Command("go", "run", ".", "-isa", isa, "-out", path)
+		generator.Dir = "gen"
+		generator.Env = append(os.Environ(), "GOWORK=off", "GOOS=", "GOARCH=", "GOFLAGS=")
+		if text, err := generator.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+		if !bytes.Equal(body(t, path), body(t, name)) {
+			t.Errorf("%s is not what gen writes: run go generate", name)
+		}
 	}
 }
 

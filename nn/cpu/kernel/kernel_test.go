@@ -191,16 +191,18 @@ func TestGemmOrderIsThatOfTheDocument(t *testing.T) {
 
 // batch is a Batched with everything that it takes.
 type batch struct {
-	v, u                                            []float32
-	vStride, vRow, channels, tiles, columns, places int
+	v, u                                                     []float32
+	vStride, vRow, channels, tiles, uStride, columns, places int
 }
 
-// randomBatch has gaps of NaN between the rows and the positions.
+// randomBatch has gaps of NaN between the rows and the positions; those of u are rows of it.
 func randomBatch(rng *rand.Rand, channels, tiles, columns, positions int) batch {
-	b := batch{u: random(rng, positions*channels*columns), vRow: channels + rng.IntN(3), channels: channels, tiles: tiles, columns: columns, places: positions}
+	b := batch{vRow: channels + rng.IntN(3), channels: channels, tiles: tiles, uStride: (channels + rng.IntN(3)) * columns, columns: columns, places: positions}
 	b.vStride = tiles*b.vRow + rng.IntN(5)
 	b.v = slices.Repeat([]float32{nan}, positions*b.vStride)
+	b.u = slices.Repeat([]float32{nan}, positions*b.uStride)
 	for p := range positions {
+		copy(b.u[p*b.uStride:], random(rng, channels*columns))
 		for t := range tiles {
 			copy(b.v[p*b.vStride+t*b.vRow:], random(rng, channels))
 		}
@@ -211,7 +213,7 @@ func randomBatch(rng *rand.Rand, channels, tiles, columns, positions int) batch 
 // sum is the element (p, t, o) in float64, with the sum of its terms' magnitudes.
 func (b batch) sum(p, t, o int) (sum, size float64) {
 	for c := range b.channels {
-		term := float64(b.v[p*b.vStride+t*b.vRow+c]) * float64(b.u[(p*b.channels+c)*b.columns+o])
+		term := float64(b.v[p*b.vStride+t*b.vRow+c]) * float64(b.u[p*b.uStride+c*b.columns+o])
 		sum += term
 		size += math.Abs(term)
 	}
@@ -223,7 +225,7 @@ func (b batch) check(t *testing.T, k Kernel) {
 	mRow := b.columns + 3
 	mStride := b.tiles*mRow + 2
 	m, check := blank(t, b.places*mStride)
-	k.Batched(m, mStride, mRow, b.v, b.vStride, b.vRow, b.channels, b.tiles, b.u, b.columns, b.places)
+	k.Batched(m, mStride, mRow, b.v, b.vStride, b.vRow, b.channels, b.tiles, b.u, b.uStride, b.columns, b.places)
 	check()
 	for i, got := range m {
 		p, row, o := i/mStride, i%mStride/mRow, i%mStride%mRow
@@ -272,7 +274,7 @@ func TestBatchedOrderIsThatOfTheDocument(t *testing.T) {
 		for _, order := range orders {
 			for _, columns := range k.widths() {
 				m := make([]float32, k.Rows*columns)
-				k.Batched(m, 0, columns, order.values[:], 0, 0, 3, k.Rows, slices.Repeat([]float32{1}, 3*columns), columns, 1)
+				k.Batched(m, 0, columns, order.values[:], 0, 0, 3, k.Rows, slices.Repeat([]float32{1}, 3*columns), 0, columns, 1)
 				if !slices.Equal(m, slices.Repeat([]float32{order.want}, len(m))) {
 					t.Errorf("%v gives %v", order.values, m)
 				}
@@ -406,18 +408,18 @@ func TestKernelsOfOneArithmeticGiveTheSameBits(t *testing.T) {
 		b := randomBatch(rng, 1+rng.IntN(40), rows, columns, 3)
 		sameOfAll(t, func(k Kernel) []float32 {
 			return panels(k, b.u, columns, b.places*rows, func(panel []float32, width int, out []float32) {
-				k.Batched(out, rows*width, width, b.v, b.vStride, b.vRow, b.channels, rows, panel, width, b.places)
+				k.Batched(out, rows*width, width, b.v, b.vStride, b.vRow, b.channels, rows, panel, b.uStride/columns*width, width, b.places)
 			})
 		})
 		const pixels = 5
-		x, scale, shift := random(rng, pixels*columns), random(rng, columns), random(rng, columns)
+		x, scale, shift, bound := random(rng, pixels*columns), random(rng, columns), random(rng, columns), bounds[rng.IntN(2)]
 		var residual []float32
 		if accumulate {
 			residual = random(rng, len(x))
 		}
 		sameOfAll(t, func(k Kernel) []float32 {
 			dst := make([]float32, len(x))
-			k.Affine(dst, columns, x, columns, pixels, scale, shift, residual, columns, bounds[rng.IntN(1)])
+			k.Affine(dst, columns, x, columns, pixels, scale, shift, residual, columns, bound)
 			return dst
 		})
 	}
@@ -479,7 +481,7 @@ func BenchmarkBatched(b *testing.B) {
 					v, u := random(rand.New(rand.NewPCG(1, 1)), positions*tiles*channels), random(rand.New(rand.NewPCG(1, 2)), positions*channels*columns)
 					m := make([]float32, positions*tiles*columns)
 					for b.Loop() {
-						k.Batched(m, tiles*columns, columns, v, tiles*channels, channels, channels, tiles, u, columns, positions)
+						k.Batched(m, tiles*columns, columns, v, tiles*channels, channels, channels, tiles, u, channels*columns, columns, positions)
 					}
 					b.ReportMetric(2e-9*float64(channels*len(m)*b.N)/b.Elapsed().Seconds(), "GFLOP/s")
 				})

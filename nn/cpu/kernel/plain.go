@@ -17,12 +17,12 @@ func gemmPlain(acc, a []float32, rows, taps []int, run int, b []float32, columns
 	}
 }
 
-func batchedPlain(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, columns, positions int) {
+func batchedPlain(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int) {
 	for p := range positions {
 		for t := range tiles {
 			sum := m[p*mStride+t*mRow:][:columns]
 			clear(sum)
-			multiplyRow(sum, v[p*vStride+t*vRow:][:channels], u[p*channels*columns:])
+			multiplyRow(sum, v[p*vStride+t*vRow:][:channels], u[p*uStride:])
 		}
 	}
 }

@@ -6,7 +6,7 @@ package kernel
 //
 //	output = Aᵀ·[(G·g·Gᵀ) ⊙ (Bᵀ·d·B)]·A
 //
-// summed over the input channels between the brackets and Aᵀ·…·A. See Points for the matrices.
+// summed over the input channels between the brackets and Aᵀ·…·A. The matrices follow from points of interpolation: see A and B.
 type Winograd struct {
 	Tile int
 
@@ -25,7 +25,8 @@ type Winograd struct {
 	//	z = s · scale[c] + shift[c] + residual[y·residualRow + (Tile·t + x)·residualPixel + c]
 	//	dst[y·dstRow + (Tile·t + x)·dstPixel + c] = max(z, bound)
 	//
-	// columns (over i) first. dst may be residual if the strides are equal too.
+	// columns (over i) first. dst may be residual if the strides are equal too. m must be readable
+	// as far as whole vectors of channels.
 	Output func(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int,
 		scale, shift, residual []float32, residualRow, residualPixel int, bound float32)
 }

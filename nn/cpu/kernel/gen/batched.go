@@ -9,7 +9,7 @@ import (
 // batched writes Kernel.Batched. What changes from position to position stays in the
 // parameters' slots: registers are short.
 func (s isa) batched() {
-	TEXT("batched"+s.name, NOSPLIT, "func(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, columns, positions int)")
+	TEXT("batched"+s.name, NOSPLIT, "func(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int)")
 	one, three := Load(Param("vRow"), GP64()), GP64() // bytes of one and three rows of v
 	SHLQ(Imm(2), one)
 	LEAQ(indexed(one, one, 2, 0), three)
@@ -31,11 +31,10 @@ func (s isa) batchedPositions(label string, cols int, one, three Register) {
 	s.batchedTile(label, cols, out, first, weights, one, three)
 	SUBQ(Imm(uint64(s.rows)), left)
 	JG(LabelRef(label + "tile"))
-	MOVQ(weights, u)
 	for _, side := range []struct {
 		begin  Mem
 		stride string
-	}{{v, "vStride"}, {m, "mStride"}} {
+	}{{v, "vStride"}, {m, "mStride"}, {u, "uStride"}} {
 		step := Load(Param(side.stride), GP64())
 		SHLQ(Imm(2), step)
 		ADDQ(step, side.begin)

@@ -17,9 +17,9 @@ func main() {
 	s := isas[*which]
 	s.gemm()
 	s.batched()
-	for _, t := range []transform{s.f2(), s.f4()} {
-		s.winogradInput(t)
-		s.winogradOutput(t)
+	for _, tile := range []int{2, 4} {
+		s.winogradInput(tile)
+		s.winogradOutput(tile)
 	}
 	s.affine()
 	s.maxPixel()

@@ -23,6 +23,14 @@ type pass struct {
 	apply      func(q []VecVirtual) []VecVirtual
 }
 
+// transform is that for the given tile. Its constants are loaded where it is called.
+func (s isa) transform(tile int) transform {
+	if tile == 2 {
+		return s.f2()
+	}
+	return s.f4()
+}
+
 func (t transform) n() int { return t.tile + 2 }
 
 func (s isa) copyOf(v VecVirtual) VecVirtual {
@@ -31,9 +39,14 @@ func (s isa) copyOf(v VecVirtual) VecVirtual {
 	return to
 }
 
-// factor is a vector of copies of x in memory.
-func (s isa) factor(label string, x float32) Mem {
-	return constant(label, func() {
+// factor is a vector of copies of x: in a register where there are many, else in memory.
+func (s isa) factor(label string, x float32) Op {
+	if s.lanes == 16 {
+		v := s.vec()
+		VBROADCASTSS(number(label, x), v)
+		return v
+	}
+	return constant(label+"Vector", func() {
 		for i := range s.lanes {
 			DATA(4*i, U32(math.Float32bits(x)))
 		}
@@ -92,13 +105,12 @@ func (s isa) f4() transform {
 		tile: 4,
 		input: func(d []VecVirtual, store func(int, VecVirtual)) {
 			// pair stores upper ± f·lower.
-			pair := func(i int, upper, f, lower any) {
-				u, l, m := upper.(VecVirtual), lower.(VecVirtual), f.(Mem)
-				plus := s.copyOf(u)
-				VFMADD231PS(m, l, plus)
+			pair := func(i int, upper VecVirtual, f Op, lower VecVirtual) {
+				plus := s.copyOf(upper)
+				VFMADD231PS(f, lower, plus)
 				store(i, plus)
-				VFNMADD231PS(m, l, u)
-				store(i+1, u)
+				VFNMADD231PS(f, lower, upper)
+				store(i+1, upper)
 			}
 			first := s.copyOf(d[4])
 			VFNMADD231PS(sum, d[2], first)
@@ -180,9 +192,10 @@ func bytes(param string) Register {
 }
 
 // winogradInput writes Winograd.Input.
-func (s isa) winogradInput(t transform) {
-	TEXT(name("winogradInput%d%s", t.tile, s.name), NOSPLIT,
+func (s isa) winogradInput(tile int) {
+	TEXT(name("winogradInput%d%s", tile, s.name), NOSPLIT,
 		"func(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, scratch []float32)")
+	t := s.transform(tile)
 	x, v, scratch := slot(Param("x").Base()), slot(Param("v").Base()), slot(Param("scratch").Base())
 	pixels, row := GP64(), GP64() // of the scratch, and the bytes of its rows
 	Load(Param("tiles"), pixels)
@@ -264,10 +277,11 @@ func (s isa) input(t transform, from, to func(i int) Mem) {
 }
 
 // winogradOutput writes Winograd.Output.
-func (s isa) winogradOutput(t transform) {
-	TEXT(name("winogradOutput%d%s", t.tile, s.name), NOSPLIT,
+func (s isa) winogradOutput(tile int) {
+	TEXT(name("winogradOutput%d%s", tile, s.name), NOSPLIT,
 		"func(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int, "+
 			"scale, shift, residual []float32, residualRow, residualPixel int, bound float32)")
+	t := s.transform(tile)
 	channels := Load(Param("scale").Len(), GP64())
 	last := s.partial(channels)
 	c := GP64()
@@ -302,10 +316,15 @@ func (s isa) outputTiles(t transform, label string, c Register, access access, r
 	one := Load(Param("mStride"), GP64()) // from a row of the transform to the next
 	IMUL3Q(U8(uint8(t.n())), one, one)
 	count := Load(Param("tiles"), GP64())
+	f := func() epilogue { return s.epilogue(c, access) }
+	if s.lanes == 16 { // registers enough to keep it
+		kept := f()
+		f = func() epilogue { return kept }
+	}
 	Label(label + "_tile")
 	for _, pass := range t.passes {
 		y := s.outputColumns(pass, t.n(), m, one)
-		s.outputRows(t, pass, y, at, c, access)
+		s.outputRows(t, pass, y, at, f, access)
 	}
 	ADDQ(slot(Param("mRow")), m)
 	for i, side := range sides {
@@ -336,18 +355,27 @@ func (s isa) outputColumns(p pass, n int, m, one Register) [][]VecVirtual {
 	return y
 }
 
+// epilogue is what the sums of some channels are finished with.
+type epilogue struct{ scale, shift, bound VecVirtual }
+
+func (s isa) epilogue(c Register, access access) epilogue {
+	e := epilogue{s.vec(), s.vec(), s.vec()}
+	pointer := Load(Param("scale").Base(), GP64())
+	access.load(indexed(pointer, c, 4, 0), e.scale)
+	Load(Param("shift").Base(), pointer)
+	access.load(indexed(pointer, c, 4, 0), e.shift)
+	VBROADCASTSS(slot(Param("bound")), e.bound)
+	return e
+}
+
 // outputRows finishes the rows of a pass: at are where the tile begins in dst and in the
 // residual, if there is one.
-func (s isa) outputRows(t transform, p pass, y [][]VecVirtual, at []Register, c Register, access access) {
+func (s isa) outputRows(t transform, p pass, y [][]VecVirtual, at []Register, load func() epilogue, access access) {
 	for k, row := range p.outputs {
 		values := t.output(y[k])
-		scale, shift, bound := s.vec(), s.vec(), s.vec()
-		pointer := Load(Param("scale").Base(), GP64())
-		access.load(indexed(pointer, c, 4, 0), scale)
-		Load(Param("shift").Base(), pointer)
-		access.load(indexed(pointer, c, 4, 0), shift)
+		e := load()
 		for _, v := range values {
-			VFMADD213PS(shift, scale, v)
+			VFMADD213PS(e.shift, e.scale, v)
 		}
 		var pixels []rows
 		for i, side := range []string{"dst", "residual"}[:len(at)] {
@@ -366,9 +394,8 @@ func (s isa) outputRows(t transform, p pass, y [][]VecVirtual, at []Register, c 
 				VADDPS(other, v, v)
 			}
 		}
-		VBROADCASTSS(slot(Param("bound")), bound)
 		for x, v := range values {
-			VMAXPS(v, bound, v) // of NaN and a bound the first operand here: NaN stays
+			VMAXPS(v, e.bound, v) // of NaN and a bound the first operand here: NaN stays
 			access.store(v, pixels[0].at(x, 0))
 		}
 	}
