@@ -6,13 +6,24 @@ import (
 	"lsrun/nn"
 )
 
-// activate applies op in place to a row of pixels, in float64; nil and ReLU, which the kernels
-// apply, do nothing.
+// activate applies op in place to a row of pixels; nil and ReLU, which the kernels apply with the sums,
+// do nothing. What the kernels lack is computed in float64.
 func (w *worker) activate(op nn.Op, row []float32, stride, pixels, channels int) {
-	f := function(op)
-	if f == nil {
-		return
+	switch op := op.(type) {
+	case nn.SELU:
+		w.kernel.ELU(row, stride, pixels, channels, nn.SELUScale, nn.SELUScale*nn.SELUAlpha)
+	case nn.ELU:
+		w.kernel.ELU(row, stride, pixels, channels, 1, float32(op.Alpha))
+	case nn.GELU:
+		each(gelu(op), row, stride, pixels, channels)
+	case nn.Tanh:
+		each(math.Tanh, row, stride, pixels, channels)
+	case nn.Sigmoid:
+		each(func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }, row, stride, pixels, channels)
 	}
+}
+
+func each(f func(float64) float64, row []float32, stride, pixels, channels int) {
 	for p := range pixels {
 		pixel := row[p*stride:][:channels]
 		for c, x := range pixel {
@@ -21,33 +32,11 @@ func (w *worker) activate(op nn.Op, row []float32, stride, pixels, channels int)
 	}
 }
 
-func function(op nn.Op) func(float64) float64 {
-	switch op := op.(type) {
-	case nn.SELU:
+func gelu(op nn.GELU) func(float64) float64 {
+	if op.Tanh {
 		return func(x float64) float64 {
-			if x > 0 {
-				return nn.SELUScale * x
-			}
-			return nn.SELUScale * nn.SELUAlpha * math.Expm1(x)
+			return x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+float64(0.044715*x*x*x))))
 		}
-	case nn.ELU:
-		return func(x float64) float64 {
-			if x > 0 {
-				return x
-			}
-			return op.Alpha * math.Expm1(x)
-		}
-	case nn.GELU:
-		if op.Tanh {
-			return func(x float64) float64 {
-				return x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+float64(0.044715*x*x*x))))
-			}
-		}
-		return func(x float64) float64 { return x / 2 * math.Erfc(-x/math.Sqrt2) }
-	case nn.Tanh:
-		return math.Tanh
-	case nn.Sigmoid:
-		return func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 	}
-	return nil
+	return func(x float64) float64 { return x / 2 * math.Erfc(-x/math.Sqrt2) }
 }

@@ -24,6 +24,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"time"
 
 	"lsrun/nn"
 	"lsrun/nn/cpu/kernel"
@@ -88,11 +89,10 @@ func (e *Engine) Kernel() string {
 // and comes on top of what the caller holds, the images and the plane.
 func (e *Engine) Memory() (perThread, shared int64) {
 	r := e.rooms()
-	perThread = 4*int64(e.arena()+r.sums+r.inputs+r.products+r.columns+r.source+2*onesRoom) +
-		8*int64(r.rows+r.channels+e.Graph.Classes)
-	shared = 4 * int64(e.fast.weights)
-	if e.direct != e.fast {
-		shared += 4 * int64(e.direct.weights)
+	perThread = 4*int64(r.floats()) + 8*int64(r.rows+e.Graph.Classes) + hugePage
+	for _, p := range e.programs() {
+		perThread += 4*int64(e.arena(p)) + hugePage
+		shared += 4*int64(p.weights) + hugePage
 	}
 	return perThread, shared
 }
@@ -103,8 +103,16 @@ func (e *Engine) rooms() rooms {
 	return r
 }
 
-// arena is the larger of the two programs'; vectors may be read past the end of the last value.
-func (e *Engine) arena() int { return e.fast.arena + e.direct.arena + 2*e.kernel.Lanes }
+// arena is the size of a thread's arena for p; vectors may be read past the end of the last value.
+func (e *Engine) arena(p *program) int { return p.arena + 2*e.kernel.Lanes }
+
+// programs are the ways to evaluate the graph: fast, and direct unless that is the same.
+func (e *Engine) programs() []*program {
+	if e.fast == e.direct {
+		return []*program{e.fast}
+	}
+	return []*program{e.fast, e.direct}
+}
 
 // Evaluate runs the network at the points one after another, with all threads at each.
 func (e *Engine) Evaluate(ctx context.Context, s engine.Set, points []nn.Point, outs []engine.Output) error {
@@ -189,8 +197,14 @@ func (w *worker) forward(s int, images *nn.Images, numbers []int32, first int) {
 	if s == 0 {
 		w.load(images, numbers)
 	}
-	for _, step := range p.steps[begin:p.ends[s]] {
-		step.run(w, len(numbers))
+	for i := begin; i < p.ends[s]; i++ {
+		if w.times == nil {
+			p.steps[i].run(w, len(numbers))
+			continue
+		}
+		start := time.Now()
+		p.steps[i].run(w, len(numbers))
+		w.times[i] += time.Since(start)
 	}
 }
 

@@ -102,7 +102,9 @@ func TestMemoryIsWhatIsTaken(t *testing.T) {
 			perThread, shared := e.Memory()
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			e.hire(threads)
+			team := e.hire(threads)
+			team.use(e.fast)
+			team.use(e.direct)
 			runtime.ReadMemStats(&after)
 			taken, said := float64(after.TotalAlloc-before.TotalAlloc), float64(shared+int64(threads)*perThread)
 			if math.Abs(taken-said) > 0.01*said {

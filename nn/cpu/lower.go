@@ -20,12 +20,12 @@ type program struct {
 }
 
 // rooms are the sizes of a thread's scratch memory, in elements: the largest that any step needs.
-type rooms struct{ sums, rows, inputs, products, columns, source, channels int }
+type rooms struct{ sums, rows, inputs, products, columns, source int }
 
 func (r *rooms) grow(s rooms) {
 	r.sums, r.rows, r.inputs = max(r.sums, s.sums), max(r.rows, s.rows), max(r.inputs, s.inputs)
 	r.products, r.columns = max(r.products, s.products), max(r.columns, s.columns)
-	r.source, r.channels = max(r.source, s.source), max(r.channels, s.channels)
+	r.source = max(r.source, s.source)
 }
 
 // step is one pass over a micro-batch.
@@ -231,6 +231,8 @@ func (l *lowering) conv(n int, c nn.Conv, in *value, norms []int) {
 	switch w := l.algorithm(c, in); {
 	case w != nil:
 		l.winograd(n, c, *w, in, f, ep.norms)
+	case c.Groups > 1 && c.Groups == c.Out && c.Groups == in.shape[0]:
+		l.depthwise(n, c, in, f, ep.norms)
 	default:
 		l.product(n, c, in, f, ep.norms, norms)
 	}
@@ -349,7 +351,6 @@ func (l *lowering) finish(c caches) *program {
 		panels: l.panels, weights: l.weights}
 	p.stages()
 	for _, v := range l.allocated {
-		p.rooms.grow(rooms{channels: v.shape[0], source: l.source})
 		if v.buffer != nil {
 			v.buffer.first = len(l.steps)
 			p.buffers = append(p.buffers, v.buffer)
@@ -375,6 +376,7 @@ func (l *lowering) finish(c caches) *program {
 		}
 	}
 	p.setBatches(c)
+	p.rooms.source = l.source
 	for _, s := range l.steps {
 		if s, ok := s.(planner); ok {
 			p.rooms.grow(s.plan(c))

@@ -1,10 +1,6 @@
 package cpu
 
-import (
-	"math"
-
-	"lsrun/nn"
-)
+import "lsrun/nn"
 
 // pool is a maximum, or a mean accumulated in float64, over windows.
 type pool struct {
@@ -34,6 +30,9 @@ func adaptiveWindow(_, i, n, m int) (first, end, padded int) {
 
 func (p *pool) values() (*value, []*value) { return p.out, []*value{p.in} }
 
+// plan asks for room for the pixels of a window.
+func (p *pool) plan(caches) rooms { return rooms{rows: p.in.shape[1] * p.in.shape[2]} }
+
 func (p *pool) run(w *worker, n int) {
 	in, out := p.in.shape, p.out.shape
 	for i := range n {
@@ -42,44 +41,21 @@ func (p *pool) run(w *worker, n int) {
 			for x := range out[2] {
 				left, right, columns := p.window(1, x, in[2], out[2])
 				dst := w.pixels(p.out, i, y, x)[:out[0]]
-				if p.largest {
-					p.max(w, dst, i, top, bottom, left, right)
-					continue
+				taps := w.rows[:0]
+				for v := top; v < bottom; v++ {
+					for u := left; u < right; u++ {
+						taps = append(taps, w.index(p.in, i, v, u))
+					}
 				}
-				count := (bottom - top) * (right - left)
-				if p.countPad {
-					count = rows * columns
+				switch {
+				case p.largest:
+					w.kernel.MaxPixel(dst, w.arena, taps)
+				case p.countPad:
+					w.kernel.MeanPixel(dst, w.arena, taps, float64(rows*columns))
+				default:
+					w.kernel.MeanPixel(dst, w.arena, taps, float64(len(taps)))
 				}
-				p.mean(w, dst, i, top, bottom, left, right, count)
 			}
 		}
-	}
-}
-
-func (p *pool) max(w *worker, dst []float32, i, top, bottom, left, right int) {
-	for c := range dst {
-		dst[c] = float32(math.Inf(-1))
-	}
-	for y := top; y < bottom; y++ {
-		for x := left; x < right; x++ {
-			for c, v := range w.pixels(p.in, i, y, x)[:len(dst)] {
-				dst[c] = max(dst[c], v) // NaN if either is
-			}
-		}
-	}
-}
-
-func (p *pool) mean(w *worker, dst []float32, i, top, bottom, left, right, count int) {
-	sums := w.channels[:len(dst)]
-	clear(sums)
-	for y := top; y < bottom; y++ {
-		for x := left; x < right; x++ {
-			for c, v := range w.pixels(p.in, i, y, x)[:len(dst)] {
-				sums[c] += float64(v)
-			}
-		}
-	}
-	for c, s := range sums {
-		dst[c] = float32(s / float64(count))
 	}
 }

@@ -34,10 +34,10 @@ func machineCaches() caches {
 
 // Limits of a micro-batch.
 const (
-	mostImages = 64
+	mostImages = 128
 	arenaBytes = 24 << 20
 	// fewRows is how many rows of a product at least share weights that the caches do not hold.
-	fewRows = 64
+	fewRows = 128
 )
 
 // stages divides the steps where pictures become smaller, so that later ones can take more images at a time

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"lsrun/nn/cpu/kernel"
 )
@@ -32,25 +33,38 @@ type worker struct {
 	products []float32
 	columns  []float32 // halfway through a transform
 	source   []float32 // weights in the order of the graph
-	channels []float64
 	logits   []float64
 	ones     []float32
 	zeros    []float32
+
+	times []time.Duration // by step, or nil where nobody wants to know
 }
 
 // onesRoom is the most channels that a transform finishes beside the picture.
-const onesRoom = 64
+const onesRoom = 128
+
+// lined is n rounded up to whole cache lines, in which vectors are read fastest.
+func lined(n int) int { return roundUp(n, 16) }
+
+// floats is the number of float32s.
+func (r *rooms) floats() int {
+	return lined(r.sums) + lined(r.inputs) + lined(r.products) + lined(r.columns) + lined(r.source) + 2*lined(onesRoom)
+}
 
 func (e *Engine) hire(threads int) *team {
 	t := &team{engine: e, weights: map[*program][]float32{}}
 	r := e.rooms()
 	for range threads {
-		w := &worker{
-			engine: e, kernel: &e.kernel, arenas: map[*program][]float32{},
-			sums: make([]float32, r.sums), rows: make([]int, r.rows),
-			inputs: make([]float32, r.inputs), products: make([]float32, r.products), columns: make([]float32, r.columns),
-			source: make([]float32, r.source), channels: make([]float64, r.channels), logits: make([]float64, e.Graph.Classes),
-			ones: make([]float32, onesRoom), zeros: make([]float32, onesRoom),
+		w := &worker{engine: e, kernel: &e.kernel, arenas: map[*program][]float32{},
+			rows: make([]int, r.rows), logits: make([]float64, e.Graph.Classes)}
+		room := allocate(r.floats())
+		for _, part := range []struct {
+			slice *[]float32
+			size  int
+		}{{&w.sums, r.sums}, {&w.inputs, r.inputs}, {&w.products, r.products}, {&w.columns, r.columns}, {&w.source, r.source},
+			{&w.ones, onesRoom}, {&w.zeros, onesRoom}} {
+			*part.slice = room[:part.size:part.size]
+			room = room[lined(part.size):]
 		}
 		for i := range w.ones {
 			w.ones[i] = 1
@@ -64,11 +78,11 @@ func (e *Engine) hire(threads int) *team {
 // Winograd's transforms may never be.
 func (t *team) use(p *program) {
 	if t.weights[p] == nil {
-		t.weights[p] = make([]float32, p.weights)
+		t.weights[p] = allocate(p.weights)
 	}
 	for _, w := range t.workers {
 		if w.arenas[p] == nil {
-			w.arenas[p] = make([]float32, p.arena+2*w.kernel.Lanes)
+			w.arenas[p] = allocate(p.arena + 2*w.kernel.Lanes)
 		}
 		w.program, w.weights, w.arena, w.base = p, t.weights[p], w.arenas[p], make([]int, len(p.ends))
 	}

@@ -23,7 +23,8 @@ type panel struct {
 	places   int
 	packed   int // where in program.weights its weights begin
 	columns  int
-	winograd *kernel.Winograd // or nil: the packed weights are [place][channel][column]
+	winograd *kernel.Winograd // or nil
+	stride   int              // from a position of its transform to the next
 }
 
 // fold plans the scales and shifts of the given number of channels after norms.
@@ -40,14 +41,10 @@ const foldedChannels = 32
 // weigh makes room for the weights of c, which is node n, and plans their preparation: for tiles of w unless it is nil. It
 // returns where they begin.
 func (l *lowering) weigh(n int, c nn.Conv, channels int, f finish, norms []int, w *kernel.Winograd) (weights int) {
-	entries := l.graph.Nodes[n].Entries
-	whole := panel{norms: norms, bias: -1, weight: entries[0],
-		channels: channels, places: c.Kernel[0] * c.Kernel[1], winograd: w}
-	if c.Bias {
-		whole.bias = entries[1]
-	}
+	whole := l.panel(n, c, norms)
+	whole.channels, whole.winograd = channels, w
 	weights = l.weights
-	terms := whole.channels * whole.places
+	terms := channels * whole.places
 	perGroup := c.Out / c.Groups
 	for g := range c.Groups {
 		for o := 0; o < perGroup; {
@@ -56,16 +53,41 @@ func (l *lowering) weigh(n int, c nn.Conv, channels int, f finish, norms []int, 
 			part.first, part.count = g*perGroup+o, min(part.columns, perGroup-o)
 			part.packed, part.scale, part.shift = l.weights, f.scale+part.first, f.shift+part.first
 			l.source = max(l.source, terms*part.count)
-			positions := whole.places
 			if w != nil {
-				positions = w.Positions()
+				part.stride = channels * l.columns(c.Out)
+				l.weights += channels * part.columns
+			} else {
+				l.weights += terms * part.columns
 			}
-			l.weights += positions * whole.channels * part.columns
 			l.panels = append(l.panels, part)
 			o += part.count
 		}
 	}
+	if w != nil {
+		l.weights += (w.Positions() - 1) * channels * l.columns(c.Out)
+	}
 	return weights
+}
+
+// panel is what all panels of c, which is node n, have in common.
+func (l *lowering) panel(n int, c nn.Conv, norms []int) panel {
+	entries := l.graph.Nodes[n].Entries
+	p := panel{norms: norms, bias: -1, weight: entries[0], places: c.Kernel[0] * c.Kernel[1]}
+	if c.Bias {
+		p.bias = entries[1]
+	}
+	return p
+}
+
+// columns is how many the panels of the given number of channels have together.
+func (l *lowering) columns(channels int) int {
+	n := 0
+	for channels > 0 {
+		columns := l.kernel.Columns(channels)
+		n += columns
+		channels -= columns
+	}
+	return n
 }
 
 // prepare moves to a point.
@@ -130,11 +152,12 @@ func (w *worker) weightsOf(p *panel, at nn.Point) []float32 {
 	return w.part(w.source[:p.count*terms], p.weight, p.first*terms, at)
 }
 
-// pack brings p's weights into the order of the kernels; the columns that p lacks stay zero.
+// pack brings p's weights into the order of the kernels, [panel][place][channel][column]; the columns
+// that p lacks stay zero.
 func (w *worker) pack(p *panel, at nn.Point) {
 	source := w.weightsOf(p, at)
 	terms := p.channels * p.places
-	packed := w.weights[p.packed:][:terms*p.columns]
+	packed := w.weights[p.packed:]
 	for o := range p.count {
 		row := source[o*terms:][:terms]
 		for c := range p.channels {
@@ -146,19 +169,18 @@ func (w *worker) pack(p *panel, at nn.Point) {
 }
 
 // packTransformed brings G·g·Gᵀ, computed in float64 and rounded once, into the order of the kernels:
-// [position][channel][column].
+// [position][panel][channel][column].
 func (w *worker) packTransformed(p *panel, at nn.Point) {
 	source := w.weightsOf(p, at)
 	packed := w.weights[p.packed:]
-	step := p.channels * p.columns // from position to position
 	for c := range p.channels {
 		for o := range p.count {
 			g := (*[9]float32)(source[(o*p.channels+c)*9:])
 			to := packed[c*p.columns+o:]
 			if p.winograd.Tile == 4 {
-				transform4(to, step, g)
+				transform4(to, p.stride, g)
 			} else {
-				transform2(to, step, g)
+				transform2(to, p.stride, g)
 			}
 		}
 	}

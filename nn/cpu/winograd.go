@@ -13,19 +13,20 @@ type winograd struct {
 	finish
 	in *value
 
-	weights     int    // where its panels begin in program.weights
-	tiles       [2]int // of a picture: rows and columns
-	rows        int    // rows of tiles in a chunk
-	outputs     int    // channels that are transformed back at a time
-	inputRow    int    // channels, in whole vectors
-	multiple    int    // of tiles in a product
-	wholeWidth  bool   // the tiles of a row are the picture's width
-	vectorLanes int
+	weights    int    // where its panels begin in program.weights
+	position   int    // the weights of a position
+	tiles      [2]int // of a picture: rows and columns
+	rows       int    // rows of tiles in a chunk
+	outputs    int    // channels that are transformed back at a time
+	inputRow   int    // channels, in whole vectors
+	multiple   int    // of tiles in a product
+	wholeWidth bool   // the tiles of a row are the picture's width
+	lanes      int
 }
 
 // winograd lowers node n to the tiles of w.
 func (l *lowering) winograd(n int, c nn.Conv, w kernel.Winograd, in *value, f finish, norms []int) {
-	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, multiple: l.kernel.Rows, vectorLanes: l.kernel.Lanes}
+	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, multiple: l.kernel.Rows, lanes: l.kernel.Lanes}
 	var after [2]int
 	for a := range 2 {
 		s.tiles[a] = (f.out.shape[1+a] + w.Tile - 1) / w.Tile
@@ -34,6 +35,7 @@ func (l *lowering) winograd(n int, c nn.Conv, w kernel.Winograd, in *value, f fi
 	in.place().require(c.Pad, after)
 	s.inputRow = roundUp(in.shape[0], l.kernel.Lanes)
 	s.wholeWidth = s.tiles[1]*w.Tile == f.out.shape[2]
+	s.position = in.shape[0] * l.columns(c.Out)
 	s.weights = l.weigh(n, c, in.shape[0], f, norms, &s.Winograd)
 	l.append(s)
 }
@@ -47,19 +49,30 @@ func (s *winograd) work() (weights, rows int) {
 // streamPad keeps the positions of a transform from sharing the sets of the first cache.
 const streamPad = 16
 
-// plan chooses chunks that stay in the second cache, yet share the weights as often as that allows.
+// plan chooses chunks of as many tiles as the second cache holds beside the weights, or, where the weights
+// are too many for it, as share them well.
 func (s *winograd) plan(c caches) rooms {
-	s.outputs = min(roundUp(s.Out, s.vectorLanes), 64)
-	tile := 4 * s.Positions() * (s.inputRow + s.outputs)
-	s.rows = max(1, c.second/4/tile/s.tiles[1])
-	if most := 48 / s.tiles[1]; s.rows > most {
-		s.rows = max(1, most)
+	s.outputs = min(roundUp(s.Out, s.lanes), 128)
+	weights, tile := 4*s.Positions()*s.position, 4*s.Positions()*(s.inputRow+s.outputs)
+	tiles := 64
+	switch {
+	case weights <= c.second/2:
+		tiles = min(tiles, (c.second-weights)/tile)
+	case weights > 2*c.second:
+		tiles = 128
 	}
-	tiles := s.chunkTiles()
+	s.rows = max(1, tiles/s.tiles[1])
+	for r := s.rows; r > 1; r-- {
+		if r*s.tiles[1]%s.multiple == 0 {
+			s.rows = r
+			break
+		}
+	}
+	tiles = s.chunkTiles()
 	return rooms{
 		inputs:   s.Positions() * s.inputStride(tiles),
 		products: s.Positions() * s.outputStride(tiles),
-		columns:  (s.Tile+2)*(s.Tile*s.tiles[1]+2)*s.vectorLanes + s.Tile*s.Tile*s.tiles[1]*s.outputs,
+		columns:  (s.Tile+2)*(s.Tile*s.tiles[1]+2)*s.lanes + s.Tile*s.Tile*s.tiles[1]*s.outputs,
 	}
 }
 
@@ -81,25 +94,37 @@ func (s *winograd) run(w *worker, n int) {
 // chunk computes count rows of tiles from the first on, those of all images numbered through.
 func (s *winograd) chunk(w *worker, first, count int) {
 	tiles := roundUp(count*s.tiles[1], s.multiple)
-	vStride, mStride := s.inputStride(tiles), s.outputStride(tiles)
-	channels := s.in.shape[0]
+	vStride, mStride, channels := s.inputStride(tiles), s.outputStride(tiles), s.in.shape[0]
 	for r := range count {
 		n, y := (first+r)/s.tiles[0], (first+r)%s.tiles[0]*s.Tile
 		s.Input(w.inputs[r*s.tiles[1]*s.inputRow:], vStride, s.inputRow, w.pixels(s.in, n, y-s.Pad[0], -s.Pad[1]),
 			s.in.row(), s.in.stride(), channels, s.tiles[1], w.columns)
 	}
-	at := s.weights
 	for o := 0; o < s.Out; o += s.outputs {
 		outputs := min(s.outputs, s.Out-o)
-		for k := 0; k < outputs; {
-			columns := w.kernel.Columns(outputs - k)
-			w.kernel.Batched(w.products[k:], mStride, s.outputs, w.inputs, vStride, s.inputRow, channels, tiles,
-				w.weights[at:], columns, s.Positions())
-			at += s.Positions() * channels * columns
-			k += columns
-		}
+		s.multiply(w, o, outputs, tiles)
 		for r := range count {
 			s.back(w, first+r, o, outputs, w.products[r*s.tiles[1]*s.outputs:], mStride)
+		}
+	}
+}
+
+// multiply computes the products of a chunk's tiles at all positions, the given number of channels from o on.
+func (s *winograd) multiply(w *worker, o, outputs, tiles int) {
+	vStride, mStride, channels := s.inputStride(tiles), s.outputStride(tiles), s.in.shape[0]
+	weights := w.weights[s.weights+o*channels:]
+	if columns := w.kernel.Columns(outputs); columns >= outputs {
+		w.kernel.Batched(w.products, mStride, s.outputs, w.inputs, vStride, s.inputRow, channels, tiles,
+			weights, s.position, columns, s.Positions())
+		return
+	}
+	// The panels of a position share its inputs while they are near.
+	for p := range s.Positions() {
+		for k := 0; k < outputs; {
+			columns := w.kernel.Columns(outputs - k)
+			w.kernel.Batched(w.products[p*mStride+k:], mStride, s.outputs, w.inputs[p*vStride:], vStride, s.inputRow, channels, tiles,
+				weights[p*s.position+k*channels:], s.position, columns, 1)
+			k += columns
 		}
 	}
 }
