@@ -26,7 +26,7 @@ import (
 
 // evaluatorVersion is raised whenever the same plan would give other bits than before.
 // TestGoldenBits guards it.
-const evaluatorVersion = 1
+const evaluatorVersion = 2
 
 // Names in a run directory that are not shard's own.
 const (
