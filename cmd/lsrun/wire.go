@@ -253,6 +253,7 @@ func newEngine(graph *nn.Graph, loss nn.Loss, plane nn.Plane, threads int, kerne
 // evaluator computes the plan's metrics at points of its grid.
 type evaluator struct {
 	engine engine.Engine
+	batch  int // points that are evaluated together
 	grid   shard.Grid
 	parts  []*part
 }
@@ -263,7 +264,7 @@ type part struct {
 	labels []int32
 	of     int // size of the population that the images were drawn from
 	origin engine.Output
-	here   engine.Output
+	here   []engine.Output // by point of the batch
 }
 
 // newEvaluator makes the plan's images and plane resident. It evaluates the origin, θ
@@ -273,7 +274,7 @@ func (j *job) newEvaluator(ctx context.Context, data images, threads int) (*eval
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w: use a machine that can, or plan with --mix", shard.ErrRefused, j.run.Dir, err)
 	}
-	ev := &evaluator{engine: e, grid: j.plan.Grid}
+	ev := &evaluator{engine: e, batch: 1, grid: j.plan.Grid}
 	for _, p := range []struct {
 		images *nn.Images
 		of     int
@@ -286,12 +287,17 @@ func (j *job) newEvaluator(ctx context.Context, data images, threads int) (*eval
 			return nil, err
 		}
 		n := set.Len()
-		part := &part{set: set, labels: p.images.Labels, of: p.of,
-			origin: engine.NewOutput(n, 0), here: engine.NewOutput(n, 0)}
+		part := &part{set: set, labels: p.images.Labels, of: p.of, origin: engine.NewOutput(n, 0)}
+		ev.batch = max(ev.batch, e.Points(set))
 		if err := e.Evaluate(ctx, set, []nn.Point{{}}, []engine.Output{part.origin}); err != nil {
 			return nil, err
 		}
 		ev.parts = append(ev.parts, part)
+	}
+	for _, part := range ev.parts {
+		for range ev.batch {
+			part.here = append(part.here, engine.NewOutput(part.set.Len(), 0))
+		}
 	}
 	return ev, nil
 }
@@ -306,19 +312,24 @@ func (j *job) kernel() string {
 
 func (e *evaluator) Kernel() string { return e.engine.Kernel() }
 
-// Batch is one point: the engine divides its images among the threads.
-func (e *evaluator) Batch() int { return 1 }
+// Batch is one point, whose images the threads divide, or enough points where images are few.
+func (e *evaluator) Batch() int { return e.batch }
 
 // Evaluate implements shard.Evaluator.
 func (e *evaluator) Evaluate(ctx context.Context, points []int, done func(shard.Record) error) error {
-	for _, k := range points {
+	at := make([]nn.Point, len(points))
+	for i, k := range points {
+		at[i].Alpha, at[i].Beta = e.grid.At(k)
+	}
+	for _, p := range e.parts {
+		if err := e.engine.Evaluate(ctx, p.set, at, p.here[:len(at)]); err != nil {
+			return err
+		}
+	}
+	for i, k := range points {
 		record := shard.Record{Point: k}
-		x, y := e.grid.At(k)
 		for _, p := range e.parts {
-			if err := e.engine.Evaluate(ctx, p.set, []nn.Point{{Alpha: x, Beta: y}}, []engine.Output{p.here}); err != nil {
-				return err
-			}
-			record.Values = append(record.Values, p.columns()...)
+			record.Values = append(record.Values, p.columns(p.here[i])...)
 		}
 		for i := 0; i < len(record.Values); i += len(metricBesides) + 1 {
 			record.Status = append(record.Status, shard.StatusOf(record.Values[i]))
@@ -360,13 +371,13 @@ func planMetrics(sets []string) []shard.Metric {
 	return metrics
 }
 
-// columns are the values of the part's two metrics, loss and accuracy in percent, each
+// columns are the values of the part's two metrics at a point, loss and accuracy in percent, each
 // followed by its standard errors.
-func (p *part) columns() []float64 {
+func (p *part) columns(at engine.Output) []float64 {
 	var out []float64
 	for _, v := range [][2][]float64{
-		{p.here.Loss, p.origin.Loss},
-		{verdicts(p.here.Predicted, p.labels), verdicts(p.origin.Predicted, p.labels)},
+		{at.Loss, p.origin.Loss},
+		{verdicts(at.Predicted, p.labels), verdicts(p.origin.Predicted, p.labels)},
 	} {
 		here, origin := v[0], v[1]
 		difference := make([]float64, len(here))

@@ -24,6 +24,8 @@ import (
 	"math"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"lsrun/nn"
@@ -40,7 +42,8 @@ type Engine struct {
 	kernel  kernel.Kernel
 	fast    *program
 	direct  *program // without Winograd's transforms; the same as fast where that has none
-	teams   []*team  // made by the first Evaluate
+	all     *team    // with all threads, made when it is first needed
+	single  []*team  // with one thread each, made when they are first needed
 }
 
 // Options say how an engine works. Kernel and Exact alone can change results.
@@ -85,7 +88,8 @@ func (e *Engine) Kernel() string {
 }
 
 // Memory is what Evaluate takes, in bytes: for each thread its activations, and
-// for all of them together the weights in the order of the kernels. It is known without a plane
+// for all of them together the weights in the order of the kernels; where there are fewer images
+// than threads, every thread has such weights. It is known without a plane
 // and comes on top of what the caller holds, the images and the plane.
 func (e *Engine) Memory() (perThread, shared int64) {
 	r := e.rooms()
@@ -114,27 +118,56 @@ func (e *Engine) programs() []*program {
 	return []*program{e.fast, e.direct}
 }
 
-// Evaluate runs the network at the points one after another, with all threads at each.
+// Evaluate runs the network at the points: one after another with all threads at each, or, where
+// there are fewer images than threads, each point on a thread.
 func (e *Engine) Evaluate(ctx context.Context, s engine.Set, points []nn.Point, outs []engine.Output) error {
 	images, err := e.Accept(s, points, outs)
 	if err != nil {
 		return err
 	}
-	if e.teams == nil {
-		e.teams = []*team{e.hire(e.threads)}
+	teams := e.teams(e.Points(s))
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for _, t := range teams[:min(len(teams), len(points))] {
+		running.Go(func() {
+			for ctx.Err() == nil {
+				p := int(next.Add(1)) - 1
+				if p >= len(points) {
+					return
+				}
+				t.evaluate(ctx, images, points[p], outs[p])
+			}
+		})
 	}
-	for p, at := range points {
-		e.teams[0].evaluate(ctx, images, at, outs[p])
-		if err := ctx.Err(); err != nil {
-			return err
+	running.Wait()
+	return ctx.Err()
+}
+
+// Points is one, or the number of threads where there are fewer images than that.
+func (e *Engine) Points(s engine.Set) int {
+	if s.Len() < e.threads {
+		return e.threads
+	}
+	return 1
+}
+
+// teams are those that work on n points at a time. Every team has prepared weights of its own.
+func (e *Engine) teams(n int) []*team {
+	if n == 1 {
+		if e.all == nil {
+			e.all = e.hire(e.threads)
 		}
+		return []*team{e.all}
 	}
-	return nil
+	for len(e.single) < n {
+		e.single = append(e.single, e.hire(1))
+	}
+	return e.single
 }
 
 // Close frees the arenas.
 func (e *Engine) Close() error {
-	e.teams = nil
+	e.all, e.single = nil, nil
 	return nil
 }
 

@@ -30,6 +30,9 @@ type Engine interface {
 	// which has an element for each. It returns ctx's error soon after ctx is cancelled;
 	// outs then holds nothing of use.
 	Evaluate(ctx context.Context, set Set, points []nn.Point, outs []Output) error
+	// Points is how many points of set it takes to keep the engine busy: Evaluate is best
+	// given as many at a time.
+	Points(set Set) int
 	// Close frees what the engine holds.
 	Close() error
 }

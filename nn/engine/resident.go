@@ -34,6 +34,9 @@ func (r *Resident) SetPlane(plane nn.Plane) error {
 	return nil
 }
 
+// Points is one: the images of a point are divided among the threads.
+func (r *Resident) Points(Set) int { return 1 }
+
 // Accept checks the arguments of Evaluate and returns the images behind s.
 func (r *Resident) Accept(s Set, points []nn.Point, outs []Output) (*nn.Images, error) {
 	set, ok := s.(images)
