@@ -3,7 +3,7 @@
 GO      ?= go
 BUILD   := build
 
-.PHONY: all build setup demo test check-long static release clean
+.PHONY: all build setup demo test check-long bench static release clean
 
 all: build
 
@@ -34,6 +34,13 @@ check-long: setup test
 		echo "$$package $$target"; \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$package || exit 1; \
 	done
+
+# lsrun beside PyTorch and ONNX Runtime on this machine, as build/bench.md; an hour if nothing is left out.
+# BENCH='-nets resnet20 -threads 2 -rounds 2' is a short one; -all goes through the zoo.
+bench:
+	@sh bench/setup $(BUILD)/bench
+	$(GO) build -o $(BUILD)/lsrun-bench ./bench
+	$(BUILD)/lsrun-bench $(BENCH)
 
 # A fully static, CPU-only binary: runs on any Linux of this architecture, but can load no GPU driver.
 STATIC_LIBS := -lhdf5_hl -lhdf5 -lsz -laec -lz -lm -ldl -lpthread

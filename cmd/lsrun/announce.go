@@ -46,11 +46,7 @@ func announce(c *cli.Context, s *subject, run *shard.Run, plane nn.Plane) error 
 	if err := s.checkEnds(c, e, trial); err != nil {
 		return err
 	}
-	points, perPoint := plan.Grid.Points(), plan.Data.Train+plan.Data.Test
-	fmt.Fprintf(out, "work        %s × %s = %s multiply-adds; %s of memory a worker\n", plural(points, "point"), plural(perPoint, "image"),
-		magnitude(float64(points)*float64(perPoint)*float64(s.graph.MACs())), megabytes(memory(e, s, plan)))
-	fmt.Fprintf(out, "estimate    %s on this machine with %s (%.0f images/s)\n",
-		lasting(time.Duration(float64(points)*float64(perPoint)/trial.rate*float64(time.Second))), plural(threads(c), "thread"), trial.rate)
+	s.cost(plan, trial.rate, threads(c), memory(e, s, plan, runtime.GOMAXPROCS(0))).report(out)
 	fmt.Fprintf(out, "next        lsrun run %s\n", shard.ShellQuote(run.Dir))
 	return nil
 }
@@ -99,8 +95,37 @@ func scaling(d shard.Direction) direction.Scaling {
 // programMemory is what the program takes whatever it evaluates.
 const programMemory = 48 << 20
 
+// cost is what a run takes on this machine, all its points by one worker.
+type cost struct {
+	points, images int     // images of a point
+	macs           float64 // of all points
+	rate           float64 // images a second
+	threads        int
+	memory         int64 // of a worker, in bytes
+}
+
+func (s *subject) cost(plan *shard.Plan, rate float64, threads int, memory int64) cost {
+	k := cost{points: plan.Grid.Points(), images: plan.Data.Train + plan.Data.Test, rate: rate, threads: threads, memory: memory}
+	k.macs = float64(k.points) * float64(k.images) * float64(s.graph.MACs())
+	return k
+}
+
+// pointSeconds and seconds are the time of a point and of all points.
+func (k cost) pointSeconds() float64 { return float64(k.images) / k.rate }
+func (k cost) seconds() float64      { return float64(k.points) * k.pointSeconds() }
+
+// cpuHours is the time of all threads together.
+func (k cost) cpuHours() float64 { return k.seconds() * float64(k.threads) / time.Hour.Seconds() }
+
+func (k cost) report(out io.Writer) {
+	fmt.Fprintf(out, "work        %s × %s = %s multiply-adds; %s of memory a worker\n",
+		plural(k.points, "point"), plural(k.images, "image"), magnitude(k.macs), megabytes(k.memory))
+	fmt.Fprintf(out, "estimate    %s on this machine with %s (%.0f images/s): %.3g s a point, %.2g CPU hours\n",
+		lasting(time.Duration(k.seconds()*float64(time.Second))), plural(k.threads, "thread"), k.rate, k.pointSeconds(), k.cpuHours())
+}
+
 // memory is what a worker takes: the data, the plane, the engine's own, and the program.
-func memory(e *cpu.Engine, s *subject, plan *shard.Plan) int64 {
+func memory(e *cpu.Engine, s *subject, plan *shard.Plan, threads int) int64 {
 	perThread, shared := e.Memory()
 	pixels := 4 * int64(plan.Data.Train+plan.Data.Test) * int64(s.set.Shape.Size())
 	for _, part := range []*dataset.Part{s.set.Train, s.set.Test} {
@@ -108,7 +133,7 @@ func memory(e *cpu.Engine, s *subject, plan *shard.Plan) int64 {
 			pixels += int64(len(part.Bytes)) + 4*int64(len(part.Floats)) // as stored, while loading
 		}
 	}
-	return pixels + shared + int64(runtime.GOMAXPROCS(0))*perThread + 3*4*int64(s.theta.Elements()) + programMemory
+	return pixels + shared + int64(threads)*perThread + 3*4*int64(s.theta.Elements()) + programMemory
 }
 
 // trial is what the trained network does on some of the images.
@@ -136,13 +161,17 @@ func tryNetwork(ctx context.Context, s *subject, e engine.Engine, limit time.Dur
 		if err != nil {
 			return nil, err
 		}
-		result := engine.NewOutput(n, 0)
+		results := make([]engine.Output, e.Points(set))
+		for i := range results {
+			results[i] = engine.NewOutput(n, 0)
+		}
 		start := time.Now()
-		if err := e.Evaluate(ctx, set, []nn.Point{{}}, []engine.Output{result}); err != nil {
+		if err := e.Evaluate(ctx, set, make([]nn.Point, len(results)), results); err != nil {
 			return nil, err
 		}
 		took := time.Since(start)
-		t.rate = float64(n) / took.Seconds()
+		t.rate = float64(n*len(results)) / took.Seconds()
+		result := results[0]
 		t.loss, t.accuracy = mean(result.Loss), mean(verdicts(result.Predicted, t.images.Labels))
 		more := min(all.Len(), int(t.rate*(limit-took).Seconds()))
 		if more < 2*n && more < all.Len() || n == all.Len() {

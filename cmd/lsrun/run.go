@@ -24,16 +24,20 @@ var runCommand = &cli.Command{
 	Description: `Works until every point is there. Any number of lsrun run may work on one RUN at the
 same time, on any number of machines that share it; what a killed one finished is kept.
 Ranks are taken from mpirun's or srun's environment.`,
-	Flags: []cli.Flag{
+	Flags: append([]cli.Flag{
 		&cli.IntFlag{Name: "threads", Usage: "threads", DefaultText: "all cores, divided by the ranks on this host"},
 		&cli.StringFlag{Name: "units", Usage: "only these units, as in 3,7-9"},
 		&cli.IntFlag{Name: "rank", Usage: "this worker's number, from 0"},
 		&cli.IntFlag{Name: "ranks", Usage: "how many workers were started together"},
 		&cli.StringFlag{Name: "schedule", Usage: "dynamic: workers share all units; static: rank r of n computes its fixed slice", Value: "dynamic"},
-		&cli.StringFlag{Name: "data", Usage: "where the data is now, if not where it was planned"},
-		&cli.StringFlag{Name: "labels", Usage: "where the file of labels is now, if the plan has one"},
-	},
+	}, movedFlags...),
 	Action: runAction,
+}
+
+// movedFlags say where the files are that a plan names.
+var movedFlags = []cli.Flag{
+	&cli.StringFlag{Name: "data", Usage: "where the data is now, if not where it was planned"},
+	&cli.StringFlag{Name: "labels", Usage: "where the file of labels is now, if the plan has one"},
 }
 
 func runAction(c *cli.Context) error {
@@ -82,12 +86,17 @@ func chooseRank(c *cli.Context) (slurm.Rank, error) {
 	return slurm.Rank{Size: 1}, nil
 }
 
-// rankThreads is --threads, or this rank's share of the cores. A launcher that binds its
-// ranks has done the division already: then the process may use fewer cores than there are.
+// rankThreads is --threads, or this rank's share of the cores.
 func rankThreads(c *cli.Context, rank slurm.Rank) int {
 	if n := c.Int("threads"); n > 0 {
 		return n
 	}
+	return rankCores(rank)
+}
+
+// rankCores is this rank's share of the cores. A launcher that binds its ranks has done the
+// division already: then the process may use fewer cores than there are.
+func rankCores(rank slurm.Rank) int {
 	cores := runtime.GOMAXPROCS(0)
 	if rank.LocalSize > 1 && runtime.NumCPU() == onlineCores() {
 		cores /= rank.LocalSize
@@ -110,7 +119,7 @@ func onlineCores() int {
 
 // work computes as one worker.
 func (j *job) work(c *cli.Context, rank slurm.Rank, units []int) error {
-	data, err := loadImages(j.plan, j.graph, c.String("data"), c.String("labels"))
+	_, data, err := loadImages(j.plan, j.graph, c.String("data"), c.String("labels"))
 	if err != nil {
 		return err
 	}

@@ -167,9 +167,9 @@ func loadSet(kind, path string) (*dataset.Set, error) {
 // images are the parts of a data set that a plan's metrics need; nil where they do not.
 type images struct{ train, test *nn.Images }
 
-// loadImages reads the plan's data and checks that it is what was planned. Empty paths
-// mean those in the plan.
-func loadImages(plan *shard.Plan, graph *nn.Graph, path, labels string) (images, error) {
+// loadImages reads the plan's data set, checks that it is what was planned, and takes the plan's
+// images from it. Empty paths mean those in the plan.
+func loadImages(plan *shard.Plan, graph *nn.Graph, path, labels string) (*dataset.Set, images, error) {
 	var out images
 	d := plan.Data
 	if path == "" {
@@ -177,20 +177,20 @@ func loadImages(plan *shard.Plan, graph *nn.Graph, path, labels string) (images,
 	}
 	set, err := loadSet(d.Dataset, path)
 	if err != nil {
-		return out, fmt.Errorf("%w (planned with the data at %s: --data says where it is now)", err, d.Path)
+		return nil, out, fmt.Errorf("%w (planned with the data at %s: --data says where it is now)", err, d.Path)
 	}
 	if set.SHA256 != d.SHA256 {
-		return out, fmt.Errorf("%w: the data at %s is not what was planned: its SHA-256 is %.12s…, not %.12s…: --data says where the right one is",
+		return nil, out, fmt.Errorf("%w: the data at %s is not what was planned: its SHA-256 is %.12s…, not %.12s…: --data says where the right one is",
 			shard.ErrRefused, path, set.SHA256, d.SHA256)
 	}
 	if labels != "" && d.LabelsFile == "" {
-		return out, usagef("--labels %s: the run was planned with the labels of the data", labels)
+		return nil, out, usagef("--labels %s: the run was planned with the labels of the data", labels)
 	}
 	d.LabelsFile = orElse(labels, d.LabelsFile)
 	if out, err = selectImages(set, d, graph, d.Train > 0, d.Test > 0); err != nil {
-		return out, fmt.Errorf("%s: %w", path, err)
+		return nil, out, fmt.Errorf("%s: %w", path, err)
 	}
-	return out, nil
+	return set, out, nil
 }
 
 // selectImages preprocesses the images of a set that d selects, for training, testing or both.
@@ -270,9 +270,9 @@ type part struct {
 // newEvaluator makes the plan's images and plane resident. It evaluates the origin, θ
 // itself, which the paired standard errors refer to.
 func (j *job) newEvaluator(ctx context.Context, data images, threads int) (*evaluator, error) {
-	e, err := newEngine(j.graph, j.loss, j.plane, threads, j.kernel())
+	e, err := j.newEngine(threads)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w: use a machine that can, or plan with --mix", shard.ErrRefused, j.run.Dir, err)
+		return nil, err
 	}
 	ev := &evaluator{engine: e, batch: 1, grid: j.plan.Grid}
 	for _, p := range []struct {
@@ -300,6 +300,15 @@ func (j *job) newEvaluator(ctx context.Context, data images, threads int) (*eval
 		}
 	}
 	return ev, nil
+}
+
+// newEngine makes an engine of the plan's kernel with the plane resident.
+func (j *job) newEngine(threads int) (*cpu.Engine, error) {
+	e, err := newEngine(j.graph, j.loss, j.plane, threads, j.kernel())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w: use a machine that can, or plan with --mix", shard.ErrRefused, j.run.Dir, err)
+	}
+	return e, nil
 }
 
 // kernel is the plan's, or the best of this machine where the plan lets kernels mix.

@@ -34,10 +34,10 @@ func machineCaches() caches {
 
 // Limits of a micro-batch.
 const (
-	mostImages = 128
-	arenaBytes = 24 << 20
+	mostImages = 96
+	arenaBytes = 32 << 20
 	// fewRows is how many rows of a product at least share weights that the caches do not hold.
-	fewRows = 128
+	fewRows = 96
 )
 
 // stages divides the steps where pictures become smaller, so that later ones can take more images at a time
@@ -92,8 +92,8 @@ func (p *program) setBatches(c caches) {
 				rows = min(rows, r)
 			}
 		}
-		for most < mostImages && (2*most*image <= c.second/2 || weights > c.second/2 && most*rows < fewRows) {
-			most *= 2
+		for most < mostImages && (following(most)*image <= c.second/2 || weights > c.second/2 && most*rows < fewRows) {
+			most = following(most)
 		}
 		p.batch[s] = most
 		begin = end
@@ -104,11 +104,20 @@ func (p *program) setBatches(c caches) {
 	}
 }
 
+// following is the micro-batch after n: 1, 3, 6, 12 … With three images and more, rows of tiles
+// make whole products for every kernel.
+func following(n int) int {
+	if n == 1 {
+		return 3
+	}
+	return 2 * n
+}
+
 // halve makes the largest micro-batches half as large.
 func (p *program) halve() {
-	largest := p.batch[len(p.batch)-1]
+	half := p.batch[len(p.batch)-1] / 2
 	for s, b := range p.batch {
-		p.batch[s] = min(b, largest/2)
+		p.batch[s] = min(b, half)
 	}
 	p.arena = layout(p.buffers, p.batch)
 }

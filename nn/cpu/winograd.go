@@ -26,7 +26,7 @@ type winograd struct {
 
 // winograd lowers node n to the tiles of w.
 func (l *lowering) winograd(n int, c nn.Conv, w kernel.Winograd, in *value, f finish, norms []int) {
-	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, multiple: l.kernel.Rows, lanes: l.kernel.Lanes}
+	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, multiple: l.kernel.Tiles, lanes: l.kernel.Lanes}
 	var after [2]int
 	for a := range 2 {
 		s.tiles[a] = (f.out.shape[1+a] + w.Tile - 1) / w.Tile

@@ -22,9 +22,10 @@ type Kernel struct {
 	Name       string // of the instruction set
 	Arithmetic string // Rounded or Fused
 
-	// Products work on tiles of Rows rows by Lanes or 2·Lanes columns: Columns says which.
-	Rows  int
-	Lanes int // float32s in a vector
+	// Products work on panels of Lanes or 2·Lanes columns (Columns says which), Gemm on multiples of
+	// Rows rows, Batched on multiples of Tiles.
+	Rows, Tiles int
+	Lanes       int // float32s in a vector
 
 	// Gemm multiplies rows of a by a panel b of columns columns:
 	//
@@ -39,7 +40,7 @@ type Kernel struct {
 	//
 	//	m[p·mStride + t·mRow + o] = Σ_c v[p·vStride + t·vRow + c] · u[p·uStride + c·columns + o]
 	//
-	// in the order of c, from zero. tiles is a multiple of Rows, positions at least one.
+	// in the order of c, from zero. tiles is a multiple of Tiles, positions at least one.
 	Batched func(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int)
 
 	// F2 and F4 are the transforms of Winograd's convolutions of 2×2 and 4×4 outputs a tile.
@@ -82,6 +83,12 @@ type Kernel struct {
 	//
 	// in the order of the taps. There is at least one; dst overlaps nothing.
 	MeanPixel func(dst, x []float32, taps []int, divisor float64)
+
+	// Peak keeps the processor at nothing but multiplying and adding, to see how fast it can. There are
+	// PeakSums sums, each of which becomes, rounds ≥ 1 times,
+	//
+	//	sums[i] = x·sums[i] + x
+	Peak func(sums []float32, x float32, rounds int)
 }
 
 // Columns is the width of the panel for the given number of channels, at most 2·Lanes.
@@ -92,9 +99,9 @@ func (k *Kernel) Columns(channels int) int {
 	return k.Lanes
 }
 
-var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Lanes: 8,
+var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Tiles: 6, Lanes: 8,
 	Gemm: gemmPlain, Batched: batchedPlain, Affine: affinePlain,
-	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, MeanPixel: meanPixelPlain,
+	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
 	F2: Winograd{2, winogradInput2Plain, winogradOutput2Plain},
 	F4: Winograd{4, winogradInput4Plain, winogradOutput4Plain}}
 

@@ -245,13 +245,13 @@ func TestBatchedIsAProductAtEveryPosition(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
 		rng := rand.New(rand.NewPCG(21, 22))
 		for channels := 1; channels <= 40; channels++ {
-			for tiles := k.Rows; tiles <= 3*k.Rows; tiles += k.Rows {
+			for tiles := k.Tiles; tiles <= 3*k.Tiles; tiles += k.Tiles {
 				for _, columns := range k.widths() {
 					randomBatch(rng, channels, tiles, columns, 1+rng.IntN(4)).check(t, k)
 				}
 			}
 		}
-		randomBatch(rng, 512, k.Rows, 2*k.Lanes, 36).check(t, k)
+		randomBatch(rng, 512, k.Tiles, 2*k.Lanes, 36).check(t, k)
 	})
 }
 
@@ -260,7 +260,7 @@ func TestBatchedKeepsNaNAndInfinityInTheirRowAndColumn(t *testing.T) {
 		rng := rand.New(rand.NewPCG(23, 24))
 		for _, special := range []float32{nan, inf, -inf} {
 			for range 50 {
-				b := randomBatch(rng, 1+rng.IntN(9), 2*k.Rows, k.widths()[rng.IntN(2)], 2)
+				b := randomBatch(rng, 1+rng.IntN(9), 2*k.Tiles, k.widths()[rng.IntN(2)], 2)
 				b.v[rng.IntN(len(b.v))] = special
 				b.u[rng.IntN(len(b.u))] = special
 				b.check(t, k)
@@ -273,8 +273,8 @@ func TestBatchedOrderIsThatOfTheDocument(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
 		for _, order := range orders {
 			for _, columns := range k.widths() {
-				m := make([]float32, k.Rows*columns)
-				k.Batched(m, 0, columns, order.values[:], 0, 0, 3, k.Rows, slices.Repeat([]float32{1}, 3*columns), 0, columns, 1)
+				m := make([]float32, k.Tiles*columns)
+				k.Batched(m, 0, columns, order.values[:], 0, 0, 3, k.Tiles, slices.Repeat([]float32{1}, 3*columns), 0, columns, 1)
 				if !slices.Equal(m, slices.Repeat([]float32{order.want}, len(m))) {
 					t.Errorf("%v gives %v", order.values, m)
 				}

@@ -8,16 +8,16 @@ import "golang.org/x/sys/cpu"
 func native() []Kernel {
 	var found []Kernel
 	if x := cpu.X86; x.HasAVX512F && x.HasAVX512VL && x.HasAVX512DQ && x.HasBMI2 {
-		found = append(found, Kernel{Name: "avx512", Arithmetic: Fused, Rows: 8, Lanes: 16,
+		found = append(found, Kernel{Name: "avx512", Arithmetic: Fused, Rows: 8, Tiles: 24, Lanes: 16,
 			Gemm: gemmAVX512, Batched: batchedAVX512, Affine: affineAVX512,
-			ELU: eluAVX512, Depthwise: depthwiseAVX512, MaxPixel: maxPixelAVX512, MeanPixel: meanPixelAVX512,
+			ELU: eluAVX512, Depthwise: depthwiseAVX512, MaxPixel: maxPixelAVX512, MeanPixel: meanPixelAVX512, Peak: peakAVX512,
 			F2: Winograd{2, winogradInput2AVX512, winogradOutput2AVX512},
 			F4: Winograd{4, winogradInput4AVX512, winogradOutput4AVX512}})
 	}
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
-		found = append(found, Kernel{Name: "avx2", Arithmetic: Fused, Rows: 6, Lanes: 8,
+		found = append(found, Kernel{Name: "avx2", Arithmetic: Fused, Rows: 6, Tiles: 6, Lanes: 8,
 			Gemm: gemmAVX2, Batched: batchedAVX2, Affine: affineAVX2,
-			ELU: eluAVX2, Depthwise: depthwiseAVX2, MaxPixel: maxPixelAVX2, MeanPixel: meanPixelAVX2,
+			ELU: eluAVX2, Depthwise: depthwiseAVX2, MaxPixel: maxPixelAVX2, MeanPixel: meanPixelAVX2, Peak: peakAVX2,
 			F2: Winograd{2, winogradInput2AVX2, winogradOutput2AVX2},
 			F4: Winograd{4, winogradInput4AVX2, winogradOutput4AVX2}})
 	}
@@ -95,3 +95,9 @@ func maxPixelAVX512(dst, x []float32, taps []int)
 
 //go:noescape
 func meanPixelAVX512(dst, x []float32, taps []int, divisor float64)
+
+//go:noescape
+func peakAVX2(sums []float32, x float32, rounds int)
+
+//go:noescape
+func peakAVX512(sums []float32, x float32, rounds int)

@@ -1,5 +1,5 @@
 // Package formula fills networks, images and vectors with the numbers that the reference
-// file zoo.json was computed from, and reads that file. It serves the tests of every
+// file zoo.json was computed from, and reads that file. It serves benchmarks and the tests of every
 // package that evaluates networks.
 //
 // The numbers are SplitMix64's (Steele, Lea, Flood, OOPSLA 2014): zᵢ = mix(seed + i·γ) for

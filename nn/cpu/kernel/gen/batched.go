@@ -16,11 +16,11 @@ func (s isa) batched() {
 	columns := Load(Param("columns"), GP64())
 	CMPQ(columns, Imm(uint64(s.lanes)))
 	JEQ(LabelRef("narrow_position"))
-	s.batchedPositions("wide_", s.cols, one, three)
-	s.batchedPositions("narrow_", 1, one, three)
+	s.batchedPositions("wide_", s.wideRows, s.cols, one, three)
+	s.batchedPositions("narrow_", s.narrowRows, 1, one, three)
 }
 
-func (s isa) batchedPositions(label string, cols int, one, three Register) {
+func (s isa) batchedPositions(label string, rows, cols int, one, three Register) {
 	m, v, u := slot(Param("m").Base()), slot(Param("v").Base()), slot(Param("u").Base())
 	Label(label + "position")
 	left, out, first, weights := Load(Param("tiles"), GP64()), GP64(), GP64(), GP64()
@@ -28,8 +28,8 @@ func (s isa) batchedPositions(label string, cols int, one, three Register) {
 	MOVQ(v, first)
 	Label(label + "tile")
 	MOVQ(u, weights)
-	s.batchedTile(label, cols, out, first, weights, one, three)
-	SUBQ(Imm(uint64(s.rows)), left)
+	s.batchedTile(label, rows, cols, out, first, weights, one, three)
+	SUBQ(Imm(uint64(rows)), left)
 	JG(LabelRef(label + "tile"))
 	for _, side := range []struct {
 		begin  Mem
@@ -46,15 +46,15 @@ func (s isa) batchedPositions(label string, cols int, one, three Register) {
 }
 
 // batchedTile writes the product of one tile; out and first move on to the next.
-func (s isa) batchedTile(label string, cols int, out, first, weights, one, three Register) {
+func (s isa) batchedTile(label string, rows, cols int, out, first, weights, one, three Register) {
 	// Every base serves four rows: itself and one, two and three rows further.
 	bases := []Register{first}
-	for i := 4; i < s.rows; i += 4 {
+	for i := 4; i < rows; i += 4 {
 		base := GP64()
 		LEAQ(indexed(bases[len(bases)-1], one, 4, 0), base)
 		bases = append(bases, base)
 	}
-	sum := s.sums(s.rows, cols)
+	sum := s.sums(rows, cols)
 	k := Load(Param("channels"), GP64())
 	loop(label+"term", k, unroll, func(n int) {
 		s.terms(sum, n, weights, func(r, term int) Mem {
@@ -81,7 +81,7 @@ func (s isa) batchedTile(label string, cols int, out, first, weights, one, three
 	MOVQ(slot(Param("channels")), k)
 	SHLQ(Imm(2), k)
 	SUBQ(k, first)
-	for r := 0; r < s.rows; r += 2 {
+	for r := 0; r < rows; r += 2 {
 		LEAQ(indexed(first, one, 2, 0), first)
 	}
 }

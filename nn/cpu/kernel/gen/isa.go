@@ -15,14 +15,16 @@ type isa struct {
 	name  string // the end of the names of its functions
 	lanes int    // float32s in a vector
 	vec   func() VecVirtual
-	rows  int // of a tile of the products
-	cols  int // vectors in a row of it
+	rows  int // of a tile of gemm
+	cols  int // vectors in a row of a wide tile; narrow ones have one
+	// Rows of a tile of batched, whose rows lie at equal distances and take fewer registers.
+	wideRows, narrowRows int
 }
 
 var isas = map[string]isa{
 	// 12 sums, 2 vectors of weights and a broadcast fit 16 registers.
-	"avx2":   {name: "AVX2", lanes: 8, vec: YMM, rows: 6, cols: 2},
-	"avx512": {name: "AVX512", lanes: 16, vec: ZMM, rows: 8, cols: 2},
+	"avx2":   {name: "AVX2", lanes: 8, vec: YMM, rows: 6, cols: 2, wideRows: 6, narrowRows: 6},
+	"avx512": {name: "AVX512", lanes: 16, vec: ZMM, rows: 8, cols: 2, wideRows: 12, narrowRows: 24},
 }
 
 func (s isa) bytes() int { return 4 * s.lanes }

@@ -26,5 +26,6 @@ func main() {
 	s.meanPixel()
 	s.depthwise()
 	s.elu()
+	s.peak()
 	Generate()
 }

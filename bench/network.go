@@ -1,0 +1,55 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+
+	"lsrun/nn"
+	"lsrun/nn/zoo"
+	"lsrun/nn/zoo/formula"
+)
+
+// network is what all engines evaluate, and the folder where the other engines' programs find it.
+type network struct {
+	graph  *nn.Graph
+	states nn.Params
+	images *nn.Images
+	folder string // temporary
+}
+
+func newNetwork(name string) (*network, error) {
+	g, err := zoo.New(name, zoo.Options{})
+	if err != nil {
+		return nil, err
+	}
+	n := &network{graph: g, states: formula.States(g, 1, 1), images: formula.Images(1, poolSize(g), g.Input)}
+	if n.folder, err = os.MkdirTemp("", "lsrun-bench"); err != nil {
+		return nil, err
+	}
+	if err := n.write(); err != nil {
+		os.RemoveAll(n.folder)
+		return nil, err
+	}
+	return n, nil
+}
+
+// poolSize is a multiple of the largest batch; each engine keeps a copy of that many images.
+func poolSize(g *nn.Graph) int {
+	const largest, bytes = 512, 320 << 20
+	return min(20, max(1, bytes/(4*g.Input.Size())/largest)) * largest
+}
+
+// first is the head of the images.
+func (n *network) first(images int) *nn.Images {
+	all := n.images
+	return &nn.Images{Shape: all.Shape, Pixels: all.Pixels[:images*all.Shape.Size()], Labels: all.Labels[:images]}
+}
+
+func (n *network) write() error {
+	for name, content := range map[string][]byte{"torch_contender.py": torchProgram, "ort_contender.mjs": onnxProgram} {
+		if err := os.WriteFile(filepath.Join(n.folder, name), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return write(n.folder, n.graph, n.states, n.images)
+}
