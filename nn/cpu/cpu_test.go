@@ -1,6 +1,7 @@
 package cpu_test
 
 import (
+	"fmt"
 	"testing"
 
 	"lsrun/nn"
@@ -16,13 +17,13 @@ const tolerance = 1e-4
 
 func TestEveryKernelConforms(t *testing.T) {
 	for _, k := range kernel.Available() {
-		t.Run(k.Name, func(t *testing.T) {
-			t.Setenv("LSRUN_KERNEL", k.Name)
-			conformance.Run(t, tolerance, newEngine)
-		})
+		for _, exact := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/exact=%v", k.Name, exact), func(t *testing.T) {
+				t.Setenv("LSRUN_KERNEL", k.Name)
+				conformance.Run(t, tolerance, func(g *nn.Graph, loss nn.Loss, threads int) (engine.Engine, error) {
+					return cpu.New(g, loss, cpu.Options{Threads: threads, Exact: exact})
+				})
+			})
+		}
 	}
-}
-
-func newEngine(g *nn.Graph, loss nn.Loss, threads int) (engine.Engine, error) {
-	return cpu.New(g, loss, cpu.Options{Threads: threads})
 }

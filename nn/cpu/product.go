@@ -37,7 +37,7 @@ func (l *lowering) product(n int, c nn.Conv, in *value, f finish, after, before 
 	in.place().require(c.Pad, c.Pad)
 	p := &product{Conv: c, finish: f, in: in, multiple: l.kernel.Rows, columns: l.kernel.Columns}
 	if before != nil {
-		p.before = true
+		p.before, p.multiple = true, l.kernel.Tiles
 		p.beforeScale, p.beforeShift = l.scaling(in.shape[0])
 		l.fold(p.beforeScale, p.beforeShift, in.shape[0], before)
 	}
@@ -86,9 +86,11 @@ func (p *product) plan(c caches) rooms {
 		for p.pixels > 48 && 4*p.pixels*p.in.shape[0] > c.second/4 {
 			p.pixels /= 2
 		}
-		inputs = p.chunkPixels() * p.in.shape[0]
 	}
 	room := roundUp(p.chunkPixels(), p.multiple)
+	if p.before {
+		inputs = room * p.in.shape[0]
+	}
 	return rooms{rows: room, sums: room * p.columns(p.Out), inputs: inputs}
 }
 
@@ -108,16 +110,15 @@ func (p *product) run(w *worker, n int) {
 func (p *product) chunk(w *worker, first, count int) {
 	width := p.out.shape[2]
 	perGroup, inGroup := p.Out/p.Groups, p.in.shape[0]/p.Groups
-	picture := w.arena
 	var rows []int
 	if p.before {
-		rows, picture = p.prepare(w, first, count), w.inputs
+		p.prepare(w, first, count)
 	} else {
 		rows = p.gather(w, first, count)
 	}
 	at := p.weights
 	for g := range p.Groups {
-		from := picture[g*inGroup:]
+		from := w.arena[g*inGroup:]
 		for o := g * perGroup; o < (g+1)*perGroup; {
 			channels := (g+1)*perGroup - o
 			columns := p.columns(channels)
@@ -125,7 +126,13 @@ func (p *product) chunk(w *worker, first, count int) {
 			panel := w.weights[at:][:p.terms()*columns]
 			at += len(panel)
 			for i, b := range p.blocks {
-				w.kernel.Gemm(w.sums, from, rows, b.taps, b.run, panel[b.from*columns:], columns, i > 0)
+				weights := panel[b.from*columns:]
+				if p.before {
+					w.kernel.Batched(w.sums, 0, columns, w.inputs[b.taps[0]:], 0, inGroup, b.run, roundUp(count*width, p.multiple),
+						weights, 0, columns, 1, i > 0)
+					continue
+				}
+				w.kernel.Gemm(w.sums, from, rows, b.taps, b.run, weights, columns, i > 0)
 			}
 			for r := range count {
 				p.row(w, (first+r)/p.out.shape[1], (first+r)%p.out.shape[1], o, channels, w.sums[r*width*columns:], columns)
@@ -147,30 +154,19 @@ func (p *product) gather(w *worker, first, count int) []int {
 			rows = append(rows, at+x*step)
 		}
 	}
-	return p.whole(rows)
-}
-
-// whole repeats the last row up to whole tiles.
-func (p *product) whole(rows []int) []int {
 	for len(rows)%p.multiple != 0 {
 		rows = append(rows, rows[len(rows)-1])
 	}
 	return rows
 }
 
-// prepare applies what comes before the product to the inputs of a chunk, a pixel an output, and lists where they
-// begin.
-func (p *product) prepare(w *worker, first, count int) []int {
+// prepare applies what comes before the product to the inputs of a chunk, a pixel an output.
+func (p *product) prepare(w *worker, first, count int) {
 	height, width, channels := p.out.shape[1], p.out.shape[2], p.in.shape[0]
 	scale, shift := w.weights[p.beforeScale:][:channels], w.weights[p.beforeShift:][:channels]
-	rows := w.rows[:0]
 	for r := range count {
 		n, y := (first+r)/height, (first+r)%height
 		w.kernel.Affine(w.inputs[r*width*channels:], channels, w.pixels(p.in, n, y*p.Stride[0], 0), p.Stride[1]*p.in.stride(), width,
 			scale, shift, nil, 0, 0)
-		for x := range width {
-			rows = append(rows, (r*width+x)*channels)
-		}
 	}
-	return p.whole(rows)
 }

@@ -115,7 +115,7 @@ func (s *winograd) multiply(w *worker, o, outputs, tiles int) {
 	weights := w.weights[s.weights+o*channels:]
 	if columns := w.kernel.Columns(outputs); columns >= outputs {
 		w.kernel.Batched(w.products, mStride, s.outputs, w.inputs, vStride, s.inputRow, channels, tiles,
-			weights, s.position, columns, s.Positions())
+			weights, s.position, columns, s.Positions(), false)
 		return
 	}
 	// The panels of a position share its inputs while they are near.
@@ -123,7 +123,7 @@ func (s *winograd) multiply(w *worker, o, outputs, tiles int) {
 		for k := 0; k < outputs; {
 			columns := w.kernel.Columns(outputs - k)
 			w.kernel.Batched(w.products[p*mStride+k:], mStride, s.outputs, w.inputs[p*vStride:], vStride, s.inputRow, channels, tiles,
-				weights[p*s.position+k*channels:], s.position, columns, 1)
+				weights[p*s.position+k*channels:], s.position, columns, 1, false)
 			k += columns
 		}
 	}

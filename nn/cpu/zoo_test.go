@@ -2,6 +2,7 @@ package cpu_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -28,44 +29,92 @@ func TestLogitsAndLossesAreThoseOfThePaperCode(t *testing.T) {
 			if k.Name == "plain" && g.MACs() > 100e6 && os.Getenv("LSRUN_LONG") == "" {
 				continue // two minutes, for make check-long
 			}
-			t.Run(k.Name+"/"+name, func(t *testing.T) {
-				t.Setenv("LSRUN_KERNEL", k.Name)
-				check(t, g, nets[name])
-			})
+			for _, exact := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%s/exact=%v", k.Name, name, exact), func(t *testing.T) {
+					t.Setenv("LSRUN_KERNEL", k.Name)
+					check(t, g, nets[name], exact)
+				})
+			}
 		}
 	}
 }
 
-func check(t *testing.T, g *nn.Graph, net formula.Network) {
+func check(t *testing.T, g *nn.Graph, net formula.Network, exact bool) {
 	plane := nn.Plane{Theta: formula.States(g, net.Base, net.BNScale)}
 	images := formula.Images(net.Base, len(net.Labels), net.Input)
-	out := evaluate(t, g, nn.CrossEntropy, plane, images)
+	out := evaluate(t, g, nn.CrossEntropy, plane, images, exact)
 	var distance, norm float64
 	for i, want := range net.Logits {
+		var largest float64
 		for k, z := range want {
-			distance, norm = math.Hypot(distance, float64(out.Logits[i*g.Classes+k])-z), math.Hypot(norm, z)
+			d := float64(out.Logits[i*g.Classes+k]) - z
+			distance, norm, largest = math.Hypot(distance, d), math.Hypot(norm, z), max(largest, math.Abs(d))
+		}
+		// A verdict may flip only between two logits that are closer than their errors.
+		if said := int(out.Predicted[i]); slices.Max(want)-want[said] > 2*largest {
+			t.Errorf("image %d is taken for %d, whose logit is %v less than the largest", i, said, slices.Max(want)-want[said])
 		}
 	}
-	if bound := max(5*net.Float32Error, 2e-6); !(distance <= bound*norm) {
+	bound := max(20*net.Float32Error, 2e-5)
+	if exact {
+		bound = max(5*net.Float32Error, 2e-6)
+	}
+	if !(distance <= bound*norm) {
 		t.Errorf("logits differ by %.3g of their norm, more than %.3g", distance/norm, bound)
 	}
 	t.Logf("logits differ by %.2g of their norm, PyTorch's by %.2g", distance/norm, net.Float32Error)
 	near(t, "cross entropy", mean(out.Loss), net.CrossEntropy)
-	near(t, "mse", mean(evaluate(t, g, nn.MSE, plane, images).Loss), net.MSE)
+	near(t, "mse", mean(evaluate(t, g, nn.MSE, plane, images, exact).Loss), net.MSE)
 	correct := 0
 	for i, label := range net.Labels {
 		if out.Predicted[i] == label {
 			correct++
 		}
 	}
-	if correct != net.Correct {
+	if exact && correct != net.Correct {
 		t.Errorf("%d correct, PyTorch has %d", correct, net.Correct)
 	}
 }
 
-func evaluate(t *testing.T, g *nn.Graph, loss nn.Loss, plane nn.Plane, images *nn.Images) engine.Output {
+// TestTheMeanLossIsThatOfFloat64 looks for errors that do not average out: means.json has what
+// PyTorch computes in float64 for 2,000 images.
+func TestTheMeanLossIsThatOfFloat64(t *testing.T) {
+	nets, err := formula.Zoo("../../testdata/reference/zoo.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("testdata/means.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var means struct {
+		Images       int
+		CrossEntropy map[string]float64
+	}
+	if err := json.Unmarshal(text, &means); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range means.CrossEntropy {
+		if name != "resnet20" && os.Getenv("LSRUN_LONG") == "" {
+			continue
+		}
+		for _, exact := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/exact=%v", name, exact), func(t *testing.T) {
+				g, net := build(t, name), nets[name]
+				plane := nn.Plane{Theta: formula.States(g, net.Base, net.BNScale)}
+				got := mean(evaluate(t, g, nn.CrossEntropy, plane, formula.Images(net.Base, means.Images, g.Input), exact).Loss)
+				if !(math.Abs(got-want) <= 1e-6*want) {
+					t.Errorf("the mean loss is %v, not %v", got, want)
+				}
+				t.Logf("the mean loss is off by %.2g", got/want-1)
+			})
+		}
+	}
+}
+
+func evaluate(t *testing.T, g *nn.Graph, loss nn.Loss, plane nn.Plane, images *nn.Images, exact bool) engine.Output {
 	t.Helper()
-	e, set := ready(t, g, loss, 2, plane, images)
+	e, set := ready(t, g, loss, cpu.Options{Threads: 2, Exact: exact}, plane, images)
 	out := engine.NewOutput(images.Len(), g.Classes)
 	if err := e.Evaluate(context.Background(), set, []nn.Point{{}}, []engine.Output{out}); err != nil {
 		t.Fatal(err)
@@ -73,9 +122,9 @@ func evaluate(t *testing.T, g *nn.Graph, loss nn.Loss, plane nn.Plane, images *n
 	return out
 }
 
-func ready(t testing.TB, g *nn.Graph, loss nn.Loss, threads int, plane nn.Plane, images *nn.Images) (engine.Engine, engine.Set) {
+func ready(t testing.TB, g *nn.Graph, loss nn.Loss, o cpu.Options, plane nn.Plane, images *nn.Images) (engine.Engine, engine.Set) {
 	t.Helper()
-	e, err := cpu.New(g, loss, cpu.Options{Threads: threads})
+	e, err := cpu.New(g, loss, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +171,7 @@ func BenchmarkImages(b *testing.B) {
 		images := formula.Images(1, n, g.Input)
 		for _, threads := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/%d", name, threads), func(b *testing.B) {
-				e, set := ready(b, g, nn.CrossEntropy, threads, plane, images)
+				e, set := ready(b, g, nn.CrossEntropy, cpu.Options{Threads: threads}, plane, images)
 				out := []engine.Output{engine.NewOutput(n, 0)}
 				for b.Loop() {
 					if err := e.Evaluate(context.Background(), set, []nn.Point{{}}, out); err != nil {

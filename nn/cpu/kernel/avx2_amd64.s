@@ -342,9 +342,9 @@ narrow_store:
 	VZEROUPPER
 	RET
 
-// func batchedAVX2(m []float32, mStride int, mRow int, v []float32, vStride int, vRow int, channels int, tiles int, u []float32, uStride int, columns int, positions int)
+// func batchedAVX2(m []float32, mStride int, mRow int, v []float32, vStride int, vRow int, channels int, tiles int, u []float32, uStride int, columns int, positions int, accumulate bool)
 // Requires: AVX, FMA3
-TEXT ·batchedAVX2(SB), NOSPLIT, $0-144
+TEXT ·batchedAVX2(SB), NOSPLIT, $0-145
 	MOVQ vRow+72(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), CX
@@ -493,7 +493,31 @@ wide_term_few:
 	JMP          wide_term_few
 
 wide_term_end:
-	MOVQ    mRow+32(FP), DI
+	MOVQ   mRow+32(FP), DI
+	MOVB   accumulate+144(FP), R8
+	TESTB  R8, R8
+	JZ     wide_store
+	MOVQ   BX, R8
+	VADDPS (R8), Y0, Y0
+	VADDPS 32(R8), Y1, Y1
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y2, Y2
+	VADDPS 32(R8), Y3, Y3
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y4, Y4
+	VADDPS 32(R8), Y5, Y5
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y6, Y6
+	VADDPS 32(R8), Y7, Y7
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y8, Y8
+	VADDPS 32(R8), Y9, Y9
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y10, Y10
+	VADDPS 32(R8), Y11, Y11
+	LEAQ   (R8)(DI*4), R8
+
+wide_store:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	LEAQ    (BX)(DI*4), BX
@@ -634,7 +658,25 @@ narrow_term_few:
 	JMP          narrow_term_few
 
 narrow_term_end:
-	MOVQ    mRow+32(FP), DI
+	MOVQ   mRow+32(FP), DI
+	MOVB   accumulate+144(FP), R8
+	TESTB  R8, R8
+	JZ     narrow_store
+	MOVQ   BX, R8
+	VADDPS (R8), Y0, Y0
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y1, Y1
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y2, Y2
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y3, Y3
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y4, Y4
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y5, Y5
+	LEAQ   (R8)(DI*4), R8
+
+narrow_store:
 	VMOVUPS Y0, (BX)
 	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Y1, (BX)

@@ -378,9 +378,9 @@ narrow_store:
 	VZEROUPPER
 	RET
 
-// func batchedAVX512(m []float32, mStride int, mRow int, v []float32, vStride int, vRow int, channels int, tiles int, u []float32, uStride int, columns int, positions int)
+// func batchedAVX512(m []float32, mStride int, mRow int, v []float32, vStride int, vRow int, channels int, tiles int, u []float32, uStride int, columns int, positions int, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·batchedAVX512(SB), NOSPLIT, $0-144
+TEXT ·batchedAVX512(SB), NOSPLIT, $0-145
 	MOVQ vRow+72(FP), AX
 	SHLQ $0x02, AX
 	LEAQ (AX)(AX*2), CX
@@ -634,7 +634,49 @@ wide_term_few:
 	JMP          wide_term_few
 
 wide_term_end:
-	MOVQ    mRow+32(FP), DI
+	MOVQ   mRow+32(FP), DI
+	MOVB   accumulate+144(FP), R8
+	TESTB  R8, R8
+	JZ     wide_store
+	MOVQ   BX, R8
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, Z1
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z2, Z2
+	VADDPS 64(R8), Z3, Z3
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z4, Z4
+	VADDPS 64(R8), Z5, Z5
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z6, Z6
+	VADDPS 64(R8), Z7, Z7
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z8, Z8
+	VADDPS 64(R8), Z9, Z9
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z10, Z10
+	VADDPS 64(R8), Z11, Z11
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z12, Z12
+	VADDPS 64(R8), Z13, Z13
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z14, Z14
+	VADDPS 64(R8), Z15, Z15
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z16, Z16
+	VADDPS 64(R8), Z17, Z17
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z18, Z18
+	VADDPS 64(R8), Z19, Z19
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z20, Z20
+	VADDPS 64(R8), Z21, Z21
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z22, Z22
+	VADDPS 64(R8), Z23, Z23
+	LEAQ   (R8)(DI*4), R8
+
+wide_store:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	LEAQ    (BX)(DI*4), BX
@@ -886,7 +928,61 @@ narrow_term_few:
 	JMP              narrow_term_few
 
 narrow_term_end:
-	MOVQ    mRow+32(FP), DI
+	MOVQ   mRow+32(FP), DI
+	MOVB   accumulate+144(FP), R8
+	TESTB  R8, R8
+	JZ     narrow_store
+	MOVQ   BX, R8
+	VADDPS (R8), Z0, Z0
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z1, Z1
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z2, Z2
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z3, Z3
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z4, Z4
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z5, Z5
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z6, Z6
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z7, Z7
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z8, Z8
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z9, Z9
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z10, Z10
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z11, Z11
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z12, Z12
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z13, Z13
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z14, Z14
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z15, Z15
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z16, Z16
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z17, Z17
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z18, Z18
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z19, Z19
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z20, Z20
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z21, Z21
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z22, Z22
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Z23, Z23
+	LEAQ   (R8)(DI*4), R8
+
+narrow_store:
 	VMOVUPS Z0, (BX)
 	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z1, (BX)

@@ -38,10 +38,11 @@ type Kernel struct {
 
 	// Batched multiplies a matrix of tiles × channels by a panel of columns columns at each position:
 	//
-	//	m[p·mStride + t·mRow + o] = Σ_c v[p·vStride + t·vRow + c] · u[p·uStride + c·columns + o]
+	//	sum[p][t][o] = Σ_c v[p·vStride + t·vRow + c] · u[p·uStride + c·columns + o]
+	//	m[p·mStride + t·mRow + o] = sum, or += sum if accumulate
 	//
 	// in the order of c, from zero. tiles is a multiple of Tiles, positions at least one.
-	Batched func(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int)
+	Batched func(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int, accumulate bool)
 
 	// F2 and F4 are the transforms of Winograd's convolutions of 2×2 and 4×4 outputs a tile.
 	F2, F4 Winograd

@@ -225,7 +225,7 @@ func (b batch) check(t *testing.T, k Kernel) {
 	mRow := b.columns + 3
 	mStride := b.tiles*mRow + 2
 	m, check := blank(t, b.places*mStride)
-	k.Batched(m, mStride, mRow, b.v, b.vStride, b.vRow, b.channels, b.tiles, b.u, b.uStride, b.columns, b.places)
+	k.Batched(m, mStride, mRow, b.v, b.vStride, b.vRow, b.channels, b.tiles, b.u, b.uStride, b.columns, b.places, false)
 	check()
 	for i, got := range m {
 		p, row, o := i/mStride, i%mStride/mRow, i%mStride%mRow
@@ -274,7 +274,7 @@ func TestBatchedOrderIsThatOfTheDocument(t *testing.T) {
 		for _, order := range orders {
 			for _, columns := range k.widths() {
 				m := make([]float32, k.Tiles*columns)
-				k.Batched(m, 0, columns, order.values[:], 0, 0, 3, k.Tiles, slices.Repeat([]float32{1}, 3*columns), 0, columns, 1)
+				k.Batched(m, 0, columns, order.values[:], 0, 0, 3, k.Tiles, slices.Repeat([]float32{1}, 3*columns), 0, columns, 1, false)
 				if !slices.Equal(m, slices.Repeat([]float32{order.want}, len(m))) {
 					t.Errorf("%v gives %v", order.values, m)
 				}
@@ -408,7 +408,7 @@ func TestKernelsOfOneArithmeticGiveTheSameBits(t *testing.T) {
 		b := randomBatch(rng, 1+rng.IntN(40), rows, columns, 3)
 		sameOfAll(t, func(k Kernel) []float32 {
 			return panels(k, b.u, columns, b.places*rows, func(panel []float32, width int, out []float32) {
-				k.Batched(out, rows*width, width, b.v, b.vStride, b.vRow, b.channels, rows, panel, b.uStride/columns*width, width, b.places)
+				k.Batched(out, rows*width, width, b.v, b.vStride, b.vRow, b.channels, rows, panel, b.uStride/columns*width, width, b.places, false)
 			})
 		})
 		const pixels = 5
@@ -472,6 +472,27 @@ func BenchmarkGemm(b *testing.B) {
 }
 
 // BenchmarkBatched multiplies the positions of a row of 4×4 tiles by one panel.
+func TestBatchedAddsToWhatIsThere(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		rng := rand.New(rand.NewPCG(31, 32))
+		for _, columns := range k.widths() {
+			b := randomBatch(rng, 21, 2*k.Tiles, columns, 3)
+			once := make([]float32, b.places*b.tiles*columns)
+			multiply := func(m []float32, accumulate bool) {
+				k.Batched(m, b.tiles*columns, columns, b.v, b.vStride, b.vRow, b.channels, b.tiles, b.u, b.uStride, columns, b.places, accumulate)
+			}
+			multiply(once, false)
+			twice := slices.Clone(once)
+			multiply(twice, true)
+			for i, v := range once {
+				if twice[i] != v+v {
+					t.Fatalf("%d columns: %v and as much again is %v", columns, v, twice[i])
+				}
+			}
+		}
+	})
+}
+
 func BenchmarkBatched(b *testing.B) {
 	for _, k := range Available() {
 		for _, columns := range k.widths() {
@@ -481,7 +502,7 @@ func BenchmarkBatched(b *testing.B) {
 					v, u := random(rand.New(rand.NewPCG(1, 1)), positions*tiles*channels), random(rand.New(rand.NewPCG(1, 2)), positions*channels*columns)
 					m := make([]float32, positions*tiles*columns)
 					for b.Loop() {
-						k.Batched(m, tiles*columns, columns, v, tiles*channels, channels, channels, tiles, u, channels*columns, columns, positions)
+						k.Batched(m, tiles*columns, columns, v, tiles*channels, channels, channels, tiles, u, channels*columns, columns, positions, false)
 					}
 					b.ReportMetric(2e-9*float64(channels*len(m)*b.N)/b.Elapsed().Seconds(), "GFLOP/s")
 				})

@@ -28,7 +28,7 @@ func native() []Kernel {
 func gemmAVX2(acc, a []float32, rows, taps []int, run int, b []float32, columns int, accumulate bool)
 
 //go:noescape
-func batchedAVX2(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int)
+func batchedAVX2(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int, accumulate bool)
 
 //go:noescape
 func affineAVX2(dst []float32, dstStride int, x []float32, xStride int, pixels int,
@@ -52,7 +52,7 @@ func winogradOutput4AVX2(dst []float32, dstRow, dstPixel int, m []float32, mStri
 func gemmAVX512(acc, a []float32, rows, taps []int, run int, b []float32, columns int, accumulate bool)
 
 //go:noescape
-func batchedAVX512(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int)
+func batchedAVX512(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int, accumulate bool)
 
 //go:noescape
 func affineAVX512(dst []float32, dstStride int, x []float32, xStride int, pixels int,

@@ -8,22 +8,27 @@ func gemmPlain(acc, a []float32, rows, taps []int, run int, b []float32, columns
 		for t, tap := range taps {
 			multiplyRow(sum[:columns], a[row+tap:][:run], b[t*run*columns:])
 		}
-		for o, s := range sum[:columns] {
-			if accumulate {
-				s = acc[r*columns+o] + s
-			}
-			acc[r*columns+o] = s
+		keep(acc[r*columns:], sum[:columns], accumulate)
+	}
+}
+
+func batchedPlain(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int, accumulate bool) {
+	for p := range positions {
+		for t := range tiles {
+			var sum [2 * 8]float32
+			multiplyRow(sum[:columns], v[p*vStride+t*vRow:][:channels], u[p*uStride:])
+			keep(m[p*mStride+t*mRow:], sum[:columns], accumulate)
 		}
 	}
 }
 
-func batchedPlain(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int) {
-	for p := range positions {
-		for t := range tiles {
-			sum := m[p*mStride+t*mRow:][:columns]
-			clear(sum)
-			multiplyRow(sum, v[p*vStride+t*vRow:][:channels], u[p*uStride:])
+// keep is acc = sum, or acc += sum.
+func keep(acc, sum []float32, accumulate bool) {
+	for o, s := range sum {
+		if accumulate {
+			s = acc[o] + s
 		}
+		acc[o] = s
 	}
 }
 

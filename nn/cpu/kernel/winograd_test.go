@@ -387,7 +387,7 @@ func (c convolution) compute(t *testing.T, k Kernel, w Winograd) []float32 {
 	}
 	rows := w.Positions() * tiles
 	product := panels(k, matrix, c.outputs, rows, func(panel []float32, width int, out []float32) {
-		k.Batched(out, tiles*width, width, v, vStride, vRow, c.channels, tiles, panel, c.channels*width, width, w.Positions())
+		k.Batched(out, tiles*width, width, v, vStride, vRow, c.channels, tiles, panel, c.channels*width, width, w.Positions(), false)
 	})
 	o := c.inverse
 	o.mRow, o.mStride = c.outputs, tiles*c.outputs

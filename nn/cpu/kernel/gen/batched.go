@@ -9,7 +9,7 @@ import (
 // batched writes Kernel.Batched. What changes from position to position stays in the
 // parameters' slots: registers are short.
 func (s isa) batched() {
-	TEXT("batched"+s.name, NOSPLIT, "func(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int)")
+	TEXT("batched"+s.name, NOSPLIT, "func(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int, accumulate bool)")
 	one, three := Load(Param("vRow"), GP64()), GP64() // bytes of one and three rows of v
 	SHLQ(Imm(2), one)
 	LEAQ(indexed(one, one, 2, 0), three)
@@ -72,6 +72,18 @@ func (s isa) batchedTile(label string, rows, cols int, out, first, weights, one,
 		}
 	})
 	mRow := Load(Param("mRow"), GP64())
+	accumulate := Load(Param("accumulate"), GP8())
+	TESTB(accumulate, accumulate)
+	JZ(LabelRef(label + "store"))
+	to := GP64()
+	MOVQ(out, to)
+	for r := range sum {
+		for i := range sum[r] {
+			VADDPS(at(to, i*s.bytes()), sum[r][i], sum[r][i])
+		}
+		LEAQ(indexed(to, mRow, 4, 0), to)
+	}
+	Label(label + "store")
 	for r := range sum {
 		for i := range sum[r] {
 			VMOVUPS(sum[r][i], at(out, i*s.bytes()))
