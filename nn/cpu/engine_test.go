@@ -203,3 +203,23 @@ func BenchmarkPrepare(b *testing.B) {
 		})
 	}
 }
+
+func TestMemoryIsBoundedForEveryNetwork(t *testing.T) {
+	const megabyte = 1 << 20
+	for _, name := range zoo.Names() {
+		g := network(t, name)
+		e, err := New(g, nn.CrossEntropy, Options{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		perThread, shared := e.Memory()
+		if perThread > 64*megabyte {
+			t.Errorf("%s takes %d MB a thread", name, perThread/megabyte)
+		}
+		// With θ and two directions, eight times the parameters; small networks round up to huge pages.
+		parameters := 4 * int64(g.Parameters())
+		if whole := shared + 3*parameters; whole > 8*parameters+8*megabyte {
+			t.Errorf("%s takes %d MB for %d MB of parameters", name, whole/megabyte, parameters/megabyte)
+		}
+	}
+}
