@@ -70,11 +70,11 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{Resident: engine.Resident{Graph: g}, loss: loss, threads: o.Threads, exact: exact || o.Exact, kernel: k}
-	c := machineCaches()
-	e.direct = lower(g, &e.kernel, true, c)
+	cache := secondCache()
+	e.direct = lower(g, &e.kernel, true, cache)
 	e.fast = e.direct
 	if !e.exact {
-		e.fast = lower(g, &e.kernel, false, c)
+		e.fast = lower(g, &e.kernel, false, cache)
 	}
 	return e, nil
 }

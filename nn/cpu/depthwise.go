@@ -30,7 +30,7 @@ func (l *lowering) depthwise(n int, c nn.Conv, in *value, f finish, norms []int)
 func (d *depthwise) values() (*value, []*value) { return d.finish.values(d.in) }
 
 // plan lists the taps, row by row.
-func (d *depthwise) plan(caches) rooms {
+func (d *depthwise) plan(int) rooms {
 	b := d.in.place()
 	for i := range d.Kernel[0] {
 		for j := range d.Kernel[1] {

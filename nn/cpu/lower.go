@@ -60,7 +60,7 @@ type lowering struct {
 }
 
 // lower compiles g. exact forbids Winograd's transforms.
-func lower(g *nn.Graph, k *kernel.Kernel, exact bool, c caches) *program {
+func lower(g *nn.Graph, k *kernel.Kernel, exact bool, cache int) *program {
 	l := &lowering{graph: g, kernel: k, exact: exact, users: make([][]int, len(g.Nodes)),
 		at: make([]*value, len(g.Nodes)), open: map[int]bool{}}
 	for n, node := range g.Nodes {
@@ -72,7 +72,7 @@ func lower(g *nn.Graph, k *kernel.Kernel, exact bool, c caches) *program {
 	for n := range g.Nodes {
 		l.need(n)
 	}
-	return l.finish(c)
+	return l.finish(cache)
 }
 
 // need lowers node n, and what it is computed from, unless an earlier step has done so.
@@ -346,7 +346,7 @@ func (l *lowering) scaling(n int) (scale, shift int) {
 
 // finish finds out how long every buffer is needed and how the work is cut, now that every
 // value's place and border are known.
-func (l *lowering) finish(c caches) *program {
+func (l *lowering) finish(cache int) *program {
 	p := &program{input: l.at[0], output: l.at[l.graph.Output()], steps: l.steps, nodes: l.nodes,
 		panels: l.panels, weights: l.weights}
 	p.stages()
@@ -375,11 +375,11 @@ func (l *lowering) finish(c caches) *program {
 			out.buffer.over = r.buffer
 		}
 	}
-	p.setBatches(c)
+	p.setBatches(cache)
 	p.rooms.source = l.source
 	for _, s := range l.steps {
 		if s, ok := s.(planner); ok {
-			p.rooms.grow(s.plan(c))
+			p.rooms.grow(s.plan(cache))
 		}
 	}
 	return p
@@ -387,4 +387,4 @@ func (l *lowering) finish(c caches) *program {
 
 // planner is a step that cuts its work once every value has its place. It returns the scratch
 // memory that it needs.
-type planner interface{ plan(c caches) rooms }
+type planner interface{ plan(cache int) rooms }

@@ -31,7 +31,7 @@ func adaptiveWindow(_, i, n, m int) (first, end, padded int) {
 func (p *pool) values() (*value, []*value) { return p.out, []*value{p.in} }
 
 // plan asks for room for the pixels of a window.
-func (p *pool) plan(caches) rooms { return rooms{rows: p.in.shape[1] * p.in.shape[2]} }
+func (p *pool) plan(int) rooms { return rooms{rows: p.in.shape[1] * p.in.shape[2]} }
 
 func (p *pool) run(w *worker, n int) {
 	in, out := p.in.shape, p.out.shape

@@ -56,7 +56,7 @@ func (p *product) terms() int { return p.in.shape[0] / p.Groups * p.Kernel[0] * 
 
 // plan cuts the sums into blocks and the pixels into chunks. The order of a sum is that of rows,
 // columns and channels of the kernel; where whole pixels lie together, a row of the kernel is one run.
-func (p *product) plan(c caches) rooms {
+func (p *product) plan(cache int) rooms {
 	b := p.in.place()
 	run, columns := p.in.shape[0]/p.Groups, p.Kernel[1]
 	if run == b.channels && p.Dilation[1] == 1 {
@@ -83,7 +83,7 @@ func (p *product) plan(c caches) rooms {
 	p.pixels = 192
 	inputs := 0
 	if p.before {
-		for p.pixels > 48 && 4*p.pixels*p.in.shape[0] > c.second/4 {
+		for p.pixels > 48 && 4*p.pixels*p.in.shape[0] > cache/4 {
 			p.pixels /= 2
 		}
 	}

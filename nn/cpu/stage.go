@@ -6,30 +6,20 @@ import (
 	"strings"
 )
 
-// caches are the sizes of a core's own caches, in bytes. They decide how much work is done
-// at a time, never what is computed.
-type caches struct{ first, second int }
-
-// machineCaches are those of the first processor; usual sizes where it does not tell.
-func machineCaches() caches {
-	c := caches{first: 32 << 10, second: 512 << 10}
-	for _, index := range []string{"0", "1", "2", "3"} {
+// secondCache is the size of a core's second cache, in bytes; a usual size where the machine does not
+// tell. It decides how much work is done at a time, never what is computed.
+func secondCache() int {
+	for _, index := range []string{"1", "2", "3"} {
 		read := func(name string) string {
 			text, _ := os.ReadFile("/sys/devices/system/cpu/cpu0/cache/index" + index + "/" + name)
 			return strings.TrimSpace(string(text))
 		}
 		kilobytes, err := strconv.Atoi(strings.TrimSuffix(read("size"), "K"))
-		if err != nil || read("type") == "Instruction" {
-			continue
-		}
-		switch read("level") {
-		case "1":
-			c.first = kilobytes << 10
-		case "2":
-			c.second = kilobytes << 10
+		if err == nil && read("level") == "2" {
+			return kilobytes << 10
 		}
 	}
-	return c
+	return 512 << 10
 }
 
 // Limits of a micro-batch.
@@ -70,7 +60,7 @@ func (p *program) stage(i int) int {
 }
 
 // setBatches chooses the micro-batch of every stage, each a multiple of the one before.
-func (p *program) setBatches(c caches) {
+func (p *program) setBatches(cache int) {
 	p.batch = make([]int, len(p.ends))
 	begin := 0
 	for s, end := range p.ends {
@@ -92,7 +82,7 @@ func (p *program) setBatches(c caches) {
 				rows = min(rows, r)
 			}
 		}
-		for most < mostImages && (following(most)*image <= c.second/2 || weights > c.second/2 && most*rows < fewRows) {
+		for most < mostImages && (following(most)*image <= cache/2 || weights > cache/2 && most*rows < fewRows) {
 			most = following(most)
 		}
 		p.batch[s] = most

@@ -51,14 +51,14 @@ const streamPad = 16
 
 // plan chooses chunks of as many tiles as the second cache holds beside the weights, or, where the weights
 // are too many for it, as share them well.
-func (s *winograd) plan(c caches) rooms {
+func (s *winograd) plan(cache int) rooms {
 	s.outputs = min(roundUp(s.Out, s.lanes), 128)
 	weights, tile := 4*s.Positions()*s.position, 4*s.Positions()*(s.inputRow+s.outputs)
 	tiles := 64
 	switch {
-	case weights <= c.second/2:
-		tiles = min(tiles, (c.second-weights)/tile)
-	case weights > 2*c.second:
+	case weights <= cache/2:
+		tiles = min(tiles, (cache-weights)/tile)
+	case weights > 2*cache:
 		tiles = 128
 	}
 	s.rows = max(1, tiles/s.tiles[1])
