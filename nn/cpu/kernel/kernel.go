@@ -103,8 +103,7 @@ func (k *Kernel) Columns(channels int) int {
 var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Tiles: 6, Lanes: 8,
 	Gemm: gemmPlain, Batched: batchedPlain, Affine: affinePlain,
 	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
-	F2: Winograd{2, winogradInput2Plain, winogradOutput2Plain},
-	F4: Winograd{4, winogradInput4Plain, winogradOutput4Plain}}
+	F2: winogradPlain(2, input2, output2), F4: winogradPlain(4, input4, output4)}
 
 // kernels are those that this processor can run, the fastest first.
 var kernels = append(native(), plain)

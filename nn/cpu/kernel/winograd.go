@@ -42,125 +42,84 @@ const (
 	B = 1.5
 )
 
-// input2 and input4 are a column of Bᵀ·d, output2 and output4 one of Aᵀ·m.
+// input2 and input4 write a column of Bᵀ·d to v, output2 and output4 one of Aᵀ·m to s.
 
-func input2(d [4]float32) [4]float32 {
-	return [4]float32{d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]}
+func input2(v, d []float32) {
+	v[0], v[1], v[2], v[3] = d[0]-d[2], d[1]+d[2], d[2]-d[1], d[1]-d[3]
 }
 
-func output2(q [4]float32) [2]float32 {
-	return [2]float32{q[0] + q[1] + q[2], q[1] - q[2] - q[3]}
+func output2(s, m []float32) {
+	s[0], s[1] = m[0]+m[1]+m[2], m[1]-m[2]-m[3]
 }
 
-func input4(d [6]float32) [6]float32 {
+func input4(v, d []float32) {
 	const product, sum = A * A * B * B, A*A + B*B
 	upperA, lowerA := d[4]-float32(B*B*d[2]), d[3]-float32(B*B*d[1])
 	upperB, lowerB := d[4]-float32(A*A*d[2]), d[3]-float32(A*A*d[1])
-	return [6]float32{
-		d[4] - float32(sum*d[2]) + float32(product*d[0]),
-		upperA + float32(A*lowerA), upperA - float32(A*lowerA),
-		upperB + float32(B*lowerB), upperB - float32(B*lowerB),
-		d[5] - float32(sum*d[3]) + float32(product*d[1]),
+	v[0] = d[4] - float32(sum*d[2]) + float32(product*d[0])
+	v[1], v[2] = upperA+float32(A*lowerA), upperA-float32(A*lowerA)
+	v[3], v[4] = upperB+float32(B*lowerB), upperB-float32(B*lowerB)
+	v[5] = d[5] - float32(sum*d[3]) + float32(product*d[1])
+}
+
+func output4(s, m []float32) {
+	sumA, differenceA, sumB, differenceB := m[1]+m[2], m[1]-m[2], m[3]+m[4], m[3]-m[4]
+	s[0] = m[0] + sumA + sumB
+	s[1] = float32(A*differenceA) + float32(B*differenceB)
+	s[2] = float32(A*A*sumA) + float32(B*B*sumB)
+	s[3] = m[5] + float32(A*A*A*differenceA) + float32(B*B*B*differenceB)
+}
+
+// winogradPlain is the transforms of a tile, made of those of a column.
+func winogradPlain(tile int, input, output func(to, from []float32)) Winograd {
+	n := tile + 2
+	return Winograd{Tile: tile,
+		Input: func(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, _ []float32) {
+			for t := range tiles {
+				for c := range channels {
+					twice(n, n, input,
+						func(i, j int) float32 { return x[i*xRow+(tile*t+j)*xPixel+c] },
+						func(i int, row []float32) {
+							for j, y := range row {
+								v[(i*n+j)*vStride+t*vRow+c] = y
+							}
+						})
+				}
+			}
+		},
+		Output: func(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int,
+			scale, shift, residual []float32, residualRow, residualPixel int, bound float32) {
+			for t := range tiles {
+				for c := range scale {
+					twice(n, tile, output,
+						func(i, j int) float32 { return m[(i*n+j)*mStride+t*mRow+c] },
+						func(y int, row []float32) {
+							affinePlain(dst[y*dstRow+tile*t*dstPixel+c:], dstPixel, row, 1, tile,
+								scale[c:c+1], shift[c:c+1], from(residual, y*residualRow+tile*t*residualPixel+c), residualPixel, bound)
+						})
+				}
+			}
+		},
 	}
 }
 
-func output4(q [6]float32) [4]float32 {
-	sumA, differenceA, sumB, differenceB := q[1]+q[2], q[1]-q[2], q[3]+q[4], q[3]-q[4]
-	return [4]float32{
-		q[0] + sumA + sumB,
-		float32(A*differenceA) + float32(B*differenceB),
-		float32(A*A*sumA) + float32(B*B*sumB),
-		q[5] + float32(A*A*A*differenceA) + float32(B*B*B*differenceB),
-	}
-}
-
-func winogradInput2Plain(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, _ []float32) {
-	for t := range tiles {
-		for c := range channels {
-			var columns [4][4]float32
-			for l := range 4 {
-				var d [4]float32
-				for k := range d {
-					d[k] = x[k*xRow+(2*t+l)*xPixel+c]
-				}
-				for i, y := range input2(d) {
-					columns[i][l] = y
-				}
-			}
-			for i, row := range columns {
-				for j, y := range input2(row) {
-					v[(i*4+j)*vStride+t*vRow+c] = y
-				}
-			}
+// twice transforms the n columns of an n×n matrix to size elements each, then the rows of the result, and
+// hands them on.
+func twice(n, size int, transform func(to, from []float32), at func(i, j int) float32, row func(i int, row []float32)) {
+	var half [6][6]float32
+	var column, out [6]float32
+	for j := range n {
+		for i := range n {
+			column[i] = at(i, j)
+		}
+		transform(out[:size], column[:n])
+		for i, y := range out[:size] {
+			half[i][j] = y
 		}
 	}
-}
-
-func winogradInput4Plain(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, _ []float32) {
-	for t := range tiles {
-		for c := range channels {
-			var columns [6][6]float32
-			for l := range 6 {
-				var d [6]float32
-				for k := range d {
-					d[k] = x[k*xRow+(4*t+l)*xPixel+c]
-				}
-				for i, y := range input4(d) {
-					columns[i][l] = y
-				}
-			}
-			for i, row := range columns {
-				for j, y := range input4(row) {
-					v[(i*6+j)*vStride+t*vRow+c] = y
-				}
-			}
-		}
-	}
-}
-
-func winogradOutput2Plain(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int,
-	scale, shift, residual []float32, residualRow, residualPixel int, bound float32) {
-	for t := range tiles {
-		for c := range scale {
-			var columns [2][4]float32
-			for j := range 4 {
-				var q [4]float32
-				for i := range q {
-					q[i] = m[(i*4+j)*mStride+t*mRow+c]
-				}
-				for y, s := range output2(q) {
-					columns[y][j] = s
-				}
-			}
-			for y, row := range columns {
-				s := output2(row)
-				affinePlain(dst[y*dstRow+2*t*dstPixel+c:], dstPixel, s[:], 1, 2,
-					scale[c:c+1], shift[c:c+1], from(residual, y*residualRow+2*t*residualPixel+c), residualPixel, bound)
-			}
-		}
-	}
-}
-
-func winogradOutput4Plain(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int,
-	scale, shift, residual []float32, residualRow, residualPixel int, bound float32) {
-	for t := range tiles {
-		for c := range scale {
-			var columns [4][6]float32
-			for j := range 6 {
-				var q [6]float32
-				for i := range q {
-					q[i] = m[(i*6+j)*mStride+t*mRow+c]
-				}
-				for y, s := range output4(q) {
-					columns[y][j] = s
-				}
-			}
-			for y, row := range columns {
-				s := output4(row)
-				affinePlain(dst[y*dstRow+4*t*dstPixel+c:], dstPixel, s[:], 1, 4,
-					scale[c:c+1], shift[c:c+1], from(residual, y*residualRow+4*t*residualPixel+c), residualPixel, bound)
-			}
-		}
+	for i := range size {
+		transform(out[:size], half[i][:n])
+		row(i, out[:size])
 	}
 }
 
