@@ -15,7 +15,7 @@ import (
 
 // FuzzConvolution compares convolutions of any geometry with the float64 engine: exact ones output by output,
 // within the bound of float32 sums, γ·Σ|a||b|, Σ|a||b| from the same engine with all signs removed; those
-// by tiles, which mix outputs, within ten times the largest of these bounds.
+// by tiles, which mix outputs, within the largest of these bounds, of which they need a ninth.
 func FuzzConvolution(f *testing.F) {
 	f.Add(byte(16), byte(16), byte(32), byte(9), byte(3), byte(3), byte(1), byte(1), byte(1), byte(1), byte(1), byte(1), byte(1))
 	f.Add(byte(100), byte(3), byte(8), byte(8), byte(3), byte(3), byte(1), byte(1), byte(1), byte(1), byte(1), byte(1), byte(1))
@@ -48,18 +48,19 @@ func compareProducts(t *testing.T, g *nn.Graph) {
 	absolute(images.Pixels)
 	size := logitsOf(t, g, states, images)
 	nu := float64(states[0].Shape.Size()/states[0].Shape[0]+3) / (1 << 24)
-	bound := nu / (1 - nu)
+	bound, largest := nu/(1-nu), slices.Max(size)
 	for i := range want {
 		if z := exact.Logits[i]; !(math.Abs(float64(z)-want[i]) <= bound*size[i]) {
 			t.Fatalf("%+v on %v: output %d is %v, not %v", g.Nodes[1].Op, g.Input, i, z, want[i])
 		}
-		if z := fast.Logits[i]; !(math.Abs(float64(z)-want[i]) <= 10*bound*slices.Max(size)) {
+		if z := fast.Logits[i]; !(math.Abs(float64(z)-want[i]) <= bound*largest) {
 			t.Fatalf("%+v on %v by tiles: output %d is %v, not %v", g.Nodes[1].Op, g.Input, i, z, want[i])
 		}
 	}
 }
 
-// FuzzGraph compares random small networks of all operations with the float64 engine.
+// FuzzGraph compares random small networks of all operations with the float64 engine. Sums cancel: the worst of some
+// thousand networks is off by 3e-6 of the largest logit, in either mode.
 func FuzzGraph(f *testing.F) {
 	for seed := range uint64(200) {
 		f.Add(seed)
@@ -78,7 +79,7 @@ func FuzzGraph(f *testing.F) {
 		}
 		for _, exact := range []bool{true, false} {
 			for i, z := range evaluated(t, g, states, images, exact).Logits {
-				if !(math.Abs(float64(z)-want[i]) <= 1e-3*largest) {
+				if !(math.Abs(float64(z)-want[i]) <= 1e-4*largest) {
 					t.Fatalf("exact %v: logit %d is %v, not %v, of %+v", exact, i, z, want[i], g.Nodes)
 				}
 			}
@@ -106,9 +107,12 @@ func randomGraph(rng *rand.Rand) *nn.Graph {
 		}
 		return fits[rng.IntN(len(fits))]
 	}
-	for range n(8) {
+	for range n(10) {
 		x := nodes[len(nodes)-1]
-		if b.Shape(x) == nil {
+		if rng.IntN(4) == 0 {
+			x = nodes[rng.IntN(len(nodes))] // a branch, or what nobody needs
+		}
+		if b.Shape(nodes[len(nodes)-1]) == nil {
 			return nil
 		}
 		inputs := []int{x}
@@ -124,11 +128,11 @@ func randomGraph(rng *rand.Rand) *nn.Graph {
 			op = nn.BatchNorm{Eps: 1e-5}
 		case 5:
 			op = []nn.Op{nn.ReLU{}, nn.SELU{}, nn.ELU{Alpha: 0.7}, nn.GELU{}, nn.GELU{Tanh: true}, nn.Tanh{}, nn.Sigmoid{},
-				nn.Softmax{}, nn.LogSoftmax{}, nn.Dropout{P: 0.5}}[rng.IntN(10)]
+				nn.Softmax{}, nn.LogSoftmax{}, nn.Dropout{P: 0.5}, nn.AlphaDropout{P: 0.5}}[rng.IntN(11)]
 		case 6:
-			op, inputs = nn.Add{}, []int{x, like(x, true)}
+			op, inputs = nn.Add{}, []int{x, like(x, true), like(x, true)}[:1+n(2)]
 		case 7:
-			op, inputs = nn.Concat{}, []int{x, like(x, false)}
+			op, inputs = nn.Concat{}, []int{like(x, false), x, like(x, false)}[:1+n(2)]
 		case 8:
 			op = []nn.Op{nn.MaxPool{Window: window()}, nn.AvgPool{Window: window(), CountPad: rng.IntN(2) == 0},
 				nn.AdaptiveAvgPool{Out: [2]int{n(4), n(4)}}, nn.AdaptiveMaxPool{Out: [2]int{n(4), n(4)}}}[rng.IntN(4)]
@@ -138,11 +142,23 @@ func randomGraph(rng *rand.Rand) *nn.Graph {
 			x = b.Add(fmt.Sprint("relu", len(nodes)), nn.ReLU{}, b.Add(fmt.Sprint("norm", len(nodes)), nn.BatchNorm{Eps: 1e-5}, x))
 			op, inputs = nn.Conv2d(n(40), 1, n(2), 0), []int{x}
 		case 11:
-			op = nn.Conv2d(n(20), n(5), n(3), rng.IntN(3)).WithBias()
+			c := nn.Conv2d(2*n(10), n(5), n(3), rng.IntN(3)).WithBias()
+			c.Dilation[rng.IntN(2)] = n(2)
+			if b.Shape(x)[0]%2 == 0 {
+				c.Groups = n(2)
+			}
+			op = c
 		}
 		nodes = append(nodes, b.Add(fmt.Sprint("node", len(nodes)), op, inputs...))
 	}
-	b.Add("linear", nn.Linear{Out: 5, Bias: true}, b.Add("flatten", nn.Flatten{}, nodes[len(nodes)-1]))
+	x := b.Add("flatten", nn.Flatten{}, nodes[len(nodes)-1])
+	if rng.IntN(3) == 0 { // and operations on vectors
+		x = b.Add("dropout", nn.Dropout{P: 0.5}, x)
+		y := b.Add("hidden", nn.Linear{Out: n(40), Bias: rng.IntN(2) == 0}, x)
+		y = b.Add("activation", nn.SELU{}, b.Add("norm", nn.BatchNorm{Eps: 1e-5}, y))
+		x = b.Add("concat", nn.Concat{}, y, x)
+	}
+	b.Add("linear", nn.Linear{Out: 5, Bias: true}, x)
 	g, err := b.Graph()
 	if err != nil {
 		return nil
