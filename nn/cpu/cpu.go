@@ -14,8 +14,10 @@
 // nor on caches.
 //
 // Winograd's transforms subtract: where an activation is infinite they make NaN of its
-// neighbours, and near the largest float32 they overflow before the sums would. An image whose logits are not all finite
-// is therefore evaluated again without them: for such images the results are those of Options.Exact.
+// neighbours, and near the largest float32 they overflow before the sums would. An image whose logits
+// are not all finite is therefore evaluated again without them: for such images the results are those
+// of Options.Exact. What goes unseen is an overflow that finite activations beyond some 5e37 cause in a
+// transform alone and that the next activation function cuts off.
 package cpu
 
 import (
