@@ -16,7 +16,7 @@
 // Winograd's transforms subtract: where an activation is infinite they make NaN of its
 // neighbours, and near the largest float32 they overflow before the sums would. An image whose logits
 // are not all finite is therefore evaluated again without them: for such images the results are those
-// of Options.Exact. What goes unseen is an overflow that finite activations beyond some 5e37 cause in a
+// of Options.Exact. What goes unseen is an overflow that finite sums beyond some 5e37 cause in a
 // transform alone and that the next activation function cuts off.
 package cpu
 
@@ -76,7 +76,9 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 	e.direct = lower(g, &e.kernel, true, cache)
 	e.fast = e.direct
 	if !e.exact {
-		e.fast = lower(g, &e.kernel, false, cache)
+		if p := lower(g, &e.kernel, false, cache); p.transforms() {
+			e.fast = p
+		}
 	}
 	return e, nil
 }

@@ -51,6 +51,8 @@ func algorithm(s step, op nn.Op) string {
 		return "winograd 4×4"
 	case *product:
 		return "direct"
+	case *depthwise:
+		return "depthwise"
 	}
 	return op.Kind()
 }

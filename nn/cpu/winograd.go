@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"slices"
+
 	"lsrun/nn"
 	"lsrun/nn/cpu/kernel"
 )
@@ -44,6 +46,11 @@ func (s *winograd) values() (*value, []*value) { return s.finish.values(s.in) }
 
 func (s *winograd) work() (weights, rows int) {
 	return s.Positions() * s.in.shape[0] * s.Out, s.tiles[0] * s.tiles[1]
+}
+
+// transforms reports whether p has a step by tiles.
+func (p *program) transforms() bool {
+	return slices.ContainsFunc(p.steps, func(s step) bool { _, ok := s.(*winograd); return ok })
 }
 
 // streamPad keeps the positions of a transform from sharing the sets of the first cache.
