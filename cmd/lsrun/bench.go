@@ -157,7 +157,7 @@ func newBench(c *cli.Context, threads []int, limit time.Duration) (*bench, error
 
 // chooseKernel is the kernel of an engine that is made with this name.
 func chooseKernel(name string) (kernel.Kernel, error) {
-	return kernel.Choose(orElse(os.Getenv("LSRUN_KERNEL"), strings.TrimSuffix(name, "-exact")))
+	return kernel.Choose(strings.TrimSuffix(orElse(os.Getenv("LSRUN_KERNEL"), name), "-exact"))
 }
 
 // peakTrials and peakTime are how often the peak is measured, and for how long each time.

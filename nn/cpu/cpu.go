@@ -63,15 +63,11 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 	if o.Threads < 1 {
 		return nil, fmt.Errorf("the CPU engine needs at least one thread, not %d", o.Threads)
 	}
-	name, exact := strings.CutSuffix(o.Kernel, exactly)
-	if forced := os.Getenv("LSRUN_KERNEL"); forced != "" {
-		name = forced
-	}
-	k, err := kernel.Choose(name)
+	k, exact, err := choose(o)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Resident: engine.Resident{Graph: g}, loss: loss, threads: o.Threads, exact: exact || o.Exact, kernel: k}
+	e := &Engine{Resident: engine.Resident{Graph: g}, loss: loss, threads: o.Threads, exact: exact, kernel: k}
 	cache := secondCache()
 	e.direct = lower(g, &e.kernel, true, cache)
 	e.fast = e.direct
@@ -81,6 +77,17 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 		}
 	}
 	return e, nil
+}
+
+// choose is the kernel that o and the environment ask for, and whether to do without transforms.
+func choose(o Options) (k kernel.Kernel, exact bool, err error) {
+	name, exact := strings.CutSuffix(o.Kernel, exactly)
+	if forced := os.Getenv("LSRUN_KERNEL"); forced != "" {
+		forced, exactToo := strings.CutSuffix(forced, exactly)
+		name, exact = forced, exact || exactToo
+	}
+	k, err = kernel.Choose(name)
+	return k, exact || o.Exact, err
 }
 
 // Kernel is the name of the arithmetic: that of the kernels, with "-exact" where it does without Winograd's transforms.
@@ -158,11 +165,13 @@ func (e *Engine) Points(s engine.Set) int {
 // teams are those that work on n points at a time. Every team has prepared weights of its own.
 func (e *Engine) teams(n int) []*team {
 	if n == 1 {
+		e.single = nil // Memory counts those of one kind
 		if e.all == nil {
 			e.all = e.hire(e.threads)
 		}
 		return []*team{e.all}
 	}
+	e.all = nil
 	for len(e.single) < n {
 		e.single = append(e.single, e.hire(1))
 	}
@@ -178,11 +187,8 @@ func (e *Engine) Close() error {
 // evaluate runs the network at a point over all images.
 func (t *team) evaluate(ctx context.Context, images *nn.Images, at nn.Point, out engine.Output) {
 	e := t.engine
-	all := make([]int32, images.Len())
-	for i := range all {
-		all[i] = int32(i)
-	}
-	t.run(ctx, e.fast, at, images, all, out)
+	t.prepare(ctx, e.fast, at)
+	t.run(ctx, images, all(images), out)
 	if e.fast == e.direct || ctx.Err() != nil {
 		return
 	}
@@ -193,20 +199,28 @@ func (t *team) evaluate(ctx context.Context, images *nn.Images, at nn.Point, out
 		}
 	}
 	if again != nil {
-		t.run(ctx, e.direct, at, images, again, out)
+		t.prepare(ctx, e.direct, at)
+		t.run(ctx, images, again, out)
 	}
 }
 
-// run evaluates the images of the given numbers.
-func (t *team) run(ctx context.Context, p *program, at nn.Point, images *nn.Images, numbers []int32, out engine.Output) {
+// all are the numbers of all images.
+func all(images *nn.Images) []int32 {
+	numbers := make([]int32, images.Len())
+	for i := range numbers {
+		numbers[i] = int32(i)
+	}
+	return numbers
+}
+
+// run evaluates the images of the given numbers by the program that was prepared last.
+func (t *team) run(ctx context.Context, images *nn.Images, numbers []int32, out engine.Output) {
 	if len(t.finite) < images.Len() {
 		t.finite = make([]bool, images.Len())
 	}
-	t.use(p)
-	t.prepare(ctx, p, at)
+	p := t.workers[0].program
 	most := p.batch[len(p.batch)-1]
-	count := (len(numbers) + most - 1) / most
-	count = roundUp(count, len(t.workers))
+	count := roundUp((len(numbers)+most-1)/most, len(t.workers))
 	count = min(count, len(numbers))
 	t.share(ctx, count, func(w *worker, i int) {
 		group := numbers[i*len(numbers)/count : (i+1)*len(numbers)/count]

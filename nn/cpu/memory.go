@@ -12,7 +12,7 @@ import (
 // innermost. Nobody writes its border, which therefore stays zero.
 type buffer struct {
 	geometry
-	first, last int     // the steps that write it first and read it last
+	first, last int     // the steps that use it first and last; −1 comes before all rounds of the stages
 	over        *buffer // what its only writer may overwrite while it reads it, or nil
 	offset      int     // in the arena
 }

@@ -26,13 +26,13 @@ func (e *Engine) Profile(ctx context.Context, s engine.Set, at nn.Point) (layers
 		return nil, 0, err
 	}
 	t := e.hire(1)
-	t.use(e.fast)
+	t.use(e.fast) // makes what later points find made
 	start := time.Now()
 	t.prepare(ctx, e.fast, at)
 	prepare = time.Since(start)
 	times := make([]time.Duration, len(e.fast.steps))
 	t.workers[0].times = times
-	t.evaluate(ctx, images, at, out)
+	t.run(ctx, images, all(images), out)
 	for i, step := range e.fast.steps {
 		n := e.fast.nodes[i]
 		value, _ := step.values()

@@ -90,8 +90,9 @@ func (l *lowering) columns(channels int) int {
 	return n
 }
 
-// prepare moves to a point.
+// prepare turns the team to p and moves to a point.
 func (t *team) prepare(ctx context.Context, p *program, at nn.Point) {
+	t.use(p)
 	t.share(ctx, len(p.panels), func(w *worker, i int) {
 		panel := &p.panels[i]
 		w.fold(panel, at)
@@ -146,7 +147,7 @@ func (w *worker) fold(p *panel, at nn.Point) {
 	}
 }
 
-// source is p's weights at a point, [output][channel][place].
+// weightsOf is p's weights at a point, [output][channel][place].
 func (w *worker) weightsOf(p *panel, at nn.Point) []float32 {
 	terms := p.channels * p.places
 	return w.part(w.source[:p.count*terms], p.weight, p.first*terms, at)
