@@ -127,6 +127,12 @@ func (k cost) report(out io.Writer) {
 // memory is what a worker takes: the data, the plane, the engine's own, and the program.
 func memory(e *cpu.Engine, s *subject, plan *shard.Plan, threads int) int64 {
 	perThread, shared := e.Memory()
+	for _, images := range []int{plan.Data.Train, plan.Data.Test} {
+		if images > 0 && images < threads { // every thread has a point of its own
+			shared *= int64(threads)
+			break
+		}
+	}
 	pixels := 4 * int64(plan.Data.Train+plan.Data.Test) * int64(s.set.Shape.Size())
 	for _, part := range []*dataset.Part{s.set.Train, s.set.Test} {
 		if part != nil {

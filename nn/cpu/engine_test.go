@@ -16,6 +16,14 @@ import (
 	"lsrun/nn/zoo/formula"
 )
 
+// setBatch lays out the arena for micro-batches of n images in all stages.
+func (p *program) setBatch(n int) {
+	for s := range p.batch {
+		p.batch[s] = n
+	}
+	p.arena = layout(p.buffers, p.batch)
+}
+
 // inBatches makes engines with micro-batches of n images.
 func inBatches(n int) func(*nn.Graph, nn.Loss, int) (engine.Engine, error) {
 	return func(g *nn.Graph, loss nn.Loss, threads int) (engine.Engine, error) {
@@ -132,6 +140,73 @@ func TestEvaluationTakesNoMoreMemoryPerImage(t *testing.T) {
 	})
 	if count > 32 {
 		t.Errorf("%v allocations for 64 images", count)
+	}
+}
+
+func TestSetsOnBothSidesOfTheThreadsKeepOneKindOfTeam(t *testing.T) {
+	g := network(t, "lenet5")
+	e, err := New(g, nn.CrossEntropy, Options{Threads: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{5, 2, 4, 1} {
+		run(t, e, g, engine.NewOutput(n, 0))
+		if few := n < 3; few != (e.all == nil) || few != (e.single != nil) {
+			t.Errorf("after %d images there are the whole team %v and %d single ones", n, e.all != nil, len(e.single))
+		}
+	}
+}
+
+func TestTheEnvironmentMayAskForExactness(t *testing.T) {
+	for _, k := range kernel.Available() {
+		t.Setenv("LSRUN_KERNEL", k.Name+exactly)
+		e, err := New(network(t, "lenet5"), nn.CrossEntropy, Options{Threads: 1})
+		if err != nil || e.Kernel() != k.Arithmetic+exactly {
+			t.Errorf("%s-exact: kernel %v, error %v", k.Name, e.Kernel(), err)
+		}
+	}
+}
+
+func TestWithoutTransformsThereIsOneProgram(t *testing.T) {
+	for name, want := range map[string]int{"lenet5": 1, "mlp_300_100": 1, "resnet20": 2} {
+		e, err := New(network(t, name), nn.CrossEntropy, Options{Threads: 1})
+		if err != nil || len(e.programs()) != want {
+			t.Errorf("%s: %d programs, error %v", name, len(e.programs()), err)
+		}
+	}
+}
+
+func TestAProfileNamesTheAlgorithms(t *testing.T) {
+	g := ragged(t)
+	e, err := New(g, nn.CrossEntropy, Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, e, g, engine.NewOutput(1, 0))
+	set, err := e.Load(formula.Images(1, 3, g.Input))
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, prepare, err := e.Profile(context.Background(), set, nn.Point{})
+	if err != nil || prepare <= 0 {
+		t.Fatalf("preparation took %v, error %v", prepare, err)
+	}
+	var macs int64
+	found := map[string]bool{}
+	for _, l := range layers {
+		found[l.Algorithm] = true
+		macs += l.MACs
+		if l.Time <= 0 {
+			t.Errorf("%s took %v", l.Name, l.Time)
+		}
+	}
+	for _, want := range []string{"direct", "depthwise", "winograd 4×4", "maxpool"} {
+		if !found[want] {
+			t.Errorf("no layer is %s: %v", want, found)
+		}
+	}
+	if macs != g.MACs() {
+		t.Errorf("%d multiply-adds, the graph has %d", macs, g.MACs())
 	}
 }
 

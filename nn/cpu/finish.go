@@ -25,8 +25,6 @@ func (f *finish) values(in *value) (*value, []*value) {
 	return f.out, []*value{in, f.residual}
 }
 
-func (f *finish) overwrites() *value { return f.residual }
-
 // bound is the lower bound that the kernels apply: ReLU's.
 func (f *finish) bound() float32 {
 	if _, ok := f.activation.(nn.ReLU); ok {

@@ -22,7 +22,6 @@ func (w *worker) load(images *nn.Images, numbers []int32) {
 
 // flatten brings a picture into the order of channels, rows, columns.
 type flatten struct {
-	outOfPlace
 	in, out *value
 }
 
@@ -44,7 +43,6 @@ func (f *flatten) run(w *worker, n int) {
 
 // subsample is nn.Subsample.
 type subsample struct {
-	outOfPlace
 	in, out *value
 	stride  int
 }

@@ -31,16 +31,10 @@ func (r *rooms) grow(s rooms) {
 // step is one pass over a micro-batch.
 type step interface {
 	run(w *worker, n int)
+	// values are its output and inputs. A second input is a residual: every value of it is read just
+	// before the output's is written, so that the output may take its place.
 	values() (out *value, in []*value)
-	// overwrites is what the output may take the place of, or nil: every value of it is read just
-	// before the output's is written.
-	overwrites() *value
 }
-
-// outOfPlace is part of a step that overwrites nothing.
-type outOfPlace struct{}
-
-func (outOfPlace) overwrites() *value { return nil }
 
 // lowering is a program in the making.
 type lowering struct {
@@ -371,8 +365,8 @@ func (l *lowering) finish(cache int) *program {
 		if b := out.place(); p.stage(i) < b.stage {
 			b.first = -1
 		}
-		if r := s.overwrites(); r != nil && out.buffer != nil && out.buffer.first == i && r.place() != in[0].place() {
-			out.buffer.over = r.buffer
+		if len(in) == 2 && out.buffer != nil && out.buffer.first == i && in[1].place() != in[0].place() {
+			out.buffer.over = in[1].buffer
 		}
 	}
 	p.setBatches(cache)

@@ -4,7 +4,6 @@ import "lsrun/nn"
 
 // pool is a maximum, or a mean accumulated in float64, over windows.
 type pool struct {
-	outOfPlace
 	in, out  *value
 	window   window
 	largest  bool

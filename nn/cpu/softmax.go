@@ -4,7 +4,6 @@ import "math"
 
 // softmax is that of the channels of each pixel, or its logarithm, in float64.
 type softmax struct {
-	outOfPlace
 	in, out   *value
 	logarithm bool
 }

@@ -112,13 +112,5 @@ func (p *program) halve() {
 	p.arena = layout(p.buffers, p.batch)
 }
 
-// setBatch lays out the arena for micro-batches of n images in all stages.
-func (p *program) setBatch(n int) {
-	for s := range p.batch {
-		p.batch[s] = n
-	}
-	p.arena = layout(p.buffers, p.batch)
-}
-
 // multiplier is a step with weights: their number, and the rows of its products for an image.
 type multiplier interface{ work() (weights, rows int) }
