@@ -333,8 +333,9 @@ func (l *lowering) rescale(in, out *value, ep epilogue) {
 
 // scaling makes room for a scale and a shift of each of n channels.
 func (l *lowering) scaling(n int) (scale, shift int) {
-	scale, shift = l.weights, l.weights+n
-	l.weights += 2 * n
+	scale = lined(l.weights)
+	shift = scale + lined(n)
+	l.weights = shift + lined(n)
 	return scale, shift
 }
 

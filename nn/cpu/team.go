@@ -56,7 +56,7 @@ func (e *Engine) hire(threads int) *team {
 	r := e.rooms()
 	for range threads {
 		w := &worker{engine: e, kernel: &e.kernel, arenas: map[*program][]float32{},
-			rows: make([]int, r.rows), logits: make([]float64, e.Graph.Classes)}
+			rows: make([]int, r.rows), base: make([]int, max(len(e.fast.ends), len(e.direct.ends))), logits: make([]float64, e.Graph.Classes)}
 		room := allocate(r.floats())
 		for _, part := range []struct {
 			slice *[]float32
@@ -82,9 +82,9 @@ func (t *team) use(p *program) {
 	}
 	for _, w := range t.workers {
 		if w.arenas[p] == nil {
-			w.arenas[p] = allocate(p.arena + 2*w.kernel.Lanes)
+			w.arenas[p] = allocate(t.engine.arena(p))
 		}
-		w.program, w.weights, w.arena, w.base = p, t.weights[p], w.arenas[p], make([]int, len(p.ends))
+		w.program, w.weights, w.arena = p, t.weights[p], w.arenas[p]
 	}
 }
 

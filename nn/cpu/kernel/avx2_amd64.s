@@ -1360,10 +1360,18 @@ GLOBL laneMasks<>(SB), RODATA|NOPTR, $256
 // func winogradInput4AVX2(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
 // Requires: AVX, FMA3
 TEXT ·winogradInput4AVX2(SB), NOSPLIT, $0-120
-	MOVQ   tiles+88(FP), AX
-	IMUL3Q $0x04, AX, AX
-	ADDQ   $0x02, AX
-	IMUL3Q $0x00000020, AX, AX
+	VBROADCASTSS a2b2<>+0(SB), Y0
+	VBROADCASTSS a2plusb2<>+0(SB), Y1
+	VBROADCASTSS a1<>+0(SB), Y2
+	VBROADCASTSS a2<>+0(SB), Y3
+	VBROADCASTSS a3<>+0(SB), Y4
+	VBROADCASTSS b1<>+0(SB), Y4
+	VBROADCASTSS b2<>+0(SB), Y5
+	VBROADCASTSS b3<>+0(SB), Y6
+	MOVQ         tiles+88(FP), AX
+	IMUL3Q       $0x04, AX, AX
+	ADDQ         $0x02, AX
+	IMUL3Q       $0x00000020, AX, AX
 
 channels:
 	MOVQ x_base+40(FP), CX
@@ -1379,35 +1387,35 @@ channels:
 	LEAQ (DX)(AX*1), R11
 
 column:
-	VMOVUPS      (CX), Y0
-	VMOVUPS      (CX)(BX*1), Y1
-	VMOVUPS      (CX)(BX*2), Y2
-	VMOVUPS      (CX)(DI*1), Y3
-	VMOVUPS      (SI), Y4
-	VMOVUPS      (SI)(BX*1), Y5
-	VMOVAPS      Y4, Y6
-	VFNMADD231PS a2plusb2Vector<>+0(SB), Y2, Y6
-	VFMADD231PS  a2b2Vector<>+0(SB), Y0, Y6
-	VMOVUPS      Y6, (DX)
-	VFNMADD231PS a2plusb2Vector<>+0(SB), Y3, Y5
-	VFMADD231PS  a2b2Vector<>+0(SB), Y1, Y5
-	VMOVUPS      Y5, (R8)(AX*1)
-	VMOVAPS      Y4, Y0
-	VMOVAPS      Y3, Y5
-	VFNMADD231PS b2Vector<>+0(SB), Y2, Y0
-	VFNMADD231PS b2Vector<>+0(SB), Y1, Y5
-	VMOVAPS      Y0, Y6
-	VFMADD231PS  a1Vector<>+0(SB), Y5, Y6
-	VMOVUPS      Y6, (DX)(AX*1)
-	VFNMADD231PS a1Vector<>+0(SB), Y5, Y0
-	VMOVUPS      Y0, (DX)(AX*2)
-	VFNMADD231PS a2Vector<>+0(SB), Y2, Y4
-	VFNMADD231PS a2Vector<>+0(SB), Y1, Y3
-	VMOVAPS      Y4, Y0
-	VFMADD231PS  b1Vector<>+0(SB), Y3, Y0
-	VMOVUPS      Y0, (DX)(R9*1)
-	VFNMADD231PS b1Vector<>+0(SB), Y3, Y4
-	VMOVUPS      Y4, (R8)
+	VMOVUPS      (CX), Y6
+	VMOVUPS      (CX)(BX*1), Y7
+	VMOVUPS      (CX)(BX*2), Y8
+	VMOVUPS      (CX)(DI*1), Y9
+	VMOVUPS      (SI), Y10
+	VMOVUPS      (SI)(BX*1), Y11
+	VMOVAPS      Y10, Y12
+	VFNMADD231PS Y1, Y8, Y12
+	VFMADD231PS  Y0, Y6, Y12
+	VMOVUPS      Y12, (DX)
+	VFNMADD231PS Y1, Y9, Y11
+	VFMADD231PS  Y0, Y7, Y11
+	VMOVUPS      Y11, (R8)(AX*1)
+	VMOVAPS      Y10, Y6
+	VMOVAPS      Y9, Y11
+	VFNMADD231PS Y5, Y8, Y6
+	VFNMADD231PS Y5, Y7, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  Y2, Y11, Y12
+	VMOVUPS      Y12, (DX)(AX*1)
+	VFNMADD231PS Y2, Y11, Y6
+	VMOVUPS      Y6, (DX)(AX*2)
+	VFNMADD231PS Y3, Y8, Y10
+	VFNMADD231PS Y3, Y7, Y9
+	VMOVAPS      Y10, Y6
+	VFMADD231PS  Y4, Y9, Y6
+	VMOVUPS      Y6, (DX)(R9*1)
+	VFNMADD231PS Y4, Y9, Y10
+	VMOVUPS      Y10, (R8)
 	ADDQ         R10, CX
 	ADDQ         R10, SI
 	ADDQ         $0x20, DX
@@ -1429,35 +1437,35 @@ row:
 	MOVQ tiles+88(FP), R11
 
 tile:
-	VMOVUPS      (R10), Y0
-	VMOVUPS      32(R10), Y1
-	VMOVUPS      64(R10), Y2
-	VMOVUPS      96(R10), Y3
-	VMOVUPS      128(R10), Y4
-	VMOVUPS      160(R10), Y5
-	VMOVAPS      Y4, Y6
-	VFNMADD231PS a2plusb2Vector<>+0(SB), Y2, Y6
-	VFMADD231PS  a2b2Vector<>+0(SB), Y0, Y6
-	VMOVUPS      Y6, (DX)
-	VFNMADD231PS a2plusb2Vector<>+0(SB), Y3, Y5
-	VFMADD231PS  a2b2Vector<>+0(SB), Y1, Y5
-	VMOVUPS      Y5, (R8)(DI*1)
-	VMOVAPS      Y4, Y0
-	VMOVAPS      Y3, Y5
-	VFNMADD231PS b2Vector<>+0(SB), Y2, Y0
-	VFNMADD231PS b2Vector<>+0(SB), Y1, Y5
-	VMOVAPS      Y0, Y6
-	VFMADD231PS  a1Vector<>+0(SB), Y5, Y6
-	VMOVUPS      Y6, (DX)(DI*1)
-	VFNMADD231PS a1Vector<>+0(SB), Y5, Y0
-	VMOVUPS      Y0, (DX)(DI*2)
-	VFNMADD231PS a2Vector<>+0(SB), Y2, Y4
-	VFNMADD231PS a2Vector<>+0(SB), Y1, Y3
-	VMOVAPS      Y4, Y0
-	VFMADD231PS  b1Vector<>+0(SB), Y3, Y0
-	VMOVUPS      Y0, (DX)(R9*1)
-	VFNMADD231PS b1Vector<>+0(SB), Y3, Y4
-	VMOVUPS      Y4, (R8)
+	VMOVUPS      (R10), Y6
+	VMOVUPS      32(R10), Y7
+	VMOVUPS      64(R10), Y8
+	VMOVUPS      96(R10), Y9
+	VMOVUPS      128(R10), Y10
+	VMOVUPS      160(R10), Y11
+	VMOVAPS      Y10, Y12
+	VFNMADD231PS Y1, Y8, Y12
+	VFMADD231PS  Y0, Y6, Y12
+	VMOVUPS      Y12, (DX)
+	VFNMADD231PS Y1, Y9, Y11
+	VFMADD231PS  Y0, Y7, Y11
+	VMOVUPS      Y11, (R8)(DI*1)
+	VMOVAPS      Y10, Y6
+	VMOVAPS      Y9, Y11
+	VFNMADD231PS Y5, Y8, Y6
+	VFNMADD231PS Y5, Y7, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  Y2, Y11, Y12
+	VMOVUPS      Y12, (DX)(DI*1)
+	VFNMADD231PS Y2, Y11, Y6
+	VMOVUPS      Y6, (DX)(DI*2)
+	VFNMADD231PS Y3, Y8, Y10
+	VFNMADD231PS Y3, Y7, Y9
+	VMOVAPS      Y10, Y6
+	VFMADD231PS  Y4, Y9, Y6
+	VMOVUPS      Y6, (DX)(R9*1)
+	VFNMADD231PS Y4, Y9, Y10
+	VMOVUPS      Y10, (R8)
 	ADDQ         $0x00000080, R10
 	ADDQ         SI, DX
 	ADDQ         SI, R8
@@ -1479,85 +1487,29 @@ tile:
 	VZEROUPPER
 	RET
 
-DATA a2b2Vector<>+0(SB)/4, $0x3f610000
-DATA a2b2Vector<>+4(SB)/4, $0x3f610000
-DATA a2b2Vector<>+8(SB)/4, $0x3f610000
-DATA a2b2Vector<>+12(SB)/4, $0x3f610000
-DATA a2b2Vector<>+16(SB)/4, $0x3f610000
-DATA a2b2Vector<>+20(SB)/4, $0x3f610000
-DATA a2b2Vector<>+24(SB)/4, $0x3f610000
-DATA a2b2Vector<>+28(SB)/4, $0x3f610000
-GLOBL a2b2Vector<>(SB), RODATA|NOPTR, $32
+DATA a2b2<>+0(SB)/4, $0x3f610000
+GLOBL a2b2<>(SB), RODATA|NOPTR, $4
 
-DATA a2plusb2Vector<>+0(SB)/4, $0x40290000
-DATA a2plusb2Vector<>+4(SB)/4, $0x40290000
-DATA a2plusb2Vector<>+8(SB)/4, $0x40290000
-DATA a2plusb2Vector<>+12(SB)/4, $0x40290000
-DATA a2plusb2Vector<>+16(SB)/4, $0x40290000
-DATA a2plusb2Vector<>+20(SB)/4, $0x40290000
-DATA a2plusb2Vector<>+24(SB)/4, $0x40290000
-DATA a2plusb2Vector<>+28(SB)/4, $0x40290000
-GLOBL a2plusb2Vector<>(SB), RODATA|NOPTR, $32
+DATA a2plusb2<>+0(SB)/4, $0x40290000
+GLOBL a2plusb2<>(SB), RODATA|NOPTR, $4
 
-DATA a1Vector<>+0(SB)/4, $0x3f200000
-DATA a1Vector<>+4(SB)/4, $0x3f200000
-DATA a1Vector<>+8(SB)/4, $0x3f200000
-DATA a1Vector<>+12(SB)/4, $0x3f200000
-DATA a1Vector<>+16(SB)/4, $0x3f200000
-DATA a1Vector<>+20(SB)/4, $0x3f200000
-DATA a1Vector<>+24(SB)/4, $0x3f200000
-DATA a1Vector<>+28(SB)/4, $0x3f200000
-GLOBL a1Vector<>(SB), RODATA|NOPTR, $32
+DATA a1<>+0(SB)/4, $0x3f200000
+GLOBL a1<>(SB), RODATA|NOPTR, $4
 
-DATA a2Vector<>+0(SB)/4, $0x3ec80000
-DATA a2Vector<>+4(SB)/4, $0x3ec80000
-DATA a2Vector<>+8(SB)/4, $0x3ec80000
-DATA a2Vector<>+12(SB)/4, $0x3ec80000
-DATA a2Vector<>+16(SB)/4, $0x3ec80000
-DATA a2Vector<>+20(SB)/4, $0x3ec80000
-DATA a2Vector<>+24(SB)/4, $0x3ec80000
-DATA a2Vector<>+28(SB)/4, $0x3ec80000
-GLOBL a2Vector<>(SB), RODATA|NOPTR, $32
+DATA a2<>+0(SB)/4, $0x3ec80000
+GLOBL a2<>(SB), RODATA|NOPTR, $4
 
-DATA a3Vector<>+0(SB)/4, $0x3e7a0000
-DATA a3Vector<>+4(SB)/4, $0x3e7a0000
-DATA a3Vector<>+8(SB)/4, $0x3e7a0000
-DATA a3Vector<>+12(SB)/4, $0x3e7a0000
-DATA a3Vector<>+16(SB)/4, $0x3e7a0000
-DATA a3Vector<>+20(SB)/4, $0x3e7a0000
-DATA a3Vector<>+24(SB)/4, $0x3e7a0000
-DATA a3Vector<>+28(SB)/4, $0x3e7a0000
-GLOBL a3Vector<>(SB), RODATA|NOPTR, $32
+DATA a3<>+0(SB)/4, $0x3e7a0000
+GLOBL a3<>(SB), RODATA|NOPTR, $4
 
-DATA b1Vector<>+0(SB)/4, $0x3fc00000
-DATA b1Vector<>+4(SB)/4, $0x3fc00000
-DATA b1Vector<>+8(SB)/4, $0x3fc00000
-DATA b1Vector<>+12(SB)/4, $0x3fc00000
-DATA b1Vector<>+16(SB)/4, $0x3fc00000
-DATA b1Vector<>+20(SB)/4, $0x3fc00000
-DATA b1Vector<>+24(SB)/4, $0x3fc00000
-DATA b1Vector<>+28(SB)/4, $0x3fc00000
-GLOBL b1Vector<>(SB), RODATA|NOPTR, $32
+DATA b1<>+0(SB)/4, $0x3fc00000
+GLOBL b1<>(SB), RODATA|NOPTR, $4
 
-DATA b2Vector<>+0(SB)/4, $0x40100000
-DATA b2Vector<>+4(SB)/4, $0x40100000
-DATA b2Vector<>+8(SB)/4, $0x40100000
-DATA b2Vector<>+12(SB)/4, $0x40100000
-DATA b2Vector<>+16(SB)/4, $0x40100000
-DATA b2Vector<>+20(SB)/4, $0x40100000
-DATA b2Vector<>+24(SB)/4, $0x40100000
-DATA b2Vector<>+28(SB)/4, $0x40100000
-GLOBL b2Vector<>(SB), RODATA|NOPTR, $32
+DATA b2<>+0(SB)/4, $0x40100000
+GLOBL b2<>(SB), RODATA|NOPTR, $4
 
-DATA b3Vector<>+0(SB)/4, $0x40580000
-DATA b3Vector<>+4(SB)/4, $0x40580000
-DATA b3Vector<>+8(SB)/4, $0x40580000
-DATA b3Vector<>+12(SB)/4, $0x40580000
-DATA b3Vector<>+16(SB)/4, $0x40580000
-DATA b3Vector<>+20(SB)/4, $0x40580000
-DATA b3Vector<>+24(SB)/4, $0x40580000
-DATA b3Vector<>+28(SB)/4, $0x40580000
-GLOBL b3Vector<>(SB), RODATA|NOPTR, $32
+DATA b3<>+0(SB)/4, $0x40580000
+GLOBL b3<>(SB), RODATA|NOPTR, $4
 
 // func winogradOutput4AVX2(dst []float32, dstRow int, dstPixel int, m []float32, mStride int, mRow int, tiles int, scale []float32, shift []float32, residual []float32, residualRow int, residualPixel int, bound float32)
 // Requires: AVX, FMA3
@@ -3040,6 +2992,86 @@ plain_part_tile:
 plain_end:
 	VZEROUPPER
 	RET
+
+DATA a2b2Vector<>+0(SB)/4, $0x3f610000
+DATA a2b2Vector<>+4(SB)/4, $0x3f610000
+DATA a2b2Vector<>+8(SB)/4, $0x3f610000
+DATA a2b2Vector<>+12(SB)/4, $0x3f610000
+DATA a2b2Vector<>+16(SB)/4, $0x3f610000
+DATA a2b2Vector<>+20(SB)/4, $0x3f610000
+DATA a2b2Vector<>+24(SB)/4, $0x3f610000
+DATA a2b2Vector<>+28(SB)/4, $0x3f610000
+GLOBL a2b2Vector<>(SB), RODATA|NOPTR, $32
+
+DATA a2plusb2Vector<>+0(SB)/4, $0x40290000
+DATA a2plusb2Vector<>+4(SB)/4, $0x40290000
+DATA a2plusb2Vector<>+8(SB)/4, $0x40290000
+DATA a2plusb2Vector<>+12(SB)/4, $0x40290000
+DATA a2plusb2Vector<>+16(SB)/4, $0x40290000
+DATA a2plusb2Vector<>+20(SB)/4, $0x40290000
+DATA a2plusb2Vector<>+24(SB)/4, $0x40290000
+DATA a2plusb2Vector<>+28(SB)/4, $0x40290000
+GLOBL a2plusb2Vector<>(SB), RODATA|NOPTR, $32
+
+DATA a1Vector<>+0(SB)/4, $0x3f200000
+DATA a1Vector<>+4(SB)/4, $0x3f200000
+DATA a1Vector<>+8(SB)/4, $0x3f200000
+DATA a1Vector<>+12(SB)/4, $0x3f200000
+DATA a1Vector<>+16(SB)/4, $0x3f200000
+DATA a1Vector<>+20(SB)/4, $0x3f200000
+DATA a1Vector<>+24(SB)/4, $0x3f200000
+DATA a1Vector<>+28(SB)/4, $0x3f200000
+GLOBL a1Vector<>(SB), RODATA|NOPTR, $32
+
+DATA a2Vector<>+0(SB)/4, $0x3ec80000
+DATA a2Vector<>+4(SB)/4, $0x3ec80000
+DATA a2Vector<>+8(SB)/4, $0x3ec80000
+DATA a2Vector<>+12(SB)/4, $0x3ec80000
+DATA a2Vector<>+16(SB)/4, $0x3ec80000
+DATA a2Vector<>+20(SB)/4, $0x3ec80000
+DATA a2Vector<>+24(SB)/4, $0x3ec80000
+DATA a2Vector<>+28(SB)/4, $0x3ec80000
+GLOBL a2Vector<>(SB), RODATA|NOPTR, $32
+
+DATA a3Vector<>+0(SB)/4, $0x3e7a0000
+DATA a3Vector<>+4(SB)/4, $0x3e7a0000
+DATA a3Vector<>+8(SB)/4, $0x3e7a0000
+DATA a3Vector<>+12(SB)/4, $0x3e7a0000
+DATA a3Vector<>+16(SB)/4, $0x3e7a0000
+DATA a3Vector<>+20(SB)/4, $0x3e7a0000
+DATA a3Vector<>+24(SB)/4, $0x3e7a0000
+DATA a3Vector<>+28(SB)/4, $0x3e7a0000
+GLOBL a3Vector<>(SB), RODATA|NOPTR, $32
+
+DATA b1Vector<>+0(SB)/4, $0x3fc00000
+DATA b1Vector<>+4(SB)/4, $0x3fc00000
+DATA b1Vector<>+8(SB)/4, $0x3fc00000
+DATA b1Vector<>+12(SB)/4, $0x3fc00000
+DATA b1Vector<>+16(SB)/4, $0x3fc00000
+DATA b1Vector<>+20(SB)/4, $0x3fc00000
+DATA b1Vector<>+24(SB)/4, $0x3fc00000
+DATA b1Vector<>+28(SB)/4, $0x3fc00000
+GLOBL b1Vector<>(SB), RODATA|NOPTR, $32
+
+DATA b2Vector<>+0(SB)/4, $0x40100000
+DATA b2Vector<>+4(SB)/4, $0x40100000
+DATA b2Vector<>+8(SB)/4, $0x40100000
+DATA b2Vector<>+12(SB)/4, $0x40100000
+DATA b2Vector<>+16(SB)/4, $0x40100000
+DATA b2Vector<>+20(SB)/4, $0x40100000
+DATA b2Vector<>+24(SB)/4, $0x40100000
+DATA b2Vector<>+28(SB)/4, $0x40100000
+GLOBL b2Vector<>(SB), RODATA|NOPTR, $32
+
+DATA b3Vector<>+0(SB)/4, $0x40580000
+DATA b3Vector<>+4(SB)/4, $0x40580000
+DATA b3Vector<>+8(SB)/4, $0x40580000
+DATA b3Vector<>+12(SB)/4, $0x40580000
+DATA b3Vector<>+16(SB)/4, $0x40580000
+DATA b3Vector<>+20(SB)/4, $0x40580000
+DATA b3Vector<>+24(SB)/4, $0x40580000
+DATA b3Vector<>+28(SB)/4, $0x40580000
+GLOBL b3Vector<>(SB), RODATA|NOPTR, $32
 
 // func affineAVX2(dst []float32, dstStride int, x []float32, xStride int, pixels int, scale []float32, shift []float32, residual []float32, residualStride int, bound float32)
 // Requires: AVX, FMA3

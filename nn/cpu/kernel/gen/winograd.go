@@ -23,12 +23,12 @@ type pass struct {
 	apply      func(q []VecVirtual) []VecVirtual
 }
 
-// transform is that for the given tile. Its constants are loaded where it is called.
-func (s isa) transform(tile int) transform {
+// transform is that for the given tile. Constants that are kept are loaded where it is called.
+func (s isa) transform(tile int, factor func(label string, x float32) Op) transform {
 	if tile == 2 {
 		return s.f2()
 	}
-	return s.f4()
+	return s.f4(factor)
 }
 
 func (t transform) n() int { return t.tile + 2 }
@@ -39,13 +39,15 @@ func (s isa) copyOf(v VecVirtual) VecVirtual {
 	return to
 }
 
-// factor is a vector of copies of x: in a register where there are many, else in memory.
-func (s isa) factor(label string, x float32) Op {
-	if s.lanes == 16 {
-		v := s.vec()
-		VBROADCASTSS(number(label, x), v)
-		return v
-	}
+// kept is a vector of copies of x in a register.
+func (s isa) kept(label string, x float32) Op {
+	v := s.vec()
+	VBROADCASTSS(number(label, x), v)
+	return v
+}
+
+// fetched is a vector of copies of x in memory.
+func (s isa) fetched(label string, x float32) Op {
 	return constant(label+"Vector", func() {
 		for i := range s.lanes {
 			DATA(4*i, U32(math.Float32bits(x)))
@@ -80,11 +82,11 @@ func (s isa) f2() transform {
 }
 
 // f4 interpolates at 0, ±a, ±b and ∞.
-func (s isa) f4() transform {
+func (s isa) f4(factor func(label string, x float32) Op) transform {
 	const a, b = 0.625, 1.5 // kernel.A and kernel.B
-	product, sum := s.factor("a2b2", a*a*b*b), s.factor("a2plusb2", a*a+b*b)
-	a1, a2, a3 := s.factor("a1", a), s.factor("a2", a*a), s.factor("a3", a*a*a)
-	b1, b2, b3 := s.factor("b1", b), s.factor("b2", b*b), s.factor("b3", b*b*b)
+	product, sum := factor("a2b2", a*a*b*b), factor("a2plusb2", a*a+b*b)
+	a1, a2, a3 := factor("a1", a), factor("a2", a*a), factor("a3", a*a*a)
+	b1, b2, b3 := factor("b1", b), factor("b2", b*b), factor("b3", b*b*b)
 
 	// even gives outputs 0 and 2 from q₀, q₁+q₂ and q₃+q₄, odd 1 and 3 from q₅, q₁−q₂ and q₃−q₄.
 	even := func(q0, sumA, sumB VecVirtual) (VecVirtual, VecVirtual) {
@@ -195,7 +197,7 @@ func bytes(param string) Register {
 func (s isa) winogradInput(tile int) {
 	TEXT(name("winogradInput%d%s", tile, s.name), NOSPLIT,
 		"func(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, scratch []float32)")
-	t := s.transform(tile)
+	t := s.transform(tile, s.kept)
 	x, v, scratch := slot(Param("x").Base()), slot(Param("v").Base()), slot(Param("scratch").Base())
 	pixels, row := GP64(), GP64() // of the scratch, and the bytes of its rows
 	Load(Param("tiles"), pixels)
@@ -281,7 +283,11 @@ func (s isa) winogradOutput(tile int) {
 	TEXT(name("winogradOutput%d%s", tile, s.name), NOSPLIT,
 		"func(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int, "+
 			"scale, shift, residual []float32, residualRow, residualPixel int, bound float32)")
-	t := s.transform(tile)
+	factor := s.kept
+	if s.lanes == 8 { // a tile takes all registers
+		factor = s.fetched
+	}
+	t := s.transform(tile, factor)
 	channels := Load(Param("scale").Len(), GP64())
 	last := s.partial(channels)
 	c := GP64()
