@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"os"
 	"slices"
 	"testing"
 
@@ -42,7 +43,7 @@ func TestDerivativesAreThoseOfThePaperCode(t *testing.T) {
 func checkDerivatives(t *testing.T, g *nn.Graph, net formula.Network) {
 	plane := nn.Plane{Theta: formula.States(g, net.Base, net.BNScale)}
 	images := formula.Images(net.Base, len(net.Labels), net.Input)
-	e, set := ready(t, g, nn.CrossEntropy, cpu.Options{Threads: 2}, plane, images)
+	e, set := ready(t, g, nn.CrossEntropy, cpu.Options{Threads: 2, Exact: os.Getenv("ZZEXACT") != ""}, plane, images)
 	defer e.Close()
 	d := e.(engine.Differentiator)
 	v := vector(g, net.Base)
