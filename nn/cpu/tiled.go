@@ -73,7 +73,7 @@ func stream(tiles, row int) int { return tiles*row + streamPad }
 func (s *tiled) plan(*tape) tapeRooms {
 	tiles := s.chunkTiles()
 	return tapeRooms{
-		inputs:   s.Positions() * stream(tiles, s.inRow()),
+		inputs:   2 * s.Positions() * stream(tiles, s.inRow()),
 		products: s.Positions() * stream(tiles, s.outputs),
 		columns:  max((s.Tile+2)*(s.Tile*s.tiles[1]+2)*s.lanes, s.Tile*s.Tile*s.tiles[1]*s.outputs),
 	}
@@ -103,12 +103,12 @@ func (s *tiled) run(h *hand, sources []source, end *ending) {
 		tiles := roundUp(count*s.tiles[1], s.multiple)
 		vStride, mStride := stream(tiles, s.inRow()), stream(tiles, s.outputs)
 		for i, source := range sources {
-			s.transform(h, h.inputs[i], source.plane, first, count, vStride)
+			s.transform(h, h.inputs[i*s.Positions()*vStride:], source.plane, first, count, vStride)
 		}
 		for o := 0; o < s.out.channels; o += s.outputs {
 			outputs := min(s.outputs, s.out.channels-o)
 			for i, source := range sources {
-				s.multiply(h, h.inputs[i], vStride, mStride, source.weights[o*s.in.channels:], outputs, tiles, i > 0)
+				s.multiply(h, h.inputs[i*s.Positions()*vStride:], vStride, mStride, source.weights[o*s.in.channels:], outputs, tiles, i > 0)
 			}
 			for r := range count {
 				s.back(h, first+r, o, outputs, h.products[r*s.tiles[1]*s.outputs:], mStride, end)
@@ -185,7 +185,7 @@ func (s *tiledProducts) position() int { return s.rows*s.widths + streamPad }
 
 func (s *tiledProducts) plan(*tape) tapeRooms {
 	return tapeRooms{
-		inputs:  s.Positions() * stream(s.tiled.rows*s.tiles[1], max(s.inRow(), s.widths)),
+		inputs:  s.Positions() * stream(2*s.tiled.rows*s.tiles[1], max(s.inRow(), s.widths)),
 		columns: (s.Tile + 2) * s.Tile * s.tiles[1] * s.lanes,
 		outer:   s.Positions() * s.position(),
 	}
@@ -196,18 +196,16 @@ func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
 	sums := h.outer[:s.Positions()*size]
 	clear(sums)
 	s.eachChunk(h, func(first, count int) {
-		tiles := count * s.tiles[1]
-		vStride, yStride := stream(tiles, s.inRow()), stream(tiles, s.widths)
+		tiles := count * s.tiles[1] // of a pair; those of all pairs follow each other
+		vStride, yStride := stream(len(pairs)*tiles, s.inRow()), stream(len(pairs)*tiles, s.widths)
 		for i, p := range pairs {
-			s.transform(h, h.inputs[i], p.in, first, count, vStride)
-			s.spread(h, h.outputs[i], p.out, first, count, yStride)
+			s.transform(h, h.inputs[i*tiles*s.inRow():], p.in, first, count, vStride)
+			s.spread(h, h.outputs[i*tiles*s.widths:], p.out, first, count, yStride)
 		}
 		for p := range s.Positions() {
 			panels(s.out.channels, s.columns, func(o, _, columns int) {
-				for i := range pairs {
-					h.kernel.Outer(sums[p*size+o:], size, s.widths, h.inputs[i][p*vStride:], vStride, s.inRow(),
-						h.outputs[i][p*yStride+o:], yStride, s.widths, s.rows, columns, tiles, 1)
-				}
+				h.kernel.Outer(sums[p*size+o:], size, s.widths, h.inputs[p*vStride:], vStride, s.inRow(),
+					h.outputs[p*yStride+o:], yStride, s.widths, s.rows, columns, len(pairs)*tiles, 1)
 			})
 		}
 	})

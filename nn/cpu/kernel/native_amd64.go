@@ -15,7 +15,7 @@ func native() []Kernel {
 			F4: Winograd{4, winogradInput4AVX512, winogradOutput4AVX512, winogradAdjoint4AVX512, winogradWeights4AVX512}})
 	}
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
-		found = append(found, Kernel{Name: "avx2", Arithmetic: Fused, Rows: 6, Tiles: 6, OuterRows: 4, Lanes: 8,
+		found = append(found, Kernel{Name: "avx2", Arithmetic: Fused, Rows: 6, Tiles: 6, OuterRows: 6, Lanes: 8,
 			Gemm: gemmAVX2, Batched: batchedAVX2, Outer: outerAVX2, Mask: maskAVX2, Affine: affineAVX2,
 			ELU: eluAVX2, Depthwise: depthwiseAVX2, MaxPixel: maxPixelAVX2, MeanPixel: meanPixelAVX2, Peak: peakAVX2,
 			F2: Winograd{2, winogradInput2AVX2, winogradOutput2AVX2, winogradAdjoint2AVX2, winogradWeights2AVX2},
