@@ -67,6 +67,7 @@ func (t *tape) place(c correlation) correlation {
 func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 	node := t.graph.Nodes[c.head]
 	l := &conv{in: in, out: out}
+	in.borrows = true
 	terms := in.channels / op.Groups * op.Kernel[0] * op.Kernel[1]
 	l.folding = t.folding(op.Out, terms, c.norms)
 	l.weight = node.Entries[0]
@@ -74,7 +75,7 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 		l.bias = node.Entries[1]
 	}
 	if c.residual >= 0 {
-		l.residual = &edge{picture: t.at[c.residual]}
+		l.residual = &edge{picture: t.at[c.residual], passes: true, borrows: true}
 	}
 	l.along, l.weigh = t.correlate(op, in.picture, out)
 	t.sum(&l.folding, l.weigh.extent(), l.weigh.index)
@@ -145,13 +146,10 @@ func (l *conv) forward(h *hand, o order) {
 	if l.residual != nil {
 		end.residual, end.residualPlane = l.residual.picture, o.ahead()
 	}
-	if l.out.rectified && o == second {
+	if l.out.rectified {
 		end.mask = l.out
 	}
-	l.along.run(h, l.sources(h, l.along, values, o, l.in.constant), &end)
-	if o == first {
-		h.impose(l.out)
-	}
+	h.correlate(l.along, l.sources(h, l.along, values, o, l.in.constant), &end)
 }
 
 func (l *conv) backward(h *hand, o order) {
@@ -163,14 +161,26 @@ func (l *conv) backward(h *hand, o order) {
 		}
 		l.weigh.multiply(h, pairs, h.gradient[l.by:][:l.weigh.extent()])
 	}
-	if r := l.residual; r != nil && !r.constant {
+	if r := l.residual; r != nil && !r.constant && !r.lends {
 		h.eachRow(l.out, func(n, y int) {
 			h.add(r, o, n, y, 0, 1, l.out.width, 0, l.out.channels, h.at(o.behind(), l.out, n, y, 0), l.out.channels)
 		})
 	}
 	if l.against != nil {
 		end := h.handing(l.in, o)
-		l.against.run(h, l.sources(h, l.against, adjoints, o, false), &end)
+		h.correlate(l.against, l.sources(h, l.against, adjoints, o, false), &end)
+	}
+}
+
+// correlate runs c. Masks begin at whole bytes, which groups of channels may not.
+func (h *hand) correlate(c correlation, sources []source, end *ending) {
+	mask := end.mask
+	if g, ok := c.(placed).correlation.(*gathered); ok && g.groups > 1 {
+		end.mask = nil
+	}
+	c.run(h, sources, end)
+	if mask != nil && end.mask == nil {
+		h.eachRow(mask, func(n, y int) { h.mask(h.at(end.plane, end.to, n, y, 0), mask, n, y) })
 	}
 }
 

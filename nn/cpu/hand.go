@@ -118,21 +118,21 @@ func (h *hand) handOn(e *edge, o order) {
 	}
 }
 
-// mask multiplies a row by the derivative of the ReLU that made row y of image n of p.
+// mask lets through of a row what ReLU does of row y of image n of p.
 func (h *hand) mask(row []float32, p *picture, n, y int) {
-	h.kernel.Mask(row, p.channels, h.at(values, p, n, y, 0), p.channels, p.width, p.channels)
+	h.kernel.Mask(row, p.channels, h.signsOf(p, n, y, 0), p.signBytes(), p.width, p.channels)
 }
 
 // ending is what is done to sums before they are written to a picture:
 //
-//	to = sum + shift + residual, or 0 where mask is
+//	to = sum + shift + residual, or 0 where the ReLU of mask lets nothing through
 type ending struct {
 	to            *picture
 	plane         plane
 	shift         []float32 // by channel
 	residual      *picture  // or nil
 	residualPlane plane
-	mask          *picture // its values, or nil
+	mask          *picture // or nil
 }
 
 // handing is the ending of a sum that goes to the adjoints of e.
@@ -140,6 +140,9 @@ func (h *hand) handing(e *edge, o order) ending {
 	end := ending{to: e.picture, plane: o.behind(), shift: h.zeros[:e.channels]}
 	if e.adds {
 		end.residual, end.residualPlane = e.picture, end.plane
+	}
+	if e.lender != nil {
+		end.residual = e.lender
 	}
 	if e.masks {
 		end.mask = e.picture
@@ -158,7 +161,7 @@ func (h *hand) finish(e *ending, n, y, x, step, pixels, c, channels int, sums []
 	}
 	h.kernel.Affine(dst, to, sums, stride, pixels, h.ones[:channels], e.shift[c:][:channels], residual, residualStride, minusInfinity)
 	if e.mask != nil {
-		h.kernel.Mask(dst, to, h.at(values, e.mask, n, y, x)[c:], step*e.mask.channels, pixels, channels)
+		h.kernel.Mask(dst, to, h.signsOf(e.mask, n, y, x)[c/8:], step*e.mask.signBytes(), pixels, channels)
 	}
 }
 

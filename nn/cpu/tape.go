@@ -78,8 +78,12 @@ type picture struct {
 // edge is an input of a layer, and says how the layer hands adjoints on.
 type edge struct {
 	*picture
-	adds  bool // to those that layers after it have handed on
-	masks bool // it is the last to do so
+	passes, borrows bool // hands on the adjoints of the output as they are; can add to those of another picture
+
+	adds   bool     // to the adjoints that layers after it have handed on
+	masks  bool     // it is the last to do so
+	lends  bool     // hands nothing on: the next to do so adds to the adjoints of the output instead
+	lender *picture // that output, of the edge before
 }
 
 // layer is some nodes of the graph that are computed together.
@@ -142,16 +146,24 @@ func (t *tape) picture(shape nn.Shape) *picture {
 
 // direct decides, from the last layer to the first, who adds to adjoints and who finishes them.
 func (t *tape) direct() {
+	type giver struct {
+		*edge
+		out *picture
+	}
 	t.top = &edge{picture: t.at[t.graph.Output()]}
-	last := map[*picture]*edge{t.top.picture: t.top}
+	last := map[*picture]giver{t.top.picture: {t.top, nil}}
 	for i := len(t.layers) - 1; i >= 0; i-- {
 		for _, e := range t.layers[i].inputs() {
-			e.adds = last[e.picture] != nil
-			last[e.picture] = e
+			before, ok := last[e.picture]
+			e.adds = ok
+			if ok && before.passes && !before.adds && e.borrows {
+				before.lends, e.lender = true, before.out
+			}
+			last[e.picture] = giver{e, t.layers[i].output()}
 		}
 	}
-	for p, e := range last {
-		e.masks = p.rectified
+	for p, g := range last {
+		g.masks = p.rectified
 	}
 }
 
@@ -236,6 +248,11 @@ func (t *tape) lower(c chain) {
 		t.at[c.last] = out
 		return out
 	}
+	pass := func(in []*edge) {
+		for _, e := range in {
+			e.passes, e.borrows = true, true
+		}
+	}
 	add := func(l layer) { t.layers = append(t.layers, l) }
 	switch op := node.Op.(type) {
 	case nn.Dropout, nn.AlphaDropout:
@@ -258,9 +275,11 @@ func (t *tape) lower(c chain) {
 		constant = false
 		add(t.normalise(c, in[0], output()))
 	case nn.Add:
+		pass(in)
 		add(&addition{in: in, out: output()})
 	case nn.ReLU:
 		c.relu = true
+		pass(in)
 		add(&addition{in: in, out: output()})
 	case nn.Concat:
 		add(&concatenation{in: in, out: output()})
