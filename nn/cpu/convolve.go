@@ -16,6 +16,7 @@ type conv struct {
 	against  correlation // W⊤*; nil where in is constant
 	weigh    products
 	taps     []int     // the pixels of an image of out
+	rounds   bool      // takes the images of a block in several rounds
 	exact    *gathered // W* in float64
 	exactAt  int       // where its weights begin
 }
@@ -41,7 +42,7 @@ type products interface {
 	// extent is the number of sums, index the place of the one by a weight.
 	extent() int
 	index(channel, term int) int
-	// multiply writes the sum over pairs.
+	// multiply adds the sum over pairs to that of the rounds before.
 	multiply(h *hand, pairs []pair, sums []float32)
 }
 
@@ -184,7 +185,7 @@ func (h *hand) correlate(c correlation, sources []source, end *ending) {
 	}
 }
 
-// sumPixels sums all pixels of a plane of p into dst, those of an image in float64. taps are the pixels of an image.
+// sumPixels sums all pixels of a plane of p into dst, those of a round in float64. taps are the pixels of an image.
 func (h *hand) sumPixels(dst []float32, p *picture, l plane, taps []int) {
 	sums, image := h.means[:p.channels], h.pixel[:p.channels]
 	clear(sums)
@@ -194,8 +195,16 @@ func (h *hand) sumPixels(dst []float32, p *picture, l plane, taps []int) {
 			sums[c] += float64(v)
 		}
 	}
+	h.collect(dst, sums)
+}
+
+// collect adds what the images in hand give to sums over the block.
+func (h *hand) collect(dst []float32, sums []float64) {
+	if h.from == 0 {
+		clear(dst[:len(sums)])
+	}
 	for c, v := range sums {
-		dst[c] = float32(v)
+		dst[c] += float32(v)
 	}
 }
 
@@ -214,6 +223,9 @@ func (l *conv) plan(t *tape) tapeRooms {
 	l.taps = l.out.pixels()
 	rooms := l.exact.plan(t)
 	rooms.sums, rooms.sums64 = 0, rooms.sums
+	if p, ok := l.weigh.(*tiledProducts); ok && l.rounds {
+		p.keep(t)
+	}
 	for _, part := range []any{l.along, l.against, l.weigh} {
 		if c, ok := part.(placed); ok {
 			part = c.correlation

@@ -21,7 +21,7 @@ func (t *tape) kinks() kinks {
 
 // signsOf are those from pixel (y, x) of image n of p on.
 func (h *hand) signsOf(p *picture, n, y, x int) []byte {
-	return h.kinks.signs[h.tape.block*p.signs+((n*p.height+y)*p.width+x)*p.signBytes():]
+	return h.kinks.signs[h.tape.block*p.signs+(((h.from+n)*p.height+y)*p.width+x)*p.signBytes():]
 }
 
 // signBytes are those of a pixel.
@@ -30,12 +30,12 @@ func (p *picture) signBytes() int { return (p.channels + 7) / 8 }
 // decide finds the kinks of a block, and the sum of its losses, in float64.
 func (h *hand) decide(images *nn.Images, block int) (loss float64) {
 	eachPixelOf(h, images, block, func(at int, v float32) { h.exact[at] = float64(v) })
-	for _, l := range h.tape.layers {
+	h.ahead(func(l layer) {
 		l.decide(h)
 		if p := l.output(); p.rectified {
 			h.rectify(p)
 		}
-	}
+	})
 	for n := range h.count {
 		logits := h.exact[h.index(h.tape.top.picture, n, 0, 0):][:h.tape.graph.Classes]
 		loss += h.loss.Image(logits, int(images.Labels[block*h.tape.block+n]))

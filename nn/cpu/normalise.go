@@ -90,7 +90,5 @@ func (l *normalisation) products(h *hand, dst []float32, o order) {
 	if o == second && !l.in.constant {
 		add(tangents, adjoints)
 	}
-	for c, v := range sums {
-		dst[c] = float32(v)
-	}
+	h.collect(dst, sums)
 }

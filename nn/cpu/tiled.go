@@ -169,10 +169,17 @@ type tiledProducts struct {
 	*tiled
 	rows   int // channels of the input in whole products
 	widths int // columns of all panels
+	kept   int // where sums that outlast a round are, or −1
 }
 
 func (t *tape) tiledProducts(s *tiled) *tiledProducts {
-	return &tiledProducts{tiled: s, rows: roundUp(s.in.channels, t.kernel.OuterRows), widths: widths(s.out.channels, s.columns)}
+	return &tiledProducts{tiled: s, rows: roundUp(s.in.channels, t.kernel.OuterRows), widths: widths(s.out.channels, s.columns), kept: -1}
+}
+
+// keep makes room for sums that outlast a round.
+func (s *tiledProducts) keep(t *tape) {
+	s.kept = t.outerKept
+	t.outerKept += lined(s.Positions() * s.position())
 }
 
 // extent is that of sums in the order [input][place][output].
@@ -194,7 +201,12 @@ func (s *tiledProducts) plan(*tape) tapeRooms {
 func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
 	size := s.position()
 	sums := h.outer[:s.Positions()*size]
-	clear(sums)
+	if s.kept >= 0 {
+		sums = h.kept[s.kept:][:len(sums)]
+	}
+	if h.from == 0 {
+		clear(sums)
+	}
 	s.eachChunk(h, max(1, s.tiled.rows/2), func(first, count int) {
 		tiles := count * s.tiles[1] // of a pair; those of all pairs follow each other
 		vStride, yStride := stream(len(pairs)*tiles, s.inRow()), stream(len(pairs)*tiles, s.widths)
@@ -209,6 +221,9 @@ func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
 			})
 		}
 	})
+	if h.from+h.count < h.images {
+		return
+	}
 	for c := range s.in.channels {
 		s.Weights(weights[c*9*s.widths:], s.widths, sums[c*s.widths:], size, s.widths)
 	}
