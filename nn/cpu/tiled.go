@@ -38,7 +38,7 @@ func (t *tape) tiled(w kernel.Winograd, pad [2]int, in, out *picture, turned boo
 }
 
 // chunkTiles is about how many tiles there are in a chunk.
-const chunkTiles = 96
+const chunkTiles = 48
 
 func (s *tiled) size() int { return s.Positions() * s.position }
 
@@ -80,9 +80,9 @@ func (s *tiled) plan(*tape) tapeRooms {
 }
 
 // eachChunk calls f for the rows of tiles of all images, numbered through.
-func (s *tiled) eachChunk(h *hand, rows int, f func(first, count int)) {
-	for first, total := 0, h.count*s.tiles[0]; first < total; first += rows {
-		f(first, min(rows, total-first))
+func (s *tiled) eachChunk(h *hand, f func(first, count int)) {
+	for first, total := 0, h.count*s.tiles[0]; first < total; first += s.rows {
+		f(first, min(s.rows, total-first))
 	}
 }
 
@@ -99,7 +99,7 @@ func (s *tiled) transform(h *hand, v []float32, l plane, first, count, vStride i
 }
 
 func (s *tiled) run(h *hand, sources []source, end *ending) {
-	s.eachChunk(h, s.rows, func(first, count int) {
+	s.eachChunk(h, func(first, count int) {
 		tiles := roundUp(count*s.tiles[1], s.multiple)
 		vStride, mStride := stream(tiles, s.inRow()), stream(tiles, s.outputs)
 		for i, source := range sources {
@@ -207,7 +207,7 @@ func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
 	if h.from == 0 {
 		clear(sums)
 	}
-	s.eachChunk(h, max(1, s.tiled.rows/2), func(first, count int) {
+	s.eachChunk(h, func(first, count int) {
 		tiles := count * s.tiles[1] // of a pair; those of all pairs follow each other
 		vStride, yStride := stream(len(pairs)*tiles, s.inRow()), stream(len(pairs)*tiles, s.widths)
 		for i, p := range pairs {
