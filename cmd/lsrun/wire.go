@@ -325,7 +325,7 @@ func (e *evaluator) Kernel() string { return e.engine.Kernel() }
 func (e *evaluator) Batch() int { return e.batch }
 
 // Evaluate implements shard.Evaluator.
-func (e *evaluator) Evaluate(ctx context.Context, points []int, done func(shard.Record) error) error {
+func (e *evaluator) Evaluate(ctx context.Context, points []int, carry []byte, done func(shard.Record) error) error {
 	at := make([]nn.Point, len(points))
 	for i, k := range points {
 		at[i].Alpha, at[i].Beta = e.grid.At(k)
