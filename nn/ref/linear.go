@@ -2,18 +2,24 @@ package ref
 
 import "lsrun/nn"
 
-type linear struct{ nn.Linear }
+type linear[N number] struct{ nn.Linear }
 
-func (l linear) forward(out tensor, in []tensor, entries [][]float64) {
-	x := in[0].data
-	for o := range out.data {
-		sum := 0.0
-		for d, w := range entries[0][o*len(x) : (o+1)*len(x)] {
-			sum += float64(w * x[d])
-		}
+func (l linear[N]) forward(out tensor[N], in, entries []tensor[N]) {
+	for o := range l.Out {
+		out.data[o] = dot(entries[0].channel(o).data, in[0].data)
 		if l.Bias {
-			sum += entries[1][o]
+			out.data[o] += entries[1].data[o]
 		}
-		out.data[o] = sum
+	}
+}
+
+func (l linear[N]) backward(out tensor[N], in, entries []tensor[N]) {
+	for o, v := range out.adjoint {
+		row := entries[0].channel(o)
+		axpy(row.adjoint, v, in[0].data)
+		axpy(in[0].adjoint, v, row.data)
+		if l.Bias {
+			entries[1].adjoint[o] += v
+		}
 	}
 }

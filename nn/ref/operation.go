@@ -1,84 +1,78 @@
 package ref
 
-import (
-	"math"
+import "lsrun/nn"
 
-	"lsrun/nn"
-)
+// tensor is one image's activation or an entry of the network, row-major, with its
+// derivative.
+type tensor[N number] struct {
+	shape   nn.Shape
+	data    []N
+	adjoint []N // ∂loss/∂data
+}
 
-// tensor is one image's activation, row-major.
-type tensor struct {
-	shape nn.Shape
-	data  []float64
+func newTensor[N number](shape nn.Shape) tensor[N] {
+	return tensor[N]{shape, make([]N, shape.Size()), make([]N, shape.Size())}
 }
 
 // channel is the part of t that belongs to index c of its first axis.
-func (t tensor) channel(c int) []float64 {
+func (t tensor[N]) channel(c int) tensor[N] {
 	size := len(t.data) / t.shape[0]
-	return t.data[c*size : (c+1)*size]
+	return tensor[N]{t.shape[1:], t.data[c*size : (c+1)*size], t.adjoint[c*size : (c+1)*size]}
 }
 
-// operation is what the engine knows of an nn.Op.
-type operation interface {
-	// forward computes out from the inputs and the operation's own entries, in the order
-	// of nn.Op.Entries. It overwrites all of out, which overlaps no input.
-	forward(out tensor, in []tensor, entries [][]float64)
+// operation is what the engine knows of an nn.Op: a function of its inputs and of its own
+// entries, which come in the order of nn.Op.Entries.
+type operation[N number] interface {
+	// forward computes out's data. It overwrites all of it; it overlaps no input.
+	forward(out tensor[N], in, entries []tensor[N])
+	// backward adds to the adjoints of the inputs and of the learnable entries what out's
+	// adjoint makes of them: the transposed derivative times it.
+	backward(out tensor[N], in, entries []tensor[N])
 }
 
-// lower finds the operation of each node.
-func lower(g *nn.Graph) []operation {
-	ops := make([]operation, len(g.Nodes))
-	for n, node := range g.Nodes {
-		if node.Op != nil {
-			ops[n] = wrap(node.Op)
-		}
-	}
-	return ops
-}
-
-func wrap(op nn.Op) operation {
+func lower[N number](op nn.Op) operation[N] {
 	switch op := op.(type) {
 	case nn.Conv:
-		return conv{op}
+		return conv[N]{op}
 	case nn.Linear:
-		return linear{op}
+		return linear[N]{op}
 	case nn.BatchNorm:
-		return batchNorm{op}
+		return batchNorm[N]{op}
 	case nn.ReLU:
-		return activation{relu}
+		return activation[N]{relu}
 	case nn.SELU:
-		return activation{selu}
+		return activation[N]{elu(nn.SELUScale, nn.SELUAlpha)}
 	case nn.ELU:
-		return activation{elu(op.Alpha)}
+		return activation[N]{elu(1, op.Alpha)}
 	case nn.Tanh:
-		return activation{math.Tanh}
+		return activation[N]{tanh}
 	case nn.Sigmoid:
-		return activation{sigmoid}
+		return activation[N]{sigmoid}
 	case nn.GELU:
 		if op.Tanh {
-			return activation{geluTanh}
+			return activation[N]{geluTanh}
 		}
-		return activation{gelu}
+		return activation[N]{gelu}
 	case nn.MaxPool:
-		return maxPool{windows(op.Window)}
+		return maxPool[N]{windows(op.Window)}
 	case nn.AvgPool:
-		return avgPool{windows(op.Window), op}
+		return avgPool[N]{windows(op.Window), op.CountPad}
 	case nn.AdaptiveMaxPool:
-		return maxPool{adaptiveWindows}
+		return maxPool[N]{adaptiveWindows}
 	case nn.AdaptiveAvgPool:
-		return adaptiveAvgPool{}
+		return avgPool[N]{adaptiveWindows, false}
 	case nn.Add:
-		return add{}
+		return add[N]{}
 	case nn.Concat:
-		return concat{}
+		return concat[N]{}
 	case nn.Flatten, nn.Dropout, nn.AlphaDropout:
-		return identity{}
+		return identity[N]{}
 	case nn.Subsample:
-		return subsample{op}
+		return subsample[N]{op}
 	case nn.Softmax:
-		return softmax{}
+		return softmax[N]{}
 	case nn.LogSoftmax:
-		return logSoftmax{}
+		return logSoftmax[N]{}
 	}
 	panic("ref: unknown operation")
 }

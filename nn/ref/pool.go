@@ -1,10 +1,6 @@
 package ref
 
-import (
-	"math"
-
-	"lsrun/nn"
-)
+import "lsrun/nn"
 
 // span is a range of rows or columns of the input: [from, to), inside the picture. Of a
 // window that hangs over, padded is the extent with padding.
@@ -28,66 +24,82 @@ func adaptiveWindows(_, i, n, m int) span {
 	return span{from, to, to - from}
 }
 
-// eachWindow sets every element of out to f of its window: channel is the picture that
-// the window lies in, width wide.
-func (s spans) eachWindow(out, in tensor, f func(channel []float64, width int, rows, columns span) float64) {
-	height, width := in.shape[1], in.shape[2]
-	for c := range out.shape[0] {
-		channel, dst := in.channel(c), out.channel(c)
-		for y := range out.shape[1] {
-			rows := s(0, y, height, out.shape[1])
-			for x := range out.shape[2] {
-				columns := s(1, x, width, out.shape[2])
-				dst[y*out.shape[2]+x] = f(channel, width, rows, columns)
+// eachWindow calls f for every element k of the output, with the elements of the input that
+// lie in its window, row by row, and their number with padding.
+func (s spans) eachWindow(out, in nn.Shape, f func(k int, window []int, padded int)) {
+	var window []int
+	k := 0
+	for c := range out[0] {
+		for i := range out[1] {
+			rows := s(0, i, in[1], out[1])
+			for j := range out[2] {
+				columns := s(1, j, in[2], out[2])
+				window = window[:0]
+				for y := rows.from; y < rows.to; y++ {
+					for x := columns.from; x < columns.to; x++ {
+						window = append(window, (c*in[1]+y)*in[2]+x)
+					}
+				}
+				f(k, window, rows.padded*columns.padded)
+				k++
 			}
 		}
 	}
 }
 
-type maxPool struct{ spans }
+type maxPool[N number] struct{ spans }
 
-func (p maxPool) forward(out tensor, in []tensor, _ [][]float64) {
-	p.eachWindow(out, in[0], func(channel []float64, width int, rows, columns span) float64 {
-		top := math.Inf(-1)
-		for y := rows.from; y < rows.to; y++ {
-			for x := columns.from; x < columns.to; x++ {
-				top = max(top, channel[y*width+x]) // NaN if either is
-			}
-		}
-		return top
+func (p maxPool[N]) forward(out tensor[N], in, _ []tensor[N]) {
+	p.eachWindow(out.shape, in[0].shape, func(k int, window []int, _ int) {
+		out.data[k] = in[0].data[largest(in[0].data, window)]
 	})
 }
 
-type avgPool struct {
+func (p maxPool[N]) backward(out tensor[N], in, _ []tensor[N]) {
+	p.eachWindow(out.shape, in[0].shape, func(k int, window []int, _ int) {
+		in[0].adjoint[largest(in[0].data, window)] += out.adjoint[k]
+	})
+}
+
+// largest is the place of the largest value in the window, the first of equals; NaN is
+// larger than any number.
+func largest[N number](data []N, window []int) int {
+	best := window[0]
+	for _, k := range window[1:] {
+		top, v := value(data[best]), value(data[k])
+		if v > top || v != v && top == top {
+			best = k
+		}
+	}
+	return best
+}
+
+type avgPool[N number] struct {
 	spans
-	op nn.AvgPool
+	countPad bool
 }
 
-func (p avgPool) forward(out tensor, in []tensor, _ [][]float64) {
-	p.eachWindow(out, in[0], func(channel []float64, width int, rows, columns span) float64 {
-		sum, count := sumWindow(channel, width, rows, columns)
-		if p.op.CountPad {
-			count = rows.padded * columns.padded
+func (p avgPool[N]) forward(out tensor[N], in, _ []tensor[N]) {
+	p.eachWindow(out.shape, in[0].shape, func(k int, window []int, padded int) {
+		var sum N
+		for _, i := range window {
+			sum += in[0].data[i]
 		}
-		return sum / float64(count)
+		out.data[k] = over(sum, p.divisor(window, padded))
 	})
 }
 
-type adaptiveAvgPool struct{}
-
-func (adaptiveAvgPool) forward(out tensor, in []tensor, _ [][]float64) {
-	spans(adaptiveWindows).eachWindow(out, in[0], func(channel []float64, width int, rows, columns span) float64 {
-		sum, count := sumWindow(channel, width, rows, columns)
-		return sum / float64(count)
+func (p avgPool[N]) backward(out tensor[N], in, _ []tensor[N]) {
+	p.eachWindow(out.shape, in[0].shape, func(k int, window []int, padded int) {
+		for _, i := range window {
+			in[0].adjoint[i] += over(out.adjoint[k], p.divisor(window, padded))
+		}
 	})
 }
 
-func sumWindow(channel []float64, width int, rows, columns span) (sum float64, count int) {
-	for y := rows.from; y < rows.to; y++ {
-		for x := columns.from; x < columns.to; x++ {
-			sum += channel[y*width+x]
-			count++
-		}
+func (p avgPool[N]) divisor(window []int, padded int) float64 {
+	if p.countPad {
+		return float64(padded)
 	}
-	return sum, count
+	return float64(len(window))
 }
