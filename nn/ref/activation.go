@@ -3,7 +3,7 @@ package ref
 import "math"
 
 // activation applies a function to every element. f gives its value and first two
-// derivatives; at a kink those from the left, as in PyTorch.
+// derivatives; at 0 as in PyTorch, where ELU's are α and 0.
 type activation[N number] struct {
 	f func(x float64) (f, df, ddf float64)
 }
@@ -35,8 +35,11 @@ func elu(scale, alpha float64) func(float64) (f, df, ddf float64) {
 		if x > 0 {
 			return scale * x, scale, 0
 		}
-		slope := scale * alpha * math.Exp(x)
-		return scale * alpha * math.Expm1(x), slope, slope
+		f, df = scale*alpha*math.Expm1(x), scale*alpha*math.Exp(x)
+		if x == 0 {
+			return f, df, 0
+		}
+		return f, df, df
 	}
 }
 

@@ -21,7 +21,7 @@ type maker func(g *nn.Graph, loss nn.Loss, threads int) (engine.Engine, error)
 func Run(t *testing.T, tolerance float64, new func(g *nn.Graph, loss nn.Loss, threads int) (engine.Engine, error)) {
 	t.Run("operations", func(t *testing.T) {
 		for _, op := range operations() {
-			t.Run(op.name, func(t *testing.T) { compare(t, tolerance, new, op.graph(t), nn.CrossEntropy) })
+			t.Run(op.name(), func(t *testing.T) { compare(t, tolerance, new, op.alone().graph(t), nn.CrossEntropy) })
 		}
 	})
 	t.Run("networks", func(t *testing.T) {

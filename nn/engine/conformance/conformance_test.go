@@ -7,3 +7,5 @@ import (
 )
 
 func TestTheReferencePassesItsOwnSuite(t *testing.T) { Run(t, 1e-12, ref.New) }
+
+func TestTheReferencePassesItsOwnSuiteOfDerivatives(t *testing.T) { RunDerivatives(t, 1e-10, ref.New) }

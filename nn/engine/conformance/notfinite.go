@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"lsrun/nn"
@@ -86,10 +87,16 @@ func notFinite(t *testing.T, new maker) {
 // withValue gives the losses with one value of the network replaced.
 func withValue(t *testing.T, new maker, r resident, entry, k int, v float32) []float64 {
 	t.Helper()
-	theta := append(nn.Params(nil), r.plane.Theta...)
-	theta[entry].Data = append([]float32(nil), theta[entry].Data...)
+	plane := nn.Plane{Theta: with(r.plane.Theta, entry, k, v)}
+	return evaluate(t, new, r.graph, nn.CrossEntropy, 2, plane, r.part(0, 5), []nn.Point{{}})[0].Loss
+}
+
+// with is theta with one value of an entry replaced.
+func with(theta nn.Params, entry, k int, v float32) nn.Params {
+	theta = slices.Clone(theta)
+	theta[entry].Data = slices.Clone(theta[entry].Data)
 	theta[entry].Data[k] = v
-	return evaluate(t, new, r.graph, nn.CrossEntropy, 2, nn.Plane{Theta: theta}, r.part(0, 5), []nn.Point{{}})[0].Loss
+	return theta
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

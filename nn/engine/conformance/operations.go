@@ -28,14 +28,35 @@ func (n network) graph(t *testing.T) *nn.Graph {
 	return g
 }
 
-// operations are graphs of one operation, with every option and with sizes that divide
-// by nothing.
-func operations() []network {
-	var list []network
-	one := func(op nn.Op, input ...int) {
-		list = append(list, network{fmt.Sprintf("%s %+v on %v", op.Kind(), op, nn.Shape(input)), input,
-			func(b *nn.Builder) int { return b.Add("op", op, 0) }})
-	}
+// operation is one with the shape of its input.
+type operation struct {
+	nn.Op
+	input nn.Shape
+}
+
+func (o operation) name() string { return fmt.Sprintf("%s %+v on %v", o.Kind(), o.Op, o.input) }
+
+// alone is the operation on the input.
+func (o operation) alone() network {
+	return network{"one", o.input, func(b *nn.Builder) int { return b.Add("op", o.Op, 0) }}
+}
+
+// between has layers with parameters before and after the operation, so that the
+// derivatives by its input count.
+func (o operation) between() network {
+	return network{"between", o.input, func(b *nn.Builder) int {
+		var before nn.Op = nn.Linear{Out: o.input[0], Bias: true}
+		if len(o.input) == 3 {
+			before = nn.Conv2d(o.input[0], 1, 1, 0).WithBias()
+		}
+		return (&draft{Builder: b}).chain(0, before, o.Op, nn.Flatten{}, full)
+	}}
+}
+
+// operations come with every option and with sizes that divide by nothing.
+func operations() []operation {
+	var list []operation
+	one := func(op nn.Op, input ...int) { list = append(list, operation{op, input}) }
 	for _, c := range convolutions() {
 		one(c.Conv, c.input...)
 		one(c.WithBias(), c.input...)

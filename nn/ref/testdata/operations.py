@@ -1,5 +1,8 @@
 """Writes operations.json: what PyTorch makes, in float64, of operations filled by the
-formula of testdata/reference/README.md with base 1 and bn_scale 1."""
+formula of testdata/reference/README.md with base 1 and bn_scale 1; and of the loss u·out + out·out/2
+the gradient by the input and by the parameters, and its derivative along the formula's vectors. The
+input x is 4·u(1 + 1000003), its vector u(2 + 1000003), u is u(3 + 1000003). Where "kinks" ends the
+name, x is a multiple of 1, so that many values are 0 or equal."""
 
 import json
 import math
@@ -70,11 +73,33 @@ OPERATIONS = {
     "adaptiveavgpool up": (nn.AdaptiveAvgPool2d((3, 2)), (1, 2, 3)),
 }
 
-with torch.no_grad():
-    results = {}
-    for name, (module, shape) in OPERATIONS.items():
-        fill(module)
-        image = 4 * uniform(1 + 1000003, (1, *shape)).double()
-        results[name] = {"input": shape, "output": module.double().eval()(image).flatten().tolist()}
+KINKS = ("relu", "selu", "elu", "maxpool", "maxpool ceil padded", "adaptivemaxpool")
+for name in KINKS:
+    OPERATIONS[name + " kinks"] = OPERATIONS[name]
+
+
+def derivatives(module, x):
+    inputs = [x.requires_grad_(), *module.parameters()]
+    vectors = [uniform(2 + 1000003, x.shape)]
+    vectors += [uniform(1 + 2000003 + i, p.shape) for i, p in enumerate(module.parameters())]
+    out = module(x)
+    loss = (uniform(3 + 1000003, out.shape) * out).sum() + (out * out).sum() / 2
+    gradient = torch.autograd.grad(loss, inputs, create_graph=True)
+    along = sum((g * v).sum() for g, v in zip(gradient, vectors))
+    product = torch.autograd.grad(along, inputs, allow_unused=True)
+    product = [torch.zeros_like(x) if p is None else p for p, x in zip(product, inputs)]
+    return [[t.flatten().tolist() for t in list] for list in (gradient, product)]
+
+
+results = {}
+for name, (module, shape) in OPERATIONS.items():
+    with torch.no_grad():
+        fill(module.float())
+    x = 4 * uniform(1 + 1000003, (1, *shape)).double()
+    if name.endswith("kinks"):
+        x = (x / 2).round()
+    module.double().eval()
+    gradient, product = derivatives(module, x)
+    results[name] = {"input": shape, "output": module(x).flatten().tolist(), "gradient": gradient, "product": product}
 with open("operations.json", "w") as file:
     file.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in results.items()) + "\n}\n")
