@@ -4,16 +4,21 @@ import (
 	"math"
 
 	"lsrun/nn"
+	"lsrun/nn/cpu/kernel"
 )
 
 // activate applies op in place to a row of pixels; nil and ReLU, which the kernels apply with the sums,
 // do nothing. What the kernels lack is computed in float64.
 func (w *worker) activate(op nn.Op, row []float32, stride, pixels, channels int) {
+	activate(w.kernel, op, row, stride, pixels, channels)
+}
+
+func activate(k *kernel.Kernel, op nn.Op, row []float32, stride, pixels, channels int) {
 	switch op := op.(type) {
 	case nn.SELU:
-		w.kernel.ELU(row, stride, pixels, channels, nn.SELUScale, nn.SELUScale*nn.SELUAlpha)
+		k.ELU(row, stride, pixels, channels, nn.SELUScale, nn.SELUScale*nn.SELUAlpha)
 	case nn.ELU:
-		w.kernel.ELU(row, stride, pixels, channels, 1, float32(op.Alpha))
+		k.ELU(row, stride, pixels, channels, 1, float32(op.Alpha))
 	case nn.GELU:
 		each(gelu(op), row, stride, pixels, channels)
 	case nn.Tanh:

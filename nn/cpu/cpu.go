@@ -46,10 +46,17 @@ type Engine struct {
 	direct  *program // without Winograd's transforms; the same as fast where that has none
 	all     *team    // with all threads, made when it is first needed
 	single  []*team  // with one thread each, made when they are first needed
+
+	stateBytes int64
+	derived    *derivatives // made when they are first needed
 }
 
 // Options say how an engine works. Kernel and Exact alone can change results.
 type Options struct {
+	// StateBytes bounds what Gradient keeps of a point for Products, which compute the rest again for every
+	// product. 0 stands for a quarter of the machine's memory; negative for nothing.
+	StateBytes int64
+
 	Threads int    // at least one
 	Kernel  string // an engine's Kernel, or the name of an instruction set; empty for the fastest. The environment's LSRUN_KERNEL overrules it
 	Exact   bool   // compute every sum directly, without Winograd's transforms
@@ -67,7 +74,11 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Resident: engine.Resident{Graph: g}, loss: loss, threads: o.Threads, exact: exact, kernel: k}
+	e := &Engine{Resident: engine.Resident{Graph: g}, loss: loss, threads: o.Threads, exact: exact, kernel: k, stateBytes: o.StateBytes}
+	if e.stateBytes == 0 {
+		e.stateBytes = defaultStateBytes()
+	}
+	e.stateBytes = max(e.stateBytes, 0)
 	cache := secondCache()
 	e.direct = lower(g, &e.kernel, true, cache)
 	e.fast = e.direct
@@ -180,7 +191,7 @@ func (e *Engine) teams(n int) []*team {
 
 // Close frees the arenas.
 func (e *Engine) Close() error {
-	e.all, e.single = nil, nil
+	e.all, e.single, e.derived = nil, nil, nil
 	return nil
 }
 

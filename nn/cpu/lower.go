@@ -222,7 +222,7 @@ func (l *lowering) conv(n int, c nn.Conv, in *value, norms []int) {
 	ep := l.takeAlong(epilogue{}, n, out)
 	f := finish{out: out, residual: ep.residual, activation: ep.activation}
 	f.scale, f.shift = l.scaling(c.Out)
-	switch w := l.algorithm(c, in); {
+	switch w := algorithmFor(l.kernel, c, in.shape, l.exact); {
 	case w != nil:
 		l.winograd(n, c, *w, in, f, ep.norms)
 	case c.Groups > 1 && c.Groups == c.Out && c.Groups == in.shape[0]:
@@ -232,28 +232,28 @@ func (l *lowering) conv(n int, c nn.Conv, in *value, norms []int) {
 	}
 }
 
-// algorithm is the transform for c, or nil where sums are computed directly: a function of shapes alone,
+// algorithmFor is the transform for c over pictures of the given shape, or nil where sums are computed directly: a function of shapes alone,
 // so that it is the same for every kernel and machine.
-func (l *lowering) algorithm(c nn.Conv, in *value) *kernel.Winograd {
+func algorithmFor(k *kernel.Kernel, c nn.Conv, in nn.Shape, exact bool) *kernel.Winograd {
 	plain := nn.Conv2d(c.Out, 3, 1, 0)
 	plain.Pad, plain.Bias = c.Pad, c.Bias
 	const fewest = 8 // channels: with less, transforms take longer than they save
-	if l.exact || c != plain || in.shape[0] < fewest || c.Out < fewest {
+	if exact || c != plain || in[0] < fewest || c.Out < fewest {
 		return nil
 	}
 	products := func(tile int) int { // of a pair of channels in a picture
-		height, width := in.shape[1]+2*c.Pad[0]-2, in.shape[2]+2*c.Pad[1]-2
+		height, width := in[1]+2*c.Pad[0]-2, in[2]+2*c.Pad[1]-2
 		return (height + tile - 1) / tile * ((width + tile - 1) / tile) * (tile + 2) * (tile + 2)
 	}
-	direct := (in.shape[1] + 2*c.Pad[0] - 2) * (in.shape[2] + 2*c.Pad[1] - 2) * 9
+	direct := (in[1] + 2*c.Pad[0] - 2) * (in[2] + 2*c.Pad[1] - 2) * 9
 	four, two := products(4), products(2)
 	switch {
 	case 3*min(four, two) > 2*direct:
 		return nil
 	case four <= two:
-		return &l.kernel.F4
+		return &k.F4
 	}
-	return &l.kernel.F2
+	return &k.F2
 }
 
 // prologue lowers node n, a batch norm, together with a ReLU and a 1×1 convolution that alone take

@@ -711,6 +711,286 @@ narrow_store:
 	VZEROUPPER
 	RET
 
+// func outerAVX2(g []float32, gStride int, gRow int, v []float32, vStride int, vRow int, y []float32, yStride int, yRow int, rows int, columns int, terms int, positions int)
+// Requires: AVX, FMA3
+TEXT ·outerAVX2(SB), NOSPLIT, $0-152
+	SHLQ $0x02, gStride+24(FP)
+	SHLQ $0x02, gRow+32(FP)
+	SHLQ $0x02, vStride+64(FP)
+	SHLQ $0x02, vRow+72(FP)
+	SHLQ $0x02, yStride+104(FP)
+	SHLQ $0x02, yRow+112(FP)
+	MOVQ columns+128(FP), AX
+	CMPQ AX, $0x08
+	JEQ  narrow_position
+
+wide_position:
+	MOVQ rows+120(FP), AX
+	MOVQ g_base+0(FP), CX
+	MOVQ v_base+40(FP), DX
+
+wide_tile:
+	MOVQ    gRow+32(FP), BX
+	MOVQ    CX, SI
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	ADDQ    BX, SI
+	VMOVUPS (SI), Y2
+	VMOVUPS 32(SI), Y3
+	ADDQ    BX, SI
+	VMOVUPS (SI), Y4
+	VMOVUPS 32(SI), Y5
+	ADDQ    BX, SI
+	VMOVUPS (SI), Y6
+	VMOVUPS 32(SI), Y7
+	ADDQ    BX, SI
+	MOVQ    y_base+80(FP), DI
+	MOVQ    DX, SI
+	MOVQ    vRow+72(FP), R8
+	MOVQ    yRow+112(FP), R9
+	MOVQ    terms+136(FP), R10
+
+wide_term_many:
+	CMPQ         R10, $0x04
+	JLT          wide_term_few
+	VMOVUPS      (DI), Y9
+	VMOVUPS      32(DI), Y10
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 4(SI), Y8
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS 8(SI), Y8
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS 12(SI), Y8
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	VMOVUPS      (DI), Y9
+	VMOVUPS      32(DI), Y10
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 4(SI), Y8
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS 8(SI), Y8
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS 12(SI), Y8
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	VMOVUPS      (DI), Y9
+	VMOVUPS      32(DI), Y10
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 4(SI), Y8
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS 8(SI), Y8
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS 12(SI), Y8
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	VMOVUPS      (DI), Y9
+	VMOVUPS      32(DI), Y10
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 4(SI), Y8
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS 8(SI), Y8
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS 12(SI), Y8
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	SUBQ         $0x04, R10
+	JMP          wide_term_many
+
+wide_term_few:
+	TESTQ        R10, R10
+	JZ           wide_term_end
+	VMOVUPS      (DI), Y9
+	VMOVUPS      32(DI), Y10
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 4(SI), Y8
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS 8(SI), Y8
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS 12(SI), Y8
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	DECQ         R10
+	JMP          wide_term_few
+
+wide_term_end:
+	MOVQ    CX, SI
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	ADDQ    BX, SI
+	VMOVUPS Y2, (SI)
+	VMOVUPS Y3, 32(SI)
+	ADDQ    BX, SI
+	VMOVUPS Y4, (SI)
+	VMOVUPS Y5, 32(SI)
+	ADDQ    BX, SI
+	VMOVUPS Y6, (SI)
+	VMOVUPS Y7, 32(SI)
+	ADDQ    BX, SI
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    $0x10, DX
+	SUBQ    $0x04, AX
+	JG      wide_tile
+	MOVQ    gStride+24(FP), AX
+	ADDQ    AX, g_base+0(FP)
+	MOVQ    vStride+64(FP), AX
+	ADDQ    AX, v_base+40(FP)
+	MOVQ    yStride+104(FP), AX
+	ADDQ    AX, y_base+80(FP)
+	DECQ    positions+144(FP)
+	JNZ     wide_position
+	VZEROUPPER
+	RET
+
+narrow_position:
+	MOVQ rows+120(FP), AX
+	MOVQ g_base+0(FP), CX
+	MOVQ v_base+40(FP), DX
+
+narrow_tile:
+	MOVQ    gRow+32(FP), BX
+	MOVQ    CX, SI
+	VMOVUPS (SI), Y0
+	ADDQ    BX, SI
+	VMOVUPS (SI), Y1
+	ADDQ    BX, SI
+	VMOVUPS (SI), Y2
+	ADDQ    BX, SI
+	VMOVUPS (SI), Y3
+	ADDQ    BX, SI
+	MOVQ    y_base+80(FP), DI
+	MOVQ    DX, SI
+	MOVQ    vRow+72(FP), R8
+	MOVQ    yRow+112(FP), R9
+	MOVQ    terms+136(FP), R10
+
+narrow_term_many:
+	CMPQ         R10, $0x04
+	JLT          narrow_term_few
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(SI), Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(SI), Y4
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(SI), Y4
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(SI), Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(SI), Y4
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(SI), Y4
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(SI), Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(SI), Y4
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(SI), Y4
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(SI), Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(SI), Y4
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(SI), Y4
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	SUBQ         $0x04, R10
+	JMP          narrow_term_many
+
+narrow_term_few:
+	TESTQ        R10, R10
+	JZ           narrow_term_end
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(SI), Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(SI), Y4
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(SI), Y4
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	DECQ         R10
+	JMP          narrow_term_few
+
+narrow_term_end:
+	MOVQ    CX, SI
+	VMOVUPS Y0, (SI)
+	ADDQ    BX, SI
+	VMOVUPS Y1, (SI)
+	ADDQ    BX, SI
+	VMOVUPS Y2, (SI)
+	ADDQ    BX, SI
+	VMOVUPS Y3, (SI)
+	ADDQ    BX, SI
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    $0x10, DX
+	SUBQ    $0x04, AX
+	JG      narrow_tile
+	MOVQ    gStride+24(FP), AX
+	ADDQ    AX, g_base+0(FP)
+	MOVQ    vStride+64(FP), AX
+	ADDQ    AX, v_base+40(FP)
+	MOVQ    yStride+104(FP), AX
+	ADDQ    AX, y_base+80(FP)
+	DECQ    positions+144(FP)
+	JNZ     narrow_position
+	VZEROUPPER
+	RET
+
 // func winogradInput2AVX2(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
 // Requires: AVX
 TEXT ·winogradInput2AVX2(SB), NOSPLIT, $0-120
@@ -1356,6 +1636,89 @@ DATA laneMasks<>+244(SB)/4, $0xffffffff
 DATA laneMasks<>+248(SB)/4, $0xffffffff
 DATA laneMasks<>+252(SB)/4, $0x00000000
 GLOBL laneMasks<>(SB), RODATA|NOPTR, $256
+
+// func winogradAdjoint2AVX2(v []float32, vStride int, vRow int, y []float32, yRow int, yPixel int, channels int, tiles int, scratch []float32)
+// Requires: AVX
+TEXT ·winogradAdjoint2AVX2(SB), NOSPLIT, $0-120
+	MOVQ   tiles+88(FP), AX
+	IMUL3Q $0x00000040, AX, AX
+
+channels:
+	MOVQ scratch_base+96(FP), DX
+	MOVQ y_base+40(FP), CX
+	MOVQ yRow+64(FP), BX
+	SHLQ $0x02, BX
+	LEAQ (CX)(BX*4), SI
+	LEAQ (BX)(BX*2), DI
+	LEAQ (DX)(AX*4), DI
+	LEAQ (AX)(AX*2), R8
+	MOVQ yPixel+72(FP), R9
+	SHLQ $0x02, R9
+	LEAQ (DX)(AX*1), R10
+
+column:
+	VMOVUPS (CX), Y0
+	VMOVUPS (CX)(BX*1), Y1
+	VMOVUPS Y0, (DX)
+	VXORPS  Y2, Y2, Y2
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS Y2, (DX)(R8*1)
+	VMOVAPS Y0, Y2
+	VADDPS  Y1, Y2, Y2
+	VMOVUPS Y2, (DX)(AX*1)
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, (DX)(AX*2)
+	ADDQ    R9, CX
+	ADDQ    R9, SI
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, DI
+	CMPQ    DX, R10
+	JLT     column
+	MOVQ    scratch_base+96(FP), CX
+	MOVQ    v_base+0(FP), DX
+	MOVQ    vRow+32(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    vStride+24(FP), DI
+	SHLQ    $0x02, DI
+	MOVQ    $0x00000004, BX
+
+row:
+	MOVQ tiles+88(FP), R10
+	MOVQ DX, R8
+	MOVQ CX, R9
+	LEAQ (R8)(DI*4), R11
+	LEAQ (DI)(DI*2), R12
+
+tile:
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VMOVUPS Y0, (R8)
+	VXORPS  Y2, Y2, Y2
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS Y2, (R8)(R12*1)
+	VMOVAPS Y0, Y2
+	VADDPS  Y1, Y2, Y2
+	VMOVUPS Y2, (R8)(DI*1)
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, (R8)(DI*2)
+	ADDQ    $0x00000040, R9
+	ADDQ    SI, R8
+	ADDQ    SI, R11
+	DECQ    R10
+	JNZ     tile
+	ADDQ    AX, CX
+	ADDQ    DI, DX
+	ADDQ    DI, DX
+	ADDQ    DI, DX
+	ADDQ    DI, DX
+	DECQ    BX
+	JNZ     row
+	ADDQ    $0x20, y_base+40(FP)
+	ADDQ    $0x20, v_base+0(FP)
+	SUBQ    $0x08, channels+80(FP)
+	JG      channels
+	VZEROUPPER
+	RET
 
 // func winogradInput4AVX2(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
 // Requires: AVX, FMA3
@@ -3073,6 +3436,123 @@ DATA b3Vector<>+24(SB)/4, $0x40580000
 DATA b3Vector<>+28(SB)/4, $0x40580000
 GLOBL b3Vector<>(SB), RODATA|NOPTR, $32
 
+// func winogradAdjoint4AVX2(v []float32, vStride int, vRow int, y []float32, yRow int, yPixel int, channels int, tiles int, scratch []float32)
+// Requires: AVX, FMA3
+TEXT ·winogradAdjoint4AVX2(SB), NOSPLIT, $0-120
+	VBROADCASTSS a1<>+0(SB), Y0
+	VBROADCASTSS a2<>+0(SB), Y1
+	VBROADCASTSS a3<>+0(SB), Y2
+	VBROADCASTSS b1<>+0(SB), Y3
+	VBROADCASTSS b2<>+0(SB), Y4
+	VBROADCASTSS b3<>+0(SB), Y5
+	MOVQ         tiles+88(FP), AX
+	IMUL3Q       $0x00000080, AX, AX
+
+channels:
+	MOVQ scratch_base+96(FP), DX
+	MOVQ y_base+40(FP), CX
+	MOVQ yRow+64(FP), BX
+	SHLQ $0x02, BX
+	LEAQ (CX)(BX*4), SI
+	LEAQ (BX)(BX*2), DI
+	LEAQ (DX)(AX*4), R8
+	LEAQ (AX)(AX*2), R9
+	MOVQ yPixel+72(FP), R10
+	SHLQ $0x02, R10
+	LEAQ (DX)(AX*1), R11
+
+column:
+	VMOVUPS     (CX), Y6
+	VMOVUPS     (CX)(BX*1), Y7
+	VMOVUPS     (CX)(BX*2), Y8
+	VMOVUPS     (CX)(DI*1), Y9
+	VMOVUPS     Y6, (DX)
+	VMOVUPS     Y9, (R8)(AX*1)
+	VMOVAPS     Y6, Y10
+	VFMADD231PS Y1, Y8, Y10
+	VMULPS      Y0, Y7, Y11
+	VFMADD231PS Y2, Y9, Y11
+	VMOVAPS     Y10, Y12
+	VADDPS      Y11, Y12, Y12
+	VMOVUPS     Y12, (DX)(AX*1)
+	VSUBPS      Y11, Y10, Y10
+	VMOVUPS     Y10, (DX)(AX*2)
+	VMOVAPS     Y6, Y6
+	VFMADD231PS Y4, Y8, Y6
+	VMULPS      Y3, Y7, Y7
+	VFMADD231PS Y5, Y9, Y7
+	VMOVAPS     Y6, Y8
+	VADDPS      Y7, Y8, Y8
+	VMOVUPS     Y8, (DX)(R9*1)
+	VSUBPS      Y7, Y6, Y6
+	VMOVUPS     Y6, (R8)
+	ADDQ        R10, CX
+	ADDQ        R10, SI
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, R8
+	CMPQ        DX, R11
+	JLT         column
+	MOVQ        scratch_base+96(FP), CX
+	MOVQ        v_base+0(FP), DX
+	MOVQ        vRow+32(FP), SI
+	SHLQ        $0x02, SI
+	MOVQ        vStride+24(FP), DI
+	SHLQ        $0x02, DI
+	MOVQ        $0x00000006, BX
+
+row:
+	MOVQ tiles+88(FP), R10
+	MOVQ DX, R8
+	MOVQ CX, R9
+	LEAQ (R8)(DI*4), R11
+	LEAQ (DI)(DI*2), R12
+
+tile:
+	VMOVUPS     (R9), Y6
+	VMOVUPS     32(R9), Y7
+	VMOVUPS     64(R9), Y8
+	VMOVUPS     96(R9), Y9
+	VMOVUPS     Y6, (R8)
+	VMOVUPS     Y9, (R11)(DI*1)
+	VMOVAPS     Y6, Y10
+	VFMADD231PS Y1, Y8, Y10
+	VMULPS      Y0, Y7, Y11
+	VFMADD231PS Y2, Y9, Y11
+	VMOVAPS     Y10, Y12
+	VADDPS      Y11, Y12, Y12
+	VMOVUPS     Y12, (R8)(DI*1)
+	VSUBPS      Y11, Y10, Y10
+	VMOVUPS     Y10, (R8)(DI*2)
+	VMOVAPS     Y6, Y6
+	VFMADD231PS Y4, Y8, Y6
+	VMULPS      Y3, Y7, Y7
+	VFMADD231PS Y5, Y9, Y7
+	VMOVAPS     Y6, Y8
+	VADDPS      Y7, Y8, Y8
+	VMOVUPS     Y8, (R8)(R12*1)
+	VSUBPS      Y7, Y6, Y6
+	VMOVUPS     Y6, (R11)
+	ADDQ        $0x00000080, R9
+	ADDQ        SI, R8
+	ADDQ        SI, R11
+	DECQ        R10
+	JNZ         tile
+	ADDQ        AX, CX
+	ADDQ        DI, DX
+	ADDQ        DI, DX
+	ADDQ        DI, DX
+	ADDQ        DI, DX
+	ADDQ        DI, DX
+	ADDQ        DI, DX
+	DECQ        BX
+	JNZ         row
+	ADDQ        $0x20, y_base+40(FP)
+	ADDQ        $0x20, v_base+0(FP)
+	SUBQ        $0x08, channels+80(FP)
+	JG          channels
+	VZEROUPPER
+	RET
+
 // func affineAVX2(dst []float32, dstStride int, x []float32, xStride int, pixels int, scale []float32, shift []float32, residual []float32, residualStride int, bound float32)
 // Requires: AVX, FMA3
 TEXT ·affineAVX2(SB), NOSPLIT, $0-156
@@ -3171,6 +3651,61 @@ plain_end:
 	ADDQ BX, CX
 	DECQ SI
 	JNZ  plain_pixel
+
+done:
+	VZEROUPPER
+	RET
+
+// func maskAVX2(x []float32, stride int, y []float32, yStride int, pixels int, channels int)
+// Requires: AVX
+TEXT ·maskAVX2(SB), NOSPLIT, $0-80
+	MOVQ    x_base+0(FP), AX
+	MOVQ    y_base+32(FP), CX
+	MOVQ    stride+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    yStride+56(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    pixels+64(FP), SI
+	MOVQ    channels+72(FP), DI
+	TESTQ   SI, SI
+	JZ      done
+	VXORPS  Y0, Y0, Y0
+	MOVQ    DI, R8
+	ANDQ    $0x07, R8
+	LEAQ    laneMasks<>+0(SB), R9
+	SHLQ    $0x05, R8
+	VMOVUPS (R9)(R8*1), Y1
+
+pixel:
+	XORQ R8, R8
+
+channel_whole:
+	MOVQ    DI, R9
+	SUBQ    R8, R9
+	CMPQ    R9, $0x08
+	JLT     channel_part
+	VMOVUPS (AX)(R8*4), Y2
+	VMOVUPS (CX)(R8*4), Y3
+	VCMPPS  $0x06, Y0, Y3, Y3
+	VANDPS  Y3, Y2, Y2
+	VMOVUPS Y2, (AX)(R8*4)
+	ADDQ    $0x08, R8
+	JMP     channel_whole
+
+channel_part:
+	TESTQ      R9, R9
+	JZ         channel_end
+	VMASKMOVPS (AX)(R8*4), Y1, Y2
+	VMASKMOVPS (CX)(R8*4), Y1, Y3
+	VCMPPS     $0x06, Y0, Y3, Y3
+	VANDPS     Y3, Y2, Y2
+	VMASKMOVPS Y2, Y1, (AX)(R8*4)
+
+channel_end:
+	ADDQ DX, AX
+	ADDQ BX, CX
+	DECQ SI
+	JNZ  pixel
 
 done:
 	VZEROUPPER

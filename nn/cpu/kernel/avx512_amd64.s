@@ -1062,6 +1062,394 @@ narrow_store:
 	VZEROUPPER
 	RET
 
+// func outerAVX512(g []float32, gStride int, gRow int, v []float32, vStride int, vRow int, y []float32, yStride int, yRow int, rows int, columns int, terms int, positions int)
+// Requires: AVX, AVX512F
+TEXT ·outerAVX512(SB), NOSPLIT, $0-152
+	SHLQ $0x02, gStride+24(FP)
+	SHLQ $0x02, gRow+32(FP)
+	SHLQ $0x02, vStride+64(FP)
+	SHLQ $0x02, vRow+72(FP)
+	SHLQ $0x02, yStride+104(FP)
+	SHLQ $0x02, yRow+112(FP)
+	MOVQ columns+128(FP), AX
+	CMPQ AX, $0x10
+	JEQ  narrow_position
+
+wide_position:
+	MOVQ rows+120(FP), AX
+	MOVQ g_base+0(FP), CX
+	MOVQ v_base+40(FP), DX
+
+wide_tile:
+	MOVQ    gRow+32(FP), BX
+	MOVQ    CX, SI
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Z1
+	ADDQ    BX, SI
+	VMOVUPS (SI), Z2
+	VMOVUPS 64(SI), Z3
+	ADDQ    BX, SI
+	VMOVUPS (SI), Z4
+	VMOVUPS 64(SI), Z5
+	ADDQ    BX, SI
+	VMOVUPS (SI), Z6
+	VMOVUPS 64(SI), Z7
+	ADDQ    BX, SI
+	VMOVUPS (SI), Z8
+	VMOVUPS 64(SI), Z9
+	ADDQ    BX, SI
+	VMOVUPS (SI), Z10
+	VMOVUPS 64(SI), Z11
+	ADDQ    BX, SI
+	VMOVUPS (SI), Z12
+	VMOVUPS 64(SI), Z13
+	ADDQ    BX, SI
+	VMOVUPS (SI), Z14
+	VMOVUPS 64(SI), Z15
+	ADDQ    BX, SI
+	MOVQ    y_base+80(FP), DI
+	MOVQ    DX, SI
+	MOVQ    vRow+72(FP), R8
+	MOVQ    yRow+112(FP), R9
+	MOVQ    terms+136(FP), R10
+
+wide_term_many:
+	CMPQ         R10, $0x04
+	JLT          wide_term_few
+	VMOVUPS      (DI), Z17
+	VMOVUPS      64(DI), Z18
+	VBROADCASTSS (SI), Z16
+	VFMADD231PS  Z17, Z16, Z0
+	VFMADD231PS  Z18, Z16, Z1
+	VBROADCASTSS 4(SI), Z16
+	VFMADD231PS  Z17, Z16, Z2
+	VFMADD231PS  Z18, Z16, Z3
+	VBROADCASTSS 8(SI), Z16
+	VFMADD231PS  Z17, Z16, Z4
+	VFMADD231PS  Z18, Z16, Z5
+	VBROADCASTSS 12(SI), Z16
+	VFMADD231PS  Z17, Z16, Z6
+	VFMADD231PS  Z18, Z16, Z7
+	VBROADCASTSS 16(SI), Z16
+	VFMADD231PS  Z17, Z16, Z8
+	VFMADD231PS  Z18, Z16, Z9
+	VBROADCASTSS 20(SI), Z16
+	VFMADD231PS  Z17, Z16, Z10
+	VFMADD231PS  Z18, Z16, Z11
+	VBROADCASTSS 24(SI), Z16
+	VFMADD231PS  Z17, Z16, Z12
+	VFMADD231PS  Z18, Z16, Z13
+	VBROADCASTSS 28(SI), Z16
+	VFMADD231PS  Z17, Z16, Z14
+	VFMADD231PS  Z18, Z16, Z15
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	VMOVUPS      (DI), Z17
+	VMOVUPS      64(DI), Z18
+	VBROADCASTSS (SI), Z16
+	VFMADD231PS  Z17, Z16, Z0
+	VFMADD231PS  Z18, Z16, Z1
+	VBROADCASTSS 4(SI), Z16
+	VFMADD231PS  Z17, Z16, Z2
+	VFMADD231PS  Z18, Z16, Z3
+	VBROADCASTSS 8(SI), Z16
+	VFMADD231PS  Z17, Z16, Z4
+	VFMADD231PS  Z18, Z16, Z5
+	VBROADCASTSS 12(SI), Z16
+	VFMADD231PS  Z17, Z16, Z6
+	VFMADD231PS  Z18, Z16, Z7
+	VBROADCASTSS 16(SI), Z16
+	VFMADD231PS  Z17, Z16, Z8
+	VFMADD231PS  Z18, Z16, Z9
+	VBROADCASTSS 20(SI), Z16
+	VFMADD231PS  Z17, Z16, Z10
+	VFMADD231PS  Z18, Z16, Z11
+	VBROADCASTSS 24(SI), Z16
+	VFMADD231PS  Z17, Z16, Z12
+	VFMADD231PS  Z18, Z16, Z13
+	VBROADCASTSS 28(SI), Z16
+	VFMADD231PS  Z17, Z16, Z14
+	VFMADD231PS  Z18, Z16, Z15
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	VMOVUPS      (DI), Z17
+	VMOVUPS      64(DI), Z18
+	VBROADCASTSS (SI), Z16
+	VFMADD231PS  Z17, Z16, Z0
+	VFMADD231PS  Z18, Z16, Z1
+	VBROADCASTSS 4(SI), Z16
+	VFMADD231PS  Z17, Z16, Z2
+	VFMADD231PS  Z18, Z16, Z3
+	VBROADCASTSS 8(SI), Z16
+	VFMADD231PS  Z17, Z16, Z4
+	VFMADD231PS  Z18, Z16, Z5
+	VBROADCASTSS 12(SI), Z16
+	VFMADD231PS  Z17, Z16, Z6
+	VFMADD231PS  Z18, Z16, Z7
+	VBROADCASTSS 16(SI), Z16
+	VFMADD231PS  Z17, Z16, Z8
+	VFMADD231PS  Z18, Z16, Z9
+	VBROADCASTSS 20(SI), Z16
+	VFMADD231PS  Z17, Z16, Z10
+	VFMADD231PS  Z18, Z16, Z11
+	VBROADCASTSS 24(SI), Z16
+	VFMADD231PS  Z17, Z16, Z12
+	VFMADD231PS  Z18, Z16, Z13
+	VBROADCASTSS 28(SI), Z16
+	VFMADD231PS  Z17, Z16, Z14
+	VFMADD231PS  Z18, Z16, Z15
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	VMOVUPS      (DI), Z17
+	VMOVUPS      64(DI), Z18
+	VBROADCASTSS (SI), Z16
+	VFMADD231PS  Z17, Z16, Z0
+	VFMADD231PS  Z18, Z16, Z1
+	VBROADCASTSS 4(SI), Z16
+	VFMADD231PS  Z17, Z16, Z2
+	VFMADD231PS  Z18, Z16, Z3
+	VBROADCASTSS 8(SI), Z16
+	VFMADD231PS  Z17, Z16, Z4
+	VFMADD231PS  Z18, Z16, Z5
+	VBROADCASTSS 12(SI), Z16
+	VFMADD231PS  Z17, Z16, Z6
+	VFMADD231PS  Z18, Z16, Z7
+	VBROADCASTSS 16(SI), Z16
+	VFMADD231PS  Z17, Z16, Z8
+	VFMADD231PS  Z18, Z16, Z9
+	VBROADCASTSS 20(SI), Z16
+	VFMADD231PS  Z17, Z16, Z10
+	VFMADD231PS  Z18, Z16, Z11
+	VBROADCASTSS 24(SI), Z16
+	VFMADD231PS  Z17, Z16, Z12
+	VFMADD231PS  Z18, Z16, Z13
+	VBROADCASTSS 28(SI), Z16
+	VFMADD231PS  Z17, Z16, Z14
+	VFMADD231PS  Z18, Z16, Z15
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	SUBQ         $0x04, R10
+	JMP          wide_term_many
+
+wide_term_few:
+	TESTQ        R10, R10
+	JZ           wide_term_end
+	VMOVUPS      (DI), Z17
+	VMOVUPS      64(DI), Z18
+	VBROADCASTSS (SI), Z16
+	VFMADD231PS  Z17, Z16, Z0
+	VFMADD231PS  Z18, Z16, Z1
+	VBROADCASTSS 4(SI), Z16
+	VFMADD231PS  Z17, Z16, Z2
+	VFMADD231PS  Z18, Z16, Z3
+	VBROADCASTSS 8(SI), Z16
+	VFMADD231PS  Z17, Z16, Z4
+	VFMADD231PS  Z18, Z16, Z5
+	VBROADCASTSS 12(SI), Z16
+	VFMADD231PS  Z17, Z16, Z6
+	VFMADD231PS  Z18, Z16, Z7
+	VBROADCASTSS 16(SI), Z16
+	VFMADD231PS  Z17, Z16, Z8
+	VFMADD231PS  Z18, Z16, Z9
+	VBROADCASTSS 20(SI), Z16
+	VFMADD231PS  Z17, Z16, Z10
+	VFMADD231PS  Z18, Z16, Z11
+	VBROADCASTSS 24(SI), Z16
+	VFMADD231PS  Z17, Z16, Z12
+	VFMADD231PS  Z18, Z16, Z13
+	VBROADCASTSS 28(SI), Z16
+	VFMADD231PS  Z17, Z16, Z14
+	VFMADD231PS  Z18, Z16, Z15
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	DECQ         R10
+	JMP          wide_term_few
+
+wide_term_end:
+	MOVQ    CX, SI
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	ADDQ    BX, SI
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, 64(SI)
+	ADDQ    BX, SI
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, 64(SI)
+	ADDQ    BX, SI
+	VMOVUPS Z6, (SI)
+	VMOVUPS Z7, 64(SI)
+	ADDQ    BX, SI
+	VMOVUPS Z8, (SI)
+	VMOVUPS Z9, 64(SI)
+	ADDQ    BX, SI
+	VMOVUPS Z10, (SI)
+	VMOVUPS Z11, 64(SI)
+	ADDQ    BX, SI
+	VMOVUPS Z12, (SI)
+	VMOVUPS Z13, 64(SI)
+	ADDQ    BX, SI
+	VMOVUPS Z14, (SI)
+	VMOVUPS Z15, 64(SI)
+	ADDQ    BX, SI
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, AX
+	JG      wide_tile
+	MOVQ    gStride+24(FP), AX
+	ADDQ    AX, g_base+0(FP)
+	MOVQ    vStride+64(FP), AX
+	ADDQ    AX, v_base+40(FP)
+	MOVQ    yStride+104(FP), AX
+	ADDQ    AX, y_base+80(FP)
+	DECQ    positions+144(FP)
+	JNZ     wide_position
+	VZEROUPPER
+	RET
+
+narrow_position:
+	MOVQ rows+120(FP), AX
+	MOVQ g_base+0(FP), CX
+	MOVQ v_base+40(FP), DX
+
+narrow_tile:
+	MOVQ    gRow+32(FP), BX
+	MOVQ    CX, SI
+	VMOVUPS (SI), Z0
+	ADDQ    BX, SI
+	VMOVUPS (SI), Z1
+	ADDQ    BX, SI
+	VMOVUPS (SI), Z2
+	ADDQ    BX, SI
+	VMOVUPS (SI), Z3
+	ADDQ    BX, SI
+	VMOVUPS (SI), Z4
+	ADDQ    BX, SI
+	VMOVUPS (SI), Z5
+	ADDQ    BX, SI
+	VMOVUPS (SI), Z6
+	ADDQ    BX, SI
+	VMOVUPS (SI), Z7
+	ADDQ    BX, SI
+	MOVQ    y_base+80(FP), DI
+	MOVQ    DX, SI
+	MOVQ    vRow+72(FP), R8
+	MOVQ    yRow+112(FP), R9
+	MOVQ    terms+136(FP), R10
+
+narrow_term_many:
+	CMPQ             R10, $0x04
+	JLT              narrow_term_few
+	VMOVUPS          (DI), Z8
+	VFMADD231PS.BCST (SI), Z8, Z0
+	VFMADD231PS.BCST 4(SI), Z8, Z1
+	VFMADD231PS.BCST 8(SI), Z8, Z2
+	VFMADD231PS.BCST 12(SI), Z8, Z3
+	VFMADD231PS.BCST 16(SI), Z8, Z4
+	VFMADD231PS.BCST 20(SI), Z8, Z5
+	VFMADD231PS.BCST 24(SI), Z8, Z6
+	VFMADD231PS.BCST 28(SI), Z8, Z7
+	ADDQ             R8, SI
+	ADDQ             R9, DI
+	VMOVUPS          (DI), Z8
+	VFMADD231PS.BCST (SI), Z8, Z0
+	VFMADD231PS.BCST 4(SI), Z8, Z1
+	VFMADD231PS.BCST 8(SI), Z8, Z2
+	VFMADD231PS.BCST 12(SI), Z8, Z3
+	VFMADD231PS.BCST 16(SI), Z8, Z4
+	VFMADD231PS.BCST 20(SI), Z8, Z5
+	VFMADD231PS.BCST 24(SI), Z8, Z6
+	VFMADD231PS.BCST 28(SI), Z8, Z7
+	ADDQ             R8, SI
+	ADDQ             R9, DI
+	VMOVUPS          (DI), Z8
+	VFMADD231PS.BCST (SI), Z8, Z0
+	VFMADD231PS.BCST 4(SI), Z8, Z1
+	VFMADD231PS.BCST 8(SI), Z8, Z2
+	VFMADD231PS.BCST 12(SI), Z8, Z3
+	VFMADD231PS.BCST 16(SI), Z8, Z4
+	VFMADD231PS.BCST 20(SI), Z8, Z5
+	VFMADD231PS.BCST 24(SI), Z8, Z6
+	VFMADD231PS.BCST 28(SI), Z8, Z7
+	ADDQ             R8, SI
+	ADDQ             R9, DI
+	VMOVUPS          (DI), Z8
+	VFMADD231PS.BCST (SI), Z8, Z0
+	VFMADD231PS.BCST 4(SI), Z8, Z1
+	VFMADD231PS.BCST 8(SI), Z8, Z2
+	VFMADD231PS.BCST 12(SI), Z8, Z3
+	VFMADD231PS.BCST 16(SI), Z8, Z4
+	VFMADD231PS.BCST 20(SI), Z8, Z5
+	VFMADD231PS.BCST 24(SI), Z8, Z6
+	VFMADD231PS.BCST 28(SI), Z8, Z7
+	ADDQ             R8, SI
+	ADDQ             R9, DI
+	SUBQ             $0x04, R10
+	JMP              narrow_term_many
+
+narrow_term_few:
+	TESTQ            R10, R10
+	JZ               narrow_term_end
+	VMOVUPS          (DI), Z8
+	VFMADD231PS.BCST (SI), Z8, Z0
+	VFMADD231PS.BCST 4(SI), Z8, Z1
+	VFMADD231PS.BCST 8(SI), Z8, Z2
+	VFMADD231PS.BCST 12(SI), Z8, Z3
+	VFMADD231PS.BCST 16(SI), Z8, Z4
+	VFMADD231PS.BCST 20(SI), Z8, Z5
+	VFMADD231PS.BCST 24(SI), Z8, Z6
+	VFMADD231PS.BCST 28(SI), Z8, Z7
+	ADDQ             R8, SI
+	ADDQ             R9, DI
+	DECQ             R10
+	JMP              narrow_term_few
+
+narrow_term_end:
+	MOVQ    CX, SI
+	VMOVUPS Z0, (SI)
+	ADDQ    BX, SI
+	VMOVUPS Z1, (SI)
+	ADDQ    BX, SI
+	VMOVUPS Z2, (SI)
+	ADDQ    BX, SI
+	VMOVUPS Z3, (SI)
+	ADDQ    BX, SI
+	VMOVUPS Z4, (SI)
+	ADDQ    BX, SI
+	VMOVUPS Z5, (SI)
+	ADDQ    BX, SI
+	VMOVUPS Z6, (SI)
+	ADDQ    BX, SI
+	VMOVUPS Z7, (SI)
+	ADDQ    BX, SI
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, AX
+	JG      narrow_tile
+	MOVQ    gStride+24(FP), AX
+	ADDQ    AX, g_base+0(FP)
+	MOVQ    vStride+64(FP), AX
+	ADDQ    AX, v_base+40(FP)
+	MOVQ    yStride+104(FP), AX
+	ADDQ    AX, y_base+80(FP)
+	DECQ    positions+144(FP)
+	JNZ     narrow_position
+	VZEROUPPER
+	RET
+
 // func winogradInput2AVX512(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
 // Requires: AVX, AVX512F
 TEXT ·winogradInput2AVX512(SB), NOSPLIT, $0-120
@@ -1619,6 +2007,89 @@ plain_part_tile:
 	JNZ         plain_part_tile
 
 plain_end:
+	VZEROUPPER
+	RET
+
+// func winogradAdjoint2AVX512(v []float32, vStride int, vRow int, y []float32, yRow int, yPixel int, channels int, tiles int, scratch []float32)
+// Requires: AVX, AVX512F
+TEXT ·winogradAdjoint2AVX512(SB), NOSPLIT, $0-120
+	MOVQ   tiles+88(FP), AX
+	IMUL3Q $0x00000080, AX, AX
+
+channels:
+	MOVQ scratch_base+96(FP), DX
+	MOVQ y_base+40(FP), CX
+	MOVQ yRow+64(FP), BX
+	SHLQ $0x02, BX
+	LEAQ (CX)(BX*4), SI
+	LEAQ (BX)(BX*2), DI
+	LEAQ (DX)(AX*4), DI
+	LEAQ (AX)(AX*2), R8
+	MOVQ yPixel+72(FP), R9
+	SHLQ $0x02, R9
+	LEAQ (DX)(AX*1), R10
+
+column:
+	VMOVUPS (CX), Z0
+	VMOVUPS (CX)(BX*1), Z1
+	VMOVUPS Z0, (DX)
+	VPXORD  Z2, Z2, Z2
+	VSUBPS  Z1, Z2, Z2
+	VMOVUPS Z2, (DX)(R8*1)
+	VMOVAPS Z0, Z3
+	VADDPS  Z1, Z3, Z3
+	VMOVUPS Z3, (DX)(AX*1)
+	VSUBPS  Z1, Z0, Z0
+	VMOVUPS Z0, (DX)(AX*2)
+	ADDQ    R9, CX
+	ADDQ    R9, SI
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, DI
+	CMPQ    DX, R10
+	JLT     column
+	MOVQ    scratch_base+96(FP), CX
+	MOVQ    v_base+0(FP), DX
+	MOVQ    vRow+32(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    vStride+24(FP), DI
+	SHLQ    $0x02, DI
+	MOVQ    $0x00000004, BX
+
+row:
+	MOVQ tiles+88(FP), R10
+	MOVQ DX, R8
+	MOVQ CX, R9
+	LEAQ (R8)(DI*4), R11
+	LEAQ (DI)(DI*2), R12
+
+tile:
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	VMOVUPS Z0, (R8)
+	VPXORD  Z4, Z4, Z4
+	VSUBPS  Z1, Z4, Z4
+	VMOVUPS Z4, (R8)(R12*1)
+	VMOVAPS Z0, Z3
+	VADDPS  Z1, Z3, Z3
+	VMOVUPS Z3, (R8)(DI*1)
+	VSUBPS  Z1, Z0, Z0
+	VMOVUPS Z0, (R8)(DI*2)
+	ADDQ    $0x00000080, R9
+	ADDQ    SI, R8
+	ADDQ    SI, R11
+	DECQ    R10
+	JNZ     tile
+	ADDQ    AX, CX
+	ADDQ    DI, DX
+	ADDQ    DI, DX
+	ADDQ    DI, DX
+	ADDQ    DI, DX
+	DECQ    BX
+	JNZ     row
+	ADDQ    $0x40, y_base+40(FP)
+	ADDQ    $0x40, v_base+0(FP)
+	SUBQ    $0x10, channels+80(FP)
+	JG      channels
 	VZEROUPPER
 	RET
 
@@ -3206,6 +3677,123 @@ plain_end:
 	VZEROUPPER
 	RET
 
+// func winogradAdjoint4AVX512(v []float32, vStride int, vRow int, y []float32, yRow int, yPixel int, channels int, tiles int, scratch []float32)
+// Requires: AVX, AVX512F
+TEXT ·winogradAdjoint4AVX512(SB), NOSPLIT, $0-120
+	VBROADCASTSS a1<>+0(SB), Z0
+	VBROADCASTSS a2<>+0(SB), Z1
+	VBROADCASTSS a3<>+0(SB), Z2
+	VBROADCASTSS b1<>+0(SB), Z3
+	VBROADCASTSS b2<>+0(SB), Z4
+	VBROADCASTSS b3<>+0(SB), Z5
+	MOVQ         tiles+88(FP), AX
+	IMUL3Q       $0x00000100, AX, AX
+
+channels:
+	MOVQ scratch_base+96(FP), DX
+	MOVQ y_base+40(FP), CX
+	MOVQ yRow+64(FP), BX
+	SHLQ $0x02, BX
+	LEAQ (CX)(BX*4), SI
+	LEAQ (BX)(BX*2), DI
+	LEAQ (DX)(AX*4), R8
+	LEAQ (AX)(AX*2), R9
+	MOVQ yPixel+72(FP), R10
+	SHLQ $0x02, R10
+	LEAQ (DX)(AX*1), R11
+
+column:
+	VMOVUPS     (CX), Z6
+	VMOVUPS     (CX)(BX*1), Z7
+	VMOVUPS     (CX)(BX*2), Z8
+	VMOVUPS     (CX)(DI*1), Z9
+	VMOVUPS     Z6, (DX)
+	VMOVUPS     Z9, (R8)(AX*1)
+	VMOVAPS     Z6, Z10
+	VFMADD231PS Z1, Z8, Z10
+	VMULPS      Z0, Z7, Z11
+	VFMADD231PS Z2, Z9, Z11
+	VMOVAPS     Z10, Z12
+	VADDPS      Z11, Z12, Z12
+	VMOVUPS     Z12, (DX)(AX*1)
+	VSUBPS      Z11, Z10, Z10
+	VMOVUPS     Z10, (DX)(AX*2)
+	VMOVAPS     Z6, Z6
+	VFMADD231PS Z4, Z8, Z6
+	VMULPS      Z3, Z7, Z7
+	VFMADD231PS Z5, Z9, Z7
+	VMOVAPS     Z6, Z8
+	VADDPS      Z7, Z8, Z8
+	VMOVUPS     Z8, (DX)(R9*1)
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     Z6, (R8)
+	ADDQ        R10, CX
+	ADDQ        R10, SI
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, R8
+	CMPQ        DX, R11
+	JLT         column
+	MOVQ        scratch_base+96(FP), CX
+	MOVQ        v_base+0(FP), DX
+	MOVQ        vRow+32(FP), SI
+	SHLQ        $0x02, SI
+	MOVQ        vStride+24(FP), DI
+	SHLQ        $0x02, DI
+	MOVQ        $0x00000006, BX
+
+row:
+	MOVQ tiles+88(FP), R10
+	MOVQ DX, R8
+	MOVQ CX, R9
+	LEAQ (R8)(DI*4), R11
+	LEAQ (DI)(DI*2), R12
+
+tile:
+	VMOVUPS     (R9), Z6
+	VMOVUPS     64(R9), Z7
+	VMOVUPS     128(R9), Z8
+	VMOVUPS     192(R9), Z9
+	VMOVUPS     Z6, (R8)
+	VMOVUPS     Z9, (R11)(DI*1)
+	VMOVAPS     Z6, Z10
+	VFMADD231PS Z1, Z8, Z10
+	VMULPS      Z0, Z7, Z11
+	VFMADD231PS Z2, Z9, Z11
+	VMOVAPS     Z10, Z12
+	VADDPS      Z11, Z12, Z12
+	VMOVUPS     Z12, (R8)(DI*1)
+	VSUBPS      Z11, Z10, Z10
+	VMOVUPS     Z10, (R8)(DI*2)
+	VMOVAPS     Z6, Z6
+	VFMADD231PS Z4, Z8, Z6
+	VMULPS      Z3, Z7, Z7
+	VFMADD231PS Z5, Z9, Z7
+	VMOVAPS     Z6, Z8
+	VADDPS      Z7, Z8, Z8
+	VMOVUPS     Z8, (R8)(R12*1)
+	VSUBPS      Z7, Z6, Z6
+	VMOVUPS     Z6, (R11)
+	ADDQ        $0x00000100, R9
+	ADDQ        SI, R8
+	ADDQ        SI, R11
+	DECQ        R10
+	JNZ         tile
+	ADDQ        AX, CX
+	ADDQ        DI, DX
+	ADDQ        DI, DX
+	ADDQ        DI, DX
+	ADDQ        DI, DX
+	ADDQ        DI, DX
+	ADDQ        DI, DX
+	DECQ        BX
+	JNZ         row
+	ADDQ        $0x40, y_base+40(FP)
+	ADDQ        $0x40, v_base+0(FP)
+	SUBQ        $0x10, channels+80(FP)
+	JG          channels
+	VZEROUPPER
+	RET
+
 // func affineAVX512(dst []float32, dstStride int, x []float32, xStride int, pixels int, scale []float32, shift []float32, residual []float32, residualStride int, bound float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·affineAVX512(SB), NOSPLIT, $0-156
@@ -3304,6 +3892,61 @@ plain_end:
 	ADDQ BX, CX
 	DECQ SI
 	JNZ  plain_pixel
+
+done:
+	VZEROUPPER
+	RET
+
+// func maskAVX512(x []float32, stride int, y []float32, yStride int, pixels int, channels int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·maskAVX512(SB), NOSPLIT, $0-80
+	MOVQ   x_base+0(FP), AX
+	MOVQ   y_base+32(FP), CX
+	MOVQ   stride+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   yStride+56(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   pixels+64(FP), SI
+	MOVQ   channels+72(FP), DI
+	TESTQ  SI, SI
+	JZ     done
+	VPXORD Z0, Z0, Z0
+	MOVQ   DI, R8
+	ANDQ   $0x0f, R8
+	MOVL   $0xffffffff, R9
+	BZHIL  R8, R9, R9
+	KMOVW  R9, K1
+
+pixel:
+	XORQ R8, R8
+
+channel_whole:
+	MOVQ      DI, R9
+	SUBQ      R8, R9
+	CMPQ      R9, $0x10
+	JLT       channel_part
+	VMOVUPS   (AX)(R8*4), Z1
+	VMOVUPS   (CX)(R8*4), Z2
+	VCMPPS    $0x06, Z0, Z2, K2
+	VMOVAPS.Z Z1, K2, Z1
+	VMOVUPS   Z1, (AX)(R8*4)
+	ADDQ      $0x10, R8
+	JMP       channel_whole
+
+channel_part:
+	TESTQ     R9, R9
+	JZ        channel_end
+	VMOVUPS.Z (AX)(R8*4), K1, Z1
+	VMOVUPS.Z (CX)(R8*4), K1, Z2
+	VCMPPS    $0x06, Z0, Z2, K2
+	VMOVAPS.Z Z1, K2, Z1
+	VMOVUPS   Z1, K1, (AX)(R8*4)
+
+channel_end:
+	ADDQ DX, AX
+	ADDQ BX, CX
+	DECQ SI
+	JNZ  pixel
 
 done:
 	VZEROUPPER

@@ -23,9 +23,9 @@ type Kernel struct {
 	Arithmetic string // Rounded or Fused
 
 	// Products work on panels of Lanes or 2·Lanes columns (Columns says which), Gemm on multiples of
-	// Rows rows, Batched on multiples of Tiles.
-	Rows, Tiles int
-	Lanes       int // float32s in a vector
+	// Rows rows, Batched on multiples of Tiles, Outer on multiples of OuterRows.
+	Rows, Tiles, OuterRows int
+	Lanes                  int // float32s in a vector
 
 	// Gemm multiplies rows of a by a panel b of columns columns:
 	//
@@ -43,6 +43,19 @@ type Kernel struct {
 	//
 	// in the order of c, from zero. tiles is a multiple of Tiles, positions at least one.
 	Batched func(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int, accumulate bool)
+
+	// Outer adds products of columns at each position:
+	//
+	//	g[p·gStride + r·gRow + o] += Σ_t v[p·vStride + t·vRow + r] · y[p·yStride + t·yRow + o]
+	//
+	// for t < terms, one after another, r < rows and o < columns. rows is a multiple of OuterRows, columns is
+	// Lanes or 2·Lanes, positions at least one.
+	Outer func(g []float32, gStride, gRow int, v []float32, vStride, vRow int, y []float32, yStride, yRow, rows, columns, terms, positions int)
+
+	// Mask multiplies the channels c < channels of a row of pixels by the derivative of ReLU at y:
+	//
+	//	x[p·stride + c] = 0 if y[p·yStride + c] ≤ 0
+	Mask func(x []float32, stride int, y []float32, yStride, pixels, channels int)
 
 	// F2 and F4 are the transforms of Winograd's convolutions of 2×2 and 4×4 outputs a tile.
 	F2, F4 Winograd
@@ -100,10 +113,10 @@ func (k *Kernel) Columns(channels int) int {
 	return k.Lanes
 }
 
-var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Tiles: 6, Lanes: 8,
-	Gemm: gemmPlain, Batched: batchedPlain, Affine: affinePlain,
+var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Tiles: 6, OuterRows: 4, Lanes: 8,
+	Gemm: gemmPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Affine: affinePlain,
 	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
-	F2: winogradPlain(2, input2, output2), F4: winogradPlain(4, input4, output4)}
+	F2: winogradPlain(2, input2, output2, spread2), F4: winogradPlain(4, input4, output4, spread4)}
 
 // kernels are those that this processor can run, the fastest first.
 var kernels = append(native(), plain)

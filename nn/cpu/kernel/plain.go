@@ -56,3 +56,27 @@ func affinePlain(dst []float32, dstStride int, x []float32, xStride int, pixels 
 		}
 	}
 }
+
+func outerPlain(g []float32, gStride, gRow int, v []float32, vStride, vRow int, y []float32, yStride, yRow, rows, columns, terms, positions int) {
+	for p := range positions {
+		for t := range terms {
+			column := y[p*yStride+t*yRow:][:columns]
+			for r, x := range v[p*vStride+t*vRow:][:rows] {
+				sum := g[p*gStride+r*gRow:][:columns]
+				for o, w := range column {
+					sum[o] = float32(x*w) + sum[o]
+				}
+			}
+		}
+	}
+}
+
+func maskPlain(x []float32, stride int, y []float32, yStride, pixels, channels int) {
+	for p := range pixels {
+		for c, v := range y[p*yStride:][:channels] {
+			if v <= 0 {
+				x[p*stride+c] = 0
+			}
+		}
+	}
+}

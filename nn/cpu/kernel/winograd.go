@@ -29,6 +29,14 @@ type Winograd struct {
 	// as far as whole vectors of channels.
 	Output func(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int,
 		scale, shift, residual []float32, residualRow, residualPixel int, bound float32)
+
+	// Adjoint is the transpose of Output's sums for a row of tiles. Tile t sees Tile rows and the
+	// pixels from Tile·t on of y:
+	//
+	//	v[(i·n + j)·vStride + t·vRow + c] = Σ_k Σ_l A[i,k] · y[k·yRow + (Tile·t + l)·yPixel + c] · A[j,l]
+	//
+	// columns (over k) first, with channels and scratch as for Input.
+	Adjoint func(v []float32, vStride, vRow int, y []float32, yRow, yPixel, channels, tiles int, scratch []float32)
 }
 
 // Positions is the number of products for a tile and a pair of channels.
@@ -42,7 +50,8 @@ const (
 	B = 1.5
 )
 
-// input2 and input4 write a column of Bᵀ·d to v, output2 and output4 one of Aᵀ·m to s.
+// input2 and input4 write a column of Bᵀ·d to v, output2 and output4 one of Aᵀ·m to s, spread2 and
+// spread4 one of A·y to v.
 
 func input2(v, d []float32) {
 	v[0], v[1], v[2], v[3] = d[0]-d[2], d[1]+d[2], d[2]-d[1], d[1]-d[3]
@@ -70,8 +79,18 @@ func output4(s, m []float32) {
 	s[3] = m[5] + float32(A*A*A*differenceA) + float32(B*B*B*differenceB)
 }
 
+func spread2(v, y []float32) {
+	v[0], v[1], v[2], v[3] = y[0], y[0]+y[1], y[0]-y[1], 0-y[1]
+}
+
+func spread4(v, y []float32) {
+	evenA, oddA := y[0]+float32(A*A*y[2]), float32(A*y[1])+float32(A*A*A*y[3])
+	evenB, oddB := y[0]+float32(B*B*y[2]), float32(B*y[1])+float32(B*B*B*y[3])
+	v[0], v[1], v[2], v[3], v[4], v[5] = y[0], evenA+oddA, evenA-oddA, evenB+oddB, evenB-oddB, y[3]
+}
+
 // winogradPlain is the transforms of a tile, made of those of a column.
-func winogradPlain(tile int, input, output func(to, from []float32)) Winograd {
+func winogradPlain(tile int, input, output, spread func(to, from []float32)) Winograd {
 	n := tile + 2
 	return Winograd{Tile: tile,
 		Input: func(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, _ []float32) {
@@ -96,6 +115,19 @@ func winogradPlain(tile int, input, output func(to, from []float32)) Winograd {
 						func(y int, row []float32) {
 							affinePlain(dst[y*dstRow+tile*t*dstPixel+c:], dstPixel, row, 1, tile,
 								scale[c:c+1], shift[c:c+1], from(residual, y*residualRow+tile*t*residualPixel+c), residualPixel, bound)
+						})
+				}
+			}
+		},
+		Adjoint: func(v []float32, vStride, vRow int, y []float32, yRow, yPixel, channels, tiles int, _ []float32) {
+			for t := range tiles {
+				for c := range channels {
+					twice(tile, n, spread,
+						func(i, j int) float32 { return y[i*yRow+(tile*t+j)*yPixel+c] },
+						func(i int, row []float32) {
+							for j, z := range row {
+								v[(i*n+j)*vStride+t*vRow+c] = z
+							}
 						})
 				}
 			}

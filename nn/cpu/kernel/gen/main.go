@@ -17,11 +17,14 @@ func main() {
 	s := isas[*which]
 	s.gemm()
 	s.batched()
+	s.outer()
 	for _, tile := range []int{2, 4} {
 		s.winogradInput(tile)
 		s.winogradOutput(tile)
+		s.winogradAdjoint(tile)
 	}
 	s.affine()
+	s.mask()
 	s.maxPixel()
 	s.meanPixel()
 	s.depthwise()

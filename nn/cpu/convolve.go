@@ -1,0 +1,200 @@
+package cpu
+
+import "lsrun/nn"
+
+// conv is a convolution or linear map with what follows it, out = relu(W*in + τ + residual):
+//
+//	forward:  out  = W*in + τ,           dout = dW*in + W*din + dτ
+//	backward: in̄   = W⊤*out̄,             din̄  = dW⊤*out̄ + W⊤*dout̄
+//	          W̄    = in⊗out̄,             dW̄   = in⊗dout̄ + din⊗out̄
+type conv struct {
+	folding
+	in       *edge
+	residual *edge // or nil
+	out      *picture
+	along    correlation // W*
+	against  correlation // W⊤*; nil where in is constant
+	weigh    products
+}
+
+// correlation is a linear map from one picture to another whose weights are given in the order of the graph.
+type correlation interface {
+	// size is the number of floats of the packed weights.
+	size() int
+	// pack brings weights into the order of the kernels.
+	pack(packed, weights []float32)
+	// run computes the sum over sources and ends it.
+	run(h *hand, sources []source, end *ending)
+}
+
+// source is a term of a correlation: a plane of its input and packed weights.
+type source struct {
+	plane   plane
+	weights []float32
+}
+
+// products are sums over all pixels of the products of inputs by adjoints of outputs.
+type products interface {
+	// multiply adds up the pairs and writes the sum in the order of the graph.
+	multiply(h *hand, pairs []pair, weights []float32)
+}
+
+// pair is a plane of the input and one of the output.
+type pair struct{ in, out plane }
+
+// place is a correlation with its place among the packed weights.
+type placed struct {
+	correlation
+	at int
+}
+
+func (p placed) weights(packed []float32) []float32 { return packed[p.at:][:p.size()] }
+
+// place makes room for the weights of c.
+func (t *tape) place(c correlation) correlation {
+	p := placed{c, t.packed}
+	t.packed = lined(t.packed + c.size())
+	return p
+}
+
+// conv is the layer of chain c, whose head is op or a linear map in its form.
+func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
+	node := t.graph.Nodes[c.head]
+	l := &conv{in: in, out: out}
+	terms := in.channels / op.Groups * op.Kernel[0] * op.Kernel[1]
+	l.folding = t.folding(op.Out, terms, c.norms)
+	l.weight = node.Entries[0]
+	if op.Bias {
+		l.bias = node.Entries[1]
+	}
+	if c.residual >= 0 {
+		l.residual = &edge{picture: t.at[c.residual]}
+	}
+	l.along, l.weigh = t.correlate(op, in.picture, out)
+	if !in.constant {
+		l.against = t.transposed(op, in.picture, out)
+	}
+	return l
+}
+
+// correlate chooses how to compute op.
+func (t *tape) correlate(op nn.Conv, in, out *picture) (correlation, products) {
+	if w := algorithmFor(t.kernel, op, in.shape, t.exact); w != nil {
+		s := t.tiled(*w, op.Pad, in, out, false)
+		return t.place(s), &tiledProducts{tiled: s}
+	}
+	return t.place(t.gathered(op, in, out)), t.gatheredProducts(op, in, out)
+}
+
+// transposed chooses how to compute the transpose of op.
+func (t *tape) transposed(op nn.Conv, in, out *picture) correlation {
+	turned := op
+	turned.Out, turned.Pad = in.channels, [2]int{op.Kernel[0] - 1 - op.Pad[0], op.Kernel[1] - 1 - op.Pad[1]}
+	if min(turned.Pad[0], turned.Pad[1]) >= 0 {
+		if w := algorithmFor(t.kernel, turned, out.shape, t.exact); w != nil {
+			return t.place(t.tiled(*w, turned.Pad, out, in, true))
+		}
+	}
+	return t.place(t.scattered(op, in, out))
+}
+
+func (l *conv) inputs() []*edge {
+	if l.residual != nil {
+		return []*edge{l.residual, l.in}
+	}
+	return []*edge{l.in}
+}
+
+func (l *conv) output() *picture { return l.out }
+
+// prepare brings the layer's part of φ into the order of the kernels.
+func (l *conv) prepare(packed, phi []float32) {
+	weights := phi[l.at:][:l.channels*l.terms]
+	for _, c := range []correlation{l.along, l.against} {
+		if c != nil {
+			c.pack(c.(placed).weights(packed), weights)
+		}
+	}
+}
+
+// sources are the terms of a pass of order o, whose first-order form has plane p.
+func (l *conv) sources(h *hand, c correlation, p plane, o order, constant bool) []source {
+	point, vector := c.(placed).weights(h.packed[first]), []float32(nil)
+	if o == first {
+		return []source{{p, point}}
+	}
+	vector = c.(placed).weights(h.packed[second])
+	if constant {
+		return []source{{p, vector}}
+	}
+	return []source{{p, vector}, {p + tangents - values, point}}
+}
+
+func (l *conv) forward(h *hand, o order) {
+	end := ending{to: l.out, plane: o.ahead(), shift: h.phi[o][l.shifts():][:l.channels], bound: minusInfinity}
+	if l.residual != nil {
+		end.residual, end.residualPlane = l.residual.picture, o.ahead()
+	}
+	if l.out.rectified && o == first {
+		end.bound = 0
+	} else if l.out.rectified {
+		end.mask = l.out
+	}
+	l.along.run(h, l.sources(h, l.along, values, o, l.in.constant), &end)
+}
+
+func (l *conv) backward(h *hand, o order) {
+	if !h.bare {
+		h.sumPixels(h.gradient[l.shifts():][:l.channels], l.out, o.behind())
+		pairs := []pair{{values, o.behind()}}
+		if o == second && !l.in.constant {
+			pairs = append(pairs, pair{tangents, adjoints})
+		}
+		l.weigh.multiply(h, pairs, h.gradient[l.at:][:l.channels*l.terms])
+	}
+	if r := l.residual; r != nil && !r.constant {
+		h.eachRow(l.out, func(n, y int) {
+			h.add(r, o, n, y, 0, 1, l.out.width, 0, l.out.channels, h.at(o.behind(), l.out, n, y, 0), l.out.channels)
+		})
+	}
+	if l.against != nil {
+		end := h.handing(l.in, o)
+		l.against.run(h, l.sources(h, l.against, adjoints, o, false), &end)
+	}
+}
+
+// sumPixels sums all pixels of a plane of p into dst, those of an image in float64.
+func (h *hand) sumPixels(dst []float32, p *picture, l plane) {
+	means := h.means[:p.channels]
+	clear(means)
+	image := h.pixel[:p.channels]
+	for n := range h.count {
+		taps := h.rows[:0]
+		for y := range p.height {
+			for x := range p.width {
+				taps = append(taps, h.index(p, n, y, x))
+			}
+		}
+		h.kernel.MeanPixel(image, h.planes[l], taps, 1)
+		for c, v := range image {
+			means[c] += float64(v)
+		}
+	}
+	for c, v := range means {
+		dst[c] = float32(v)
+	}
+}
+
+// plan cuts the work of the layer's sums now that every picture has its border.
+func (l *conv) plan(t *tape) tapeRooms {
+	rooms := tapeRooms{rows: l.out.height * l.out.width}
+	for _, part := range []any{l.along, l.against, l.weigh} {
+		if c, ok := part.(placed); ok {
+			part = c.correlation
+		}
+		if p, ok := part.(interface{ plan(t *tape) tapeRooms }); ok {
+			rooms.grow(p.plan(t))
+		}
+	}
+	return rooms
+}

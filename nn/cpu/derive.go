@@ -1,0 +1,396 @@
+package cpu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"lsrun/nn"
+	"lsrun/nn/engine"
+)
+
+var _ engine.Differentiator = (*Engine)(nil)
+
+// derivatives is what an engine holds to differentiate.
+type derivatives struct {
+	tape  *tape
+	hands []*hand
+	spare []*state // by hand, for blocks whose state is not kept
+	keep  int      // states that are kept at most
+	kept  []*state // those of the first blocks
+
+	images   *nn.Images // nil while there is no point
+	point    parameters
+	sides    []side    // of the point, and of the vectors in hand
+	gradient []float64 // by φ
+}
+
+// side is effective parameters, or their derivatives along a vector, as they are and in the order of the kernels.
+type side struct{ phi, packed []float32 }
+
+// mostVectors bounds the vectors that a sweep over the images takes along.
+const mostVectors = 4
+
+func (e *Engine) differentiate() *derivatives {
+	if e.derived != nil {
+		return e.derived
+	}
+	t := record(e.Graph, &e.kernel, e.exact)
+	d := &derivatives{tape: t, spare: make([]*state, e.threads), gradient: make([]float64, t.phi)}
+	for range e.threads {
+		d.hands = append(d.hands, t.hand(e.loss))
+	}
+	d.keep = int(e.stateBytes / t.stateBytes())
+	d.point = parameters{graph: e.Graph, first: make([]int, len(e.Graph.Entries))}
+	n := 0
+	for i, entry := range e.Graph.Entries {
+		d.point.entries = append(d.point.entries, make([]float32, entry.Shape.Size()))
+		d.point.first[i] = n
+		if entry.Role == nn.Learnable {
+			n += entry.Shape.Size()
+		}
+	}
+	e.derived = d
+	return d
+}
+
+// DerivativeMemory is what Gradient and Products take, in bytes, on top of Memory: for each thread,
+// for all of them together, and for a state of every block of images images that is kept, which
+// Options.StateBytes bounds.
+func (e *Engine) DerivativeMemory() (perThread, shared, state int64, images int) {
+	t := record(e.Graph, &e.kernel, e.exact)
+	shared = 4*int64((1+mostVectors)*(t.phi+t.packed)) + 8*int64((1+mostVectors)*t.phi) + 4*int64(e.Graph.Parameters())
+	return t.handBytes() + t.stateBytes(), shared, t.stateBytes(), t.block
+}
+
+// Gradient is that of engine.Differentiator. Activations, adjoints and sums over a block of images
+// are float32; parameters are folded and pulled back, and blocks added up, in float64. Of an image whose logits
+// are not finite the derivatives are NaN.
+func (e *Engine) Gradient(ctx context.Context, s engine.Set, at nn.Point, gradient []float64) (float64, error) {
+	images, err := e.Accept(s, nil, nil)
+	if err != nil {
+		return 0, err
+	}
+	if n := e.Graph.Parameters(); len(gradient) != n {
+		return 0, fmt.Errorf("gradient: room for %d values, but %s has %d parameters", len(gradient), e.Graph.Name, n)
+	}
+	d := e.differentiate()
+	d.images = nil
+	for i := range d.point.entries {
+		e.Plane.Entry(d.point.entries[i], i, at)
+	}
+	d.point.vector = nil
+	d.prepare(ctx, 0, &d.point, first)
+	clear(d.gradient)
+	loss, sum := 0.0, newSum(ctx)
+	defer sum.close()
+	d.eachBlock(ctx, images, func(h *hand, block int) {
+		own := h.base(d.state(h, block), images, block)
+		sum.add(ctx, block, func() {
+			loss += own
+			accumulate(d.gradient, h.gradient)
+		})
+	})
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	d.average(images, d.gradient)
+	d.pull(&d.point, nil, gradient, first)
+	d.images = images
+	return loss / float64(images.Len()), nil
+}
+
+// Products is that of engine.Differentiator, in the precision of Gradient.
+func (e *Engine) Products(ctx context.Context, vectors, products [][]float64) error {
+	d := e.derived
+	if d == nil || d.images == nil {
+		return errors.New("products: there is no gradient yet, whose point they would be at")
+	}
+	n := e.Graph.Parameters()
+	if len(vectors) != len(products) {
+		return fmt.Errorf("products: %d vectors, but room for %d products", len(vectors), len(products))
+	}
+	for k := range vectors {
+		if len(vectors[k]) != n || len(products[k]) != n {
+			return fmt.Errorf("products: vector and product %d have %d and %d values, but %s has %d parameters",
+				k, len(vectors[k]), len(products[k]), e.Graph.Name, n)
+		}
+	}
+	for at := 0; at < len(vectors); at += mostVectors {
+		end := min(at+mostVectors, len(vectors))
+		if err := d.products(ctx, vectors[at:end], products[at:end]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *derivatives) products(ctx context.Context, vectors, products [][]float64) error {
+	along := make([]parameters, len(vectors))
+	totals := make([][]float64, len(vectors))
+	sums := make([]*sum, len(vectors))
+	for k, v := range vectors {
+		along[k] = d.point
+		along[k].vector = v
+		totals[k] = make([]float64, d.tape.phi)
+		sums[k] = newSum(ctx)
+		defer sums[k].close()
+		d.prepare(ctx, 1+k, &along[k], second)
+	}
+	d.eachBlock(ctx, d.images, func(h *hand, block int) {
+		if block < d.keep {
+			h.turnTo(d.kept[block], d.images, block)
+		} else {
+			h.again(d.state(h, block), d.images, block)
+		}
+		for k := range vectors {
+			h.along(d.sides[1+k], d.images, block)
+			sums[k].add(ctx, block, func() { accumulate(totals[k], h.gradient) })
+		}
+	})
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for k := range vectors {
+		d.average(d.images, totals[k])
+		d.pull(&along[k], totals[k], products[k], second)
+	}
+	return nil
+}
+
+// prepare brings the effective parameters of p to side i.
+func (d *derivatives) prepare(ctx context.Context, i int, p *parameters, o order) {
+	for len(d.sides) <= i {
+		d.sides = append(d.sides, side{allocate(d.tape.phi), allocate(d.tape.packed)})
+	}
+	s := d.sides[i]
+	d.share(ctx, len(d.tape.layers), func(_ *hand, l int) {
+		if f, ok := d.tape.layers[l].(interface {
+			apply(p *parameters, phi []float32, o order)
+		}); ok {
+			f.apply(p, s.phi, o)
+		}
+		if c, ok := d.tape.layers[l].(*conv); ok {
+			c.prepare(s.packed, s.phi)
+		}
+	})
+	if o == first {
+		for _, h := range d.hands {
+			h.phi[first], h.packed[first] = s.phi, s.packed
+		}
+	}
+}
+
+// pull writes derivatives by the parameters into out, given those by φ.
+func (d *derivatives) pull(p *parameters, dg, out []float64, o order) {
+	d.share(context.Background(), len(d.tape.layers), func(_ *hand, l int) {
+		if f, ok := d.tape.layers[l].(interface {
+			pull(p *parameters, g, dg, out []float64, o order)
+		}); ok {
+			f.pull(p, d.gradient, dg, out, o)
+		}
+	})
+}
+
+func (d *derivatives) average(images *nn.Images, sum []float64) {
+	for i := range sum {
+		sum[i] /= float64(images.Len())
+	}
+}
+
+func accumulate(total []float64, part []float32) {
+	for i, v := range part {
+		total[i] += float64(v)
+	}
+}
+
+// state is where h keeps the base state of a block.
+func (d *derivatives) state(h *hand, block int) *state {
+	if block < d.keep {
+		if d.kept[block] == nil {
+			d.kept[block] = d.tape.state()
+		}
+		return d.kept[block]
+	}
+	for i := range d.hands {
+		if d.hands[i] == h {
+			if d.spare[i] == nil {
+				d.spare[i] = d.tape.state()
+			}
+			return d.spare[i]
+		}
+	}
+	panic("cpu: a hand of another engine")
+}
+
+// eachBlock calls f for every block of images from all threads until ctx is cancelled.
+func (d *derivatives) eachBlock(ctx context.Context, images *nn.Images, f func(h *hand, block int)) {
+	blocks := (images.Len() + d.tape.block - 1) / d.tape.block
+	for len(d.kept) < min(blocks, d.keep) {
+		d.kept = append(d.kept, nil)
+	}
+	d.share(ctx, blocks, f)
+}
+
+// share calls f for 0 … n−1, in this order, from all threads until ctx is cancelled.
+func (d *derivatives) share(ctx context.Context, n int, f func(h *hand, i int)) {
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for _, h := range d.hands[:min(len(d.hands), n)] {
+		running.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				f(h, i)
+			}
+		})
+	}
+	running.Wait()
+}
+
+// sum takes parts in their order, whoever computes them.
+type sum struct {
+	mutex sync.Mutex
+	turn  *sync.Cond
+	next  int
+	close func() bool
+}
+
+func newSum(ctx context.Context) *sum {
+	s := &sum{}
+	s.turn = sync.NewCond(&s.mutex)
+	s.close = context.AfterFunc(ctx, func() {
+		s.mutex.Lock()
+		defer s.mutex.Unlock()
+		s.turn.Broadcast()
+	})
+	return s
+}
+
+// add calls f when it is part i's turn, unless ctx is cancelled before.
+func (s *sum) add(ctx context.Context, i int, f func()) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for s.next != i {
+		if ctx.Err() != nil {
+			return
+		}
+		s.turn.Wait()
+	}
+	f()
+	s.next++
+	s.turn.Broadcast()
+}
+
+// turnTo takes up the base state of a block.
+func (h *hand) turnTo(s *state, images *nn.Images, block int) {
+	h.planes[values], h.planes[adjoints], h.choices = s.values, s.adjoints, s.choices
+	h.count = min(h.tape.block, images.Len()-block*h.tape.block)
+}
+
+// base computes the base state of a block in s, the gradient of its losses, and their sum.
+func (h *hand) base(s *state, images *nn.Images, block int) (loss float64) {
+	h.turnTo(s, images, block)
+	h.bare = false
+	return h.firstOrder(images, block)
+}
+
+// again computes the base state alone.
+func (h *hand) again(s *state, images *nn.Images, block int) {
+	h.turnTo(s, images, block)
+	h.bare = true
+	h.firstOrder(images, block)
+	h.bare = false
+}
+
+func (h *hand) firstOrder(images *nn.Images, block int) (loss float64) {
+	h.load(images, block*h.tape.block)
+	for _, l := range h.tape.layers {
+		l.forward(h, first)
+	}
+	for n := range h.count {
+		label := int(images.Labels[block*h.tape.block+n])
+		logits := h.widen(h.logits[0], values, n)
+		loss += h.loss.Image(logits, label)
+		h.loss.Gradient(h.slope, logits, label)
+		h.descend(adjoints, n)
+	}
+	h.handOn(h.tape.top, first)
+	h.backward(first)
+	return loss
+}
+
+// along computes the derivative of the block's gradient along a vector.
+func (h *hand) along(s side, images *nn.Images, block int) {
+	h.phi[second], h.packed[second] = s.phi, s.packed
+	for _, l := range h.tape.layers {
+		if !l.output().constant {
+			l.forward(h, second)
+		}
+	}
+	for n := range h.count {
+		label := int(images.Labels[block*h.tape.block+n])
+		h.loss.Product(h.slope, h.widen(h.logits[0], values, n), h.widen(h.logits[1], tangents, n), label)
+		h.descend(adjointTangents, n)
+	}
+	h.handOn(h.tape.top, second)
+	h.backward(second)
+}
+
+func (h *hand) backward(o order) {
+	for i := len(h.tape.layers) - 1; i >= 0; i-- {
+		if l := h.tape.layers[i]; !l.output().constant {
+			l.backward(h, o)
+		}
+	}
+}
+
+// widen is plane l of the logits of image n.
+func (h *hand) widen(dst []float64, l plane, n int) []float64 {
+	for c, v := range h.at(l, h.tape.top.picture, n, 0, 0)[:len(dst)] {
+		dst[c] = float64(v)
+	}
+	return dst
+}
+
+// descend writes the slopes of the loss to plane l of the logits of image n.
+func (h *hand) descend(l plane, n int) {
+	dst := h.at(l, h.tape.top.picture, n, 0, 0)
+	for c, v := range h.slope {
+		dst[c] = float32(v)
+	}
+}
+
+// load fills the input with the block of images that begins with image `from`.
+func (h *hand) load(images *nn.Images, from int) {
+	in := h.tape.pictures[0]
+	size := in.shape.Size()
+	for n := range h.count {
+		pixels := images.Pixels[(from+n)*size:]
+		for c := range in.channels {
+			for y := range in.height {
+				row := h.at(values, in, n, y, 0)[c:]
+				for x, v := range pixels[:in.width] {
+					row[x*in.channels] = v
+				}
+				pixels = pixels[in.width:]
+			}
+		}
+	}
+}
+
+// stateShare is the part of the memory that base states may take if nothing else is said.
+const stateShare = 4
+
+// defaultStateBytes is that part, or what a small machine has.
+func defaultStateBytes() int64 {
+	if total := memoryBytes(); total > 0 {
+		return total / stateShare
+	}
+	return math.MaxInt32 / stateShare
+}

@@ -1,0 +1,143 @@
+package cpu
+
+import (
+	"math"
+
+	"lsrun/nn"
+)
+
+// folding is the map from the parameters of a convolution, a linear map or a batch norm, with the batch norms
+// after it, to the effective parameters of a layer. Frozen batch norm is affine, so that for output channel k
+//
+//	Ŵ_k = σ·W_k,  τ_k = (…(b_k − m₁)·s₁ + β₁ …),  σ = s₁·s₂·…,  sⱼ = γⱼ/√(vⱼ + ε)
+//
+// and derivatives by parameters follow from those by Ŵ and τ without any activation. A batch norm by
+// itself has W_k = 1. All of it is float64, with dual numbers for the second order.
+type folding struct {
+	weight, bias    int   // entries, or −1
+	norms           []int // nodes
+	channels, terms int   // of the weights
+	at              int   // in φ: the weights [channel][term], then the shifts
+}
+
+// shifts is where the layer's shifts are in φ.
+func (f *folding) shifts() int { return f.at + f.channels*f.terms }
+
+func (f *folding) size() int { return f.channels * (f.terms + 1) }
+
+// folding makes room in φ for channels·terms weights and channels shifts.
+func (t *tape) folding(channels, terms int, norms []int) folding {
+	f := folding{weight: -1, bias: -1, norms: norms, channels: channels, terms: terms, at: t.phi}
+	t.phi = lined(t.phi + f.size())
+	return f
+}
+
+// dual is a number and its derivative along a vector.
+type dual struct{ v, d float64 }
+
+func (a dual) plus(b dual) dual     { return dual{a.v + b.v, a.d + b.d} }
+func (a dual) times(b dual) dual    { return dual{a.v * b.v, float64(a.v*b.d) + float64(a.d*b.v)} }
+func (a dual) less(m float64) dual  { return dual{a.v - m, a.d} }
+func (a dual) scale(r float64) dual { return dual{a.v * r, a.d * r} }
+
+// parameters are the entries at a point, and a vector over the learnable ones, or nil.
+type parameters struct {
+	graph   *nn.Graph
+	entries [][]float32
+	first   []int // by entry: where it begins in a vector, −1 where it is not learnable
+	vector  []float64
+}
+
+func (p *parameters) at(entry, i int) dual {
+	x := dual{v: float64(p.entries[entry][i])}
+	if p.vector != nil {
+		x.d = p.vector[p.first[entry]+i]
+	}
+	return x
+}
+
+// link is a batch norm of a channel: what it is given, σ and τ − m, and s.
+type link struct {
+	sigma, tau, s dual
+	deviation     float64 // 1/√(v + ε)
+}
+
+// channel folds channel k; links has room for the norms.
+func (f *folding) channel(p *parameters, k int, links []link) (sigma, tau dual) {
+	sigma = dual{v: 1}
+	if f.bias >= 0 {
+		tau = p.at(f.bias, k)
+	}
+	for j, n := range f.norms {
+		node := &p.graph.Nodes[n]
+		e := node.Entries // weight, bias, running mean, running variance
+		l := &links[j]
+		l.deviation = 1 / math.Sqrt(float64(p.entries[e[3]][k])+node.Op.(nn.BatchNorm).Eps)
+		l.s = p.at(e[0], k).scale(l.deviation)
+		l.sigma, l.tau = sigma, tau.less(float64(p.entries[e[2]][k]))
+		sigma, tau = sigma.times(l.s), l.tau.times(l.s).plus(p.at(e[1], k))
+	}
+	return sigma, tau
+}
+
+// apply writes the layer's part of φ, or of its derivative along p's vector if o is second.
+func (f *folding) apply(p *parameters, phi []float32, o order) {
+	links := make([]link, len(f.norms))
+	for k := range f.channels {
+		sigma, tau := f.channel(p, k, links)
+		weights := phi[f.at+k*f.terms:][:f.terms]
+		for i := range weights {
+			weights[i] = float32(sigma.times(f.weightAt(p, k*f.terms+i)).part(o))
+		}
+		phi[f.shifts()+k] = float32(tau.part(o))
+	}
+}
+
+func (a dual) part(o order) float64 {
+	if o == first {
+		return a.v
+	}
+	return a.d
+}
+
+func (f *folding) weightAt(p *parameters, i int) dual {
+	if f.weight < 0 {
+		return dual{v: 1}
+	}
+	return p.at(f.weight, i)
+}
+
+// pull writes the derivatives by the layer's parameters into out, given those by φ: g, and for the second order their
+// derivatives dg along p's vector.
+func (f *folding) pull(p *parameters, g, dg, out []float64, o order) {
+	links := make([]link, len(f.norms))
+	given := func(i int) dual {
+		if o == first {
+			return dual{v: g[i]}
+		}
+		return dual{g[i], dg[i]}
+	}
+	put := func(entry, i int, x dual) { out[p.first[entry]+i] = x.part(o) }
+	for k := range f.channels {
+		sigma, _ := f.channel(p, k, links)
+		var bySigma dual
+		for i := k * f.terms; i < (k+1)*f.terms; i++ {
+			x := given(f.at + i)
+			bySigma = bySigma.plus(x.times(f.weightAt(p, i)))
+			if f.weight >= 0 {
+				put(f.weight, i, x.times(sigma))
+			}
+		}
+		byTau := given(f.shifts() + k)
+		for j := len(links) - 1; j >= 0; j-- {
+			l, e := &links[j], p.graph.Nodes[f.norms[j]].Entries
+			byS := bySigma.times(l.sigma).plus(byTau.times(l.tau))
+			put(e[0], k, byS.scale(l.deviation))
+			put(e[1], k, byTau)
+			bySigma, byTau = bySigma.times(l.s), byTau.times(l.s)
+		}
+		if f.bias >= 0 {
+			put(f.bias, k, byTau)
+		}
+	}
+}

@@ -1,0 +1,310 @@
+package cpu
+
+import "lsrun/nn"
+
+// gathered is a correlation as products of matrices, whose rows the kernels gather from the picture
+// themselves. It serves all convolutions and, in phases, their transposes.
+type gathered struct {
+	in, out         *picture
+	groups          int
+	from, to        int                         // channels of a group: of the input and of the output
+	inStep, outStep [2]int                      // from an output of a phase to its next, in pixels of both pictures
+	index           func(from, to, tap int) int // of a weight of a group, in the order of the graph
+	perGroup        int                         // weights
+	phases          []phase
+	multiple        int // of rows in a product
+	columns         func(channels int) int
+}
+
+// phase is the outputs at every outStep-th row and column from first on: they have the same taps.
+type phase struct {
+	first  [2]int
+	origin [2]int // the input that the first output's taps count from
+	taps   []tap
+	blocks []block
+	packed int // where its weights begin
+}
+
+// tap is an input of an output, by its distance from the origin.
+type tap struct{ y, x, index int }
+
+// gathered is op itself.
+func (t *tape) gathered(op nn.Conv, in, out *picture) *gathered {
+	g := t.gather(op, in, out)
+	g.from, g.to = in.channels/op.Groups, op.Out/op.Groups
+	g.inStep, g.outStep = op.Stride, [2]int{1, 1}
+	places := op.Kernel[0] * op.Kernel[1]
+	g.index = func(from, to, tap int) int { return (to*g.from+from)*places + tap }
+	p := phase{origin: [2]int{-op.Pad[0], -op.Pad[1]}}
+	for i := range op.Kernel[0] {
+		for j := range op.Kernel[1] {
+			p.taps = append(p.taps, tap{i * op.Dilation[0], j * op.Dilation[1], i*op.Kernel[1] + j})
+		}
+	}
+	g.phases = []phase{p}
+	in.require(op.Pad, op.Pad)
+	return g
+}
+
+// scattered is the transpose of op. An input (y, x) of op got to the outputs ((y + pad − i·dilation)/stride, …)
+// where that is whole: which i these are depends on y mod stride alone.
+func (t *tape) scattered(op nn.Conv, in, out *picture) *gathered {
+	g := t.gather(op, out, in)
+	g.from, g.to = op.Out/op.Groups, in.channels/op.Groups
+	g.inStep, g.outStep = [2]int{1, 1}, op.Stride
+	places := op.Kernel[0] * op.Kernel[1]
+	g.index = func(from, to, tap int) int { return (from*g.to+to)*places + tap }
+	// reached lists by axis the distances of the outputs, and by which place of the kernel.
+	reached := func(axis, first int) (list [][2]int) {
+		for i := range op.Kernel[axis] {
+			if d := first + op.Pad[axis] - i*op.Dilation[axis]; d%op.Stride[axis] == 0 {
+				list = append(list, [2]int{d / op.Stride[axis], i})
+			}
+		}
+		return list
+	}
+	for y := range min(op.Stride[0], in.height) {
+		for x := range min(op.Stride[1], in.width) {
+			p := phase{first: [2]int{y, x}}
+			for _, i := range reached(0, y) {
+				for _, j := range reached(1, x) {
+					p.taps = append(p.taps, tap{i[0], j[0], i[1]*op.Kernel[1] + j[1]})
+				}
+			}
+			height, width := g.extent(&p)
+			for _, tap := range p.taps {
+				out.require([2]int{-tap.y, -tap.x}, [2]int{tap.y + height - out.height, tap.x + width - out.width})
+			}
+			g.phases = append(g.phases, p)
+		}
+	}
+	return g
+}
+
+func (t *tape) gather(op nn.Conv, in, out *picture) *gathered {
+	return &gathered{in: in, out: out, groups: op.Groups, multiple: t.kernel.Rows, columns: t.kernel.Columns,
+		perGroup: in.channels / op.Groups * (out.channels / op.Groups) * op.Kernel[0] * op.Kernel[1]}
+}
+
+// extent is the number of rows and columns of outputs of a phase.
+func (g *gathered) extent(p *phase) (height, width int) {
+	return (g.out.height - p.first[0] + g.outStep[0] - 1) / g.outStep[0], (g.out.width - p.first[1] + g.outStep[1] - 1) / g.outStep[1]
+}
+
+// panels calls f for each panel of a group: its first output channel, their number, and that of columns.
+func panels(channels int, columns func(int) int, f func(first, count, columns int)) {
+	for o := 0; o < channels; {
+		width := columns(channels - o)
+		count := min(width, channels-o)
+		f(o, count, width)
+		o += count
+	}
+}
+
+// widths is the number of columns of all panels of a group.
+func widths(channels int, columns func(int) int) (n int) {
+	panels(channels, columns, func(_, _, width int) { n += width })
+	return n
+}
+
+func (g *gathered) size() (n int) {
+	for i := range g.phases {
+		p := &g.phases[i]
+		p.packed = n
+		n += g.groups * len(p.taps) * g.from * widths(g.to, g.columns)
+	}
+	return n
+}
+
+// pack writes [phase][group][panel][tap][channel][column]; the columns that a panel lacks stay zero.
+func (g *gathered) pack(packed, weights []float32) {
+	for _, p := range g.phases {
+		at := packed[p.packed:]
+		for group := range g.groups {
+			own := weights[group*g.perGroup:][:g.perGroup]
+			panels(g.to, g.columns, func(first, count, columns int) {
+				for _, tap := range p.taps {
+					for c := range g.from {
+						for o := range count {
+							at[o] = own[g.index(c, first+o, tap.index)]
+						}
+						at = at[columns:]
+					}
+				}
+			})
+		}
+	}
+}
+
+// plan cuts the sums into blocks.
+func (g *gathered) plan(*tape) tapeRooms {
+	rows := 0
+	for i := range g.phases {
+		p := &g.phases[i]
+		p.blocks = blocks(p.taps, g.in, g.from)
+		_, width := g.extent(p)
+		rows = max(rows, roundUp(g.chunkRows(width)*width, g.multiple))
+	}
+	return tapeRooms{rows: rows, sums: rows * g.columns(g.to)}
+}
+
+// blocks cuts the sum over channels inputs at each tap of p into blocks. Where inputs lie together, they are one run.
+func blocks(taps []tap, p *picture, channels int) (list []block) {
+	type run struct{ at, length int }
+	var runs []run
+	for _, tap := range taps {
+		at := tap.y*p.row() + tap.x*p.channels
+		if last := len(runs) - 1; last >= 0 && runs[last].at+runs[last].length == at {
+			runs[last].length += channels
+			continue
+		}
+		runs = append(runs, run{at, channels})
+	}
+	from := 0
+	for _, r := range runs {
+		pieces := (r.length + blockLength - 1) / blockLength
+		for k := range pieces {
+			first, end := k*r.length/pieces, (k+1)*r.length/pieces
+			last := len(list) - 1
+			if last >= 0 && list[last].run == end-first && (len(list[last].taps)+1)*list[last].run <= blockLength {
+				list[last].taps = append(list[last].taps, r.at+first)
+			} else {
+				list = append(list, block{[]int{r.at + first}, end - first, from})
+			}
+			from += end - first
+		}
+	}
+	return list
+}
+
+// chunkPixels is about how many pixels share the weights of a block while they are near.
+const chunkPixels = 192
+
+// chunkRows is the number of rows of outputs in a chunk.
+func (g *gathered) chunkRows(width int) int { return max(1, chunkPixels/width) }
+
+func (g *gathered) run(h *hand, sources []source, end *ending) {
+	for i := range g.phases {
+		p := &g.phases[i]
+		height, width := g.extent(p)
+		most := g.chunkRows(width)
+		for first := 0; first < h.count*height; first += most {
+			g.chunk(h, p, first, min(most, h.count*height-first), sources, end)
+		}
+	}
+}
+
+// chunk computes count rows of outputs of a phase from the first on, those of all images numbered through.
+func (g *gathered) chunk(h *hand, p *phase, first, count int, sources []source, end *ending) {
+	height, width := g.extent(p)
+	rows := h.rows[:0]
+	for r := first; r < first+count; r++ {
+		at := h.index(g.in, r/height, p.origin[0]+r%height*g.inStep[0], p.origin[1])
+		for x := range width {
+			rows = append(rows, at+x*g.inStep[1]*g.in.channels)
+		}
+	}
+	for len(rows)%g.multiple != 0 {
+		rows = append(rows, rows[len(rows)-1])
+	}
+	terms, at := len(p.taps)*g.from, p.packed
+	for group := range g.groups {
+		panels(g.to, g.columns, func(o, channels, columns int) {
+			sums := h.sums[:len(rows)*columns]
+			if len(p.blocks) == 0 {
+				clear(sums)
+			}
+			for s, source := range sources {
+				in := h.planes[source.plane][group*g.from:]
+				for i, b := range p.blocks {
+					h.kernel.Gemm(sums, in, rows, b.taps, b.run, source.weights[at+b.from*columns:], columns, s+i > 0)
+				}
+			}
+			at += terms * columns
+			for r := range count {
+				n, y := (first+r)/height, p.first[0]+(first+r)%height*g.outStep[0]
+				h.finish(end, n, y, p.first[1], g.outStep[1], width, group*g.to+o, channels, sums[r*width*columns:], columns)
+			}
+		})
+	}
+}
+
+// gatheredProducts are the products of a convolution's inputs by its outputs' adjoints, output by output.
+type gatheredProducts struct {
+	nn.Conv
+	in, out  *picture
+	from, to int // channels of a group
+	places   int // of a row of the kernel that are taken one by one: 1 where its inputs lie together
+	run      int // inputs of a place
+	rows     int // run in whole products
+	columns  int // of all panels
+	kernel   func(channels int) int
+}
+
+func (t *tape) gatheredProducts(op nn.Conv, in, out *picture) *gatheredProducts {
+	g := &gatheredProducts{Conv: op, in: in, out: out, from: in.channels / op.Groups, to: op.Out / op.Groups, kernel: t.kernel.Columns}
+	g.places, g.run = op.Kernel[1], g.from
+	if op.Groups == 1 && op.Dilation[1] == 1 {
+		g.places, g.run = 1, op.Kernel[1]*g.from
+	}
+	g.rows = roundUp(g.run, t.kernel.OuterRows)
+	g.columns = widths(g.to, g.kernel)
+	return g
+}
+
+// groupSize is the room for the products of a group: [row of the kernel][place][input][output].
+func (g *gatheredProducts) groupSize() int { return g.Kernel[0] * g.places * g.rows * g.columns }
+
+func (g *gatheredProducts) plan(*tape) tapeRooms { return tapeRooms{outer: g.Groups * g.groupSize()} }
+
+func (g *gatheredProducts) multiply(h *hand, pairs []pair, weights []float32) {
+	sums := h.outer[:g.Groups*g.groupSize()]
+	clear(sums)
+	for _, p := range pairs {
+		g.add(h, p, sums)
+	}
+	for group := range g.Groups {
+		own := sums[group*g.groupSize():]
+		for o := range g.to {
+			for c := range g.from {
+				place := weights[((group*g.to+o)*g.from+c)*g.Kernel[0]*g.Kernel[1]:]
+				for i := range g.Kernel[0] {
+					for j := range g.Kernel[1] {
+						row := i*g.rows + j*g.from + c // inputs of a row of the kernel lie together
+						if g.places > 1 {
+							row = (i*g.places+j)*g.rows + c
+						}
+						place[i*g.Kernel[1]+j] = own[row*g.columns+o]
+					}
+				}
+			}
+		}
+	}
+}
+
+// add adds the products of a pair to sums.
+func (g *gatheredProducts) add(h *hand, p pair, sums []float32) {
+	in, out := h.planes[p.in], h.planes[p.out]
+	inStep, outStep := g.Stride[1]*g.in.channels, g.out.channels
+	height, width, images := g.out.height, g.out.width, h.count
+	if g.in.height*g.in.width*height*width == 1 { // a linear map: images lie like pixels
+		inStep, outStep, width, images = g.in.size(), g.out.size(), h.count, 1
+	}
+	for n := range images {
+		for y := range height {
+			to := h.index(g.out, n, y, 0)
+			for i := range g.Kernel[0] {
+				from := h.index(g.in, n, y*g.Stride[0]-g.Pad[0]+i*g.Dilation[0], -g.Pad[1])
+				for group := range g.Groups {
+					own := sums[group*g.groupSize()+i*g.places*g.rows*g.columns:]
+					at := 0
+					panels(g.to, g.kernel, func(o, count, columns int) {
+						h.kernel.Outer(own[at:], g.rows*g.columns, g.columns, in[from+group*g.from:], g.Dilation[1]*g.in.channels, inStep,
+							out[to+group*g.to+o:], 0, outStep, g.rows, columns, width, g.places)
+						at += columns
+					})
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package cpu
+
+import (
+	"lsrun/nn"
+	"lsrun/nn/cpu/kernel"
+)
+
+// hand is one thread's room for derivatives. Between blocks it holds nothing of use.
+type hand struct {
+	tape   *tape
+	kernel *kernel.Kernel
+	loss   nn.Loss
+
+	count   int // images in the block in hand
+	planes  [4][]float32
+	choices []int32      // which input every maximum is
+	phi     [2][]float32 // effective parameters of the point, and along the vector in hand
+	packed  [2][]float32 // their weights in the order of the kernels
+
+	bare     bool      // compute the base state alone
+	gradient []float32 // of the block, by φ
+	slope    []float64 // of the loss, by the logits
+	logits   [2][]float64
+
+	sums, products, columns, outer []float32
+	inputs, outputs                [2][]float32 // transformed
+	rows                           []int
+	ones, zeros                    []float32
+	pixel                          []float32
+	means                          []float64
+}
+
+// state is the base state of a block: what products at one point share.
+type state struct {
+	values, adjoints []float32
+	choices          []int32
+}
+
+func (t *tape) state() *state {
+	return &state{values: allocate(t.planeRoom()), adjoints: allocate(t.planeRoom()), choices: make([]int32, t.choices*t.block)}
+}
+
+// stateBytes is the size of a state.
+func (t *tape) stateBytes() int64 { return 8*int64(t.planeRoom()) + 4*int64(t.choices*t.block) }
+
+// planeRoom is a plane of a block; kernels read past its end.
+func (t *tape) planeRoom() int { return t.block*t.plane + 2*t.channels + 64 }
+
+func (t *tape) hand(loss nn.Loss) *hand {
+	h := &hand{tape: t, kernel: t.kernel, loss: loss, slope: make([]float64, t.graph.Classes), rows: make([]int, t.rows),
+		means: make([]float64, t.tapeRooms.channels), pixel: make([]float32, t.tapeRooms.channels)}
+	for i := range h.logits {
+		h.logits[i] = make([]float64, t.graph.Classes)
+	}
+	h.planes[tangents], h.planes[adjointTangents] = allocate(t.planeRoom()), allocate(t.planeRoom())
+	h.gradient = allocate(t.phi)
+	for _, part := range []struct {
+		slice *[]float32
+		size  int
+	}{{&h.sums, t.sums}, {&h.products, t.products}, {&h.columns, t.columns}, {&h.outer, t.outer}, {&h.inputs[0], t.inputs},
+		{&h.inputs[1], t.inputs}, {&h.outputs[0], t.inputs}, {&h.outputs[1], t.inputs}, {&h.ones, t.tapeRooms.channels}, {&h.zeros, t.tapeRooms.channels}} {
+		*part.slice = allocate(part.size)
+	}
+	for i := range h.ones {
+		h.ones[i] = 1
+	}
+	return h
+}
+
+// bytes is what a hand holds, in bytes.
+func (t *tape) handBytes() int64 {
+	floats := 2*t.planeRoom() + t.phi + t.sums + t.products + t.columns + t.outer + 4*t.inputs
+	return 4*int64(floats) + 12*hugePage
+}
+
+// index is where in a plane pixel (y, x) of image n begins; y and x may point into the border.
+func (h *hand) index(p *picture, n, y, x int) int {
+	return (h.tape.block*p.offset + n*p.size()) + (y+p.before[0])*p.row() + (x+p.before[1])*p.channels
+}
+
+// at is plane l from pixel (y, x) of image n on.
+func (h *hand) at(l plane, p *picture, n, y, x int) []float32 {
+	return h.planes[l][h.index(p, n, y, x):]
+}
+
+// eachRow calls f for every row of every image.
+func (h *hand) eachRow(p *picture, f func(n, y int)) {
+	for n := range h.count {
+		for y := range p.height {
+			f(n, y)
+		}
+	}
+}
+
+// eachPixel calls f for every pixel of every image.
+func (h *hand) eachPixel(p *picture, f func(n, y, x int)) {
+	for n := range h.count {
+		for y := range p.height {
+			for x := range p.width {
+				f(n, y, x)
+			}
+		}
+	}
+}
+
+// receive prepares the adjoints of e for being added to.
+func (h *hand) receive(e *edge, o order) {
+	if !e.adds {
+		clear(h.planes[o.behind()][h.index(e.picture, 0, -e.before[0], -e.before[1]):][:h.count*e.size()])
+	}
+}
+
+// handOn finishes the adjoints of e after they were added to.
+func (h *hand) handOn(e *edge, o order) {
+	if e.masks {
+		h.eachRow(e.picture, func(n, y int) { h.mask(h.at(o.behind(), e.picture, n, y, 0), e.picture, n, y) })
+	}
+}
+
+// mask multiplies a row by the derivative of the ReLU that made row y of image n of p.
+func (h *hand) mask(row []float32, p *picture, n, y int) {
+	h.kernel.Mask(row, p.channels, h.at(values, p, n, y, 0), p.channels, p.width, p.channels)
+}
+
+// ending is what is done to sums before they are written to a picture:
+//
+//	to = max(sum + shift + residual, bound), or 0 where mask is
+type ending struct {
+	to            *picture
+	plane         plane
+	shift         []float32 // by channel
+	residual      *picture  // or nil
+	residualPlane plane
+	bound         float32
+	mask          *picture // its values, or nil
+}
+
+// handing is the ending of a sum that goes to the adjoints of e.
+func (h *hand) handing(e *edge, o order) ending {
+	end := ending{to: e.picture, plane: o.behind(), shift: h.zeros[:e.channels], bound: minusInfinity}
+	if e.adds {
+		end.residual, end.residualPlane = e.picture, end.plane
+	}
+	if e.masks {
+		end.mask = e.picture
+	}
+	return end
+}
+
+// finish ends a row of sums, the channels from c on of pixels that begin at (y, x) of image n and are step apart.
+func (h *hand) finish(e *ending, n, y, x, step, pixels, c, channels int, sums []float32, stride int) {
+	dst := h.at(e.plane, e.to, n, y, x)[c:]
+	to := step * e.to.channels
+	var residual []float32
+	residualStride := 0
+	if e.residual != nil {
+		residual, residualStride = h.at(e.residualPlane, e.residual, n, y, x)[c:], step*e.residual.channels
+	}
+	h.kernel.Affine(dst, to, sums, stride, pixels, h.ones[:channels], e.shift[c:][:channels], residual, residualStride, e.bound)
+	if e.mask != nil {
+		h.kernel.Mask(dst, to, h.at(values, e.mask, n, y, x)[c:], step*e.mask.channels, pixels, channels)
+	}
+}
+
+// add hands on a row of adjoints: to pixels of e from (y, x) of image n on, step apart, their channels from c on.
+func (h *hand) add(e *edge, o order, n, y, x, step, pixels, c, channels int, row []float32, stride int) {
+	end := h.handing(e, o)
+	h.finish(&end, n, y, x, step, pixels, c, channels, row, stride)
+}

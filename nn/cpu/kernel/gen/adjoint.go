@@ -1,0 +1,111 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// spread writes A·d for a column or a row of a tile: the transpose of output.
+func (s isa) spread(tile int) func(d []VecVirtual, store func(i int, v VecVirtual)) {
+	both := func(i int, even, odd VecVirtual, store func(int, VecVirtual)) {
+		plus := s.copyOf(even)
+		VADDPS(odd, plus, plus)
+		store(i, plus)
+		VSUBPS(odd, even, even)
+		store(i+1, even)
+	}
+	if tile == 2 {
+		return func(d []VecVirtual, store func(int, VecVirtual)) {
+			store(0, d[0])
+			minus := s.vec()
+			s.zero(minus)
+			VSUBPS(d[1], minus, minus)
+			store(3, minus)
+			both(1, d[0], d[1], store)
+		}
+	}
+	const a, b = 0.625, 1.5 // kernel.A and kernel.B
+	a1, a2, a3 := s.kept("a1", a), s.kept("a2", a*a), s.kept("a3", a*a*a)
+	b1, b2, b3 := s.kept("b1", b), s.kept("b2", b*b), s.kept("b3", b*b*b)
+	return func(d []VecVirtual, store func(int, VecVirtual)) {
+		store(0, d[0])
+		store(5, d[3])
+		for i, f := range [][3]Op{{a1, a2, a3}, {b1, b2, b3}} {
+			even, odd := s.copyOf(d[0]), s.vec()
+			VFMADD231PS(f[1], d[2], even)
+			VMULPS(f[0], d[1], odd)
+			VFMADD231PS(f[2], d[3], odd)
+			both(1+2*i, even, odd, store)
+		}
+	}
+}
+
+// winogradAdjoint writes Winograd.Adjoint.
+func (s isa) winogradAdjoint(tile int) {
+	TEXT(name("winogradAdjoint%d%s", tile, s.name), NOSPLIT,
+		"func(v []float32, vStride, vRow int, y []float32, yRow, yPixel, channels, tiles int, scratch []float32)")
+	spread := s.spread(tile)
+	transform := func(from, to func(i int) Mem) {
+		d := make([]VecVirtual, tile)
+		for i := range d {
+			d[i] = s.vec()
+			VMOVUPS(from(i), d[i])
+		}
+		spread(d, func(i int, v VecVirtual) { VMOVUPS(v, to(i)) })
+	}
+	y, v := slot(Param("y").Base()), slot(Param("v").Base())
+	row := GP64() // bytes of a row of the scratch
+	Load(Param("tiles"), row)
+	IMUL3Q(U32(uint32(tile*s.bytes())), row, row)
+
+	Label("channels")
+	s.adjointColumns(tile, y, row, transform)
+	s.adjointRows(tile, v, row, transform)
+	ADDQ(Imm(uint64(s.bytes())), y)
+	ADDQ(Imm(uint64(s.bytes())), v)
+	SUBQ(Imm(uint64(s.lanes)), slot(Param("channels")))
+	JG(LabelRef("channels"))
+	VZEROUPPER()
+	RET()
+}
+
+// adjointColumns transforms the columns of all pixels of a vector of channels into scratch.
+func (s isa) adjointColumns(tile int, y Mem, row Register, transform func(from, to func(i int) Mem)) {
+	from, to := GP64(), Load(Param("scratch").Base(), GP64())
+	MOVQ(y, from)
+	in, out := rowsFrom(from, bytes("yRow")), rowsFrom(to, row)
+	yPixel, end := bytes("yPixel"), GP64()
+	LEAQ(indexed(to, row, 1, 0), end)
+	Label("column")
+	transform(func(i int) Mem { return in.at(i, 0) }, func(i int) Mem { return out.at(i, 0) })
+	in.advance(yPixel)
+	out.advance(Imm(uint64(s.bytes())))
+	CMPQ(out.base, end)
+	JLT(LabelRef("column"))
+}
+
+// adjointRows transforms the rows of all tiles from scratch into v.
+func (s isa) adjointRows(tile int, v Mem, row Register, transform func(from, to func(i int) Mem)) {
+	from, begin, left := Load(Param("scratch").Base(), GP64()), GP64(), GP64()
+	MOVQ(v, begin)
+	vRow, one := bytes("vRow"), bytes("vStride")
+	MOVQ(U32(uint32(tile+2)), left)
+	Label("row")
+	to, pixel, tiles := GP64(), GP64(), Load(Param("tiles"), GP64())
+	MOVQ(begin, to)
+	MOVQ(from, pixel)
+	out := rowsFrom(to, one)
+	Label("tile")
+	transform(func(i int) Mem { return at(pixel, i*s.bytes()) }, func(i int) Mem { return out.at(i, 0) })
+	ADDQ(U32(uint32(tile*s.bytes())), pixel)
+	out.advance(vRow)
+	DECQ(tiles)
+	JNZ(LabelRef("tile"))
+	ADDQ(row, from)
+	for range tile + 2 {
+		ADDQ(one, begin)
+	}
+	DECQ(left)
+	JNZ(LabelRef("row"))
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// outer writes Kernel.Outer. What changes from position to position stays in the parameters' slots.
+func (s isa) outer() {
+	TEXT("outer"+s.name, NOSPLIT, "func(g []float32, gStride, gRow int, v []float32, vStride, vRow int, "+
+		"y []float32, yStride, yRow, rows, columns, terms, positions int)")
+	for _, stride := range []string{"gStride", "gRow", "vStride", "vRow", "yStride", "yRow"} {
+		SHLQ(Imm(2), slot(Param(stride)))
+	}
+	columns := Load(Param("columns"), GP64())
+	CMPQ(columns, Imm(uint64(s.lanes)))
+	JEQ(LabelRef("narrow_position"))
+	s.outerPositions("wide_", s.cols)
+	s.outerPositions("narrow_", 1)
+}
+
+func (s isa) outerPositions(label string, cols int) {
+	g, v, y := slot(Param("g").Base()), slot(Param("v").Base()), slot(Param("y").Base())
+	Label(label + "position")
+	left, sums, first := Load(Param("rows"), GP64()), GP64(), GP64()
+	MOVQ(g, sums)
+	MOVQ(v, first)
+	Label(label + "tile")
+	s.outerTile(label, cols, sums, first)
+	ADDQ(Imm(uint64(4*s.outerRows)), first)
+	SUBQ(Imm(uint64(s.outerRows)), left)
+	JG(LabelRef(label + "tile"))
+	for _, side := range []struct {
+		begin  Mem
+		stride string
+	}{{g, "gStride"}, {v, "vStride"}, {y, "yStride"}} {
+		step := Load(Param(side.stride), GP64())
+		ADDQ(step, side.begin)
+	}
+	DECQ(slot(Param("positions")))
+	JNZ(LabelRef(label + "position"))
+	VZEROUPPER()
+	RET()
+}
+
+// outerTile adds all terms to a tile of sums, and moves sums on to the next.
+func (s isa) outerTile(label string, cols int, sums, first Register) {
+	gRow := Load(Param("gRow"), GP64())
+	sum := make([][]VecVirtual, s.outerRows)
+	each := func(f func(m Mem, v VecVirtual)) {
+		at := GP64()
+		MOVQ(sums, at)
+		for r := range sum {
+			for i := range sum[r] {
+				f(Mem{Base: at, Disp: i * s.bytes()}, sum[r][i])
+			}
+			ADDQ(gRow, at)
+		}
+	}
+	for r := range sum {
+		for range cols {
+			sum[r] = append(sum[r], s.vec())
+		}
+	}
+	each(func(m Mem, v VecVirtual) { VMOVUPS(m, v) })
+	from, y := GP64(), Load(Param("y").Base(), GP64())
+	MOVQ(first, from)
+	vRow, yRow := Load(Param("vRow"), GP64()), Load(Param("yRow"), GP64())
+	terms := Load(Param("terms"), GP64())
+	column, broadcast := make([]VecVirtual, cols), s.vec()
+	for i := range column {
+		column[i] = s.vec()
+	}
+	loop(label+"term", terms, unroll, func(n int) {
+		for range n {
+			for i, c := range column {
+				VMOVUPS(at(y, i*s.bytes()), c)
+			}
+			for r := range sum {
+				if s.lanes == 16 && cols == 1 {
+					VFMADD231PS_BCST(at(from, 4*r), column[0], sum[r][0])
+					continue
+				}
+				VBROADCASTSS(at(from, 4*r), broadcast)
+				for i, c := range column {
+					VFMADD231PS(c, broadcast, sum[r][i])
+				}
+			}
+			ADDQ(vRow, from)
+			ADDQ(yRow, y)
+		}
+	})
+	each(func(m Mem, v VecVirtual) { VMOVUPS(v, m) })
+	for range sum {
+		ADDQ(gRow, sums)
+	}
+}

@@ -1,0 +1,92 @@
+package cpu
+
+// normalisation is a batch norm that no weights precede, out = relu(σ·in + τ).
+type normalisation struct {
+	folding
+	in  *edge
+	out *picture
+}
+
+func (t *tape) normalise(c chain, in *edge, out *picture) *normalisation {
+	return &normalisation{folding: t.folding(in.channels, 1, append([]int{c.head}, c.norms...)), in: in, out: out}
+}
+
+func (l *normalisation) inputs() []*edge  { return []*edge{l.in} }
+func (l *normalisation) output() *picture { return l.out }
+
+// plan asks for room for the pixels of an image.
+func (l *normalisation) plan(*tape) tapeRooms { return tapeRooms{rows: l.out.height * l.out.width} }
+
+// factors are σ and τ of the point, or their derivatives along the vector.
+func (l *normalisation) factors(h *hand, o order) (scale, shift []float32) {
+	return h.phi[o][l.at:][:l.channels], h.phi[o][l.shifts():][:l.channels]
+}
+
+func (l *normalisation) forward(h *hand, o order) {
+	scale, shift := l.factors(h, first)
+	bound := minusInfinity
+	if l.out.rectified && o == first {
+		bound = 0
+	}
+	h.eachRow(l.out, func(n, y int) {
+		x, dst := h.at(values, l.in.picture, n, y, 0), h.at(o.ahead(), l.out, n, y, 0)
+		if o == first {
+			h.kernel.Affine(dst, l.channels, x, l.channels, l.out.width, scale, shift, nil, 0, bound)
+			return
+		}
+		dScale, dShift := l.factors(h, second)
+		h.kernel.Affine(dst, l.channels, x, l.channels, l.out.width, dScale, dShift, nil, 0, bound)
+		h.kernel.Affine(dst, l.channels, h.at(tangents, l.in.picture, n, y, 0), l.channels, l.out.width,
+			scale, h.zeros[:l.channels], dst, l.channels, bound)
+		if l.out.rectified {
+			h.mask(dst, l.out, n, y)
+		}
+	})
+}
+
+func (l *normalisation) backward(h *hand, o order) {
+	if !h.bare {
+		h.sumPixels(h.gradient[l.shifts():][:l.channels], l.out, o.behind())
+		l.products(h, h.gradient[l.at:][:l.channels], o)
+	}
+	if l.in.constant {
+		return
+	}
+	scale, _ := l.factors(h, first)
+	none := h.zeros[:l.channels]
+	h.eachRow(l.out, func(n, y int) {
+		dst := h.at(o.behind(), l.in.picture, n, y, 0)
+		var before []float32
+		if l.in.adds {
+			before = dst
+		}
+		if o == second {
+			dScale, _ := l.factors(h, second)
+			h.kernel.Affine(dst, l.channels, h.at(adjoints, l.out, n, y, 0), l.channels, l.out.width, dScale, none, before, l.channels, minusInfinity)
+			before = dst
+		}
+		h.kernel.Affine(dst, l.channels, h.at(o.behind(), l.out, n, y, 0), l.channels, l.out.width, scale, none, before, l.channels, minusInfinity)
+	})
+	h.handOn(l.in, o)
+}
+
+// products sums in·out̄ over all pixels, or its derivative, in float64.
+func (l *normalisation) products(h *hand, dst []float32, o order) {
+	sums := h.means[:l.channels]
+	clear(sums)
+	add := func(in, out plane) {
+		h.eachPixel(l.out, func(n, y, x int) {
+			a, b := h.at(in, l.in.picture, n, y, x)[:len(sums)], h.at(out, l.out, n, y, x)[:len(sums)]
+			for c := range sums {
+				sums[c] += float64(a[c] * b[c])
+			}
+		})
+	}
+	add(values, o.behind())
+	if o == second && !l.in.constant {
+		add(tangents, adjoints)
+	}
+	for c, v := range sums {
+		dst[c] = float32(v)
+	}
+}

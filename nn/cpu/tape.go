@@ -1,0 +1,270 @@
+package cpu
+
+import (
+	"lsrun/nn"
+	"lsrun/nn/cpu/kernel"
+)
+
+// tape is a graph lowered for derivatives: layers that run forwards and backwards over a block of
+// images.
+//
+// Batch norm is folded into the weights before it (fold.go), so that the layers differentiate by
+// effective parameters φ: weights and shifts. Of everything that a layer computes there are four planes: values x
+// and adjoints x̄ = ∂L/∂x, the base state, and along a vector their derivatives dx and dx̄. Every layer is linear
+// in what a second pass adds, so that one code serves both orders: where the first has a product W·x, the
+// second has dW·x + W·dx.
+type tape struct {
+	graph    *nn.Graph
+	kernel   *kernel.Kernel
+	exact    bool
+	at       []*picture // by node: where its output is
+	pictures []*picture
+	layers   []layer
+	plane    int   // floats of a plane for one image
+	choices  int   // of maxima for one image
+	packed   int   // floats of the weights in the order of the kernels
+	phi      int   // effective parameters
+	block    int   // images in a block
+	top      *edge // where the loss hands on
+	tapeRooms
+}
+
+// tapeRooms are the sizes of a thread's scratch memory, in elements.
+type tapeRooms struct{ sums, rows, inputs, products, columns, outer, channels int }
+
+func (r *tapeRooms) grow(s tapeRooms) {
+	r.sums, r.rows, r.inputs = max(r.sums, s.sums), max(r.rows, s.rows), max(r.inputs, s.inputs)
+	r.products, r.columns = max(r.products, s.products), max(r.columns, s.columns)
+	r.outer, r.channels = max(r.outer, s.outer), max(r.channels, s.channels)
+}
+
+// plane is one of the four numbers that there are of every element of a picture.
+type plane int
+
+const (
+	values plane = iota
+	adjoints
+	tangents        // derivatives of values along a vector
+	adjointTangents // of adjoints
+)
+
+// order of derivatives: a pass of the first computes values and adjoints, one of the second what they
+// become along a vector.
+type order int
+
+const (
+	first order = iota
+	second
+)
+
+// ahead is the plane that a pass forward fills, behind that of a pass backward.
+func (o order) ahead() plane  { return [...]plane{values, tangents}[o] }
+func (o order) behind() plane { return [...]plane{adjoints, adjointTangents}[o] }
+
+// picture is a layer's output for each image of a block, at the same place of every plane.
+type picture struct {
+	geometry
+	shape     nn.Shape // channels, height, width
+	offset    int      // in a plane of one image
+	constant  bool     // depends on no parameter: its tangents are zero, and nobody asks for its adjoints
+	rectified bool     // by ReLU: its adjoints are masked where it is zero
+}
+
+// edge is an input of a layer, and says how the layer hands adjoints on.
+type edge struct {
+	*picture
+	adds  bool // to those that layers after it have handed on
+	masks bool // it is the last to do so
+}
+
+// layer is some nodes of the graph that are computed together.
+type layer interface {
+	// inputs are in the order in which backward hands on.
+	inputs() []*edge
+	output() *picture
+	forward(h *hand, o order)
+	backward(h *hand, o order)
+}
+
+// Limits of a block.
+const (
+	blockImages = 16
+	blockBytes  = 128 << 20 // of its four planes
+)
+
+// record lowers g for derivatives.
+func record(g *nn.Graph, k *kernel.Kernel, exact bool) *tape {
+	t := &tape{graph: g, kernel: k, exact: exact, at: make([]*picture, len(g.Nodes))}
+	t.at[0] = t.picture(g.Input)
+	t.at[0].constant = true
+	chains := chains(g)
+	for n := 1; n < len(g.Nodes); n++ {
+		if c := chains[n]; c != nil {
+			t.lower(*c)
+		}
+	}
+	t.direct()
+	for _, p := range t.pictures {
+		p.offset = t.plane
+		t.plane += lined(p.size())
+	}
+	t.block = max(1, min(blockImages, blockBytes/(4*4*t.plane)))
+	for _, l := range t.layers {
+		if l, ok := l.(interface{ plan(t *tape) tapeRooms }); ok {
+			t.grow(l.plan(t))
+		}
+	}
+	for _, p := range t.pictures {
+		t.channels = max(t.channels, p.channels)
+	}
+	return t
+}
+
+func (t *tape) picture(shape nn.Shape) *picture {
+	if len(shape) == 1 {
+		shape = nn.Shape{shape[0], 1, 1}
+	}
+	p := &picture{shape: shape, geometry: geometry{channels: shape[0], height: shape[1], width: shape[2]}}
+	t.pictures = append(t.pictures, p)
+	return p
+}
+
+// direct decides, from the last layer to the first, who adds to adjoints and who finishes them.
+func (t *tape) direct() {
+	t.top = &edge{picture: t.at[t.graph.Output()]}
+	last := map[*picture]*edge{t.top.picture: t.top}
+	for i := len(t.layers) - 1; i >= 0; i-- {
+		for _, e := range t.layers[i].inputs() {
+			e.adds = last[e.picture] != nil
+			last[e.picture] = e
+		}
+	}
+	for p, e := range last {
+		e.masks = p.rectified
+	}
+}
+
+// chain is consecutive nodes that one layer computes: a head, then batch norms, a sum with another
+// node and ReLU, as far as they are there.
+type chain struct {
+	head, last int
+	norms      []int
+	residual   int // the node that is added, or −1
+	relu       bool
+}
+
+// chains groups the nodes of g, by their last one; nodes inside of a chain have none. The order of last
+// nodes is one in which chains can be computed.
+func chains(g *nn.Graph) []*chain {
+	users := make([][]int, len(g.Nodes))
+	for n, node := range g.Nodes {
+		for _, k := range node.Inputs {
+			users[k] = append(users[k], n)
+		}
+	}
+	byLast := make([]*chain, len(g.Nodes))
+	taken := make([]bool, len(g.Nodes))
+	for n := 1; n < len(g.Nodes); n++ {
+		if taken[n] {
+			continue
+		}
+		c := &chain{head: n, last: n, residual: -1}
+		for len(users[c.last]) == 1 && !taken[users[c.last][0]] && c.takes(g, users[c.last][0]) {
+			c.last = users[c.last][0]
+			taken[c.last] = true
+		}
+		byLast[c.last] = c
+	}
+	return byLast
+}
+
+// takes extends c by node n, which alone uses its last one, if it can.
+func (c *chain) takes(g *nn.Graph, n int) bool {
+	head := g.Nodes[c.head].Op
+	_, convolves := head.(nn.Conv)
+	_, multiplies := head.(nn.Linear)
+	_, normalises := head.(nn.BatchNorm)
+	_, sums := head.(nn.Add)
+	weighs := convolves || multiplies
+	switch g.Nodes[n].Op.(type) {
+	case nn.BatchNorm:
+		if !weighs && !normalises || c.residual >= 0 || c.relu {
+			return false
+		}
+		c.norms = append(c.norms, n)
+		return true
+	case nn.Add:
+		in := g.Nodes[n].Inputs
+		if !weighs || len(in) != 2 || c.residual >= 0 || c.relu {
+			return false
+		}
+		c.residual = in[0] + in[1] - c.last
+		return true
+	case nn.ReLU:
+		if !weighs && !normalises && !sums || c.relu {
+			return false
+		}
+		c.relu = true
+		return true
+	}
+	return false
+}
+
+// lower appends the layer of c.
+func (t *tape) lower(c chain) {
+	node := t.graph.Nodes[c.head]
+	in := make([]*edge, len(node.Inputs))
+	constant := true
+	for i, k := range node.Inputs {
+		in[i] = &edge{picture: t.at[k]}
+		constant = constant && in[i].constant
+	}
+	output := func() *picture {
+		out := t.picture(t.graph.Nodes[c.last].Shape)
+		out.constant, out.rectified = constant, c.relu
+		t.at[c.last] = out
+		return out
+	}
+	add := func(l layer) { t.layers = append(t.layers, l) }
+	switch op := node.Op.(type) {
+	case nn.Dropout, nn.AlphaDropout:
+		t.at[c.last] = in[0].picture
+	case nn.Flatten:
+		if in[0].height*in[0].width == 1 {
+			t.at[c.last] = in[0].picture
+			return
+		}
+		add(&flat{in: in[0], out: output()})
+	case nn.Conv:
+		constant = false
+		add(t.conv(c, op, in[0], output()))
+	case nn.Linear:
+		constant = false
+		one := nn.Conv2d(op.Out, 1, 1, 0)
+		one.Bias = op.Bias
+		add(t.conv(c, one, in[0], output()))
+	case nn.BatchNorm:
+		constant = false
+		add(t.normalise(c, in[0], output()))
+	case nn.Add:
+		add(&addition{in: in, out: output()})
+	case nn.Concat:
+		add(&concatenation{in: in, out: output()})
+	case nn.Subsample:
+		add(&sample{in: in[0], out: output(), stride: op.Stride})
+	case nn.MaxPool:
+		add(t.maximum(in[0], output(), windows(op.Window)))
+	case nn.AdaptiveMaxPool:
+		add(t.maximum(in[0], output(), adaptiveWindow))
+	case nn.AvgPool:
+		add(&average{in: in[0], out: output(), window: windows(op.Window), countPad: op.CountPad})
+	case nn.AdaptiveAvgPool:
+		add(&average{in: in[0], out: output(), window: adaptiveWindow})
+	case nn.Softmax:
+		add(&normalised{in: in[0], out: output()})
+	case nn.LogSoftmax:
+		add(&normalised{in: in[0], out: output(), logarithm: true})
+	default:
+		add(&nonlinear{in: in[0], out: output(), op: op})
+	}
+}

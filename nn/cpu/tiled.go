@@ -1,0 +1,270 @@
+package cpu
+
+import "lsrun/nn/cpu/kernel"
+
+// tiled is a 3×3 correlation with stride 1 by Winograd's transforms, or the transpose of one: that is
+// a correlation too, with weights turned around and channels exchanged.
+type tiled struct {
+	kernel.Winograd
+	in, out  *picture
+	pad      [2]int
+	turned   bool
+	tiles    [2]int // of a picture: rows and columns
+	rows     int    // rows of tiles in a chunk
+	multiple int    // of tiles in a product
+	lanes    int
+	outputs  int // channels that are transformed back at a time
+	position int // weights of a position
+	columns  func(channels int) int
+}
+
+func (t *tape) tiled(w kernel.Winograd, pad [2]int, in, out *picture, turned bool) *tiled {
+	s := &tiled{Winograd: w, in: in, out: out, pad: pad, turned: turned, multiple: t.kernel.Tiles, lanes: t.kernel.Lanes, columns: t.kernel.Columns}
+	var after, outAfter [2]int
+	extent, outExtent := [2]int{in.height, in.width}, [2]int{out.height, out.width}
+	for a := range 2 {
+		s.tiles[a] = (outExtent[a] + w.Tile - 1) / w.Tile
+		after[a] = s.tiles[a]*w.Tile + 2 - pad[a] - extent[a]
+		outAfter[a] = s.tiles[a]*w.Tile - outExtent[a]
+	}
+	in.require(pad, after)
+	if !turned {
+		out.require([2]int{}, outAfter) // tiles of adjoints hang over
+	}
+	s.rows = max(1, chunkTiles/s.tiles[1])
+	s.outputs = min(roundUp(out.channels, s.lanes), 128)
+	s.position = in.channels * widths(out.channels, s.columns)
+	return s
+}
+
+// chunkTiles is about how many tiles there are in a chunk.
+const chunkTiles = 48
+
+func (s *tiled) size() int { return s.Positions() * s.position }
+
+// pack brings G·g·Gᵀ, computed in float64 and rounded once, into the order [position][panel][channel][column].
+func (s *tiled) pack(packed, weights []float32) {
+	transform := transform2
+	if s.Tile == 4 {
+		transform = transform4
+	}
+	panels(s.out.channels, s.columns, func(first, count, columns int) {
+		for c := range s.in.channels {
+			for o := range count {
+				g := *(*[9]float32)(weights[((first+o)*s.in.channels+c)*9:])
+				if s.turned {
+					for i, v := range weights[(c*s.out.channels+first+o)*9:][:9] {
+						g[8-i] = v
+					}
+				}
+				transform(packed[first*s.in.channels+c*columns+o:], s.position, &g)
+			}
+		}
+	})
+}
+
+func (s *tiled) chunkTiles() int { return roundUp(s.rows*s.tiles[1], s.multiple) }
+
+// Rows of tiles are whole vectors of channels.
+func (s *tiled) inRow() int { return roundUp(s.in.channels, s.lanes) }
+
+func stream(tiles, row int) int { return tiles*row + streamPad }
+
+func (s *tiled) plan(*tape) tapeRooms {
+	tiles := s.chunkTiles()
+	return tapeRooms{
+		inputs:   s.Positions() * stream(tiles, s.inRow()),
+		products: s.Positions() * stream(tiles, s.outputs),
+		columns:  max((s.Tile+2)*(s.Tile*s.tiles[1]+2)*s.lanes, s.Tile*s.Tile*s.tiles[1]*s.outputs),
+	}
+}
+
+// eachChunk calls f for the rows of tiles of all images, numbered through.
+func (s *tiled) eachChunk(h *hand, f func(first, count int)) {
+	for first, total := 0, h.count*s.tiles[0]; first < total; first += s.rows {
+		f(first, min(s.rows, total-first))
+	}
+}
+
+// row is the image and the first row of pixels of a row of tiles.
+func (s *tiled) row(i int) (n, y int) { return i / s.tiles[0], i % s.tiles[0] * s.Tile }
+
+// transform writes the tiles of a chunk of plane l of the input to v.
+func (s *tiled) transform(h *hand, v []float32, l plane, first, count, vStride int) {
+	for r := range count {
+		n, y := s.row(first + r)
+		s.Input(v[r*s.tiles[1]*s.inRow():], vStride, s.inRow(), h.at(l, s.in, n, y-s.pad[0], -s.pad[1]),
+			s.in.row(), s.in.channels, s.in.channels, s.tiles[1], h.columns)
+	}
+}
+
+func (s *tiled) run(h *hand, sources []source, end *ending) {
+	s.eachChunk(h, func(first, count int) {
+		tiles := roundUp(count*s.tiles[1], s.multiple)
+		vStride, mStride := stream(tiles, s.inRow()), stream(tiles, s.outputs)
+		for i, source := range sources {
+			s.transform(h, h.inputs[i], source.plane, first, count, vStride)
+		}
+		for o := 0; o < s.out.channels; o += s.outputs {
+			outputs := min(s.outputs, s.out.channels-o)
+			for i, source := range sources {
+				s.multiply(h, h.inputs[i], vStride, mStride, source.weights[o*s.in.channels:], outputs, tiles, i > 0)
+			}
+			for r := range count {
+				s.back(h, first+r, o, outputs, h.products[r*s.tiles[1]*s.outputs:], mStride, end)
+			}
+		}
+	})
+}
+
+// multiply computes the products of a chunk at all positions, for some output channels.
+func (s *tiled) multiply(h *hand, v []float32, vStride, mStride int, weights []float32, outputs, tiles int, accumulate bool) {
+	channels := s.in.channels
+	if columns := s.columns(outputs); columns >= outputs {
+		h.kernel.Batched(h.products, mStride, s.outputs, v, vStride, s.inRow(), channels, tiles,
+			weights, s.position, columns, s.Positions(), accumulate)
+		return
+	}
+	for p := range s.Positions() { // whose panels share its inputs while they are near
+		panels(outputs, s.columns, func(k, _, columns int) {
+			h.kernel.Batched(h.products[p*mStride+k:], mStride, s.outputs, v[p*vStride:], vStride, s.inRow(), channels, tiles,
+				weights[p*s.position+k*channels:], s.position, columns, 1, accumulate)
+		})
+	}
+}
+
+// back transforms a row of tiles back and ends it, the given number of channels from o on.
+func (s *tiled) back(h *hand, row, o, channels int, m []float32, mStride int, e *ending) {
+	n, y := s.row(row)
+	rows := min(s.Tile, e.to.height-y)
+	if rows < s.Tile || s.tiles[1]*s.Tile != e.to.width { // tiles hang over: they are transformed beside the picture
+		line := s.Tile * s.tiles[1] * s.outputs
+		s.Output(h.columns, line, s.outputs, m, mStride, s.outputs, s.tiles[1], h.ones[:channels], h.zeros[:channels], nil, 0, 0, minusInfinity)
+		for i := range rows {
+			h.finish(e, n, y+i, 0, 1, e.to.width, o, channels, h.columns[i*line:], s.outputs)
+		}
+		return
+	}
+	dst := h.at(e.plane, e.to, n, y, 0)[o:]
+	var residual []float32
+	residualRow, residualPixel := 0, 0
+	if e.residual != nil {
+		residual, residualRow, residualPixel = h.at(e.residualPlane, e.residual, n, y, 0)[o:], e.residual.row(), e.residual.channels
+	}
+	s.Output(dst, e.to.row(), e.to.channels, m, mStride, s.outputs, s.tiles[1], h.ones[:channels], e.shift[o:][:channels],
+		residual, residualRow, residualPixel, e.bound)
+	if e.mask != nil {
+		for i := range rows {
+			h.kernel.Mask(dst[i*e.to.row():], e.to.channels, h.at(values, e.mask, n, y+i, 0)[o:], e.mask.channels, e.to.width, channels)
+		}
+	}
+}
+
+// tiledProducts are the products of a tiled correlation's inputs by its outputs' adjoints, in the transforms' space:
+//
+//	W̄ = Gᵀ·(Σ (Bᵀ·d·B) ⊙ (A·d̄·Aᵀ))·G
+//
+// the transpose of Winograd's algorithm.
+type tiledProducts struct {
+	*tiled
+	inRows int // channels of the input in whole products
+	widths int // columns of all panels
+}
+
+func (s *tiledProducts) plan(t *tape) tapeRooms {
+	s.inRows = roundUp(s.in.channels, t.kernel.OuterRows)
+	s.widths = widths(s.out.channels, s.columns)
+	tiles := s.rows * s.tiles[1]
+	return tapeRooms{
+		inputs:  s.Positions() * stream(tiles, max(s.inRow(), s.widths)),
+		columns: (s.Tile + 2) * s.Tile * s.tiles[1] * s.lanes,
+		outer:   s.Positions() * s.inRows * s.widths,
+	}
+}
+
+func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
+	size := s.inRows * s.widths
+	sums := h.outer[:s.Positions()*size]
+	clear(sums)
+	s.eachChunk(h, func(first, count int) {
+		tiles := count * s.tiles[1]
+		vStride, yStride := stream(tiles, s.inRow()), stream(tiles, s.widths)
+		for i, p := range pairs {
+			s.transform(h, h.inputs[i], p.in, first, count, vStride)
+			s.spread(h, h.outputs[i], p.out, first, count, yStride)
+		}
+		for p := range s.Positions() {
+			panels(s.out.channels, s.columns, func(o, _, columns int) {
+				for i := range pairs {
+					h.kernel.Outer(sums[p*size+o:], size, s.widths, h.inputs[i][p*vStride:], vStride, s.inRow(),
+						h.outputs[i][p*yStride+o:], yStride, s.widths, s.inRows, columns, tiles, 1)
+				}
+			})
+		}
+	})
+	s.collect(weights, sums, size)
+}
+
+// spread writes the tiles of a chunk of plane l of the output to y.
+func (s *tiledProducts) spread(h *hand, y []float32, l plane, first, count, yStride int) {
+	for r := range count {
+		n, top := s.row(first + r)
+		s.Adjoint(y[r*s.tiles[1]*s.widths:], yStride, s.widths, h.at(l, s.out, n, top, 0),
+			s.out.row(), s.out.channels, s.out.channels, s.tiles[1], h.columns)
+	}
+}
+
+// collect writes Gᵀ·M·G, computed in float64 and rounded once, of the sums M at all positions.
+func (s *tiledProducts) collect(weights, sums []float32, size int) {
+	for o := range s.out.channels {
+		for c := range s.in.channels {
+			m := sums[c*s.widths+o:]
+			g := weights[(o*s.in.channels+c)*9:][:9]
+			if s.Tile == 4 {
+				var rows [6][3]float64
+				for i := range rows {
+					r := m[6*i*size:]
+					rows[i] = gather4(float64(r[0]), float64(r[size]), float64(r[2*size]), float64(r[3*size]), float64(r[4*size]), float64(r[5*size]))
+				}
+				for j := range 3 {
+					for i, v := range gather4(rows[0][j], rows[1][j], rows[2][j], rows[3][j], rows[4][j], rows[5][j]) {
+						g[3*i+j] = float32(v)
+					}
+				}
+				continue
+			}
+			var rows [4][3]float64
+			for i := range rows {
+				r := m[4*i*size:]
+				rows[i] = gather2(float64(r[0]), float64(r[size]), float64(r[2*size]), float64(r[3*size]))
+			}
+			for j := range 3 {
+				for i, v := range gather2(rows[0][j], rows[1][j], rows[2][j], rows[3][j]) {
+					g[3*i+j] = float32(v)
+				}
+			}
+		}
+	}
+}
+
+// gather4 is Gᵀ·m for the points of kernel.F4, the transpose of weights4.
+func gather4(m0, m1, m2, m3, m4, m5 float64) [3]float64 {
+	const (
+		a, b   = kernel.A, kernel.B
+		origin = 1 / (a * a * b * b)
+		nearA  = 1 / (2 * a * a * (a*a - b*b))
+		nearB  = 1 / (2 * b * b * (b*b - a*a))
+	)
+	evenA, evenB := float64((m1+m2)*nearA), float64((m3+m4)*nearB)
+	return [3]float64{
+		float64(m0*origin) + evenA + evenB,
+		float64((m1-m2)*(a*nearA)) + float64((m3-m4)*(b*nearB)),
+		float64(evenA*(a*a)) + float64(evenB*(b*b)) + m5,
+	}
+}
+
+// gather2 is Gᵀ·m for the points of kernel.F2, the transpose of weights2.
+func gather2(m0, m1, m2, m3 float64) [3]float64 {
+	even, odd := (m1+m2)/2, (m1-m2)/2
+	return [3]float64{m0 + even, odd, even + m3}
+}
