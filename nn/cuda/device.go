@@ -7,8 +7,6 @@ import "unsafe"
 type device interface {
 	// name tells the model and the driver.
 	name() string
-	// memory is how many bytes are free.
-	memory() (int64, error)
 	// alloc returns a pointer aligned to 256 bytes; errMemory if there is not enough.
 	alloc(bytes int64) (address, error)
 	free(at address) error

@@ -1,10 +1,12 @@
 package cuda
 
 import (
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -24,7 +26,6 @@ type result int32
 const (
 	success     result = 0
 	outOfMemory result = 2
-	noDevice    result = 100
 )
 
 // driver is what of the CUDA driver API is used: functions of libcuda.so.1, by their names there.
@@ -40,10 +41,8 @@ type driver struct {
 	primaryCtxRelease func(device int32) result
 	ctxSetCurrent     func(context uintptr) result
 	moduleLoadDataEx  func(module *uintptr, image unsafe.Pointer, options uint32, names *int32, values *uintptr) result
-	moduleUnload      func(module uintptr) result
 	moduleGetFunction func(function *uintptr, module uintptr, name string) result
 	funcSetAttribute  func(function uintptr, attribute, value int32) result
-	memGetInfo        func(free, total *uint64) result
 	memAlloc          func(at *address, bytes uint64) result
 	memFree           func(at address) result
 	memcpyHtoDAsync   func(dst address, src unsafe.Pointer, bytes uint64, stream uintptr) result
@@ -65,8 +64,8 @@ func load() (*driver, error) {
 		"cuInit": &d.init, "cuDriverGetVersion": &d.driverGetVersion, "cuGetErrorName": &d.getErrorName, "cuGetErrorString": &d.getErrorString,
 		"cuDeviceGet": &d.deviceGet, "cuDeviceGetCount": &d.deviceGetCount, "cuDeviceGetName": &d.deviceGetName,
 		"cuDevicePrimaryCtxRetain": &d.primaryCtxRetain, "cuDevicePrimaryCtxRelease_v2": &d.primaryCtxRelease, "cuCtxSetCurrent": &d.ctxSetCurrent,
-		"cuModuleLoadDataEx": &d.moduleLoadDataEx, "cuModuleUnload": &d.moduleUnload, "cuModuleGetFunction": &d.moduleGetFunction,
-		"cuFuncSetAttribute": &d.funcSetAttribute, "cuMemGetInfo_v2": &d.memGetInfo, "cuMemAlloc_v2": &d.memAlloc, "cuMemFree_v2": &d.memFree,
+		"cuModuleLoadDataEx": &d.moduleLoadDataEx, "cuModuleGetFunction": &d.moduleGetFunction,
+		"cuFuncSetAttribute": &d.funcSetAttribute, "cuMemAlloc_v2": &d.memAlloc, "cuMemFree_v2": &d.memFree,
 		"cuMemcpyHtoDAsync_v2": &d.memcpyHtoDAsync, "cuMemcpyDtoHAsync_v2": &d.memcpyDtoHAsync,
 		"cuStreamCreate": &d.streamCreate, "cuStreamDestroy_v2": &d.streamDestroy, "cuStreamSynchronize": &d.streamSynchronize,
 		"cuLaunchKernel": &d.launchKernel,
@@ -80,18 +79,15 @@ func load() (*driver, error) {
 	return d, nil
 }
 
-// card is a device behind the driver.
-type card struct {
+// processor is a card that the process has opened. It stays so to the process's end: opening takes a second.
+type processor struct {
 	*driver
-	number    int32
-	handle    int32
-	title     string
-	retained  bool
-	context   uintptr
-	module    uintptr
-	stream    uintptr
+	title   string
+	context uintptr
+	module  uintptr
+
+	lock      sync.Mutex
 	functions map[string]function
-	held      map[address]bool
 }
 
 type function struct {
@@ -99,68 +95,98 @@ type function struct {
 	shared int // bytes of shared memory that it may have
 }
 
+// opened are the process's cards, by number.
+var (
+	opened = map[int]*processor{}
+	opens  sync.Mutex
+)
+
 // open starts work on the card of the given number.
 func open(number int) (device, error) {
-	d, err := load()
-	if err != nil {
-		return nil, err
+	opens.Lock()
+	defer opens.Unlock()
+	if opened[number] == nil {
+		d, err := load()
+		if err != nil {
+			return nil, err
+		}
+		p, err := d.processor(number)
+		if err != nil {
+			return nil, err
+		}
+		opened[number] = p
 	}
-	return d.open(number)
+	return opened[number].open()
 }
 
-func (d *driver) open(number int) (device, error) {
-	c := &card{driver: d, number: int32(number), functions: map[string]function{}, held: map[address]bool{}}
+// processor opens the card of the given number.
+func (d *driver) processor(number int) (*processor, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := c.start(); err != nil {
-		c.close()
+	if err := d.check(d.init(0), "start the NVIDIA driver"); err != nil {
 		return nil, err
 	}
-	return c, nil
-}
-
-func (c *card) start() error {
-	if err := c.check(c.init(0), "start the NVIDIA driver"); err != nil {
-		return err
-	}
 	var count int32
-	if err := c.check(c.deviceGetCount(&count), "count the NVIDIA cards"); err != nil {
-		return err
+	if err := d.check(d.deviceGetCount(&count), "count the NVIDIA cards"); err != nil {
+		return nil, err
 	}
-	if c.number < 0 || c.number >= count {
-		return fmt.Errorf("there is no NVIDIA card %d: this machine has %d, counted from 0", c.number, count)
+	if number < 0 || number >= int(count) {
+		return nil, fmt.Errorf("there is no NVIDIA card %d: this machine has %d, counted from 0", number, count)
 	}
-	var version int32
+	p := &processor{driver: d, functions: map[string]function{}}
+	var handle, version int32
 	var name [256]byte
 	for _, step := range []struct {
 		what string
 		do   func() result
 	}{
-		{"find the card", func() result { return c.deviceGet(&c.handle, c.number) }},
-		{"ask its name", func() result { return c.deviceGetName(&name[0], int32(len(name)), c.handle) }},
-		{"ask the driver's version", func() result { return c.driverGetVersion(&version) }},
-		{"open its context", func() result { return c.primaryCtxRetain(&c.context, c.handle) }},
-		{"enter its context", func() result { c.retained = true; return c.ctxSetCurrent(c.context) }},
-		{"make a stream", func() result { return c.streamCreate(&c.stream, 1) }},
+		{"find the card", func() result { return d.deviceGet(&handle, int32(number)) }},
+		{"ask the card's name", func() result { return d.deviceGetName(&name[0], int32(len(name)), handle) }},
+		{"ask the driver's version", func() result { return d.driverGetVersion(&version) }},
+		{"open the card", func() result { return d.primaryCtxRetain(&p.context, handle) }},
 	} {
-		if err := c.check(step.do(), "%s", step.what); err != nil {
-			return err
+		if err := d.check(step.do(), "%s", step.what); err != nil {
+			return nil, err
 		}
 	}
-	c.title = fmt.Sprintf("%s, driver for CUDA %d.%d", text(&name[0]), version/1000, version%1000/10)
-	return c.compile()
+	p.title = fmt.Sprintf("%s, driver for CUDA %d.%d", text(&name[0]), version/1000, version%1000/10)
+	err := d.check(d.ctxSetCurrent(p.context), "enter the card's context")
+	if err == nil {
+		err = p.compile()
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.check(d.primaryCtxRelease(handle), "leave the card"))
+	}
+	return p, nil
+}
+
+// card is a device behind the driver: a stream of work, and memory.
+type card struct {
+	*processor
+	stream uintptr
+	held   map[address]bool
+}
+
+func (p *processor) open() (device, error) {
+	c := &card{processor: p, held: map[address]bool{}}
+	const nonBlocking = 1
+	err := c.do(func() error { return c.check(c.streamCreate(&c.stream, nonBlocking), "make a stream") })
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // compile has the driver translate the kernels for the card.
-func (c *card) compile() error {
+func (p *processor) compile() error {
 	const errorBuffer, errorBufferSize = 5, 6 // CU_JIT_ERROR_LOG_BUFFER, …_SIZE_BYTES
 	log := make([]byte, 4096)                 // on the heap, where it stays in place
 	names := [2]int32{errorBuffer, errorBufferSize}
 	values := [2]uintptr{uintptr(unsafe.Pointer(&log[0])), uintptr(len(log))} // a size travels as a pointer
 	defer runtime.KeepAlive(log)
 	image := append([]byte(ptx), 0)
-	r := c.moduleLoadDataEx(&c.module, unsafe.Pointer(&image[0]), uint32(len(names)), &names[0], &values[0])
-	if err := c.check(r, "compile the kernels"); err != nil {
+	r := p.moduleLoadDataEx(&p.module, unsafe.Pointer(&image[0]), uint32(len(names)), &names[0], &values[0])
+	if err := p.check(r, "compile the kernels"); err != nil {
 		if said := text(&log[0]); said != "" {
 			return fmt.Errorf("%w: %s", err, said)
 		}
@@ -195,13 +221,13 @@ func (e *driverError) Error() string {
 // Is makes out of memory errMemory.
 func (e *driverError) Is(target error) bool { return target == errMemory && e.code == outOfMemory }
 
-func (c *card) check(r result, what string, arguments ...any) error {
+func (d *driver) check(r result, what string, arguments ...any) error {
 	if r == success {
 		return nil
 	}
 	var name, said *byte
-	c.getErrorName(r, &name)
-	c.getErrorString(r, &said)
+	d.getErrorName(r, &name)
+	d.getErrorString(r, &said)
 	return &driverError{fmt.Sprintf(what, arguments...), r, text(name), text(said)}
 }
 
@@ -216,12 +242,6 @@ func (c *card) do(f func() error) error {
 }
 
 func (c *card) name() string { return c.title }
-
-func (c *card) memory() (int64, error) {
-	var free, total uint64
-	err := c.do(func() error { return c.check(c.memGetInfo(&free, &total), "ask for the card's free memory") })
-	return int64(free), err
-}
 
 func (c *card) alloc(bytes int64) (at address, err error) {
 	err = c.do(func() error {
@@ -259,54 +279,54 @@ func (c *card) sync() error {
 	return c.do(func() error { return c.check(c.streamSynchronize(c.stream), "wait for the card") })
 }
 
-// ordinaryShared is the shared memory that a kernel may have without being granted more.
-const ordinaryShared = 48 << 10
-
 func (c *card) launch(l launch, arguments unsafe.Pointer) error {
 	return c.do(func() error {
-		f, known := c.functions[l.kernel]
-		if !known {
-			if err := c.check(c.moduleGetFunction(&f.handle, c.module, l.kernel), "find kernel %s", l.kernel); err != nil {
-				return err
-			}
-			f.shared = ordinaryShared
+		f, err := c.function(l.kernel, l.shared)
+		if err != nil {
+			return err
 		}
-		if l.shared > f.shared {
-			const maxDynamicShared = 8 // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-			if err := c.check(c.funcSetAttribute(f.handle, maxDynamicShared, int32(l.shared)), "give kernel %s %d bytes of shared memory", l.kernel, l.shared); err != nil {
-				return err
-			}
-			f.shared = l.shared
-		}
-		c.functions[l.kernel] = f
-		r := c.launchKernel(f.handle, uint32(l.grid[0]), uint32(l.grid[1]), uint32(l.grid[2]), uint32(l.block), 1, 1, uint32(l.shared), c.stream, &arguments, nil)
+		r := c.launchKernel(f, uint32(l.grid[0]), uint32(l.grid[1]), uint32(l.grid[2]), uint32(l.block), 1, 1, uint32(l.shared), c.stream, &arguments, nil)
 		return c.check(r, "launch kernel %s", l.kernel)
 	})
 }
 
-// close gives everything back; of several errors it returns the first.
-func (c *card) close() error {
-	if !c.retained {
-		return nil
+// ordinaryShared is the shared memory that a kernel may have without being granted more.
+const ordinaryShared = 48 << 10
+
+// function is the kernel of the given name, granted the given shared memory.
+func (p *processor) function(kernel string, shared int) (uintptr, error) {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	f, known := p.functions[kernel]
+	if !known {
+		if err := p.check(p.moduleGetFunction(&f.handle, p.module, kernel), "find kernel %s", kernel); err != nil {
+			return 0, err
+		}
+		f.shared = ordinaryShared
 	}
+	if shared > f.shared {
+		const maxDynamicShared = 8 // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+		if err := p.check(p.funcSetAttribute(f.handle, maxDynamicShared, int32(shared)), "give kernel %s %d bytes of shared memory", kernel, shared); err != nil {
+			return 0, err
+		}
+		f.shared = shared
+	}
+	p.functions[kernel] = f
+	return f.handle, nil
+}
+
+// close gives memory and stream back; of several errors it returns the first.
+func (c *card) close() error {
 	return c.do(func() error {
 		var first error
-		note := func(err error) {
-			if first == nil {
-				first = err
-			}
-		}
 		for at := range c.held {
-			note(c.check(c.memFree(at), "give back the card's memory"))
+			first = cmp.Or(first, c.check(c.memFree(at), "give back the card's memory"))
 		}
-		if c.module != 0 {
-			note(c.check(c.moduleUnload(c.module), "unload the kernels"))
-		}
+		clear(c.held)
 		if c.stream != 0 {
-			note(c.check(c.streamDestroy(c.stream), "give back the stream"))
+			first = cmp.Or(first, c.check(c.streamDestroy(c.stream), "give back the stream"))
+			c.stream = 0
 		}
-		note(c.check(c.primaryCtxRelease(c.handle), "leave the card"))
-		c.retained = false
 		return first
 	})
 }

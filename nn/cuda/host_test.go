@@ -43,9 +43,8 @@ func newHost() (*host, error) {
 	return &host{held: map[address][]byte{}, kernels: map[string]func(x, y, z, threads int32, arguments unsafe.Pointer){}}, nil
 }
 
-func (h *host) name() string           { return "host" }
-func (h *host) memory() (int64, error) { return 1 << 30, nil }
-func (h *host) sync() error            { return nil }
+func (h *host) name() string { return "host" }
+func (h *host) sync() error  { return nil }
 
 const page = 4096
 
