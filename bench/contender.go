@@ -15,6 +15,7 @@ type contender struct {
 	sizes  []int // batches to choose from; none where the engine has no batch to choose
 	run    func(context.Context, turn) (time.Duration, error)
 	logits func(ctx context.Context, images int) ([]float64, error) // nil: it has weights of its own
+	rough  bool                                                     // it rounds factors to TF32
 
 	turn  turn      // what it does each time, of the fastest batch
 	rates []float64 // images/s, one a round

@@ -31,6 +31,8 @@ type options struct {
 	images  int           // a turn; 0: as many as take length
 	length  time.Duration // of a turn
 	all     bool
+	gpu     bool
+	compile bool
 	report  string
 }
 
@@ -41,6 +43,8 @@ func parse() (o options, err error) {
 	flag.IntVar(&o.images, "images", 0, "images a turn (0: as many as take a turn's length)")
 	flag.DurationVar(&o.length, "turn", 2*time.Second, "length of a turn")
 	flag.BoolVar(&o.all, "all", false, "every network of the zoo, beside PyTorch as the paper runs it only")
+	flag.BoolVar(&o.gpu, "gpu", false, "on an NVIDIA card, beside PyTorch there")
+	flag.BoolVar(&o.compile, "compile", false, "with -gpu, also beside torch.compile, which takes minutes to start")
 	flag.StringVar(&o.report, "o", "build/bench.md", "where the report goes")
 	flag.Parse()
 	o.nets = strings.Split(*nets, ",")
@@ -111,20 +115,31 @@ func compete(ctx context.Context, o options, name string, threads int) (r result
 	defer os.RemoveAll(n.folder)
 	l := &lineup{network: n, threads: threads}
 	defer l.close()
-	if err := l.assemble(ctx, o.all); err != nil {
+	assemble := func() error { return l.assemble(ctx, o.all) }
+	if o.gpu {
+		assemble = func() error { return l.assembleOnCard(ctx, o.compile) }
+	}
+	if err := assemble(); err != nil {
 		return r, nil, err
 	}
+	var ready []*contender
 	for _, c := range l.contenders {
-		if err := agree(ctx, c, l.reference); err != nil {
+		err := agree(ctx, c, l.reference)
+		if err == nil {
+			err = c.prepare(ctx, n.images.Len(), o.length)
+		}
+		if err != nil && o.gpu && c.group != ours { // another machine's PyTorch may lack something
+			l.facts = append(l.facts, fmt.Sprintf("left out: %s: %v", name, err))
+			continue
+		}
+		if err != nil {
 			return r, nil, err
 		}
-		if err := c.prepare(ctx, n.images.Len(), o.length); err != nil {
-			return r, nil, err
-		}
+		ready = append(ready, c)
 		if o.images > 0 {
 			c.turn.Images, c.turn.Passes = min(o.images, n.images.Len()), 1
 		}
 	}
-	pauses, err := alternate(ctx, l.contenders, o.rounds)
-	return result{name, n.graph.MACs(), threads, l.contenders, pauses}, l.facts, err
+	pauses, err := alternate(ctx, ready, o.rounds)
+	return result{name, n.graph.MACs(), threads, ready, pauses}, l.facts, err
 }

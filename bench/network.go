@@ -46,7 +46,7 @@ func (n *network) first(images int) *nn.Images {
 }
 
 func (n *network) write() error {
-	for name, content := range map[string][]byte{"torch_contender.py": torchProgram, "ort_contender.mjs": onnxProgram} {
+	for name, content := range map[string][]byte{"torch_contender.py": torchProgram, "torch_gpu.py": torchOnCard, "ort_contender.mjs": onnxProgram} {
 		if err := os.WriteFile(filepath.Join(n.folder, name), content, 0o644); err != nil {
 			return err
 		}

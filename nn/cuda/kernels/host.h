@@ -1,0 +1,167 @@
+// Stand-ins for a card's instructions where the kernels are compiled for the host (nn/cuda's tests): the threads of a
+// block are coroutines that take turns from one barrier to the next; every other turn goes backwards, so that what
+// lacks a barrier gives wrong numbers. Copies to shared memory happen no earlier than they are waited for.
+
+#pragma once
+
+#define UNROLL
+#define DEVICE static inline
+#define KERNEL(threads) extern "C" void
+
+typedef unsigned long hostSize;
+extern "C" void *memset(void *, int, hostSize);
+extern "C" void *memcpy(void *, const void *, hostSize);
+extern "C" void abort();
+
+namespace host {
+
+enum { THREADS = 1024, STACK = 64 << 10, SHARED = 227 << 10, COPIES = 64 };
+
+struct Copy {
+	float *to;
+	const float *from;
+	int size, bytes;
+};
+
+struct Thread {
+	void *stack; // its stack pointer while others run
+	bool done;
+	int where; // the line of the barrier it waits at
+	Copy copies[COPIES];
+	int groupEnd[COPIES];
+	int copied, groups, open; // copies in the queue, closed groups, copies of the open one
+	float a[2][4], b[2][2]; // what it brings to a warp's product
+	int parity;
+};
+
+inline Thread threads[THREADS];
+inline char stacks[THREADS][STACK] __attribute__((aligned(64)));
+inline char sharedBytes[SHARED] __attribute__((aligned(128)));
+inline void *scheduler;
+inline int current, blockX, blockY, blockZ;
+inline void (*body)(const void *);
+inline const void *arguments;
+
+// exchange saves the registers that calls preserve, leaves the stack pointer in *from and goes on at `to`.
+extern "C" void hostExchange(void **from, void *to);
+asm(R"(
+	.text
+	.globl hostExchange
+	.type hostExchange,@function
+hostExchange:
+	pushq %rbp
+	pushq %rbx
+	pushq %r12
+	pushq %r13
+	pushq %r14
+	pushq %r15
+	movq %rsp, (%rdi)
+	movq %rsi, %rsp
+	popq %r15
+	popq %r14
+	popq %r13
+	popq %r12
+	popq %rbx
+	popq %rbp
+	ret
+)");
+
+inline void yield(int where) {
+	threads[current].where = where;
+	hostExchange(&threads[current].stack, scheduler);
+}
+
+inline void begin() {
+	body(arguments);
+	threads[current].done = true;
+	yield(-1);
+	abort();
+}
+
+inline void apply(Thread &t, int groups) { // the oldest groups
+	int n = groups > 0 ? t.groupEnd[groups - 1] : 0;
+	for (int i = 0; i < n; i++) {
+		Copy &c = t.copies[i];
+		memset(c.to, 0, c.size);
+		memcpy(c.to, c.from, c.bytes);
+	}
+	for (int i = n; i < t.copied; i++) t.copies[i - n] = t.copies[i];
+	for (int i = groups; i < t.groups; i++) t.groupEnd[i - groups] = t.groupEnd[i] - n;
+	t.copied -= n, t.groups -= groups;
+}
+
+// run runs a block.
+inline void run(int count) {
+	memset(sharedBytes, 0xff, SHARED); // NaN
+	for (int i = 0; i < count; i++) {
+		Thread &t = threads[i];
+		t.done = false, t.copied = t.groups = t.open = t.parity = 0;
+		void **top = (void **)(stacks[i] + STACK - 64);
+		*--top = nullptr;
+		*--top = (void *)begin; // where hostExchange returns to
+		top -= 6;
+		t.stack = top;
+	}
+	for (int turn = 0, left = count; left > 0; turn++) {
+		for (int i = 0; i < count; i++) {
+			current = turn % 2 ? count - 1 - i : i;
+			hostExchange(&scheduler, threads[current].stack);
+		}
+		left = 0;
+		for (int i = 0; i < count; i++) {
+			if (threads[i].where != threads[0].where) abort(); // not all threads came to the same barrier
+			left += !threads[i].done;
+		}
+	}
+}
+
+} // namespace host
+
+DEVICE int threadX() { return host::current; }
+DEVICE int blockX() { return host::blockX; }
+DEVICE int blockY() { return host::blockY; }
+DEVICE int blockZ() { return host::blockZ; }
+DEVICE char *sharedMemory() { return host::sharedBytes; }
+DEVICE void barrier() { host::yield(1); }
+
+DEVICE void enqueue(float *to, const float *from, int size, int bytes) {
+	if (bytes < 0 || bytes > size || (unsigned long)to % size || (bytes && (unsigned long)from % size)) abort();
+	host::Thread &t = host::threads[host::current];
+	if (t.copied == host::COPIES) abort();
+	t.copies[t.copied++] = {to, from, size, bytes};
+}
+DEVICE void copy16(float *to, const float *from, int bytes) { enqueue(to, from, 16, bytes); }
+DEVICE void copy4(float *to, const float *from, int bytes) { enqueue(to, from, 4, bytes); }
+DEVICE void commit() {
+	host::Thread &t = host::threads[host::current];
+	t.groupEnd[t.groups++] = t.copied;
+}
+template <int N> DEVICE void pending() {
+	host::Thread &t = host::threads[host::current];
+	if (t.groups > N) host::apply(t, t.groups - N);
+}
+
+DEVICE float cut(float x) { return __builtin_bit_cast(float, __builtin_bit_cast(unsigned, x) & 0xffffe000); }
+DEVICE float tf32(float x) {
+	if (!(__builtin_fabsf(x) < __builtin_inff())) return x;
+	return cut(__builtin_bit_cast(float, __builtin_bit_cast(unsigned, x) + 0x1000));
+}
+
+DEVICE void multiply(float c[4], const float a[4], const float b[2]) {
+	using host::threads;
+	host::Thread &own = threads[host::current];
+	int lane = host::current % 32, first = host::current - lane, g = lane / 4, t = lane % 4, parity = own.parity;
+	for (int i = 0; i < 4; i++) own.a[parity][i] = cut(a[i]);
+	for (int i = 0; i < 2; i++) own.b[parity][i] = cut(b[i]);
+	own.parity = !parity;
+	host::yield(2);
+	for (int i = 0; i < 4; i++) {
+		double sum = c[i];
+		for (int k = 0; k < 8; k++) {
+			float x = threads[first + g * 4 + k % 4].a[parity][i / 2 + k / 4 * 2];
+			float y = threads[first + (2 * t + i % 2) * 4 + k % 4].b[parity][k / 4];
+			sum += (double)x * y;
+		}
+		c[i] = (float)sum;
+	}
+}

@@ -1,0 +1,3 @@
+#include "elements.h"
+#include "product.h"
+#include "weights.h"
