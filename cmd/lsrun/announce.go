@@ -65,6 +65,9 @@ func describeGrid(out io.Writer, plan *shard.Plan) {
 		axes += ", y " + plan.Grid.Y.String()
 	}
 	fmt.Fprintf(out, "grid        %s: %s in %s of %s\n", axes, plural(plan.Grid.Points(), "point"), plural(len(plan.Units()), "unit"), count(int64(plan.UnitPoints)))
+	if h := plan.Hessian; h != nil {
+		fmt.Fprintf(out, "hessian     %s, at %s\n", describeHessian(h), plural(h.Points(plan.Grid), "point"))
+	}
 	fmt.Fprintf(out, "data        %s, preprocessing %s: %s training and %s test images, %s\n",
 		plan.Data.Dataset, plan.Data.Preprocess, count(int64(plan.Data.Train)), count(int64(plan.Data.Test)), plan.Loss)
 }
@@ -98,6 +101,7 @@ const programMemory = 48 << 20
 // cost is what a run takes on this machine, all its points by one worker.
 type cost struct {
 	points, images int     // images of a point
+	hessian        float64 // forward passes over an image that the curvature of a point is worth
 	macs           float64 // of all points
 	rate           float64 // images a second
 	threads        int
@@ -106,20 +110,30 @@ type cost struct {
 
 func (s *subject) cost(plan *shard.Plan, rate float64, threads int, memory int64) cost {
 	k := cost{points: plan.Grid.Points(), images: plan.Data.Train + plan.Data.Test, rate: rate, threads: threads, memory: memory}
-	k.macs = float64(k.points) * float64(k.images) * float64(s.graph.MACs())
+	macs := float64(s.pointMACs(plan))
+	k.macs = float64(k.points) * macs
+	k.hessian = macs/float64(s.graph.MACs()) - float64(k.images)
 	return k
 }
 
 // pointSeconds and seconds are the time of a point and of all points.
-func (k cost) pointSeconds() float64 { return float64(k.images) / k.rate }
+func (k cost) pointSeconds() float64 { return (float64(k.images) + k.hessian) / k.rate }
 func (k cost) seconds() float64      { return float64(k.points) * k.pointSeconds() }
 
 // cpuHours is the time of all threads together.
 func (k cost) cpuHours() float64 { return k.seconds() * float64(k.threads) / time.Hour.Seconds() }
 
+// curvature is what Hessians add to a point's images.
+func (k cost) curvature() string {
+	if k.hessian == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and Hessians worth some %s more", count(int64(k.hessian)))
+}
+
 func (k cost) report(out io.Writer) {
 	fmt.Fprintf(out, "work        %s × %s = %s multiply-adds; %s of memory a worker\n",
-		plural(k.points, "point"), plural(k.images, "image"), magnitude(k.macs), megabytes(k.memory))
+		plural(k.points, "point"), plural(k.images, "image")+k.curvature(), magnitude(k.macs), megabytes(k.memory))
 	fmt.Fprintf(out, "estimate    %s on this machine with %s (%.0f images/s): %.3g s a point, %.2g CPU hours\n",
 		lasting(time.Duration(k.seconds()*float64(time.Second))), plural(k.threads, "thread"), k.rate, k.pointSeconds(), k.cpuHours())
 }
@@ -192,10 +206,18 @@ func thin(set *nn.Images, n int) *nn.Images {
 	if n == set.Len() {
 		return set
 	}
+	numbers := make([]int, n)
+	for i := range numbers {
+		numbers[i] = i * set.Len() / n
+	}
+	return pick(set, numbers)
+}
+
+// pick copies the images of the given numbers.
+func pick(set *nn.Images, numbers []int) *nn.Images {
 	size := set.Shape.Size()
-	out := &nn.Images{Shape: set.Shape, Pixels: make([]float32, 0, n*size), Labels: make([]int32, 0, n)}
-	for i := range n {
-		k := i * set.Len() / n
+	out := &nn.Images{Shape: set.Shape, Pixels: make([]float32, 0, len(numbers)*size), Labels: make([]int32, 0, len(numbers))}
+	for _, k := range numbers {
 		out.Pixels = append(out.Pixels, set.Pixels[k*size:(k+1)*size]...)
 		out.Labels = append(out.Labels, set.Labels[k])
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -31,7 +32,7 @@ Planning the same again changes nothing; another plan needs another RUN.
    lsrun plan --checkpoint model.t7 --model resnet56 --dataset cifar10 --data DIR \
          --x=-1:1:51 --y=-1:1:51 RUN
    lsrun run RUN && lsrun merge RUN && lsrun plot RUN/surface.h5`,
-	Flags: slices.Concat(networkFlags, dataFlags, []cli.Flag{
+	Flags: slices.Concat(networkFlags, dataFlags, hessianPlanFlags, []cli.Flag{
 		&cli.StringFlag{Name: "like", Usage: "take every flag that is not given from the plan of `OTHER-RUN`"},
 		&cli.StringFlag{Name: "logits", Usage: "compare with PyTorch's logits in `FILE` first, as lsrun check does, and record that it was done"},
 		&cli.StringFlag{Name: "x", Usage: "first axis, `MIN:MAX:POINTS`", Value: "-1:1:51"},
@@ -300,12 +301,21 @@ func (s *subject) draft(c *cli.Context) (*shard.Plan, nn.Plane, error) {
 	if plan.Metrics, err = s.chooseMetrics(c, &plan.Data); err != nil {
 		return nil, nn.Plane{}, err
 	}
+	if plan.Hessian, err = s.planHessian(c, plan.Grid); err != nil {
+		return nil, nn.Plane{}, err
+	}
+	if plan.Hessian != nil {
+		if plan.Data.Train == 0 {
+			return nil, nn.Plane{}, usagef("--hessian is about the training loss: --metrics must hold train")
+		}
+		plan.Metrics = append(plan.Metrics, hessianMetrics(plan.Hessian)...)
+	}
 	e, err := cpu.New(s.graph, s.loss, cpu.Options{Threads: 1, Kernel: c.String("kernel"), Exact: c.Bool("exact")})
 	if err != nil {
 		return nil, nn.Plane{}, usageError{err.Error()}
 	}
 	plan.Kernel = e.Kernel()
-	plan.UnitPoints = shard.UnitPoints(plan.Grid.Points(), s.graph.MACs()*int64(plan.Data.Train+plan.Data.Test))
+	plan.UnitPoints = shard.UnitPoints(plan.Grid.Points(), s.pointMACs(plan))
 	if file := c.String("logits"); file != "" {
 		if s.logits, err = compareLogits(c.Context, s, file, threads(c)); err != nil {
 			return nil, nn.Plane{}, err
@@ -314,6 +324,15 @@ func (s *subject) draft(c *cli.Context) (*shard.Plan, nn.Plane, error) {
 	}
 	plane, err := s.chooseDirections(c, plan)
 	return plan, plane, err
+}
+
+// pointMACs is the mean cost of a point in multiply-adds.
+func (s *subject) pointMACs(plan *shard.Plan) int64 {
+	macs := s.graph.MACs() * int64(plan.Data.Train+plan.Data.Test)
+	if h := plan.Hessian; h != nil {
+		macs += hessianMACs(h, s.graph) * int64(h.Points(plan.Grid)) / int64(plan.Grid.Points())
+	}
+	return macs
 }
 
 // Keys of theta.safetensors' metadata that say what it was read from. The prefix keeps
@@ -625,6 +644,9 @@ func adoptPlan(c *cli.Context, dir string) error {
 		}
 	default:
 		values["dir-file"] = filepath.Join(dir, directionsFile) // normalised already
+	}
+	if h := p.Hessian; h != nil && (!c.IsSet("hessian") || c.Bool("hessian")) {
+		maps.Copy(values, hessianValues(h))
 	}
 	for name, value := range values {
 		if value == "" || c.IsSet(name) {

@@ -115,9 +115,9 @@ func defaultMetric(surface *shard.Surface) string {
 }
 
 func drawTo(c *cli.Context, surface *shard.Surface, options figure.Options, path string) error {
-	format := strings.TrimPrefix(strings.ToLower(filepath.Ext(path)), ".")
-	if !slices.Contains([]string{"png", "svg", "pdf"}, format) {
-		return usagef("-o %s: its ending says the format: .png, .svg or .pdf", path)
+	format, err := pictureFormat(path)
+	if err != nil {
+		return err
 	}
 	if options.Kind == "" {
 		options.Kind = figure.Kinds(surface)[0]
@@ -131,6 +131,15 @@ func drawTo(c *cli.Context, surface *shard.Surface, options figure.Options, path
 	}
 	fmt.Fprintln(c.App.Writer, path)
 	return nil
+}
+
+// pictureFormat is the format that the name of a picture asks for.
+func pictureFormat(path string) (string, error) {
+	format := strings.TrimPrefix(strings.ToLower(filepath.Ext(path)), ".")
+	if !slices.Contains([]string{"png", "svg", "pdf"}, format) {
+		return "", usagef("-o %s: its ending says the format: .png, .svg or .pdf", path)
+	}
+	return format, nil
 }
 
 // caption says what was computed: network, directions, and of the metric drawn (of both

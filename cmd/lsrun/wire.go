@@ -256,6 +256,8 @@ type evaluator struct {
 	batch  int // points that are evaluated together
 	grid   shard.Grid
 	parts  []*part
+	// curvature is nil where the plan does not ask for it.
+	curvature *curvature
 }
 
 // part is one image set, with the network's verdicts at the origin and at the point in hand.
@@ -299,7 +301,10 @@ func (j *job) newEvaluator(ctx context.Context, data images, threads int) (*eval
 			part.here = append(part.here, engine.NewOutput(part.set.Len(), 0))
 		}
 	}
-	return ev, nil
+	if j.plan.Hessian != nil {
+		ev.curvature, err = newCurvature(j.plan.Hessian, j.graph, e, hessianImages(j.plan.Hessian, data.train))
+	}
+	return ev, err
 }
 
 // newEngine makes an engine of the plan's kernel with the plane resident.
@@ -343,11 +348,36 @@ func (e *evaluator) Evaluate(ctx context.Context, points []int, carry []byte, do
 		for i := 0; i < len(record.Values); i += len(metricBesides) + 1 {
 			record.Status = append(record.Status, shard.StatusOf(record.Values[i]))
 		}
+		if e.curvature != nil {
+			var err error
+			if carry, err = e.addCurvature(ctx, &record, at[i], carry); err != nil {
+				return err
+			}
+		}
 		if err := done(record); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// addCurvature adds the columns of hessianMetrics to a record, and returns what the next point starts from.
+func (e *evaluator) addCurvature(ctx context.Context, record *shard.Record, at nn.Point, carry []byte) ([]byte, error) {
+	v := e.curvature
+	values, statuses := v.notPlanned()
+	if v.At(e.grid, record.Point) {
+		spectrum, err := v.at(ctx, at, v.Seed+uint64(record.Point), carry)
+		if err != nil {
+			return nil, err
+		}
+		values, statuses = v.columns(spectrum)
+		if record.Carry = encodeVectors(spectrum); record.Carry != nil {
+			carry = record.Carry
+		}
+	}
+	record.Values = append(record.Values, values...)
+	record.Status = append(record.Status, statuses...)
+	return carry, nil
 }
 
 // originNote begins the names of a shard's notes that say what the worker found for θ
@@ -361,7 +391,7 @@ func (e *evaluator) originNotes(plan *shard.Plan) map[string]string {
 		values = append(values, mean(p.origin.Loss), mean(verdicts(p.origin.Predicted, p.labels)))
 	}
 	notes := map[string]string{}
-	for i, m := range plan.Metrics {
+	for i, m := range plan.Metrics[:len(values)] { // losses and accuracies come first
 		notes[originNote+m.Name] = strconv.FormatFloat(values[i], 'g', -1, 64)
 	}
 	return notes
