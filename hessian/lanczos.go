@@ -110,7 +110,7 @@ func orthogonalise(w []float64, basis [][]float64, size, magnitude float64) (c [
 			c[i] += part[i]
 		}
 		beta = norm(w)
-		if beta <= 1e-14*magnitude || len(basis) == len(w) {
+		if !(beta > max(1e-14*magnitude, 1e-150)) || len(basis) == len(w) {
 			return c, 0
 		}
 		if pass > 0 && beta > size/2 {
