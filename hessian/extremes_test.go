@@ -73,7 +73,7 @@ func check(t tester, name string, s *Spectrum, values []float64, tolerance float
 		t.Errorf("%s: %s after %d products", name, s.Status, s.Products)
 	case math.Abs(s.Top[0].Value-high) > tolerance*magnitude+rounding || math.Abs(s.Bottom[0].Value-low) > tolerance*magnitude+rounding:
 		t.Errorf("%s: [%g, %g], not [%g, %g]", name, s.Bottom[0].Value, s.Top[0].Value, low, high)
-	case s.Max.Low > high+rounding || s.Max.High < high-rounding || s.Min.Low > low+rounding || s.Min.High < low-rounding:
+	case !s.Max.Contains(high) || !s.Min.Contains(low):
 		t.Errorf("%s: the intervals %v and %v do not hold %g and %g", name, s.Min, s.Max, low, high)
 	}
 }
@@ -189,6 +189,36 @@ func TestTheShortTailOfANetworkIsNotMissed(t *testing.T) {
 	}
 	if total > 20*20 {
 		t.Errorf("%d products in 20 runs", total)
+	}
+}
+
+// single rounds vectors and products to float32, as an engine may.
+type single struct{ Operator }
+
+func (s single) Apply(ctx context.Context, vectors, products [][]float64) error {
+	rounded := make([]float64, s.Dim())
+	for i, x := range vectors[0] {
+		rounded[i] = float64(float32(x))
+	}
+	err := s.Operator.Apply(ctx, [][]float64{rounded}, products)
+	for i, x := range products[0] {
+		products[0][i] = float64(float32(x))
+	}
+	return err
+}
+
+func TestProductsInSinglePrecisionAreEnough(t *testing.T) {
+	op := network(5000)
+	exact := slices.Sorted(slices.Values(op))
+	for _, tolerance := range []float64{1e-2, 1e-3, 1e-5} {
+		s := extremes(t, single{op}, Options{Tolerance: tolerance})
+		check(t, "in single precision", s, exact, tolerance)
+		if s.Asymmetry < 1e-9*168 || s.Asymmetry > 1e-6*168 {
+			t.Errorf("float32's rounding errors show as %g", s.Asymmetry)
+		}
+	}
+	if s := extremes(t, single{op}, Options{Tolerance: 1e-9, Products: 100}); s.Status != NotConverged {
+		t.Errorf("single precision is enough for nine digits: %s", s.Status)
 	}
 }
 

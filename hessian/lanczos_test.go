@@ -15,7 +15,7 @@ func process(t *testing.T, op Operator, steps, basis int) (l *lanczos, start []f
 	if err != nil {
 		t.Fatal(err)
 	}
-	l = newLanczos(op, slices.Clone(start), random)
+	l = &lanczos{op: op, random: random, next: slices.Clone(start)}
 	for range steps {
 		if len(l.basis) == basis {
 			r, err := l.ritz()
@@ -102,6 +102,23 @@ func TestAnAsymmetricOperatorIsNoticed(t *testing.T) {
 	l, _ := process(t, f, 12, 20)
 	if l.asymmetry < 1e-7 || l.asymmetry > 1e-5 {
 		t.Errorf("an error of 1e-5 in one element of a product shows as %g", l.asymmetry)
+	}
+}
+
+func BenchmarkOrthogonalise(b *testing.B) {
+	const n, k = 1_000_000, 30
+	s := newStream(0, 0)
+	w := make([]float64, n)
+	var basis [][]float64
+	for len(basis) < k {
+		s.gaussian(w)
+		if _, beta := orthogonalise(w, basis, norm(w), 1); beta > 0 {
+			basis = append(basis, slices.Clone(w))
+		}
+	}
+	for b.Loop() {
+		s.signs(w)
+		orthogonalise(w, basis, norm(w), 1)
 	}
 }
 
