@@ -173,15 +173,15 @@ func startVector(n int, given [][]float32, random *stream) (start []float64, sha
 			part[i] = float64(x)
 		}
 		if size := norm(part); size > 0 && !math.IsNaN(size) && !math.IsInf(size, 0) {
-			scale(part, 1/size)
-			subtract(start, [][]float64{part}, []float64{-1})
+			accumulate(start, [][]float64{part}, func(int) float64 { return 1 / size })
 		}
 	}
 	if size := norm(start); size > 0 {
 		scale(start, 1/size)
 	}
 	random.gaussian(part)
-	subtract(start, [][]float64{part}, []float64{-1 / norm(part)})
+	unit := 1 / norm(part)
+	accumulate(start, [][]float64{part}, func(int) float64 { return unit })
 	size := norm(start)
 	scale(start, 1/size)
 	return start, 1 / size, nil
@@ -228,11 +228,10 @@ func (s *Spectrum) within(o *Options, exhausted bool) bool {
 
 func (s *Spectrum) addVectors(l *lanczos, r *ritz) {
 	for k := range s.Top {
-		j := len(r.values) - 1 - k
-		s.Top[k].Vector = combine(l.basis, func(i int) float64 { return r.s.At(i, j) })
+		s.Top[k].Vector = l.ritzVector(r, len(r.values)-1-k)
 	}
 	for k := range s.Bottom {
-		s.Bottom[k].Vector = combine(l.basis, func(i int) float64 { return r.s.At(i, k) })
+		s.Bottom[k].Vector = l.ritzVector(r, k)
 	}
 }
 

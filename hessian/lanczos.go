@@ -161,6 +161,13 @@ func (r *ritz) coupling(l *lanczos, j int) float64 {
 	return sum
 }
 
+// ritzVector is V·s[:, j].
+func (l *lanczos) ritzVector(r *ritz, j int) []float64 {
+	x := make([]float64, len(l.basis[0]))
+	accumulate(x, l.basis, func(i int) float64 { return r.s.At(i, j) })
+	return x
+}
+
 // restart replaces the basis by the Ritz vectors before the low-th and from the high-th on.
 func (l *lanczos) restart(r *ritz, low, high int) {
 	var kept []int
