@@ -35,7 +35,9 @@ type Options struct {
 	// Start are vectors of length n near the wanted ones, such as a neighbour's Ritz vectors.
 	// Zeros and vectors that are not finite count for nothing.
 	Start [][]float32
-	Seed  uint64
+	// Seed of the random part. Where Start comes from another computation, another seed
+	// makes their errors independent.
+	Seed uint64
 }
 
 // Pair is an approximate eigenvalue λ with its unit vector x; Residual is ‖A·x − λ·x‖. An eigenvalue,
@@ -89,7 +91,7 @@ func (s *Spectrum) SignUndetermined() bool { return s.Min.Contains(0) }
 //
 // A Krylov space holds one vector of each eigenspace: a multiple eigenvalue appears once
 // among the pairs, unless the space is exhausted and goes on from a fresh random vector.
-// Operators with a norm under 1e-150 count as zero.
+// An operator with a norm under 1e-135 counts as zero.
 //
 // A product that is not finite is a status, and nothing else is known then. Errors are the operator's, the
 // context's, or say which option makes no sense.
