@@ -23,12 +23,12 @@ test: setup
 	CGO_ENABLED=0 $(GO) test $$($(GO) list ./... | grep -v -e lsrun/io/h5 -e lsrun/cmd)
 	$(GO) test ./io/h5 ./cmd/...
 
-# What takes longer than a test may: the race detector, the plain kernel on every network,
-# and every fuzz target for a while.
+# What takes longer than a test may: the race detector, the plain kernel and the reference's
+# derivatives on every network, and every fuzz target for a while.
 FUZZTIME := 20s
 check-long: setup test
 	$(GO) test -race -timeout=30m ./shard/... ./io/... ./nn/cpu/... ./nn/ref/... ./slurm/...
-	LSRUN_LONG=1 $(GO) test -count=1 -timeout=60m -run 'TestLogitsAndLosses|TestTheMeanLoss' ./nn/cpu
+	LSRUN_LONG=1 $(GO) test -count=1 -timeout=60m -run 'TestLogitsAndLosses|TestTheMeanLoss|TestDerivatives' ./nn/cpu ./nn/ref
 	@for target in $$(grep -rhoE --include=*_test.go --exclude-dir=gen '^func Fuzz[A-Za-z0-9]+' . | sed 's/func //'); do \
 		package=$$(dirname $$(grep -rlE "^func $$target\(" --include=*_test.go .)); \
 		echo "$$package $$target"; \

@@ -35,7 +35,9 @@ type Options struct {
 	// Start are vectors of length n near the wanted ones, such as a neighbour's Ritz vectors.
 	// Zeros and vectors that are not finite count for nothing.
 	Start [][]float32
-	Seed  uint64
+	// Seed of the random part. Where Start comes from another computation, another seed
+	// makes their errors independent.
+	Seed uint64
 }
 
 // Pair is an approximate eigenvalue λ with its unit vector x; Residual is ‖A·x − λ·x‖. An eigenvalue,
@@ -64,7 +66,7 @@ type Spectrum struct {
 	// Max, Min and Ratio hold λmax, λmin and |λmin/λmax|.
 	Max, Min, Ratio Interval
 	// Asymmetry is how far vᵀ·(A·w) and (A·v)ᵀ·w were apart, in the norm of a product: the
-	// rounding errors of the operator, by which Max and Min are widened.
+	// rounding errors of the operator. Max and Min are wider by it and by float64's rounding errors.
 	Asymmetry float64
 }
 
@@ -73,24 +75,26 @@ func (s *Spectrum) SignUndetermined() bool { return s.Min.Contains(0) }
 
 // Extremes computes both ends of a symmetric operator's spectrum from one Lanczos process.
 //
-// The outermost Ritz values θ are Rayleigh quotients: λmax ≥ θmax and λmin ≤ θmin are certain. What they miss
-// is not told by residuals: a vector from the bulk of a network's spectrum has a
-// residual far under 1e-2·λmax, and so has any vector of an invariant subspace. But the start has a random
-// part, uniform on the sphere, so that its component along any given eigenvector is under
-// p·√(π/2n) of that part with a probability of at most p; and with components above that, the Lanczos polynomial
-// bounds how far out eigenvalues can be. Max and Min reach from θ to those bounds. They hold both
-// with the probability Confidence over the seeds, and in fact more often, as a start has components along more
-// than one eigenvector near an end.
+// The outermost Ritz values θ are Rayleigh quotients, so that λmax ≥ θmax and λmin ≤ θmin for
+// certain. What lies beyond them residuals do not tell: ‖A·x − θ·x‖ says only that an eigenvalue is
+// near θ, and it is small for a vector of any invariant subspace, and under 1e-2·λmax for almost
+// any vector once the few outliers of a network's spectrum are found. But the start has a random part,
+// uniform on the sphere, whose component along an eigenvector is under p·√(π/2n) with a
+// probability of at most p; and for components above that, the Lanczos polynomial bounds how
+// far out an eigenvalue can be (Hochstenbach, Numer. Algorithms 62, 2013). Max and Min reach from θ to those bounds.
+// Over the seeds, both hold with the probability Confidence or more.
 //
-// The process has converged when residuals and both intervals are within the tolerance. The
-// start is the sum of the given vectors, each of norm 1, scaled to norm 1, and a random vector of norm 1, in this proportion because
-// the bound needs the random part: given vectors make the values more accurate, by several
-// digits, rather than the process shorter.
+// The process has converged when the residuals and both intervals are within the tolerance. It
+// starts from the sum of the given vectors, each of norm 1, scaled to norm 1, plus a random vector of
+// norm 1: so much, because the bounds live on the random part. Given vectors make the values several digits more
+// accurate than asked for; they do not save products.
 //
-// One Krylov space holds one vector of each eigenspace: multiple eigenvalues appear once
-// among Top or Bottom, until the space is exhausted and goes on from a fresh random vector.
+// A Krylov space holds one vector of each eigenspace: a multiple eigenvalue appears once
+// among the pairs, unless the space is exhausted and goes on from a fresh random vector.
+// An operator with a norm under 1e-135 counts as zero.
 //
-// A product that is not finite is a status; an error comes from the operator, the context or the options.
+// A product that is not finite is a status, and nothing else is known then. Errors are the operator's, the
+// context's, or say which option makes no sense.
 func Extremes(ctx context.Context, op Operator, o Options) (*Spectrum, error) {
 	n := op.Dim()
 	if err := o.complete(n); err != nil {
@@ -101,12 +105,13 @@ func Extremes(ctx context.Context, op Operator, o Options) (*Spectrum, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := newLanczos(op, start, random)
+	l := &lanczos{op: op, random: random, next: start}
 	logComponent := math.Log((1 - o.Confidence) / 2 * share * math.Sqrt(math.Pi/2/float64(n)))
 	for {
 		err := l.expand(ctx)
 		if errors.Is(err, errNotFinite) {
-			return &Spectrum{Status: NotFinite, Products: l.products}, nil
+			unknown := Interval{math.NaN(), math.NaN()}
+			return &Spectrum{Status: NotFinite, Products: l.products, Max: unknown, Min: unknown, Ratio: unknown}, nil
 		}
 		if err != nil {
 			return nil, err
@@ -170,15 +175,15 @@ func startVector(n int, given [][]float32, random *stream) (start []float64, sha
 			part[i] = float64(x)
 		}
 		if size := norm(part); size > 0 && !math.IsNaN(size) && !math.IsInf(size, 0) {
-			scale(part, 1/size)
-			subtract(start, [][]float64{part}, []float64{-1})
+			accumulate(start, [][]float64{part}, func(int) float64 { return 1 / size })
 		}
 	}
 	if size := norm(start); size > 0 {
 		scale(start, 1/size)
 	}
 	random.gaussian(part)
-	subtract(start, [][]float64{part}, []float64{-1 / norm(part)})
+	unit := 1 / norm(part)
+	accumulate(start, [][]float64{part}, func(int) float64 { return unit })
 	size := norm(start)
 	scale(start, 1/size)
 	return start, 1 / size, nil
@@ -189,8 +194,9 @@ func (l *lanczos) spectrum(r *ritz, o *Options, logComponent float64) *Spectrum 
 	m := len(r.values)
 	low, high := r.values[0], r.values[m-1]
 	s := &Spectrum{Products: l.products, Asymmetry: l.asymmetry}
-	s.Max = Interval{high - l.asymmetry, high + l.beyond(r, 1, logComponent) + l.asymmetry}
-	s.Min = Interval{low - l.beyond(r, -1, logComponent) - l.asymmetry, low + l.asymmetry}
+	rounding := l.asymmetry + 1e-13*l.magnitude
+	s.Max = Interval{high - rounding, high + l.beyond(r, 1, logComponent) + rounding}
+	s.Min = Interval{low - l.beyond(r, -1, logComponent) - rounding, low + rounding}
 	s.Ratio = quotient(s.Min.magnitude(), s.Max.magnitude())
 	for k := range min(o.Top, m) {
 		s.Top = append(s.Top, Pair{Value: r.values[m-1-k], Residual: r.residuals[m-1-k]})
@@ -224,11 +230,10 @@ func (s *Spectrum) within(o *Options, exhausted bool) bool {
 
 func (s *Spectrum) addVectors(l *lanczos, r *ritz) {
 	for k := range s.Top {
-		j := len(r.values) - 1 - k
-		s.Top[k].Vector = combine(l.basis, func(i int) float64 { return r.s.At(i, j) })
+		s.Top[k].Vector = l.ritzVector(r, len(r.values)-1-k)
 	}
 	for k := range s.Bottom {
-		s.Bottom[k].Vector = combine(l.basis, func(i int) float64 { return r.s.At(i, k) })
+		s.Bottom[k].Vector = l.ritzVector(r, k)
 	}
 }
 

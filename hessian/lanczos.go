@@ -22,7 +22,7 @@ type lanczos struct {
 	op       Operator
 	random   stream // continues an exhausted Krylov space
 	basis    [][]float64
-	next     []float64
+	next     []float64   // the start, to begin with
 	spare    [][]float64 // vectors to reuse
 	h        [][]float64 // the upper triangle's columns: h[j][i], i ≤ j
 	coupling []float64
@@ -36,11 +36,6 @@ type lanczos struct {
 	dropped   []float64
 	logBetas  float64
 	exhausted bool // the start's Krylov space is invariant: φ is infinite off its roots
-}
-
-// newLanczos starts from a unit vector, which it keeps.
-func newLanczos(op Operator, start []float64, random stream) *lanczos {
-	return &lanczos{op: op, next: start, random: random}
 }
 
 // expand moves next into the basis, at the cost of one product.
@@ -110,7 +105,7 @@ func orthogonalise(w []float64, basis [][]float64, size, magnitude float64) (c [
 			c[i] += part[i]
 		}
 		beta = norm(w)
-		if beta <= 1e-14*magnitude || len(basis) == len(w) {
+		if !(beta > max(1e-14*magnitude, 1e-150)) || len(basis) == len(w) {
 			return c, 0
 		}
 		if pass > 0 && beta > size/2 {
@@ -166,6 +161,13 @@ func (r *ritz) coupling(l *lanczos, j int) float64 {
 	return sum
 }
 
+// ritzVector is V·s[:, j].
+func (l *lanczos) ritzVector(r *ritz, j int) []float64 {
+	x := make([]float64, len(l.basis[0]))
+	accumulate(x, l.basis, func(i int) float64 { return r.s.At(i, j) })
+	return x
+}
+
 // restart replaces the basis by the Ritz vectors before the low-th and from the high-th on.
 func (l *lanczos) restart(r *ritz, low, high int) {
 	var kept []int
@@ -188,8 +190,8 @@ func (l *lanczos) restart(r *ritz, low, high int) {
 
 // beyond bounds how far the spectrum reaches over the outermost Ritz value, upwards for side = 1
 // and downwards for side = −1, if the start's component along the outermost eigenvector is
-// at least exp(logComponent): 1 = ‖φ(A)·start‖ ≥ |φ(λ)|·|component|, and |φ| grows off its roots (Hochstenbach,
-// Numer. Algorithms 62, 2013). So it is the distance at which |φ| = 1/component.
+// at least exp(logComponent): as 1 = ‖φ(A)·start‖ ≥ |φ(λ)|·|component| and |φ| grows off its
+// roots, it is the distance at which |φ| = 1/component.
 func (l *lanczos) beyond(r *ritz, side, logComponent float64) float64 {
 	if l.exhausted {
 		return 0

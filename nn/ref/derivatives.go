@@ -64,14 +64,12 @@ func (e *reference) along(vector []float64) [][]complex128 {
 	states := make([][]complex128, len(e.last.states))
 	for i, values := range e.last.states {
 		states[i] = make([]complex128, len(values))
-		for k, v := range values {
-			states[i][k] = complex(v, 0)
-		}
+		tangents := make([]float64, len(values)) // statistics are constants
 		if e.Graph.Entries[i].Role == nn.Learnable {
-			for k, v := range values {
-				states[i][k] = complex(v, vector[k])
-			}
-			vector = vector[len(values):]
+			tangents, vector = vector[:len(values)], vector[len(values):]
+		}
+		for k, v := range values {
+			states[i][k] = complex(v, tangents[k])
 		}
 	}
 	return states

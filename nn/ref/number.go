@@ -1,11 +1,12 @@
 package ref
 
 // number is what operations compute with: float64 for values or, for values and their
-// derivatives along a vector, dual numbers value + tangent·ε with ε² = 0. Go's complex numbers serve as
-// those: they are added as such, but multiplied by mul.
+// derivatives along a vector, dual numbers value + tangent·ε with ε² = 0. Go's complex
+// numbers serve as those: they are added as such, but multiplied by mul.
 //
-// Run on dual numbers, the code that computes a gradient at θ + ε·v has the exact product
-// ∇²L·v as its tangent. So an operation gives its value and its adjoint, and both tangents follow.
+// Run on dual numbers, the code that computes a gradient gives at θ + v·ε the exact product
+// ∇²L·v as its tangent. So an operation is written as value and adjoint alone, and the
+// tangents of both follow.
 type number interface{ float64 | complex128 }
 
 // parts are the value and the tangent of x.

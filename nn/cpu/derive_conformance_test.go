@@ -1,0 +1,24 @@
+package cpu_test
+
+import (
+	"testing"
+
+	"lsrun/nn"
+	"lsrun/nn/cpu"
+	"lsrun/nn/cpu/kernel"
+	"lsrun/nn/engine"
+	"lsrun/nn/engine/conformance"
+)
+
+func TestDerivativesConform(t *testing.T) {
+	for _, k := range kernel.Available() {
+		for name, state := range map[string]int64{"kept": 0, "computed again": -1} {
+			t.Run(k.Name+"/"+name, func(t *testing.T) {
+				t.Setenv("LSRUN_KERNEL", k.Name)
+				conformance.RunDerivatives(t, 1e-3, func(g *nn.Graph, loss nn.Loss, threads int) (engine.Engine, error) {
+					return cpu.New(g, loss, cpu.Options{Threads: threads, StateBytes: state})
+				})
+			})
+		}
+	}
+}
