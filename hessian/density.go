@@ -7,8 +7,8 @@ import (
 	"math"
 )
 
-// Quadrature is a Gauss quadrature of the spectrum as one random vector g sees it: Σ Weights·f(Nodes) ≈ gᵀ·f(A)·g
-// with ‖g‖ = 1. Weights sum to 1.
+// Quadrature is a Gauss quadrature of the spectrum as one random vector g sees it: Σ
+// Weights·f(Nodes) ≈ gᵀ·f(A)·g with ‖g‖ = 1. Weights sum to 1.
 type Quadrature struct{ Nodes, Weights []float64 }
 
 // Density is an estimate of the spectral density (1/n)·Σ δ(t − λᵢ).
@@ -18,11 +18,11 @@ type Density struct {
 	Probes   []Quadrature
 }
 
-// SpectralDensity is stochastic Lanczos quadrature (Golub, Welsch, Math. Comp. 23, 1969; Ubaru, Chen, Saad,
-// SIAM J. Matrix Anal. Appl. 38, 2017): the Ritz values of a Lanczos process of so many steps, with the squared first
-// elements of their vectors as weights, for every one of so many random starts, uniform on the sphere. It takes
-// probes·steps products, or fewer where a Krylov space is exhausted. A probe is a function of the
-// seed and its index alone.
+// SpectralDensity is stochastic Lanczos quadrature (Golub, Welsch, Math. Comp. 23, 1969; Ubaru,
+// Chen, Saad, SIAM J. Matrix Anal. Appl. 38, 2017): the Ritz values of a Lanczos process of so
+// many steps, with the squared first elements of their vectors as weights, for every one of so
+// many random starts, uniform on the sphere. It takes probes·steps products, or fewer where a
+// Krylov space is exhausted. A probe is a function of the seed and its index alone.
 func SpectralDensity(ctx context.Context, op Operator, probes, steps int, seed uint64) (*Density, error) {
 	n := op.Dim()
 	if n < 1 || probes < 1 || steps < 1 {
@@ -74,8 +74,8 @@ func (d *Density) Range() Interval {
 	return r
 }
 
-// At is the density at t, smoothed by a Gaussian kernel of standard deviation width: the mean over the
-// probes and its standard error, which is NaN for one probe.
+// At is the density at t, smoothed by a Gaussian kernel of standard deviation width: the mean
+// over the probes and its standard error, which is NaN for one probe.
 func (d *Density) At(t, width float64) (mean, standardError float64) {
 	values := make([]float64, len(d.Probes))
 	for i, q := range d.Probes {

@@ -40,8 +40,9 @@ type Options struct {
 	Seed uint64
 }
 
-// Pair is an approximate eigenvalue λ with its unit vector x; Residual is ‖A·x − λ·x‖. An eigenvalue,
-// though not necessarily the one that was asked for, is no farther from λ than Residual.
+// Pair is an approximate eigenvalue λ with its unit vector x; Residual is ‖A·x − λ·x‖. An
+// eigenvalue, though not necessarily the one that was asked for, is no farther from λ than
+// Residual.
 type Pair struct {
 	Value, Residual float64
 	Vector          []float64
@@ -66,7 +67,8 @@ type Spectrum struct {
 	// Max, Min and Ratio hold λmax, λmin and |λmin/λmax|.
 	Max, Min, Ratio Interval
 	// Asymmetry is how far vᵀ·(A·w) and (A·v)ᵀ·w were apart, in the norm of a product: the
-	// rounding errors of the operator. Max and Min are wider by it and by float64's rounding errors.
+	// rounding errors of the operator. Max and Min are wider by it and by float64's rounding
+	// errors.
 	Asymmetry float64
 }
 
@@ -76,25 +78,27 @@ func (s *Spectrum) SignUndetermined() bool { return s.Min.Contains(0) }
 // Extremes computes both ends of a symmetric operator's spectrum from one Lanczos process.
 //
 // The outermost Ritz values θ are Rayleigh quotients, so that λmax ≥ θmax and λmin ≤ θmin for
-// certain. What lies beyond them residuals do not tell: ‖A·x − θ·x‖ says only that an eigenvalue is
-// near θ, and it is small for a vector of any invariant subspace, and under 1e-2·λmax for almost
-// any vector once the few outliers of a network's spectrum are found. But the start has a random part,
-// uniform on the sphere, whose component along an eigenvector is under p·√(π/2n) with a
-// probability of at most p; and for components above that, the Lanczos polynomial bounds how
-// far out an eigenvalue can be (Hochstenbach, Numer. Algorithms 62, 2013). Max and Min reach from θ to those bounds.
-// Over the seeds, both hold with the probability Confidence or more.
+// certain. What lies beyond them residuals do not tell: ‖A·x − θ·x‖ says only that an
+// eigenvalue is near θ, and it is under 1e-2·λmax for almost any vector once the few outliers
+// of a network's spectrum are found: on ResNet-20 at its minimum both residuals are after six
+// products, with −0.001 for a λmin of −2.99. But the start has a random part, uniform on the
+// sphere, whose component along an eigenvector is under p·√(π/2n) with a probability of at most
+// p; and for components above that, the Lanczos polynomial bounds how far out an eigenvalue can
+// be (van Dorsselaer, Hochstenbach, van der Vorst, SIAM J. Matrix Anal. Appl. 22, 2000). Max
+// and Min reach from θ to those bounds. Over the seeds, both hold with the probability
+// Confidence or more.
 //
 // The process has converged when the residuals and both intervals are within the tolerance. It
-// starts from the sum of the given vectors, each of norm 1, scaled to norm 1, plus a random vector of
-// norm 1: so much, because the bounds live on the random part. Given vectors make the values several digits more
-// accurate than asked for; they do not save products.
+// starts from the sum of the given vectors, each of norm 1, scaled to norm 1, plus a random
+// vector of norm 1: so much, because the bounds live on the random part. Given vectors make the
+// values several digits more accurate than asked for; they do not save products.
 //
 // A Krylov space holds one vector of each eigenspace: a multiple eigenvalue appears once
 // among the pairs, unless the space is exhausted and goes on from a fresh random vector.
 // An operator with a norm under 1e-135 counts as zero.
 //
-// A product that is not finite is a status, and nothing else is known then. Errors are the operator's, the
-// context's, or say which option makes no sense.
+// A product that is not finite is a status, and nothing else is known then. Errors are the
+// operator's, the context's, or say which option makes no sense.
 func Extremes(ctx context.Context, op Operator, o Options) (*Spectrum, error) {
 	n := op.Dim()
 	if err := o.complete(n); err != nil {
@@ -211,8 +215,8 @@ func (l *lanczos) spectrum(r *ritz, o *Options, logComponent float64) *Spectrum 
 	return s
 }
 
-// within reports whether the spectrum is as precise as asked for. Where the Krylov space is exhausted the ends are
-// exact, although the ratio may be 0/0.
+// within reports whether the spectrum is as precise as asked for. Where the Krylov space is
+// exhausted the ends are exact, although the ratio may be 0/0.
 func (s *Spectrum) within(o *Options, exhausted bool) bool {
 	if o.RatioTolerance > 0 {
 		return exhausted || s.Ratio.Width() <= o.RatioTolerance

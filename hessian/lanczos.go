@@ -92,13 +92,13 @@ func apply(ctx context.Context, op Operator, v, w []float64) (float64, error) {
 	return size, nil
 }
 
-// orthogonalise makes w, whose norm is size, a unit vector orthogonal to an orthonormal basis: w was
-// basis·c + beta·w. Classical Gram-Schmidt is repeated until it takes less than half of the
-// norm, which is twice as a rule (Daniel, Gragg, Kaufman, Stewart, Math. Comp. 30, 1976).
-// beta is 0, and w nothing, where no more is left than rounding errors of vectors as long as magnitude.
+// orthogonalise makes w, whose norm is size, a unit vector orthogonal to an orthonormal basis:
+// w was basis·c + beta·w. Classical Gram-Schmidt is repeated, as a rule once, until it takes
+// less than half of the norm (Daniel, Gragg, Kaufman, Stewart, Math. Comp. 30, 1976). beta is
+// 0, and w nothing, where no more is left than rounding errors of vectors as long as magnitude.
 func orthogonalise(w []float64, basis [][]float64, size, magnitude float64) (c []float64, beta float64) {
 	c = make([]float64, len(basis))
-	for pass := 0; ; pass++ {
+	for {
 		part := dots(basis, w)
 		subtract(w, basis, part)
 		for i := range c {
@@ -108,7 +108,7 @@ func orthogonalise(w []float64, basis [][]float64, size, magnitude float64) (c [
 		if !(beta > max(1e-14*magnitude, 1e-150)) || len(basis) == len(w) {
 			return c, 0
 		}
-		if pass > 0 && beta > size/2 {
+		if beta > size/2 {
 			scale(w, 1/beta)
 			return c, beta
 		}

@@ -6,8 +6,9 @@
 // so results are a function of the operator's products and of the arguments, whatever the
 // number of threads. Random numbers are SplitMix64's, a function of a seed.
 //
-// Memory, beyond what the operator needs: Extremes keeps Options.Basis + 1 vectors and those that it
-// returns, SpectralDensity steps + 1, HutchPlusPlus a third of its products + 2, Hutchinson 2.
+// Memory, beyond what the operator needs: Extremes keeps Options.Basis + 1 vectors and those
+// that it returns, SpectralDensity steps + 1, HutchPlusPlus a third of its products + 2,
+// Hutchinson 2.
 package hessian
 
 import (

@@ -15,9 +15,9 @@ type Trace struct {
 	StandardError float64 // of Value, over the random vectors
 }
 
-// Hutchinson estimates the trace without bias as the mean of gᵀ·A·g over products vectors g, at least
-// two, of independent signs (Hutchinson, Commun. Stat. Simul. 18, 1989). Its variance is 2·Σ aᵢⱼ², i ≠ j, over the number of
-// products.
+// Hutchinson estimates the trace without bias as the mean of gᵀ·A·g over products vectors g, at
+// least two, of independent signs (Hutchinson, Commun. Stat. Simul. 18, 1989). Its variance is
+// 2·Σ aᵢⱼ², i ≠ j, over the number of products.
 func Hutchinson(ctx context.Context, op Operator, products int, seed uint64) (*Trace, error) {
 	if op.Dim() < 1 || products < 2 {
 		return nil, fmt.Errorf("trace: %d products in %d dimensions: at least two are needed, and a dimension", products, op.Dim())
@@ -25,10 +25,11 @@ func Hutchinson(ctx context.Context, op Operator, products int, seed uint64) (*T
 	return deflated(ctx, op, 0, products, seed)
 }
 
-// HutchPlusPlus estimates the trace without bias as that of A on the range Q of A·S, S being a third of the products'
-// number of random vectors, plus Hutchinson's estimate on what is orthogonal to Q (Meyer, Musco, Musco,
-// Woodruff, SOSA 2021). It is the better one where few eigenvalues make up most of ‖A‖. It takes at most products
-// products, at least 6, and keeps a third as many vectors.
+// HutchPlusPlus estimates the trace without bias as that of A on the range Q of A·S, S being a
+// third of the products' number of random vectors, plus Hutchinson's estimate on what is
+// orthogonal to Q (Meyer, Musco, Musco, Woodruff, SOSA 2021). It is the better one where few
+// eigenvalues make up most of ‖A‖. It takes at most products products, at least 6, and keeps a
+// third as many vectors.
 func HutchPlusPlus(ctx context.Context, op Operator, products int, seed uint64) (*Trace, error) {
 	if op.Dim() < 1 || products < 6 {
 		return nil, fmt.Errorf("trace: %d products in %d dimensions: at least six are needed, and a dimension", products, op.Dim())
