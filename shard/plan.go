@@ -40,15 +40,17 @@ type Checkpoint struct {
 
 // Directions says how the directions were made.
 type Directions struct {
-	Type   string     `json:"type"`   // "weights" or "states"
-	Source string     `json:"source"` // "random", "checkpoints" or "file"
-	Seed   uint64     `json:"seed"`
-	Index  int        `json:"idx"`
-	Same   bool       `json:"same"` // y is x
-	File   string     `json:"file,omitempty"`
-	X      Direction  `json:"x"`
-	Y      *Direction `json:"y,omitempty"`
-	SHA256 string     `json:"sha256"` // of RUN/directions.h5
+	Type   string `json:"type"`   // "weights" or "states"
+	Source string `json:"source"` // "random", "checkpoints", "file" or "eigenvectors"
+	Seed   uint64 `json:"seed"`
+	Index  int    `json:"idx"`
+	Same   bool   `json:"same"` // y is x
+	File   string `json:"file,omitempty"`
+	// Hessian is the one at θ whose eigenvectors they are.
+	Hessian *Hessian   `json:"hessian,omitempty"`
+	X       Direction  `json:"x"`
+	Y       *Direction `json:"y,omitempty"`
+	SHA256  string     `json:"sha256"` // of RUN/directions.h5
 }
 
 // Direction is one axis's part.
@@ -56,6 +58,9 @@ type Direction struct {
 	Norm       string      `json:"norm"`
 	Ignore     string      `json:"ignore"`
 	Checkpoint *Checkpoint `json:"checkpoint,omitempty"` // whose difference from θ it is
+	// Eigenvector is 1, 2, … from the largest eigenvalue down, −1, −2, … from the smallest up; 0 for others.
+	Eigenvector int     `json:"eigenvector,omitempty"`
+	Eigenvalue  float64 `json:"eigenvalue,omitempty"`
 }
 
 // Hessian says how the curvature is computed, and where.

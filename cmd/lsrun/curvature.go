@@ -54,7 +54,9 @@ var hessianPlanFlags = slices.Concat([]cli.Flag{
 func (s *subject) planHessian(c *cli.Context, grid shard.Grid) (*shard.Hessian, error) {
 	if !c.Bool("hessian") {
 		for _, flag := range hessianPlanFlags {
-			if name := flag.Names()[0]; c.IsSet(name) && name != "hessian" {
+			name := flag.Names()[0]
+			used := name == "hessian" || c.String("dir-x") != "" && name != "hessian-grid"
+			if c.IsSet(name) && !used {
 				return nil, usagef("--%s: it says how --hessian works, which is not given", name)
 			}
 		}

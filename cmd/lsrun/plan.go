@@ -43,6 +43,8 @@ Planning the same again changes nothing; another plan needs another RUN.
 		&cli.StringFlag{Name: "checkpoint2", Usage: "x goes from the checkpoint (0) to this `FILE` (1)"},
 		&cli.StringFlag{Name: "checkpoint3", Usage: "y goes from the checkpoint (0) to this `FILE` (1)"},
 		&cli.StringFlag{Name: "dir-file", Usage: "take the directions from this HDF5 `FILE`, written by the paper's code or by lsrun"},
+		&cli.StringFlag{Name: "dir-x", Usage: "x is an eigenvector of the Hessian at the checkpoint: eig:1 that of the largest eigenvalue, eig:-1 of the smallest"},
+		&cli.StringFlag{Name: "dir-y", Usage: "the same for y"},
 		&cli.BoolFlag{Name: "same-dir", Usage: "y is the same random direction as x"},
 		&cli.StringFlag{Name: "xnorm", Usage: "normalisation of x: filter, layer, weight, dfilter, dlayer, none (default: filter; none for differences and files)"},
 		&cli.StringFlag{Name: "ynorm", Usage: "normalisation of y (default: that of x)"},
@@ -398,8 +400,12 @@ func (s *subject) chooseDirections(c *cli.Context, plan *shard.Plan) (nn.Plane, 
 	d := &plan.Directions
 	d.Seed, d.Index, d.Same = c.Uint64("seed"), c.Int("idx"), c.Bool("same-dir")
 	second, third, file := c.String("checkpoint2"), c.String("checkpoint3"), c.String("dir-file")
-	line := plan.Grid.Y == nil
+	line, eigen := plan.Grid.Y == nil, c.String("dir-x") != ""
 	switch {
+	case eigen && (file != "" || second != "" || third != ""):
+		return plane, usagef("--dir-x excludes --dir-file, --checkpoint2 and --checkpoint3")
+	case (c.String("dir-y") != "") != (eigen && !line):
+		return plane, usagef("--dir-x and, for a plane, --dir-y go together")
 	case file != "" && (second != "" || third != ""):
 		return plane, usagef("--dir-file and --checkpoint2/--checkpoint3 exclude each other")
 	case third != "" && second == "":
@@ -408,14 +414,14 @@ func (s *subject) chooseDirections(c *cli.Context, plan *shard.Plan) (nn.Plane, 
 		return plane, usagef("--checkpoint3 needs a plane: give --y")
 	case second != "" && third == "" && !line:
 		return plane, usagef("--checkpoint2 alone gives a line: leave out --y, or give --checkpoint3")
-	case (c.IsSet("seed") || c.IsSet("idx")) && (second != "" || file != ""):
-		return plane, usagef("--seed and --idx are for random directions: these come from files")
+	case (c.IsSet("seed") || c.IsSet("idx")) && (second != "" || file != "" || eigen):
+		return plane, usagef("--seed and --idx are for random directions, which these are not")
 	case d.Index < 0:
 		return plane, usagef("--idx %d: repetitions count from 0", d.Index)
-	case d.Same && (line || second != "" || file != ""):
+	case d.Same && (line || second != "" || file != "" || eigen):
 		return plane, usagef("--same-dir is for a plane of random directions")
 	}
-	if err := chooseNormalisation(c, d, line, second != "" || file != ""); err != nil {
+	if err := chooseNormalisation(c, d, line, second != "" || file != "" || eigen); err != nil {
 		return plane, err
 	}
 	states, err := s.chooseType(c, second != "")
@@ -423,6 +429,8 @@ func (s *subject) chooseDirections(c *cli.Context, plan *shard.Plan) (nn.Plane, 
 		return plane, err
 	}
 	switch {
+	case eigen:
+		err = s.directionsAlongEigenvectors(c, d, &plane)
 	case file != "":
 		err = s.directionsFromFile(c, file, line, d, &plane)
 	case second != "":
@@ -635,7 +643,7 @@ func adoptPlan(c *cli.Context, dir string) error {
 		}
 	}
 	switch d := p.Directions; {
-	case c.IsSet("checkpoint2") || c.IsSet("dir-file"): // other directions, with their own defaults
+	case c.IsSet("checkpoint2") || c.IsSet("dir-file") || c.IsSet("dir-x"): // other directions, with their own defaults
 	case d.Source == "random":
 		values["seed"], values["idx"], values["same-dir"] = strconv.FormatUint(d.Seed, 10), strconv.Itoa(d.Index), strconv.FormatBool(d.Same)
 		values["dir-type"], values["xnorm"], values["xignore"] = d.Type, d.X.Norm, d.X.Ignore

@@ -19,7 +19,9 @@ var plotCommand = &cli.Command{
 	Usage:     "draw a surface file",
 	ArgsUsage: "SURFACE.h5",
 	Description: `Without -o every picture that fits is written beside the file: a line gives one with
-loss and accuracy, a plane gives contours, filled contours and a heat map.`,
+loss and accuracy, a plane gives contours, filled contours and a heat map. Where there are
+eigenvalues of the Hessian, |λmin/λmax| is drawn too (eig_ratio, from 0 to 0.5 as in the
+paper); signed_eig_ratio, max_eig and min_eig are drawn on demand.`,
 	Flags: []cli.Flag{
 		&cli.StringFlag{Name: "o", Usage: "write one picture to `FILE`.png, .svg or .pdf"},
 		&cli.StringFlag{Name: "kind", Usage: "curve, contour, filled or heat (default with -o: curve or contour)"},
@@ -48,7 +50,22 @@ func plotAction(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	options, err := plotOptions(c, surface)
+	addRatios(surface)
+	metrics := []string{c.String("metric")}
+	if metrics[0] == "" && c.String("o") == "" && surface.Layer(eigRatio) != nil {
+		metrics = append(metrics, eigRatio)
+	}
+	for _, metric := range metrics {
+		if err := plotMetric(c, path, surface.Planned(metric), metric); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plotMetric draws one metric, or what suits if it is empty.
+func plotMetric(c *cli.Context, path string, surface *shard.Surface, metric string) error {
+	options, err := plotOptions(c, surface, metric)
 	if err != nil {
 		return err
 	}
@@ -77,14 +94,15 @@ func pictureName(path, metric string, kind figure.Kind) string {
 	return strings.Join(append(words, string(kind)), "_") + ".png"
 }
 
-func plotOptions(c *cli.Context, surface *shard.Surface) (figure.Options, error) {
-	options := figure.Options{Kind: figure.Kind(c.String("kind")), Metric: c.String("metric"), Title: c.String("title")}
+func plotOptions(c *cli.Context, surface *shard.Surface, metric string) (figure.Options, error) {
+	options := figure.Options{Kind: figure.Kind(c.String("kind")), Metric: metric, Title: c.String("title")}
 	if options.Kind != "" && !slices.Contains(figure.Kinds(surface), options.Kind) {
 		return options, usagef("--kind %s does not fit this surface: it can be drawn as %v", options.Kind, figure.Kinds(surface))
 	}
 	if options.Metric == "" && surface.Y != nil {
 		options.Metric = defaultMetric(surface)
 	}
+	options.VMin, options.VMax = ratioLimits(options.Metric)
 	options.Caption = caption(surface, options.Metric)
 	if c.IsSet("caption") {
 		options.Caption = c.String("caption")
@@ -163,7 +181,12 @@ func caption(surface *shard.Surface, metric string) string {
 		metrics = []string{metric}
 	}
 	for _, name := range metrics {
-		if layer := surface.Layer(name); layer != nil {
+		layer := surface.Layer(name)
+		switch {
+		case layer == nil:
+		case plan.Hessian != nil && isCurvature(name):
+			parts = append(parts, "Hessian "+describeHessian(plan.Hessian))
+		default:
 			parts = append(parts, describeSample(plan.Data, layer))
 		}
 	}
@@ -206,6 +229,9 @@ func describeSource(d shard.Directions) string {
 			return fmt.Sprintf("x to %s, y to %s", d.X.Checkpoint.File, d.Y.Checkpoint.File)
 		}
 		return "to " + d.X.Checkpoint.File
+	}
+	if d.Source == eigenvectors {
+		return describeEigenvectors(d)
 	}
 	return "from " + d.File
 }
