@@ -25,6 +25,12 @@ type convArguments struct {
 	fours                      int32
 }
 
+type patchArguments struct {
+	convArguments
+	rows, patchRows, pixels                            int32
+	perWidth, perPatchWidth, perHeight, perPatchHeight uint32
+}
+
 type elementArguments struct {
 	in, out, residual       view
 	factors                 address
@@ -49,6 +55,7 @@ type panel struct {
 	outputs, channels, places int32
 	stride, terms, columns    int32
 	planes, rounded           int32
+	order                     int32
 }
 
 type packArguments struct {

@@ -53,6 +53,7 @@ func (p Precision) planes() (planes, rounded int32) {
 type Options struct {
 	Device    int // number of the card
 	Precision Precision
+	InFlight  int // images that a launch works on at most; 0: chosen
 }
 
 // Engine evaluates a network on a card.
@@ -110,7 +111,11 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newEngine(g, loss, o.Precision, d)
+	e, err := newEngine(g, loss, o.Precision, d)
+	if err == nil && o.InFlight > 0 {
+		e.most = o.InFlight
+	}
+	return e, err
 }
 
 func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Engine, err error) {

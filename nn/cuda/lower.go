@@ -266,9 +266,22 @@ func (l *lowering) conv(n int, c nn.Conv, in *value) {
 		p.terms = int32(roundUp(int64(p.places*p.stride), productTerms))
 		p.columns = int32(roundUp(int64(c.Out), int64(tileColumns(c.Out))))
 	}
+	if s.patch = l.patch(c, in); s.patch {
+		p.order = fragments
+		p.terms = int32(roundUp(int64(p.channels), patchChannels)) * p.places
+	}
 	l.packed += roundUp(int64(p.planes)*int64(p.terms)*int64(p.columns), 64)
 	l.panels = append(l.panels, p)
 	l.steps = append(l.steps, s)
+}
+
+// patch reports whether c is computed by patch.h, a function of shapes alone.
+func (l *lowering) patch(c nn.Conv, in *value) bool {
+	plain := nn.Conv2d(c.Out, 3, 1, 1)
+	plain.Bias = c.Bias
+	const fewest = 8 // channels: with less, most of a block's 16 would be zero
+	return l.precision != Float32 && c == plain && in.shape[0] >= fewest && in.shape[2] <= tileRows &&
+		patchRows(in.shape)*(in.shape[2]+2) <= patchPixels && (in.shape[1]+2)*(in.shape[1]+tileRows) < 1<<16
 }
 
 // layer plans the scales and shifts of channels.

@@ -60,6 +60,7 @@ type product struct {
 	bounded           bool
 	panel, layer      int
 	precision         Precision
+	patch             bool // computed by patch.h
 }
 
 func (s *product) values() []*value { return given(s.out, s.in, s.residual) }
@@ -76,6 +77,29 @@ const (
 	productTerms = 16
 	tileRows     = 128
 )
+
+// Sizes of patch.h.
+const (
+	patchPixels   = 320
+	patchChannels = 16
+	fragments     = 1 // order of its weights
+)
+
+// reciprocal is what the kernels divide by n with: i·reciprocal(n) >> 16 is i/n while i·n < 2¹⁶.
+func reciprocal(n int) uint32 { return uint32(1<<16/n + 1) }
+
+// patchRows is how many rows of pictures of the given shape a block of patch.h reads.
+func patchRows(shape nn.Shape) int {
+	rows, height := tileRows/shape[2], shape[1]
+	pictures := (rows-2)/height + 2
+	switch {
+	case rows%height == 0:
+		pictures = rows / height
+	case height%rows == 0:
+		pictures = 1
+	}
+	return rows + 2*pictures
+}
 
 // tileColumns is how many of a layer's channels a block computes.
 func tileColumns(channels int) int {
@@ -110,6 +134,22 @@ func (s *product) launch(p *pass) (launch, unsafe.Pointer) {
 		return launch{kernel: "grouped", grid: [3]int{blocks(rows*s.out.shape[0], 256), 1, p.points}, block: 256}, unsafe.Pointer(a)
 	}
 	n := tileColumns(s.conv.Out)
+	if s.patch {
+		height, width := s.in.shape[1], s.in.shape[2]
+		pixels := patchRows(s.in.shape) * (width + 2)
+		b := &patchArguments{convArguments: *a, rows: int32(tileRows / width), patchRows: int32(patchRows(s.in.shape)), pixels: int32(pixels),
+			perWidth: reciprocal(width), perPatchWidth: reciprocal(width + 2), perHeight: reciprocal(height), perPatchHeight: reciprocal(height + 2)}
+		threads := 128
+		if n > 32 {
+			threads = 256
+		}
+		return launch{
+			kernel: fmt.Sprintf("patch_%s_%d", s.precision, n),
+			grid:   [3]int{blocks(p.images*height, tileRows/width), int(panel.columns) / n, p.points},
+			block:  threads,
+			shared: 4 * int(panel.planes) * (pixels*(patchChannels+4) + 9*patchChannels*n),
+		}, unsafe.Pointer(b)
+	}
 	stages := 3
 	if n == 64 && panel.planes == 2 {
 		stages = 2
@@ -179,8 +219,11 @@ func (s *elements) launch(p *pass) (launch, unsafe.Pointer) {
 		a.scale, a.shift = int32(p.layers[s.layer].scale), int32(p.layers[s.layer].shift)
 	}
 	count := p.images * s.out.shape.Size()
-	if s.name == "softmax" {
+	switch s.name {
+	case "softmax": // a thread a pixel
 		count /= s.out.shape[0]
+	case "affine": // four channels
+		count = count / s.out.shape[0] * blocks(s.out.shape[0], 4)
 	}
 	return launch{kernel: s.name, grid: [3]int{blocks(count, 256), 1, p.points}, block: 256}, unsafe.Pointer(a)
 }

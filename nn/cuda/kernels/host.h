@@ -32,6 +32,7 @@ struct Thread {
 	int copied, groups, open; // copies in the queue, closed groups, copies of the open one
 	float a[2][4], b[2][2]; // what it brings to a warp's product
 	int parity;
+	const float *row;
 };
 
 inline Thread threads[THREADS];
@@ -164,4 +165,14 @@ DEVICE void multiply(float c[4], const float a[4], const float b[2]) {
 		}
 		c[i] = (float)sum;
 	}
+}
+
+DEVICE void fragment(float a[4], const float *row) {
+	using host::threads;
+	if ((unsigned long)row % 16) abort();
+	int lane = host::current % 32, first = host::current - lane;
+	threads[host::current].row = row;
+	host::yield(3);
+	for (int i = 0; i < 4; i++) a[i] = threads[first + 8 * i + lane / 4].row[lane % 4];
+	host::yield(4);
 }

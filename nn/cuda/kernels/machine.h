@@ -58,4 +58,14 @@ DEVICE void multiply(float c[4], const float a[4], const float b[2]) {
 	      "r"(__builtin_bit_cast(unsigned, a[3])), "r"(__builtin_bit_cast(unsigned, b[0])), "r"(__builtin_bit_cast(unsigned, b[1])));
 }
 
+// fragment collects the 16×8 left factor of multiply: lane l tells where four values of row l % 16 are, those of
+// columns 4·(l / 16) and following.
+DEVICE void fragment(float a[4], const float *row) {
+	unsigned y[4];
+	asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+	             : "=r"(y[0]), "=r"(y[1]), "=r"(y[2]), "=r"(y[3]) : "r"(sharedAddress(row)) : "memory");
+	UNROLL
+	for (int i = 0; i < 4; i++) a[i] = __builtin_bit_cast(float, y[i]);
+}
+
 #endif

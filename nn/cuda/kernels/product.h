@@ -115,7 +115,7 @@ template <int MODE, int N, int STAGES> struct Product {
 			commit();
 			add(sum, stages[step % STAGES]);
 		}
-		finish(a, sum, m0, n0, rows, pixels);
+		finish(a, sum, m0, n0, rows);
 	}
 
 	// What a thread sums: in float32, ACROSS fours of columns of DOWN rows; else the tiles of a warp's 32 rows.
@@ -180,7 +180,7 @@ template <int MODE, int N, int STAGES> struct Product {
 		}
 	}
 
-	DEVICE void finish(const Conv &a, const float *sum, int m0, int n0, int rows, int pixels) {
+	DEVICE void finish(const Conv &a, const float *sum, int m0, int n0, int rows) {
 		const float *scale = a.factors + blockZ() * a.factorsPoint + a.scale;
 		const float *shift = a.factors + blockZ() * a.factorsPoint + a.shift;
 		if (MODE == FP32) {
@@ -189,9 +189,8 @@ template <int MODE, int N, int STAGES> struct Product {
 			for (int i = 0; i < DOWN; i++) {
 				int m = m0 + ty + APART * i;
 				if (m >= rows) continue;
-				int image = m / pixels, pixel = m % pixels;
-				float *out = a.out.data + blockZ() * a.out.point + image * a.out.image + (distance)pixel * a.out.pixel;
-				const float *residual = a.residual.data + blockZ() * a.residual.point + image * a.residual.image + (distance)pixel * a.residual.pixel;
+				float *out = a.out.data + blockZ() * a.out.point + (distance)m * a.out.pixel; // pictures follow each other
+				const float *residual = a.residual.data + blockZ() * a.residual.point + (distance)m * a.residual.pixel;
 				UNROLL
 				for (int j = 0; j < FOURS; j++)
 					UNROLL
@@ -208,9 +207,8 @@ template <int MODE, int N, int STAGES> struct Product {
 		for (int i = 0; i < 4; i++) {
 			int m = m0 + top + g + 8 * i;
 			if (m >= rows) continue;
-			int image = m / pixels, pixel = m % pixels;
-			float *out = a.out.data + blockZ() * a.out.point + image * a.out.image + (distance)pixel * a.out.pixel;
-			const float *residual = a.residual.data + blockZ() * a.residual.point + image * a.residual.image + (distance)pixel * a.residual.pixel;
+			float *out = a.out.data + blockZ() * a.out.point + (distance)m * a.out.pixel;
+			const float *residual = a.residual.data + blockZ() * a.residual.point + (distance)m * a.residual.pixel;
 			UNROLL
 			for (int j = 0; j < N / 8; j++) {
 				int n = n0 + 8 * j + 2 * t;

@@ -38,7 +38,13 @@ struct Panel {
 	int outputs, channels, places;
 	int stride, terms, columns;
 	int planes, rounded;
+	int order; // FRAGMENTS: as patch.h reads them
 };
+
+enum { LINES, FRAGMENTS };
+
+// In FRAGMENTS, terms are (16 channels, place, channel), and eight terms have, for every eight columns, what the lanes
+// of a warp bring to multiply: [lane][plane][2].
 
 struct Pack {
 	const Panel *panels;
@@ -52,19 +58,24 @@ KERNEL(256) pack(const Pack a) {
 	const Panel *p = a.panels + a.panel[blockX()];
 	int i = (blockX() - a.first[blockX()]) * 256 + threadX();
 	if (i >= p->terms * p->columns) return;
-	int term = i / p->columns, o = i % p->columns;
-	int place = term / p->stride, c = term % p->stride;
+	int term, o, place, c, to = i, next = p->terms * p->columns;
+	if (p->order == FRAGMENTS) {
+		int lane = i / 2 % 32, eight = i / (8 * p->columns);
+		o = i / 64 % (p->columns / 8) * 8 + lane / 4;
+		place = eight / 2 % p->places;
+		c = eight / (2 * p->places) * 16 + eight % 2 * 8 + i % 2 * 4 + lane % 4;
+		to = i / 2 * 2 * p->planes + i % 2, next = 2;
+	} else {
+		term = i / p->columns, o = i % p->columns;
+		place = term / p->stride, c = term % p->stride;
+	}
 	float w = 0;
 	if (place < p->places && c < p->channels && o < p->outputs)
 		w = a.states[blockY() * a.statesPoint + p->source + (distance)(o * p->channels + c) * p->places + place];
-	float *to = a.packed + blockY() * a.packedPoint + p->packed + i;
-	if (!p->rounded) {
-		*to = w;
-		return;
-	}
-	float big = tf32(w);
-	*to = big;
-	if (p->planes == 2) to[(distance)p->terms * p->columns] = w - big;
+	float *packed = a.packed + blockY() * a.packedPoint + p->packed;
+	float big = p->rounded ? tf32(w) : w;
+	packed[to] = big;
+	if (p->planes == 2) packed[to + next] = w - big;
 }
 
 enum { NORMS = 4 };
