@@ -13,6 +13,7 @@ type convArguments struct {
 	weights, factors           address
 	weightsPoint, factorsPoint int64
 	scale, shift               int32
+	inScale, inShift           int32
 	images, inputs             int32
 	height, width              int32
 	outputs                    int32

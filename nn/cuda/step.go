@@ -59,6 +59,7 @@ type product struct {
 	in, out, residual *value
 	bounded           bool
 	panel, layer      int
+	before            int // layer of a batch norm and ReLU that come before; −1: none
 	precision         Precision
 	patch             bool // computed by patch.h
 }
@@ -80,10 +81,17 @@ const (
 
 // Sizes of patch.h.
 const (
-	patchPixels   = 320
 	patchChannels = 16
 	fragments     = 1 // order of its weights
 )
+
+// patchPixels is how many pixels a block of patch.h can read.
+func patchPixels(channels int) int {
+	if tileColumns(channels) > 32 {
+		return 320
+	}
+	return 224
+}
 
 // reciprocal is what the kernels divide by n with: i·reciprocal(n) >> 16 is i/n while i·n < 2¹⁶.
 func reciprocal(n int) uint32 { return uint32(1<<16/n + 1) }
@@ -123,6 +131,10 @@ func (s *product) launch(p *pass) (launch, unsafe.Pointer) {
 		kernel: pair(s.conv.Kernel), stride: pair(s.conv.Stride), pad: pair(s.conv.Pad), dilation: pair(s.conv.Dilation),
 		termStride: panel.stride, terms: panel.terms, columns: panel.columns, groups: int32(s.conv.Groups),
 	}
+	a.inScale, a.inShift = -1, -1
+	if s.before >= 0 {
+		a.inScale, a.inShift = int32(p.layers[s.before].scale), int32(p.layers[s.before].shift)
+	}
 	if s.bounded {
 		a.bounded = 1
 	}
@@ -158,7 +170,7 @@ func (s *product) launch(p *pass) (launch, unsafe.Pointer) {
 		kernel: fmt.Sprintf("product_%s_%d", s.precision, n),
 		grid:   [3]int{blocks(rows, tileRows), int(panel.columns) / n, p.points},
 		block:  128,
-		shared: 4 * stages * (tileRows*(productTerms+4) + int(panel.planes)*productTerms*(n+8)),
+		shared: 4 * stages * (tileRows*(productTerms+4) + int(panel.planes)*productTerms*(n+8) + 2*productTerms),
 	}, unsafe.Pointer(a)
 }
 

@@ -5,8 +5,12 @@
 #pragma once
 
 #define UNROLL
+#define UNROLL_FOUR
+#define APART static
+#define MEMBER inline
 #define DEVICE static inline
 #define KERNEL(threads) extern "C" void
+#define KERNEL_OF(threads, blocks) extern "C" void
 
 typedef unsigned long hostSize;
 extern "C" void *memset(void *, int, hostSize);

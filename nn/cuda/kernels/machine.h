@@ -9,8 +9,13 @@
 
 // UNROLL precedes loops over arrays that must live in registers.
 #define UNROLL _Pragma("unroll")
+#define UNROLL_FOUR _Pragma("unroll 4")
 
 #define KERNEL(threads) extern "C" __attribute__((global)) __attribute__((launch_bounds(threads))) void
+// KERNEL_OF is for so many threads, of which a multiprocessor should hold several blocks.
+#define KERNEL_OF(threads, blocks) extern "C" __attribute__((global)) __attribute__((launch_bounds(threads, blocks))) void
+#define APART static __attribute__((device)) __attribute__((noinline)) // for what is rarely called
+#define MEMBER inline __attribute__((device)) __attribute__((always_inline))
 #define DEVICE static inline __attribute__((device)) __attribute__((always_inline))
 
 DEVICE int threadX() { return __nvvm_read_ptx_sreg_tid_x(); }
@@ -24,11 +29,7 @@ DEVICE char *sharedMemory() { return sharedBytes; }
 
 DEVICE void barrier() { __syncthreads(); }
 
-DEVICE unsigned sharedAddress(const void *p) {
-	unsigned address;
-	asm("{ .reg .u64 t; cvta.to.shared.u64 t, %1; cvt.u32.u64 %0, t; }" : "=r"(address) : "l"(p));
-	return address;
-}
+DEVICE unsigned sharedAddress(const void *p) { return (unsigned)(unsigned long)(const __attribute__((address_space(3))) void *)p; }
 
 // copy16 and copy4 start copies to shared memory; of the source, `bytes` are read, the rest becomes zero.
 DEVICE void copy16(float *to, const float *from, int bytes) {

@@ -24,7 +24,7 @@ template <int MODE, int N> struct Patches {
 	enum {
 		K = 16, WIDE = N > 32 ? 32 : N, ACROSS = N / WIDE, THREADS = 128 * ACROSS, PLANES = MODE == TF32X3 ? 2 : 1,
 		PIXEL = K + 4, // floats from a pixel to the next, so that no two of eight neighbours meet in a bank
-		MOST = 320,    // pixels of a patch at most
+		MOST = N > 32 ? 320 : 224, // pixels of a patch at most
 		QUADS = (MOST * 4 + THREADS - 1) / THREADS,
 		TILES = WIDE / 8,
 		PART = 2 * PLANES, // weights of a lane for a tile
@@ -79,16 +79,14 @@ template <int MODE, int N> struct Patches {
 			commit();
 			Four quads[QUADS];
 			int left = a.inputs - c - t % 4 * 4;
-			UNROLL
-			for (int i = 0; i < QUADS; i++) {
+			if (a.fours && a.inputs - c >= K) {
 				UNROLL
-				for (int e = 0; e < 4; e++) quads[i].v[e] = 0;
-				if (from[i] < 0) continue;
-				if (a.fours && left >= 4)
-					quads[i] = *(const Four *)(in + from[i] + c);
-				else
+				for (int i = 0; i < QUADS; i++) quads[i] = from[i] >= 0 ? *(const Four *)(in + from[i] + c) : Four{{0, 0, 0, 0}};
+			} else {
+				UNROLL
+				for (int i = 0; i < QUADS; i++)
 					UNROLL
-					for (int e = 0; e < 4; e++) if (e < left) quads[i].v[e] = in[from[i] + c + e];
+					for (int e = 0; e < 4; e++) quads[i].v[e] = from[i] >= 0 && e < left ? in[from[i] + c + e] : 0;
 			}
 			UNROLL
 			for (int i = 0; i < QUADS; i++) {
@@ -118,23 +116,22 @@ template <int MODE, int N> struct Patches {
 							if (MODE == TF32X3) fragment(small[i], window[i] + p.pixels * PIXEL + at);
 						}
 						const float *own = weights + ((ky * 3 + kx) * 2 + half) * STEP + (across * TILES * 32 + lane) * PART;
+						__attribute__((aligned(16))) float b[TILES][PART];
 						UNROLL
 						for (int j = 0; j < TILES; j++) {
-							if (MODE == TF32X3) {
-								Four b = *(const Four *)(own + j * 32 * PART);
-								UNROLL
-								for (int i = 0; i < 2; i++) {
-									multiply(sum[i][j], big[i], b.v + 2);
-									multiply(sum[i][j], small[i], b.v);
-									multiply(sum[i][j], big[i], b.v);
-								}
-							} else {
-								Pair b = *(const Pair *)(own + j * 32 * PART);
-								float both[2] = {b.x, b.y};
-								UNROLL
-								for (int i = 0; i < 2; i++) multiply(sum[i][j], big[i], both);
-							}
+							if (MODE == TF32X3)
+								*(Four *)b[j] = *(const Four *)(own + j * 32 * PART);
+							else
+								*(Pair *)b[j] = *(const Pair *)(own + j * 32 * PART);
 						}
+						// Products that go to one sum stand apart, so that they need not wait for each other.
+						UNROLL
+						for (int part = MODE == TF32X3 ? 0 : 2; part < 3; part++)
+							UNROLL
+							for (int j = 0; j < TILES; j++)
+								UNROLL
+								for (int i = 0; i < 2; i++)
+									multiply(sum[i][j], part == 1 ? small[i] : big[i], b[j] + (part == 0 ? 2 : 0));
 					}
 		}
 		finish(p, sum, r0, warp, across, lane);
@@ -181,7 +178,7 @@ template <int MODE, int N> struct Patches {
 };
 
 #define PATCH(name, mode, n) \
-	KERNEL(n > 32 ? 256 : 128) name(const Patch a) { Patches<mode, n>::run(a); }
+	KERNEL_OF(n > 32 ? 256 : 128, n > 32 ? 2 : n > 16 ? 3 : 4) name(const Patch a) { Patches<mode, n>::run(a); }
 
 PATCH(patch_tf32_16, TF32, 16)
 PATCH(patch_tf32_32, TF32, 32)
