@@ -34,7 +34,7 @@ var waysOnCard = []struct {
 
 // assembleOnCard fills the lineup with lsrun's precisions and every way to run PyTorch, all on the first card.
 func (l *lineup) assembleOnCard(ctx context.Context, compile bool) error {
-	for _, p := range []cuda.Precision{cuda.TF32x3, cuda.Float32, cuda.TF32} {
+	for _, p := range []cuda.Precision{cuda.Mixed, cuda.TF32x3, cuda.Float32, cuda.TF32} {
 		if err := l.onCard(p); err != nil {
 			return err
 		}

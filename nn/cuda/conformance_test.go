@@ -10,7 +10,7 @@ import (
 )
 
 // tolerances are wide for sums that cancel, as those of nn/cpu are; TF32 has 11 bits.
-var tolerances = map[Precision]float64{Float32: 1e-4, TF32x3: 1e-4, TF32: 0.5}
+var tolerances = map[Precision]float64{Float32: 1e-4, TF32x3: 1e-4, Mixed: 1e-4, TF32: 0.5}
 
 func TestTheEngineConformsOnTheHost(t *testing.T) {
 	for precision, tolerance := range tolerances {

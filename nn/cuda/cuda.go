@@ -34,19 +34,38 @@ const (
 	Float32
 	// TF32 rounds factors to 11 bits: a relative error of 1e-3.
 	TF32
+	// Mixed is TF32x3 with the two smaller products of 3×3 convolutions in BF16, on tensor cores at half the cost: a factor is off by
+	// 2⁻²⁰ of it.
+	Mixed
 )
 
-func (p Precision) String() string { return [...]string{"tf32x3", "fp32", "tf32"}[p] }
+func (p Precision) String() string { return [...]string{"tf32x3", "fp32", "tf32", "mixed"}[p] }
 
 // planes is how many parts weights are split into, and whether they are rounded.
 func (p Precision) planes() (planes, rounded int32) {
 	switch p {
-	case TF32x3:
+	case TF32x3, Mixed:
 		return 2, 1
 	case TF32:
 		return 1, 1
 	}
 	return 1, 0
+}
+
+// products is the precision of all layers but 3×3 convolutions.
+func (p Precision) products() Precision {
+	if p == Mixed {
+		return TF32x3
+	}
+	return p
+}
+
+// order is that of the weights of patch.h.
+func (p Precision) order() int32 {
+	if p == Mixed {
+		return mixture
+	}
+	return fragments
 }
 
 // Options say how an engine works. Precision alone can change results.
@@ -120,7 +139,7 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 
 func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Engine, err error) {
 	e = &Engine{graph: g, loss: loss, precision: precision, device: d, program: lower(g, precision), sets: map[*images]bool{}}
-	if e.tables, err = e.announce(e.program); err == nil && precision == TF32x3 {
+	if e.tables, err = e.announce(e.program); err == nil && (precision == TF32x3 || precision == Mixed) {
 		e.exact = lower(g, Float32)
 		e.again, err = e.announce(e.exact)
 	}

@@ -296,7 +296,7 @@ func (l *lowering) conv(n int, c nn.Conv, in *value, norms []int) {
 		p.columns = int32(roundUp(int64(c.Out), int64(tileColumns(c.Out))))
 	}
 	if s.patch = l.patch(c, in); s.patch {
-		p.order = fragments
+		p.order = l.precision.order()
 		p.terms = int32(roundUp(int64(p.channels), patchChannels)) * p.places
 	}
 	l.packed += roundUp(int64(p.planes)*int64(p.terms)*int64(p.columns), 64)

@@ -32,6 +32,7 @@ func TestKernelsTakeWhatTheyAreGiven(t *testing.T) {
 			want["product_"+p.String()+"_"+n] = conv
 			if p != Float32 {
 				want["patch_"+p.String()+"_"+n] = unsafe.Sizeof(patchArguments{})
+				want["patch_mixed_"+n] = unsafe.Sizeof(patchArguments{})
 			}
 		}
 	}

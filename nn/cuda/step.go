@@ -82,7 +82,8 @@ const (
 // Sizes of patch.h.
 const (
 	patchChannels = 16
-	fragments     = 1 // order of its weights
+	fragments     = 1 // orders of its weights
+	mixture       = 2
 )
 
 // patchPixels is how many pixels a block of patch.h can read.
@@ -167,7 +168,7 @@ func (s *product) launch(p *pass) (launch, unsafe.Pointer) {
 		stages = 2
 	}
 	return launch{
-		kernel: fmt.Sprintf("product_%s_%d", s.precision, n),
+		kernel: fmt.Sprintf("product_%s_%d", s.precision.products(), n),
 		grid:   [3]int{blocks(rows, tileRows), int(panel.columns) / n, p.points},
 		block:  128,
 		shared: 4 * stages * (tileRows*(productTerms+4) + int(panel.planes)*productTerms*(n+8) + 2*productTerms),

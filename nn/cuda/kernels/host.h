@@ -180,3 +180,37 @@ DEVICE void fragment(float a[4], const float *row) {
 	for (int i = 0; i < 4; i++) a[i] = threads[first + 8 * i + lane / 4].row[lane % 4];
 	host::yield(4);
 }
+
+DEVICE unsigned bf16(float low, float high) {
+	unsigned y = 0;
+	for (int i = 0; i < 2; i++) {
+		unsigned x = __builtin_bit_cast(unsigned, i ? high : low);
+		x = (x & 0x7fffffff) > 0x7f800000 ? 0x7fff0000 : x + 0x7fff + (x >> 16 & 1);
+		y |= x >> 16 << 16 * i;
+	}
+	return y;
+}
+
+DEVICE float half(float pair, int i) {
+	unsigned x = __builtin_bit_cast(unsigned, pair);
+	return __builtin_bit_cast(float, i ? x & 0xffff0000 : x << 16);
+}
+
+DEVICE void multiply16(float c[4], const float a[4], const float b[2]) {
+	using host::threads;
+	host::Thread &own = threads[host::current];
+	int lane = host::current % 32, first = host::current - lane, g = lane / 4, t = lane % 4, parity = own.parity;
+	for (int i = 0; i < 4; i++) own.a[parity][i] = a[i];
+	for (int i = 0; i < 2; i++) own.b[parity][i] = b[i];
+	own.parity = !parity;
+	host::yield(5);
+	for (int i = 0; i < 4; i++) {
+		double sum = c[i];
+		for (int k = 0; k < 16; k++) {
+			float x = half(threads[first + g * 4 + k % 8 / 2].a[parity][i / 2 + k / 8 * 2], k % 2);
+			float y = half(threads[first + (2 * t + i % 2) * 4 + k % 8 / 2].b[parity][k / 8], k % 2);
+			sum += (double)x * y;
+		}
+		c[i] = (float)sum;
+	}
+}

@@ -59,8 +59,23 @@ DEVICE void multiply(float c[4], const float a[4], const float b[2]) {
 	      "r"(__builtin_bit_cast(unsigned, a[3])), "r"(__builtin_bit_cast(unsigned, b[0])), "r"(__builtin_bit_cast(unsigned, b[1])));
 }
 
+// bf16 rounds two numbers to eight significant bits, halves to even; `low` is the first in memory.
+DEVICE unsigned bf16(float low, float high) {
+	unsigned y;
+	asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+	return y;
+}
+
+// multiply16 is multiply for a 16×16 by 16×8 product of pairs of BF16, as PTX's mma.m16n8k16 has it.
+DEVICE void multiply16(float c[4], const float a[4], const float b[2]) {
+	asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+	    : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+	    : "r"(__builtin_bit_cast(unsigned, a[0])), "r"(__builtin_bit_cast(unsigned, a[1])), "r"(__builtin_bit_cast(unsigned, a[2])),
+	      "r"(__builtin_bit_cast(unsigned, a[3])), "r"(__builtin_bit_cast(unsigned, b[0])), "r"(__builtin_bit_cast(unsigned, b[1])));
+}
+
 // fragment collects the 16×8 left factor of multiply: lane l tells where four values of row l % 16 are, those of
-// columns 4·(l / 16) and following.
+// columns 4·(l / 16) and following; or the 16×16 one of multiply16, whose columns are pairs.
 DEVICE void fragment(float a[4], const float *row) {
 	unsigned y[4];
 	asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"

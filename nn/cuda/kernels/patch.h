@@ -22,13 +22,14 @@ DEVICE int over(int n, unsigned reciprocal) { return (int)((unsigned)n * recipro
 // A block has 128 rows of the product and N columns; a warp has 32 rows and at most 32 columns.
 template <int MODE, int N> struct Patches {
 	enum {
-		K = 16, WIDE = N > 32 ? 32 : N, ACROSS = N / WIDE, THREADS = 128 * ACROSS, PLANES = MODE == TF32X3 ? 2 : 1,
+		K = 16, WIDE = N > 32 ? 32 : N, ACROSS = N / WIDE, THREADS = 128 * ACROSS, PLANES = MODE == TF32 ? 1 : 2,
 		PIXEL = K + 4, // floats from a pixel to the next, so that no two of eight neighbours meet in a bank
 		MOST = N > 32 ? 320 : 224, // pixels of a patch at most
 		QUADS = (MOST * 4 + THREADS - 1) / THREADS,
 		TILES = WIDE / 8,
 		PART = 2 * PLANES, // weights of a lane for a tile
 		STEP = N / 8 * 32 * PART, // weights of eight terms
+		TOGETHER = MODE == MIXED ? 2 : 1, // steps that are packed together
 	};
 
 	struct __attribute__((aligned(16))) Four { float v[4]; };
@@ -68,12 +69,12 @@ template <int MODE, int N> struct Patches {
 				UNROLL
 				for (int e = 0; e < 4; e++) sum[i][j][e] = 0;
 
-		const float *packed = a.weights + blockZ() * a.weightsPoint + (distance)blockY() * STEP;
+		const float *packed = a.weights + blockZ() * a.weightsPoint + (distance)blockY() * TOGETHER * STEP;
 		distance eight = (distance)a.columns * 8 * PLANES; // packed weights of eight terms
 		for (int c = 0; c < a.inputs; c += K) {
 			if (c > 0) barrier();
 			for (int i = t; i < 18 * STEP / 4; i += THREADS) {
-				int step = i / (STEP / 4), at = i % (STEP / 4) * 4;
+				int step = i / (TOGETHER * STEP / 4) * TOGETHER, at = i % (TOGETHER * STEP / 4) * 4;
 				copy16(weights + step * STEP + at, packed + (c / K * 18 + step) * eight + at, 16);
 			}
 			commit();
@@ -99,13 +100,22 @@ template <int MODE, int N> struct Patches {
 					small.v[e] = quads[i].v[e] - big.v[e];
 				}
 				*(Four *)(patch + pixel * PIXEL + t % 4 * 4) = big;
+				if (MODE == MIXED) { // a pixel's 16 channels rounded, then what that leaves
+					float *pairs = patch + (p.pixels + pixel) * PIXEL + t % 4 * 2;
+					*(Pair *)pairs = {bits(bf16(big.v[0], big.v[1])), bits(bf16(big.v[2], big.v[3]))};
+					*(Pair *)(pairs + 8) = {bits(bf16(small.v[0], small.v[1])), bits(bf16(small.v[2], small.v[3]))};
+				}
 				if (MODE == TF32X3) *(Four *)(patch + (p.pixels + pixel) * PIXEL + t % 4 * 4) = small;
 			}
 			pending<0>();
 			barrier();
 			for (int ky = 0; ky < 3; ky++)
 				UNROLL
-				for (int kx = 0; kx < 3; kx++)
+				for (int kx = 0; kx < 3; kx++) {
+					if (MODE == MIXED) {
+						mixed(sum, window, (ky * patchWidth + kx) * PIXEL, p.pixels * PIXEL, weights + ((ky * 3 + kx) * 2 * STEP) + across * TILES * 256 + lane * 4);
+						continue;
+					}
 					UNROLL
 					for (int half = 0; half < 2; half++) {
 						int at = (ky * patchWidth + kx) * PIXEL + half * 8;
@@ -133,8 +143,43 @@ template <int MODE, int N> struct Patches {
 								for (int i = 0; i < 2; i++)
 									multiply(sum[i][j], part == 1 ? small[i] : big[i], b[j] + (part == 0 ? 2 : 0));
 					}
+				}
 		}
 		finish(p, sum, r0, warp, across, lane);
+	}
+
+	DEVICE float bits(unsigned x) { return __builtin_bit_cast(float, x); }
+
+	// mixed adds the products of one place.
+	DEVICE void mixed(float sum[2][TILES][4], const float *const window[2], int at, int plane, const float *weights) {
+		float big[2][2][4], rounded[2][4], small[2][4];
+		UNROLL
+		for (int i = 0; i < 2; i++) {
+			fragment(rounded[i], window[i] + plane + at);
+			fragment(small[i], window[i] + plane + at + 8);
+			fragment(big[i][0], window[i] + at);
+			fragment(big[i][1], window[i] + at + 8);
+		}
+		UNROLL
+		for (int j = 0; j < TILES; j += 2) { // products that go to one sum stand apart, so that they need not wait for each other
+			Four b[2], pairs[2];
+			UNROLL
+			for (int k = 0; k < 2; k++) {
+				b[k] = *(const Four *)(weights + (j + k) * 256);
+				pairs[k] = *(const Four *)(weights + (j + k) * 256 + 128);
+			}
+			UNROLL
+			for (int part = 0; part < 4; part++)
+				UNROLL
+				for (int k = 0; k < 2; k++)
+					UNROLL
+					for (int i = 0; i < 2; i++) {
+						float *c = sum[i][j + k];
+						if (part == 0) multiply16(c, rounded[i], pairs[k].v + 2);
+						if (part == 1) multiply16(c, small[i], pairs[k].v);
+						if (part >= 2) multiply(c, big[i][part - 2], b[k].v + 2 * (part - 2));
+					}
+		}
 	}
 
 	DEVICE void finish(const Patch &p, const float sum[2][TILES][4], int r0, int warp, int across, int lane) {
@@ -186,3 +231,6 @@ PATCH(patch_tf32_64, TF32, 64)
 PATCH(patch_tf32x3_16, TF32X3, 16)
 PATCH(patch_tf32x3_32, TF32X3, 32)
 PATCH(patch_tf32x3_64, TF32X3, 64)
+PATCH(patch_mixed_16, MIXED, 16)
+PATCH(patch_mixed_32, MIXED, 32)
+PATCH(patch_mixed_64, MIXED, 64)

@@ -26,7 +26,7 @@ DEVICE float finished(const Conv &a, float sum, float scale, float shift, float 
 	return a.bounded && y < 0 ? 0 : y;
 }
 
-enum { FP32, TF32, TF32X3 };
+enum { FP32, TF32, TF32X3, MIXED }; // MIXED is TF32X3 with its smaller products in BF16
 
 // Product computes tiles of the matrix product that a convolution is: its rows are the output's pixels, of all images
 // of a point; its columns are the output's channels; its terms are (place, channel), summed in this order by one chain of
