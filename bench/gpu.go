@@ -58,7 +58,7 @@ func (l *lineup) assembleOnCard(ctx context.Context, compile bool) error {
 }
 
 // inFlight are the images at a time that lsrun is tried with; its own choice is among them.
-var inFlight = []int{1024, 2048, 4096, 8192}
+var inFlight = []int{256, 512, 1024, 2048, 4096, 8192}
 
 // onCard is lsrun's engine on a card: a pass is a point, the preparation of its weights included.
 func (l *lineup) onCard(p cuda.Precision) error {

@@ -60,14 +60,6 @@ func (p Precision) products() Precision {
 	return p
 }
 
-// order is that of the weights of patch.h.
-func (p Precision) order() int32 {
-	if p == Mixed {
-		return mixture
-	}
-	return fragments
-}
-
 // Options say how an engine works. Precision alone can change results.
 type Options struct {
 	Device    int // number of the card

@@ -296,7 +296,7 @@ func (l *lowering) conv(n int, c nn.Conv, in *value, norms []int) {
 		p.columns = int32(roundUp(int64(c.Out), int64(tileColumns(c.Out))))
 	}
 	if s.patch = l.patch(c, in); s.patch {
-		p.order = l.precision.order()
+		p.order, p.planes, p.rounded = fragments, 1, 0
 		p.terms = int32(roundUp(int64(p.channels), patchChannels)) * p.places
 	}
 	l.packed += roundUp(int64(p.planes)*int64(p.terms)*int64(p.columns), 64)
@@ -309,8 +309,10 @@ func (l *lowering) patch(c nn.Conv, in *value) bool {
 	plain := nn.Conv2d(c.Out, 3, 1, 1)
 	plain.Bias = c.Bias
 	const fewest = 8 // channels: with less, most of a block's 16 would be zero
-	return l.precision != Float32 && c == plain && in.shape[0] >= fewest && in.shape[2] <= tileRows &&
-		patchRows(in.shape)*(in.shape[2]+2) <= patchPixels(c.Out) && (in.shape[1]+2)*(in.shape[1]+tileRows) < 1<<16
+	tile, pixels := patchTile(c.Out)
+	height, width := in.shape[1], in.shape[2]
+	return l.precision != Float32 && c == plain && in.shape[0] >= fewest && width <= tile &&
+		patchRows(in.shape, tile/width)*(width+2) <= pixels && (height+2)*(height+tile) < 1<<16
 }
 
 // layer plans the scales and shifts of channels.

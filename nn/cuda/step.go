@@ -82,24 +82,24 @@ const (
 // Sizes of patch.h.
 const (
 	patchChannels = 16
-	fragments     = 1 // orders of its weights
-	mixture       = 2
+	patchThreads  = 256
+	fragments     = 1 // order of its weights
 )
 
-// patchPixels is how many pixels a block of patch.h can read.
-func patchPixels(channels int) int {
+// patchTile is how many rows of the product a block of patch.h computes, and how many pixels it can read.
+func patchTile(channels int) (rows, pixels int) {
 	if tileColumns(channels) > 32 {
-		return 320
+		return 128, 320
 	}
-	return 224
+	return 256, 400
 }
 
 // reciprocal is what the kernels divide by n with: i·reciprocal(n) >> 16 is i/n while i·n < 2¹⁶.
 func reciprocal(n int) uint32 { return uint32(1<<16/n + 1) }
 
-// patchRows is how many rows of pictures of the given shape a block of patch.h reads.
-func patchRows(shape nn.Shape) int {
-	rows, height := tileRows/shape[2], shape[1]
+// patchRows is how many rows of pictures of the given shape a block with so many rows of pictures reads.
+func patchRows(shape nn.Shape, rows int) int {
+	height := shape[1]
 	pictures := (rows-2)/height + 2
 	switch {
 	case rows%height == 0:
@@ -149,18 +149,18 @@ func (s *product) launch(p *pass) (launch, unsafe.Pointer) {
 	n := tileColumns(s.conv.Out)
 	if s.patch {
 		height, width := s.in.shape[1], s.in.shape[2]
-		pixels := patchRows(s.in.shape) * (width + 2)
-		b := &patchArguments{convArguments: *a, rows: int32(tileRows / width), patchRows: int32(patchRows(s.in.shape)), pixels: int32(pixels),
+		tile, _ := patchTile(s.conv.Out)
+		rows := tile / width
+		read := patchRows(s.in.shape, rows)
+		pixels := read * (width + 2)
+		b := &patchArguments{convArguments: *a, rows: int32(rows), patchRows: int32(read), pixels: int32(pixels),
 			perWidth: reciprocal(width), perPatchWidth: reciprocal(width + 2), perHeight: reciprocal(height), perPatchHeight: reciprocal(height + 2)}
-		threads := 128
-		if n > 32 {
-			threads = 256
-		}
+		planes, _ := s.precision.planes()
 		return launch{
 			kernel: fmt.Sprintf("patch_%s_%d", s.precision, n),
-			grid:   [3]int{blocks(p.images*height, tileRows/width), int(panel.columns) / n, p.points},
-			block:  threads,
-			shared: 4 * int(panel.planes) * (pixels*(patchChannels+4) + 9*patchChannels*n),
+			grid:   [3]int{blocks(p.images*height, rows), int(panel.columns) / n, p.points},
+			block:  patchThreads,
+			shared: 4 * int(planes) * (pixels*(patchChannels+4) + 9*patchChannels*n),
 		}, unsafe.Pointer(b)
 	}
 	stages := 3

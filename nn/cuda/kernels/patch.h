@@ -19,17 +19,19 @@ DEVICE int over(int n, unsigned reciprocal) { return (int)((unsigned)n * recipro
 // once, 16 channels at a time, split for TF32X3 while it is stored, and moves over it by the nine places of the kernel. Below
 // each other, pictures have one row of zeros above and one below. Its terms are (16 channels, place, channel), summed in this order.
 //
-// A block has 128 rows of the product and N columns; a warp has 32 rows and at most 32 columns.
+// A block has M rows of the product and N columns; a warp has 32 rows and at most 32 columns.
+//
+// The places of 16 channels among a product's terms are free. Lane l brings channels 2t, 2t+1, 2t+8 and 2t+9, t = l % 4, so that its
+// weights are the same for multiply and multiply16; in float32, a pixel's channels lie in the order 0 2 4 6 1 3 5 7 8 10 12 14 9 11 13 15.
 template <int MODE, int N> struct Patches {
 	enum {
-		K = 16, WIDE = N > 32 ? 32 : N, ACROSS = N / WIDE, THREADS = 128 * ACROSS, PLANES = MODE == TF32 ? 1 : 2,
+		K = 16, WIDE = N > 32 ? 32 : N, ACROSS = N / WIDE, THREADS = 256, M = THREADS / ACROSS, PLANES = MODE == TF32 ? 1 : 2,
 		PIXEL = K + 4, // floats from a pixel to the next, so that no two of eight neighbours meet in a bank
-		MOST = N > 32 ? 320 : 224, // pixels of a patch at most
+		MOST = N > 32 ? 320 : 400, // pixels of a patch at most
 		QUADS = (MOST * 4 + THREADS - 1) / THREADS,
 		TILES = WIDE / 8,
-		PART = 2 * PLANES, // weights of a lane for a tile
-		STEP = N / 8 * 32 * PART, // weights of eight terms
-		TOGETHER = MODE == MIXED ? 2 : 1, // steps that are packed together
+		PART = 128 * PLANES, // words of the weights of 16 terms for eight columns
+		LANES = 9 * N * 4,   // fours of weights of 16 channels
 	};
 
 	struct __attribute__((aligned(16))) Four { float v[4]; };
@@ -38,7 +40,7 @@ template <int MODE, int N> struct Patches {
 	DEVICE void run(const Patch &p) {
 		const Conv &a = p.conv;
 		float *patch = (float *)sharedMemory(), *weights = patch + PLANES * p.pixels * PIXEL;
-		int t = threadX(), lane = t % 32, warp = t / 32 % 4, across = t / 128;
+		int t = threadX(), lane = t % 32, warp = t / 32 % (M / 32), across = t / M;
 		int patchWidth = a.width + 2, patchHeight = a.height + 2;
 		int r0 = blockX() * p.rows; // of the rows of all pictures
 		int image0 = r0 / a.height, y0 = r0 % a.height;
@@ -69,15 +71,16 @@ template <int MODE, int N> struct Patches {
 				UNROLL
 				for (int e = 0; e < 4; e++) sum[i][j][e] = 0;
 
-		const float *packed = a.weights + blockZ() * a.weightsPoint + (distance)blockY() * TOGETHER * STEP;
-		distance eight = (distance)a.columns * 8 * PLANES; // packed weights of eight terms
+		const float *packed = a.weights + blockZ() * a.weightsPoint + (distance)blockY() * N * 16;
 		for (int c = 0; c < a.inputs; c += K) {
 			if (c > 0) barrier();
-			for (int i = t; i < 18 * STEP / 4; i += THREADS) {
-				int step = i / (TOGETHER * STEP / 4) * TOGETHER, at = i % (TOGETHER * STEP / 4) * 4;
-				copy16(weights + step * STEP + at, packed + (c / K * 18 + step) * eight + at, 16);
+			UNROLL
+			for (int k = 0; k < (LANES + THREADS - 1) / THREADS; k++) {
+				int i = k * THREADS + t;
+				if (i >= LANES) break;
+				Four w = *(const Four *)(packed + (distance)(c / K * 9 + i / (N * 4)) * a.columns * 16 + i % (N * 4) * 4);
+				store(weights + i / 32 * PART + i % 32 * 4, w);
 			}
-			commit();
 			Four quads[QUADS];
 			int left = a.inputs - c - t % 4 * 4;
 			if (a.fours && a.inputs - c >= K) {
@@ -99,50 +102,32 @@ template <int MODE, int N> struct Patches {
 					big.v[e] = tf32(quads[i].v[e]);
 					small.v[e] = quads[i].v[e] - big.v[e];
 				}
-				*(Four *)(patch + pixel * PIXEL + t % 4 * 4) = big;
-				if (MODE == MIXED) { // a pixel's 16 channels rounded, then what that leaves
-					float *pairs = patch + (p.pixels + pixel) * PIXEL + t % 4 * 2;
-					*(Pair *)pairs = {bits(bf16(big.v[0], big.v[1])), bits(bf16(big.v[2], big.v[3]))};
-					*(Pair *)(pairs + 8) = {bits(bf16(small.v[0], small.v[1])), bits(bf16(small.v[2], small.v[3]))};
+				float *to = patch + pixel * PIXEL + t / 2 % 2 * 8 + t % 2 * 2;
+				*(Pair *)to = {big.v[0], big.v[2]};
+				*(Pair *)(to + 4) = {big.v[1], big.v[3]};
+				to += p.pixels * PIXEL;
+				if (MODE == TF32X3) {
+					*(Pair *)to = {small.v[0], small.v[2]};
+					*(Pair *)(to + 4) = {small.v[1], small.v[3]};
 				}
-				if (MODE == TF32X3) *(Four *)(patch + (p.pixels + pixel) * PIXEL + t % 4 * 4) = small;
+				if (MODE == MIXED) { // a pixel's 16 channels rounded, then what that leaves
+					to = patch + (p.pixels + pixel) * PIXEL + t % 4 * 2;
+					*(Pair *)to = {bits(bf16(big.v[0], big.v[1])), bits(bf16(big.v[2], big.v[3]))};
+					*(Pair *)(to + 8) = {bits(bf16(small.v[0], small.v[1])), bits(bf16(small.v[2], small.v[3]))};
+				}
 			}
-			pending<0>();
 			barrier();
 			for (int ky = 0; ky < 3; ky++)
 				UNROLL
 				for (int kx = 0; kx < 3; kx++) {
-					if (MODE == MIXED) {
-						mixed(sum, window, (ky * patchWidth + kx) * PIXEL, p.pixels * PIXEL, weights + ((ky * 3 + kx) * 2 * STEP) + across * TILES * 256 + lane * 4);
-						continue;
-					}
-					UNROLL
-					for (int half = 0; half < 2; half++) {
-						int at = (ky * patchWidth + kx) * PIXEL + half * 8;
-						float big[2][4], small[2][4];
-						UNROLL
-						for (int i = 0; i < 2; i++) {
-							fragment(big[i], window[i] + at);
-							if (MODE == TF32X3) fragment(small[i], window[i] + p.pixels * PIXEL + at);
-						}
-						const float *own = weights + ((ky * 3 + kx) * 2 + half) * STEP + (across * TILES * 32 + lane) * PART;
-						__attribute__((aligned(16))) float b[TILES][PART];
-						UNROLL
-						for (int j = 0; j < TILES; j++) {
-							if (MODE == TF32X3)
-								*(Four *)b[j] = *(const Four *)(own + j * 32 * PART);
-							else
-								*(Pair *)b[j] = *(const Pair *)(own + j * 32 * PART);
-						}
-						// Products that go to one sum stand apart, so that they need not wait for each other.
-						UNROLL
-						for (int part = MODE == TF32X3 ? 0 : 2; part < 3; part++)
-							UNROLL
-							for (int j = 0; j < TILES; j++)
-								UNROLL
-								for (int i = 0; i < 2; i++)
-									multiply(sum[i][j], part == 1 ? small[i] : big[i], b[j] + (part == 0 ? 2 : 0));
-					}
+					int at = (ky * patchWidth + kx) * PIXEL;
+					const float *own = weights + ((ky * 3 + kx) * (N / 8) + across * TILES) * PART + lane * 4;
+					if (MODE == TF32)
+						place(sum, window, at, own);
+					else if (MODE == TF32X3)
+						placeSplit(sum, window, at, p.pixels * PIXEL, own);
+					else
+						placeMixed(sum, window, at, p.pixels * PIXEL, own);
 				}
 		}
 		finish(p, sum, r0, warp, across, lane);
@@ -150,23 +135,83 @@ template <int MODE, int N> struct Patches {
 
 	DEVICE float bits(unsigned x) { return __builtin_bit_cast(float, x); }
 
-	// mixed adds the products of one place.
-	DEVICE void mixed(float sum[2][TILES][4], const float *const window[2], int at, int plane, const float *weights) {
+	// store splits a lane's weights: for TF32X3 into the first and the last eight terms, [half][lane](big, big, small, small); for MIXED into
+	// TF32 and BF16, [part][lane].
+	DEVICE void store(float *to, const Four &w) {
+		Four big, small;
+		UNROLL
+		for (int e = 0; e < 4; e++) {
+			big.v[e] = tf32(w.v[e]);
+			small.v[e] = w.v[e] - big.v[e];
+		}
+		if (MODE == TF32X3) {
+			*(Four *)to = {{big.v[0], big.v[1], small.v[0], small.v[1]}};
+			*(Four *)(to + 128) = {{big.v[2], big.v[3], small.v[2], small.v[3]}};
+			return;
+		}
+		*(Four *)to = big;
+		if (MODE == MIXED)
+			*(Four *)(to + 128) = {{bits(bf16(big.v[0], big.v[1])), bits(bf16(big.v[2], big.v[3])),
+			                        bits(bf16(small.v[0], small.v[1])), bits(bf16(small.v[2], small.v[3]))}};
+	}
+
+	// place and the like add the products of one place of the kernel. Products that go to one sum stand apart, so that they need not wait for
+	// each other.
+
+	DEVICE void place(float sum[2][TILES][4], const float *const window[2], int at, const float *weights) {
+		float big[2][2][4];
+		Four b[TILES];
+		UNROLL
+		for (int h = 0; h < 2; h++)
+			UNROLL
+			for (int i = 0; i < 2; i++) fragment(big[h][i], window[i] + at + 8 * h);
+		UNROLL
+		for (int j = 0; j < TILES; j++) b[j] = *(const Four *)(weights + j * PART);
+		UNROLL
+		for (int h = 0; h < 2; h++)
+			UNROLL
+			for (int j = 0; j < TILES; j++)
+				UNROLL
+				for (int i = 0; i < 2; i++) multiply(sum[i][j], big[h][i], b[j].v + 2 * h);
+	}
+
+	DEVICE void placeSplit(float sum[2][TILES][4], const float *const window[2], int at, int plane, const float *weights) {
+		UNROLL
+		for (int h = 0; h < 2; h++) {
+			float big[2][4], small[2][4];
+			Four b[TILES];
+			UNROLL
+			for (int i = 0; i < 2; i++) {
+				fragment(big[i], window[i] + at + 8 * h);
+				fragment(small[i], window[i] + plane + at + 8 * h);
+			}
+			UNROLL
+			for (int j = 0; j < TILES; j++) b[j] = *(const Four *)(weights + j * PART + h * 128);
+			UNROLL
+			for (int part = 0; part < 3; part++)
+				UNROLL
+				for (int j = 0; j < TILES; j++)
+					UNROLL
+					for (int i = 0; i < 2; i++) multiply(sum[i][j], part == 1 ? small[i] : big[i], b[j].v + (part == 0 ? 2 : 0));
+		}
+	}
+
+	DEVICE void placeMixed(float sum[2][TILES][4], const float *const window[2], int at, int plane, const float *weights) {
 		float big[2][2][4], rounded[2][4], small[2][4];
 		UNROLL
 		for (int i = 0; i < 2; i++) {
 			fragment(rounded[i], window[i] + plane + at);
 			fragment(small[i], window[i] + plane + at + 8);
-			fragment(big[i][0], window[i] + at);
-			fragment(big[i][1], window[i] + at + 8);
+			fragment(big[0][i], window[i] + at);
+			fragment(big[1][i], window[i] + at + 8);
 		}
 		UNROLL
-		for (int j = 0; j < TILES; j += 2) { // products that go to one sum stand apart, so that they need not wait for each other
+		for (int j = 0; j < TILES; j += 2) {
 			Four b[2], pairs[2];
 			UNROLL
 			for (int k = 0; k < 2; k++) {
-				b[k] = *(const Four *)(weights + (j + k) * 256);
-				pairs[k] = *(const Four *)(weights + (j + k) * 256 + 128);
+				b[k] = *(const Four *)(weights + (j + k) * PART);
+				pairs[k] = *(const Four *)(weights + (j + k) * PART + 128);
 			}
 			UNROLL
 			for (int part = 0; part < 4; part++)
@@ -177,7 +222,7 @@ template <int MODE, int N> struct Patches {
 						float *c = sum[i][j + k];
 						if (part == 0) multiply16(c, rounded[i], pairs[k].v + 2);
 						if (part == 1) multiply16(c, small[i], pairs[k].v);
-						if (part >= 2) multiply(c, big[i][part - 2], b[k].v + 2 * (part - 2));
+						if (part >= 2) multiply(c, big[part - 2][i], b[k].v + 2 * (part - 2));
 					}
 		}
 	}
@@ -223,7 +268,7 @@ template <int MODE, int N> struct Patches {
 };
 
 #define PATCH(name, mode, n) \
-	KERNEL_OF(n > 32 ? 256 : 128, n > 32 ? 2 : n > 16 ? 3 : 4) name(const Patch a) { Patches<mode, n>::run(a); }
+	KERNEL_OF(256, 2) name(const Patch a) { Patches<mode, n>::run(a); }
 
 PATCH(patch_tf32_16, TF32, 16)
 PATCH(patch_tf32_32, TF32, 32)

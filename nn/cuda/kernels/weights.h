@@ -41,12 +41,10 @@ struct Panel {
 	int order; // FRAGMENTS: as patch.h reads them
 };
 
-enum { LINES, FRAGMENTS, MIXTURE };
+enum { LINES, FRAGMENTS };
 
-// In FRAGMENTS, terms are (16 channels, place, channel), and eight terms have, for every eight columns, what the lanes
-// of a warp bring to multiply: [lane][plane][2].
-// In MIXTURE, 16 terms of a place have, for every eight columns, what the lanes bring to two of multiply, [lane][half][2], and then to
-// two of multiply16 in BF16: the first part's weights and what it leaves, [lane][part][2].
+// In FRAGMENTS, terms are (16 channels, place, channel), and 16 terms have, for every eight columns, what the lanes of a
+// warp bring to multiply16: [lane][4].
 
 struct Pack {
 	const Panel *panels;
@@ -60,36 +58,24 @@ KERNEL(256) pack(const Pack a) {
 	const Panel *p = a.panels + a.panel[blockX()];
 	int i = (blockX() - a.first[blockX()]) * 256 + threadX();
 	if (i >= p->terms * p->columns) return;
-	int term, o, place, c, to = i, next = p->terms * p->columns;
-	int lane16 = 0;
-	if (p->order != LINES) {
-		int lane = i / 2 % 32, eight = i / (8 * p->columns);
-		o = i / 64 % (p->columns / 8) * 8 + lane / 4;
-		place = eight / 2 % p->places;
-		c = eight / (2 * p->places) * 16 + eight % 2 * 8 + i % 2 * 4 + lane % 4;
-		to = i / 2 * 2 * p->planes + i % 2, next = 2;
-		if (p->order == MIXTURE) {
-			int tile = (eight / 2 * (p->columns / 8) + o / 8) * 256, k = c % 16;
-			to = tile + lane * 4 + eight % 2 * 2 + i % 2;
-			lane16 = 2 * (tile + 128 + (lane / 4 * 4 + k % 8 / 2) * 4 + k / 8) + k % 2;
-		}
+	int o, place, c;
+	if (p->order == FRAGMENTS) {
+		int lane = i / 4 % 32, group = i / (16 * p->columns);
+		o = i / 128 % (p->columns / 8) * 8 + lane / 4;
+		place = group % p->places;
+		c = group / p->places * 16 + lane % 4 * 2 + i % 2 + i / 2 % 2 * 8;
 	} else {
-		term = i / p->columns, o = i % p->columns;
+		int term = i / p->columns;
+		o = i % p->columns;
 		place = term / p->stride, c = term % p->stride;
 	}
 	float w = 0;
 	if (place < p->places && c < p->channels && o < p->outputs)
 		w = a.states[blockY() * a.statesPoint + p->source + (distance)(o * p->channels + c) * p->places + place];
-	float *packed = a.packed + blockY() * a.packedPoint + p->packed;
+	float *to = a.packed + blockY() * a.packedPoint + p->packed + i;
 	float big = p->rounded ? tf32(w) : w;
-	packed[to] = big;
-	if (p->order == MIXTURE) {
-		unsigned short *pairs = (unsigned short *)packed;
-		pairs[lane16] = (unsigned short)bf16(big, 0);
-		pairs[lane16 + 4] = (unsigned short)bf16(w - big, 0);
-	} else if (p->planes == 2) {
-		packed[to + next] = w - big;
-	}
+	*to = big;
+	if (p->planes == 2) to[(distance)p->terms * p->columns] = w - big;
 }
 
 enum { NORMS = 4 };
