@@ -16,6 +16,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"unsafe"
 
@@ -38,6 +39,25 @@ const (
 	// 2⁻²⁰ of it.
 	Mixed
 )
+
+// precisions are named as kernels are.
+var precisions = []Precision{TF32x3, Float32, TF32, Mixed}
+
+// ParseKernel is the precision of the kernel of the given name, with or without "cuda-"; the empty name is the default.
+func ParseKernel(name string) (Precision, error) {
+	for _, p := range precisions {
+		if s := strings.TrimPrefix(name, kernelPrefix); s == p.String() || s == "" {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown kernel %q for cards: there are %v", name, precisions)
+}
+
+// kernelPrefix begins the names of kernels.
+const kernelPrefix = "cuda-"
+
+// Kernel names the arithmetic of a precision.
+func (p Precision) Kernel() string { return kernelPrefix + p.String() }
 
 func (p Precision) String() string { return [...]string{"tf32x3", "fp32", "tf32", "mixed"}[p] }
 
@@ -62,7 +82,7 @@ func (p Precision) products() Precision {
 
 // Options say how an engine works. Precision alone can change results.
 type Options struct {
-	Device    int // number of the card
+	Device    int // number of the card, counted round those that there are
 	Precision Precision
 	InFlight  int // images that a launch works on at most; 0: chosen
 }
@@ -105,7 +125,8 @@ type tables struct {
 
 // room is the memory of an evaluation: of a group of points and a chunk of images at each.
 type room struct {
-	group, chunk, set                       int
+	asked                                   [2]int // points and images at a time, had there been memory
+	group, chunk, set                       int    // points, images of each, images of a set
 	points, states, packed, factors, logits address
 	arena, exact                            address
 }
@@ -147,7 +168,7 @@ func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Eng
 }
 
 // Kernel names the arithmetic.
-func (e *Engine) Kernel() string { return "cuda-" + e.precision.String() }
+func (e *Engine) Kernel() string { return e.precision.Kernel() }
 
 // Device is the card's model, and the driver's version.
 func (e *Engine) Device() string { return e.device.name() }
@@ -351,12 +372,16 @@ func (e *Engine) Evaluate(ctx context.Context, s engine.Set, points []nn.Point, 
 func (e *Engine) reserve(points, n int) error {
 	chunk := min(n, e.most)
 	group := min(points, max(1, e.most/chunk))
-	if r := e.room; r.group == group && r.chunk == chunk && r.set == n {
+	asked := [2]int{group, chunk}
+	if e.room.asked == asked && n <= e.room.set {
 		return nil
 	}
 	for {
 		err := e.allocate(group, chunk, n)
 		if !errors.Is(err, errMemory) || group == 1 && chunk == 1 {
+			if err == nil {
+				e.room.asked = asked
+			}
 			return err
 		}
 		if group > 1 {

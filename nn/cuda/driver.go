@@ -119,7 +119,8 @@ func open(number int) (device, error) {
 	return opened[number].open()
 }
 
-// processor opens the card of the given number.
+// processor opens the card of the given number, counted round those that there are: several processes may share one, or each
+// be shown its own.
 func (d *driver) processor(number int) (*processor, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -130,9 +131,10 @@ func (d *driver) processor(number int) (*processor, error) {
 	if err := d.check(d.deviceGetCount(&count), "count the NVIDIA cards"); err != nil {
 		return nil, err
 	}
-	if number < 0 || number >= int(count) {
-		return nil, fmt.Errorf("there is no NVIDIA card %d: this machine has %d, counted from 0", number, count)
+	if number < 0 || count == 0 {
+		return nil, fmt.Errorf("there is no NVIDIA card %d: this process may use %d", number, count)
 	}
+	number %= int(count)
 	p := &processor{driver: d, functions: map[string]function{}}
 	var handle, version int32
 	var name [256]byte
