@@ -1,6 +1,6 @@
 // Stand-ins for a card's instructions where the kernels are compiled for the host (nn/cuda's tests): the threads of a
-// block are coroutines that take turns from one barrier to the next; every other turn goes backwards, so that what
-// lacks a barrier gives wrong numbers. Copies to shared memory happen no earlier than they are waited for.
+// block are coroutines; warps take turns from one barrier to the next, their threads from one joint product to the next. Every other
+// turn goes backwards, so that what lacks a barrier gives wrong numbers. Copies to shared memory happen no earlier than they are waited for.
 
 #pragma once
 
@@ -30,7 +30,7 @@ struct Copy {
 struct Thread {
 	void *stack; // its stack pointer while others run
 	bool done;
-	int where; // the line of the barrier it waits at
+	int where; // what it waits at
 	Copy copies[COPIES];
 	int groupEnd[COPIES];
 	int copied, groups, open; // copies in the queue, closed groups, copies of the open one
@@ -71,6 +71,8 @@ hostExchange:
 	ret
 )");
 
+enum { DONE, BLOCK, PRODUCT, PRODUCT16, COLLECT, COLLECTED }; // what threads wait at
+
 inline void yield(int where) {
 	threads[current].where = where;
 	hostExchange(&threads[current].stack, scheduler);
@@ -79,7 +81,7 @@ inline void yield(int where) {
 inline void begin() {
 	body(arguments);
 	threads[current].done = true;
-	yield(-1);
+	yield(DONE);
 	abort();
 }
 
@@ -95,6 +97,19 @@ inline void apply(Thread &t, int groups) { // the oldest groups
 	t.copied -= n, t.groups -= groups;
 }
 
+// warp runs 32 threads to the next barrier of the block.
+inline void warp(int first) {
+	for (int turn = 0;; turn++) {
+		for (int i = 0; i < 32; i++) {
+			current = first + (turn % 2 ? 31 - i : i);
+			hostExchange(&scheduler, threads[current].stack);
+		}
+		for (int i = 1; i < 32; i++)
+			if (threads[first + i].where != threads[first].where) abort(); // not all lanes came to the same product
+		if (threads[first].where <= BLOCK) return;
+	}
+}
+
 // run runs a block.
 inline void run(int count) {
 	memset(sharedBytes, 0xff, SHARED); // NaN
@@ -108,13 +123,10 @@ inline void run(int count) {
 		t.stack = top;
 	}
 	for (int turn = 0, left = count; left > 0; turn++) {
-		for (int i = 0; i < count; i++) {
-			current = turn % 2 ? count - 1 - i : i;
-			hostExchange(&scheduler, threads[current].stack);
-		}
+		for (int i = 0; i < count; i += 32) warp(turn % 2 ? count - 32 - i : i);
 		left = 0;
 		for (int i = 0; i < count; i++) {
-			if (threads[i].where != threads[0].where) abort(); // not all threads came to the same barrier
+			if (threads[i].where != threads[0].where) abort(); // not all threads came to the barrier
 			left += !threads[i].done;
 		}
 	}
@@ -127,7 +139,7 @@ DEVICE int blockX() { return host::blockX; }
 DEVICE int blockY() { return host::blockY; }
 DEVICE int blockZ() { return host::blockZ; }
 DEVICE char *sharedMemory() { return host::sharedBytes; }
-DEVICE void barrier() { host::yield(1); }
+DEVICE void barrier() { host::yield(host::BLOCK); }
 
 DEVICE void enqueue(float *to, const float *from, int size, int bytes) {
 	if (bytes < 0 || bytes > size || (unsigned long)to % size || (bytes && (unsigned long)from % size)) abort();
@@ -159,7 +171,7 @@ DEVICE void multiply(float c[4], const float a[4], const float b[2]) {
 	for (int i = 0; i < 4; i++) own.a[parity][i] = cut(a[i]);
 	for (int i = 0; i < 2; i++) own.b[parity][i] = cut(b[i]);
 	own.parity = !parity;
-	host::yield(2);
+	host::yield(host::PRODUCT);
 	for (int i = 0; i < 4; i++) {
 		double sum = c[i];
 		for (int k = 0; k < 8; k++) {
@@ -176,9 +188,9 @@ DEVICE void fragment(float a[4], const float *row) {
 	if ((unsigned long)row % 16) abort();
 	int lane = host::current % 32, first = host::current - lane;
 	threads[host::current].row = row;
-	host::yield(3);
+	host::yield(host::COLLECT);
 	for (int i = 0; i < 4; i++) a[i] = threads[first + 8 * i + lane / 4].row[lane % 4];
-	host::yield(4);
+	host::yield(host::COLLECTED);
 }
 
 DEVICE unsigned bf16(float low, float high) {
@@ -203,7 +215,7 @@ DEVICE void multiply16(float c[4], const float a[4], const float b[2]) {
 	for (int i = 0; i < 4; i++) own.a[parity][i] = a[i];
 	for (int i = 0; i < 2; i++) own.b[parity][i] = b[i];
 	own.parity = !parity;
-	host::yield(5);
+	host::yield(host::PRODUCT16);
 	for (int i = 0; i < 4; i++) {
 		double sum = c[i];
 		for (int k = 0; k < 16; k++) {
