@@ -3,6 +3,7 @@ package cuda
 import (
 	"os"
 	"testing"
+	"time"
 
 	"lsrun/nn"
 	"lsrun/nn/engine"
@@ -40,8 +41,10 @@ func TestTheEngineConformsOnACard(t *testing.T) {
 // needCard skips a test on machines without a card; LSRUN_CUDA=1 says that there is one.
 func needCard(t *testing.T) {
 	t.Helper()
+	began := time.Now()
 	d, err := open(0)
 	if err == nil {
+		t.Logf("%s was opened in %v", d.name(), time.Since(began))
 		err = d.close()
 	}
 	if err != nil && os.Getenv("LSRUN_CUDA") == "1" {
