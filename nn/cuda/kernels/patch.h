@@ -268,7 +268,7 @@ template <int MODE, int N> struct Patches {
 };
 
 #define PATCH(name, mode, n) \
-	KERNEL_OF(256, 2) name(const Patch a) { Patches<mode, n>::run(a); }
+	KERNEL_OF(256, n > 16 ? 2 : 3) name(const Patch a) { Patches<mode, n>::run(a); }
 
 PATCH(patch_tf32_16, TF32, 16)
 PATCH(patch_tf32_32, TF32, 32)
