@@ -307,9 +307,12 @@ func (p *processor) function(kernel string, shared int) (uintptr, error) {
 		f.shared = ordinaryShared
 	}
 	if shared > f.shared {
-		const maxDynamicShared = 8 // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-		if err := p.check(p.funcSetAttribute(f.handle, maxDynamicShared, int32(shared)), "give kernel %s %d bytes of shared memory", kernel, shared); err != nil {
-			return 0, err
+		// Such kernels read memory once: what is left of the first cache is of little use to them.
+		const maxDynamicShared, preferredCarveout, all = 8, 9, 100
+		for attribute, value := range map[int32]int32{maxDynamicShared: int32(shared), preferredCarveout: all} {
+			if err := p.check(p.funcSetAttribute(f.handle, attribute, value), "give kernel %s %d bytes of shared memory", kernel, shared); err != nil {
+				return 0, err
+			}
 		}
 		f.shared = shared
 	}
