@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	_ "embed"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -32,14 +34,10 @@ var waysOnCard = []struct {
 
 // assembleOnCard fills the lineup with lsrun's precisions and every way to run PyTorch, all on the first card.
 func (l *lineup) assembleOnCard(ctx context.Context, compile bool) error {
-	for _, p := range []cuda.Precision{cuda.TF32x3, cuda.Float32, cuda.TF32} {
-		c, e, err := onCard(p, l.network)
-		if err != nil {
+	for _, p := range []cuda.Precision{cuda.Mixed, cuda.TF32x3, cuda.Float32, cuda.TF32} {
+		if err := l.onCard(p); err != nil {
 			return err
 		}
-		l.engines = append(l.engines, e)
-		l.contenders = append(l.contenders, c)
-		l.facts = append(l.facts, c.name+" on "+e.Device())
 	}
 	child, v, err := l.start(ctx, nil, "python3", filepath.Join(l.folder, "torch_gpu.py"), l.folder)
 	if err != nil {
@@ -59,24 +57,37 @@ func (l *lineup) assembleOnCard(ctx context.Context, compile bool) error {
 	return nil
 }
 
+// inFlight are the images at a time that lsrun is tried with; its own choice is among them.
+var inFlight = []int{256, 512, 1024, 2048, 4096, 8192}
+
 // onCard is lsrun's engine on a card: a pass is a point, the preparation of its weights included.
-func onCard(p cuda.Precision, n *network) (*contender, *cuda.Engine, error) {
-	e, err := cuda.New(n.graph, nn.CrossEntropy, cuda.Options{Precision: p})
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := e.SetPlane(nn.Plane{Theta: n.states, X: n.states, Y: n.states}); err != nil {
-		return nil, nil, err
-	}
-	sets := map[int]engine.Set{}
-	load := func(images int) (set engine.Set, err error) {
-		if sets[images] == nil {
-			sets[images], err = e.Load(n.first(images))
+func (l *lineup) onCard(p cuda.Precision) error {
+	n := l.network
+	engines, sets := map[int]*cuda.Engine{}, map[turn]engine.Set{}
+	load := func(batch, images int) (*cuda.Engine, engine.Set, error) {
+		e := engines[batch]
+		if e == nil {
+			var err error
+			if e, err = cuda.New(n.graph, nn.CrossEntropy, cuda.Options{Precision: p, InFlight: batch}); err != nil {
+				return nil, nil, err
+			}
+			engines[batch] = e
+			l.engines = append(l.engines, e)
+			if err := e.SetPlane(nn.Plane{Theta: n.states, X: n.states, Y: n.states}); err != nil {
+				return nil, nil, err
+			}
 		}
-		return sets[images], err
+		key := turn{Batch: batch, Images: images}
+		if sets[key] == nil {
+			var err error
+			if sets[key], err = e.Load(n.first(images)); err != nil {
+				return nil, nil, err
+			}
+		}
+		return e, sets[key], nil
 	}
 	run := func(ctx context.Context, t turn) (time.Duration, error) {
-		set, err := load(t.Images)
+		e, set, err := load(t.Batch, t.Images)
 		if err != nil {
 			return 0, err
 		}
@@ -89,7 +100,7 @@ func onCard(p cuda.Precision, n *network) (*contender, *cuda.Engine, error) {
 		return time.Since(began), err
 	}
 	logits := func(ctx context.Context, images int) ([]float64, error) {
-		set, err := load(images)
+		e, set, err := load(inFlight[0], images)
 		if err != nil {
 			return nil, err
 		}
@@ -103,5 +114,21 @@ func onCard(p cuda.Precision, n *network) (*contender, *cuda.Engine, error) {
 		}
 		return z, nil
 	}
-	return &contender{name: "lsrun " + e.Kernel(), group: ours, run: run, logits: logits, rough: p == cuda.TF32}, e, nil
+	e, set, err := load(inFlight[len(inFlight)-1], n.images.Len())
+	if err != nil {
+		return err
+	}
+	name := "lsrun " + e.Kernel()
+	l.facts = append(l.facts, name+" on "+e.Device())
+	l.contenders = append(l.contenders, &contender{name: name, group: ours, sizes: inFlight, run: run, logits: logits, rough: p == cuda.TF32})
+	layers, err := e.Profile(set)
+	if err != nil {
+		return err
+	}
+	for _, layer := range layers {
+		s := layer.Time.Seconds()
+		fmt.Fprintf(os.Stderr, "  %-18s %-10s %6.0f µs %6.0f GFLOP/s %5.0f GB/s\n", layer.Kernel, layer.Shape, 1e6*s,
+			2e-9*float64(layer.MACs)*float64(layer.Images)/s, 1e-9*float64(layer.Bytes)*float64(layer.Images)/s)
+	}
+	return nil
 }

@@ -25,16 +25,24 @@ const calibrationTime = 20 * time.Second
 // of the data: its speed, its accuracy, and whether the axes end where they should.
 func announce(c *cli.Context, s *subject, run *shard.Run, plane nn.Plane) error {
 	out, plan := c.App.Writer, run.Plan
-	e, err := newEngine(s.graph, s.loss, plane, threads(c), plan.Kernel)
-	if err != nil {
+	e, err := newEngine(s.graph, s.loss, plane, worker{threads: threads(c)}, plan.Device, plan.Kernel)
+	if err != nil && plan.Device != onCard { // planning needs no card
 		return err
 	}
-	defer e.Close()
+	without := err
+	if without == nil {
+		defer e.Close()
+	}
 	fmt.Fprintf(out, "plan        %.12s in %s\n", run.ID, run.Dir)
 	fmt.Fprintf(out, "network     %s: %s parameters, %s multiply-adds an image, kernel %s\n",
 		s.graph.Name, count(int64(s.graph.Parameters())), magnitude(float64(s.graph.MACs())), plan.Kernel)
 	describeDirections(out, s, plan, plane)
 	describeGrid(out, plan)
+	if without != nil {
+		fmt.Fprintf(out, "not tried   %v\n", without)
+		fmt.Fprintf(out, "next        lsrun run %s\n", shard.ShellQuote(run.Dir))
+		return nil
+	}
 	trial, err := tryNetwork(c.Context, s, e, calibrationTime)
 	if err != nil {
 		return err
@@ -138,9 +146,12 @@ func (k cost) report(out io.Writer) {
 		lasting(time.Duration(k.seconds()*float64(time.Second))), plural(k.threads, "thread"), k.rate, k.pointSeconds(), k.cpuHours())
 }
 
-// memory is what a worker takes: the data, the plane, the engine's own, and the program.
-func memory(e *cpu.Engine, s *subject, plan *shard.Plan, threads int) int64 {
-	perThread, shared := e.Memory()
+// memory is what a worker takes of the host: the data, the plane, the engine's own, and the program.
+func memory(e engine.Engine, s *subject, plan *shard.Plan, threads int) int64 {
+	var perThread, shared int64
+	if e, ok := e.(*cpu.Engine); ok {
+		perThread, shared = e.Memory()
+	}
 	for _, images := range []int{plan.Data.Train, plan.Data.Test} {
 		if images > 0 && images < threads { // every thread has a point of its own
 			shared *= int64(threads)
@@ -297,7 +308,7 @@ func tryPreset(ctx context.Context, s *subject, preset dataset.Preprocess) (*tri
 	if other.images, err = selectImages(s.set, other.data, s.graph, s.images.test == nil, s.images.test != nil); err != nil {
 		return nil, err
 	}
-	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, runtime.GOMAXPROCS(0), "")
+	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, worker{threads: runtime.GOMAXPROCS(0)}, onCPU, "")
 	if err != nil {
 		return nil, err
 	}

@@ -62,6 +62,9 @@ func (s *subject) planHessian(c *cli.Context, grid shard.Grid) (*shard.Hessian, 
 		}
 		return nil, nil
 	}
+	if c.String("device") != onCPU {
+		return nil, usagef("--hessian needs --device %s: there are no derivatives on cards yet", onCPU)
+	}
 	h, err := s.describeHessian(c)
 	if err != nil {
 		return nil, err
@@ -220,7 +223,11 @@ type curvature struct {
 }
 
 // newCurvature makes images resident, over which the Hessian is taken.
-func newCurvature(h *shard.Hessian, graph *nn.Graph, e engine.Differentiator, images *nn.Images) (*curvature, error) {
+func newCurvature(h *shard.Hessian, graph *nn.Graph, plain engine.Engine, images *nn.Images) (*curvature, error) {
+	e, ok := plain.(engine.Differentiator)
+	if !ok {
+		return nil, fmt.Errorf("%w: the kernel %s has no derivatives: Hessians are computed with --device cpu", shard.ErrRefused, plain.Kernel())
+	}
 	set, err := e.Load(images)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -16,6 +17,7 @@ import (
 	"lsrun/io/h5"
 	"lsrun/nn"
 	"lsrun/nn/cpu"
+	"lsrun/nn/cuda"
 	"lsrun/nn/direction"
 	"lsrun/nn/zoo"
 	"lsrun/shard"
@@ -52,7 +54,8 @@ Planning the same again changes nothing; another plan needs another RUN.
 		&cli.StringFlag{Name: "yignore", Usage: "the same for y (default: that of x)"},
 		&cli.Uint64Flag{Name: "seed", Usage: "of the random directions"},
 		&cli.IntFlag{Name: "idx", Usage: "repetition: another pair of random directions of the same seed"},
-		&cli.StringFlag{Name: "kernel", Usage: "the arithmetic that every worker must have: fma (processors with AVX2 or AVX-512 give the same bits) or plain (default: the best of this machine)"},
+		&cli.StringFlag{Name: "device", Usage: "what evaluates: cpu, or cuda (NVIDIA cards, one a worker)", Value: onCPU},
+		&cli.StringFlag{Name: "kernel", Usage: "the arithmetic that every worker must have: fma (processors with AVX2 or AVX-512 give the same bits) or plain (default: the best of this machine); on cards tf32x3 (about float32, the default), mixed, fp32 or tf32 (a relative error of 1e-3)"},
 		&cli.BoolFlag{Name: "exact", Usage: "compute every sum directly, without Winograd's transforms: about half as fast, with a tenth of the rounding error"},
 		&cli.BoolFlag{Name: "mix", Usage: "let workers with other kernels join; which one computed a point is recorded"},
 		&cli.IntFlag{Name: "threads", Usage: "threads for the calibration", DefaultText: "all cores"},
@@ -294,7 +297,7 @@ func (s *subject) draft(c *cli.Context) (*shard.Plan, nn.Plane, error) {
 		Format: 1, Evaluator: evaluatorVersion, Loss: s.loss.String(),
 		Network:    shard.Network{Model: s.graph.Name, Classes: s.graph.Classes, Input: s.graph.Input},
 		Checkpoint: source(s.file, c.String("checkpoint")),
-		Device:     "cpu", Precision: "float32", Mix: c.Bool("mix"), Data: s.data,
+		Device:     c.String("device"), Precision: "float32", Mix: c.Bool("mix"), Data: s.data,
 	}
 	var err error
 	if plan.Grid, err = parseGrid(c); err != nil {
@@ -312,11 +315,12 @@ func (s *subject) draft(c *cli.Context) (*shard.Plan, nn.Plane, error) {
 		}
 		plan.Metrics = append(plan.Metrics, hessianMetrics(plan.Hessian)...)
 	}
-	e, err := cpu.New(s.graph, s.loss, cpu.Options{Threads: 1, Kernel: c.String("kernel"), Exact: c.Bool("exact")})
-	if err != nil {
+	if plan.Kernel, err = chooseArithmetic(s, c); err != nil {
 		return nil, nn.Plane{}, usageError{err.Error()}
 	}
-	plan.Kernel = e.Kernel()
+	if plan.Kernel == cuda.TF32.Kernel() {
+		plan.Precision = "tf32"
+	}
 	plan.UnitPoints = shard.UnitPoints(plan.Grid.Points(), s.pointMACs(plan))
 	if file := c.String("logits"); file != "" {
 		if s.logits, err = compareLogits(c.Context, s, file, threads(c)); err != nil {
@@ -335,6 +339,25 @@ func (s *subject) pointMACs(plan *shard.Plan) int64 {
 		macs += hessianMACs(h, s.graph) * int64(h.Points(plan.Grid)) / int64(plan.Grid.Points())
 	}
 	return macs
+}
+
+// chooseArithmetic is the kernel that every worker must have. One for cards needs none here.
+func chooseArithmetic(s *subject, c *cli.Context) (string, error) {
+	switch c.String("device") {
+	case onCPU:
+		e, err := cpu.New(s.graph, s.loss, cpu.Options{Threads: 1, Kernel: c.String("kernel"), Exact: c.Bool("exact")})
+		if err != nil {
+			return "", err
+		}
+		return e.Kernel(), nil
+	case onCard:
+		if c.Bool("exact") {
+			return "", errors.New("--exact is for processors: on cards --kernel fp32 computes every sum in float32")
+		}
+		p, err := cuda.ParseKernel(c.String("kernel"))
+		return p.Kernel(), err
+	}
+	return "", fmt.Errorf("--device %s: there are cpu and cuda", c.String("device"))
 }
 
 // Keys of theta.safetensors' metadata that say what it was read from. The prefix keeps
@@ -630,7 +653,7 @@ func adoptPlan(c *cli.Context, dir string) error {
 		"dataset": p.Data.Dataset, "data": p.Data.Path, "labels": p.Data.LabelsFile,
 		"data-split": strconv.Itoa(p.Data.Splits), "split-idx": strconv.Itoa(p.Data.SplitIndex), "subset": strconv.Itoa(p.Data.Subset),
 		"x": p.Grid.X.String(), "metrics": metricSets(p), "loss": p.Loss,
-		"subset-seed": strconv.FormatUint(p.Data.Seed, 10), "kernel": p.Kernel, "mix": strconv.FormatBool(p.Mix),
+		"subset-seed": strconv.FormatUint(p.Data.Seed, 10), "device": p.Device, "kernel": p.Kernel, "mix": strconv.FormatBool(p.Mix),
 	}
 	if p.Grid.Y != nil {
 		values["y"] = p.Grid.Y.String()

@@ -18,6 +18,7 @@ import (
 	"lsrun/io/h5"
 	"lsrun/nn"
 	"lsrun/nn/cpu"
+	"lsrun/nn/cuda"
 	"lsrun/nn/direction"
 	"lsrun/nn/engine"
 	"lsrun/nn/zoo"
@@ -241,13 +242,38 @@ func selected(graph *nn.Graph, part string, choose func(dataset.Selection, datas
 	return set, nil
 }
 
-// newEngine makes an engine with the plane resident. An empty kernel is the fastest one.
-func newEngine(graph *nn.Graph, loss nn.Loss, plane nn.Plane, threads int, kernel string) (*cpu.Engine, error) {
-	e, err := cpu.New(graph, loss, cpu.Options{Threads: threads, Kernel: kernel})
+// Devices that a plan may name.
+const (
+	onCPU  = "cpu"
+	onCard = "cuda"
+)
+
+// worker is what an engine gets of a machine: threads of the processor, or a card.
+type worker struct{ threads, card int }
+
+// newEngine makes an engine on the device with the plane resident. An empty kernel is the device's best.
+func newEngine(graph *nn.Graph, loss nn.Loss, plane nn.Plane, w worker, device, kernel string) (e engine.Engine, err error) {
+	if device == onCard {
+		e, err = newCardEngine(graph, loss, w, kernel)
+	} else {
+		e, err = cpu.New(graph, loss, cpu.Options{Threads: w.threads, Kernel: kernel})
+	}
 	if err != nil {
 		return nil, err
 	}
-	return e, e.SetPlane(plane)
+	if err := e.SetPlane(plane); err != nil {
+		e.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func newCardEngine(graph *nn.Graph, loss nn.Loss, w worker, kernel string) (engine.Engine, error) {
+	precision, err := cuda.ParseKernel(kernel)
+	if err != nil {
+		return nil, err
+	}
+	return cuda.New(graph, loss, cuda.Options{Device: w.card, Precision: precision})
 }
 
 // evaluator computes the plan's metrics at points of its grid.
@@ -271,8 +297,8 @@ type part struct {
 
 // newEvaluator makes the plan's images and plane resident. It evaluates the origin, θ
 // itself, which the paired standard errors refer to.
-func (j *job) newEvaluator(ctx context.Context, data images, threads int) (*evaluator, error) {
-	e, err := j.newEngine(threads)
+func (j *job) newEvaluator(ctx context.Context, data images, w worker) (*evaluator, error) {
+	e, err := j.newEngine(w)
 	if err != nil {
 		return nil, err
 	}
@@ -308,8 +334,8 @@ func (j *job) newEvaluator(ctx context.Context, data images, threads int) (*eval
 }
 
 // newEngine makes an engine of the plan's kernel with the plane resident.
-func (j *job) newEngine(threads int) (*cpu.Engine, error) {
-	e, err := newEngine(j.graph, j.loss, j.plane, threads, j.kernel())
+func (j *job) newEngine(w worker) (engine.Engine, error) {
+	e, err := newEngine(j.graph, j.loss, j.plane, w, j.plan.Device, j.kernel())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w: use a machine that can, or plan with --mix", shard.ErrRefused, j.run.Dir, err)
 	}

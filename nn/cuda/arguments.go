@@ -13,6 +13,7 @@ type convArguments struct {
 	weights, factors           address
 	weightsPoint, factorsPoint int64
 	scale, shift               int32
+	inScale, inShift           int32
 	images, inputs             int32
 	height, width              int32
 	outputs                    int32
@@ -23,6 +24,12 @@ type convArguments struct {
 	groups                     int32
 	bounded                    int32
 	fours                      int32
+}
+
+type patchArguments struct {
+	convArguments
+	rows, patchRows, pixels                            int32
+	perWidth, perPatchWidth, perHeight, perPatchHeight uint32
 }
 
 type elementArguments struct {
@@ -49,6 +56,7 @@ type panel struct {
 	outputs, channels, places int32
 	stride, terms, columns    int32
 	planes, rounded           int32
+	order                     int32
 }
 
 type packArguments struct {

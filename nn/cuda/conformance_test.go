@@ -3,6 +3,7 @@ package cuda
 import (
 	"os"
 	"testing"
+	"time"
 
 	"lsrun/nn"
 	"lsrun/nn/engine"
@@ -10,7 +11,7 @@ import (
 )
 
 // tolerances are wide for sums that cancel, as those of nn/cpu are; TF32 has 11 bits.
-var tolerances = map[Precision]float64{Float32: 1e-4, TF32x3: 1e-4, TF32: 0.5}
+var tolerances = map[Precision]float64{Float32: 1e-4, TF32x3: 1e-4, Mixed: 1e-4, TF32: 0.5}
 
 func TestTheEngineConformsOnTheHost(t *testing.T) {
 	for precision, tolerance := range tolerances {
@@ -40,8 +41,10 @@ func TestTheEngineConformsOnACard(t *testing.T) {
 // needCard skips a test on machines without a card; LSRUN_CUDA=1 says that there is one.
 func needCard(t *testing.T) {
 	t.Helper()
+	began := time.Now()
 	d, err := open(0)
 	if err == nil {
+		t.Logf("%s was opened in %v", d.name(), time.Since(began))
 		err = d.close()
 	}
 	if err != nil && os.Getenv("LSRUN_CUDA") == "1" {

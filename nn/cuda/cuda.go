@@ -16,6 +16,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"unsafe"
 
@@ -34,14 +35,36 @@ const (
 	Float32
 	// TF32 rounds factors to 11 bits: a relative error of 1e-3.
 	TF32
+	// Mixed is TF32x3 with the two smaller products of 3×3 convolutions in BF16, on tensor cores at half the cost: a factor is off by
+	// 2⁻²⁰ of it.
+	Mixed
 )
 
-func (p Precision) String() string { return [...]string{"tf32x3", "fp32", "tf32"}[p] }
+// precisions are named as kernels are.
+var precisions = []Precision{TF32x3, Float32, TF32, Mixed}
+
+// ParseKernel is the precision of the kernel of the given name, with or without "cuda-"; the empty name is the default.
+func ParseKernel(name string) (Precision, error) {
+	for _, p := range precisions {
+		if s := strings.TrimPrefix(name, kernelPrefix); s == p.String() || s == "" {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown kernel %q for cards: there are %v", name, precisions)
+}
+
+// kernelPrefix begins the names of kernels.
+const kernelPrefix = "cuda-"
+
+// Kernel names the arithmetic of a precision.
+func (p Precision) Kernel() string { return kernelPrefix + p.String() }
+
+func (p Precision) String() string { return [...]string{"tf32x3", "fp32", "tf32", "mixed"}[p] }
 
 // planes is how many parts weights are split into, and whether they are rounded.
 func (p Precision) planes() (planes, rounded int32) {
 	switch p {
-	case TF32x3:
+	case TF32x3, Mixed:
 		return 2, 1
 	case TF32:
 		return 1, 1
@@ -49,27 +72,37 @@ func (p Precision) planes() (planes, rounded int32) {
 	return 1, 0
 }
 
+// products is the precision of all layers but 3×3 convolutions.
+func (p Precision) products() Precision {
+	if p == Mixed {
+		return TF32x3
+	}
+	return p
+}
+
 // Options say how an engine works. Precision alone can change results.
 type Options struct {
-	Device    int // number of the card
+	Device    int // number of the card, counted round those that there are
 	Precision Precision
+	InFlight  int // images that a launch works on at most; 0: chosen
 }
 
 // Engine evaluates a network on a card.
 type Engine struct {
-	graph     *nn.Graph
-	loss      nn.Loss
-	precision Precision
-	device    device
-	program   *program
-	exact     *program // in Float32, or nil
-	tables    tables
-	again     tables // of exact
-	sets      map[*images]bool
-	plane     residentPlane
-	room      room
-	most      int // images in flight at most
-	logits    []float32
+	graph       *nn.Graph
+	loss        nn.Loss
+	precision   Precision
+	device      device
+	program     *program
+	exact       *program // in Float32, or nil
+	tables      tables
+	again       tables // of exact
+	sets        map[*images]bool
+	plane       residentPlane
+	room        room
+	most        int          // images in flight at most
+	logits      [2][]float32 // of the group in hand and of the one before
+	exactLogits []float32
 }
 
 // images is a resident set: pixel by pixel, channels padded to a multiple of four.
@@ -93,7 +126,8 @@ type tables struct {
 
 // room is the memory of an evaluation: of a group of points and a chunk of images at each.
 type room struct {
-	group, chunk, set                       int
+	asked                                   [2]int // points and images at a time, had there been memory
+	group, chunk, set                       int    // points, images of each, images of a set
 	points, states, packed, factors, logits address
 	arena, exact                            address
 }
@@ -110,12 +144,16 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newEngine(g, loss, o.Precision, d)
+	e, err := newEngine(g, loss, o.Precision, d)
+	if err == nil && o.InFlight > 0 {
+		e.most = o.InFlight
+	}
+	return e, err
 }
 
 func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Engine, err error) {
 	e = &Engine{graph: g, loss: loss, precision: precision, device: d, program: lower(g, precision), sets: map[*images]bool{}}
-	if e.tables, err = e.announce(e.program); err == nil && precision == TF32x3 {
+	if e.tables, err = e.announce(e.program); err == nil && (precision == TF32x3 || precision == Mixed) {
 		e.exact = lower(g, Float32)
 		e.again, err = e.announce(e.exact)
 	}
@@ -131,7 +169,7 @@ func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Eng
 }
 
 // Kernel names the arithmetic.
-func (e *Engine) Kernel() string { return "cuda-" + e.precision.String() }
+func (e *Engine) Kernel() string { return e.precision.Kernel() }
 
 // Device is the card's model, and the driver's version.
 func (e *Engine) Device() string { return e.device.name() }
@@ -321,12 +359,75 @@ func (e *Engine) Evaluate(ctx context.Context, s engine.Set, points []nn.Point, 
 	if err := e.reserve(len(points), set.Len()); err != nil {
 		return fmt.Errorf("evaluate %d images: %w", set.Len(), err)
 	}
+	var last *group
 	for len(points) > 0 {
 		n := min(e.room.group, len(points))
-		if err := e.group(ctx, set, points[:n], outs[:n]); err != nil {
+		g := &group{points: points[:n], outs: outs[:n]}
+		points, outs = points[n:], outs[n:]
+		if err := e.launch(ctx, e.program, &e.tables, e.room.packed, set, g.points); err != nil {
 			return err
 		}
-		points, outs = points[n:], outs[n:]
+		e.reduce(set, last) // while the card works
+		if g.logits, err = e.fetch(&e.logits[0], set, n); err != nil {
+			return err
+		}
+		if err := e.evaluateAgain(ctx, set, last); err != nil {
+			return err
+		}
+		e.logits[0], e.logits[1] = e.logits[1], e.logits[0]
+		last = g
+	}
+	e.reduce(set, last)
+	return e.evaluateAgain(ctx, set, last)
+}
+
+// group are points that are evaluated together.
+type group struct {
+	points []nn.Point
+	outs   []engine.Output
+	logits []float32
+	wanted [][]bool // by point and image: whether it has yet to be evaluated
+}
+
+// reduce turns the logits of g, which may be nil, into losses and predictions.
+func (e *Engine) reduce(set *images, g *group) {
+	if g == nil {
+		return
+	}
+	size := set.Len() * e.program.output.buffer.size
+	g.wanted = make([][]bool, len(g.points))
+	for p, out := range g.outs {
+		g.wanted[p] = make([]bool, set.Len())
+		for i := range g.wanted[p] {
+			g.wanted[p][i] = true
+		}
+		e.report(out, set, g.logits[p*size:][:size], g.wanted[p])
+	}
+}
+
+// evaluateAgain evaluates in float32 what of g, which may be nil, was not finite.
+func (e *Engine) evaluateAgain(ctx context.Context, set *images, g *group) error {
+	if g == nil || e.exact == nil {
+		return nil
+	}
+	for p, out := range g.outs {
+		if !slices.Contains(g.wanted[p], true) {
+			continue
+		}
+		if e.room.exact == 0 && e.exact.packed > 0 {
+			var err error
+			if e.room.exact, err = e.device.alloc(4 * e.exact.packed); err != nil {
+				return fmt.Errorf("evaluate in float32 what is not finite: %w", err)
+			}
+		}
+		if err := e.launch(ctx, e.exact, &e.again, e.room.exact, set, g.points[p:p+1]); err != nil {
+			return err
+		}
+		logits, err := e.fetch(&e.exactLogits, set, 1)
+		if err != nil {
+			return err
+		}
+		e.report(out, set, logits, g.wanted[p])
 	}
 	return nil
 }
@@ -335,12 +436,16 @@ func (e *Engine) Evaluate(ctx context.Context, s engine.Set, points []nn.Point, 
 func (e *Engine) reserve(points, n int) error {
 	chunk := min(n, e.most)
 	group := min(points, max(1, e.most/chunk))
-	if r := e.room; r.group == group && r.chunk == chunk && r.set == n {
+	asked := [2]int{group, chunk}
+	if e.room.asked == asked && n <= e.room.set {
 		return nil
 	}
 	for {
 		err := e.allocate(group, chunk, n)
 		if !errors.Is(err, errMemory) || group == 1 && chunk == 1 {
+			if err == nil {
+				e.room.asked = asked
+			}
 			return err
 		}
 		if group > 1 {
@@ -380,46 +485,10 @@ func (e *Engine) allocate(group, chunk, n int) error {
 	return nil
 }
 
-// group evaluates at points that fit the room.
-func (e *Engine) group(ctx context.Context, set *images, points []nn.Point, outs []engine.Output) error {
-	logits, err := e.forward(ctx, e.program, &e.tables, e.room.packed, set, points)
-	if err != nil {
-		return err
-	}
-	size := set.Len() * e.program.output.buffer.size
-	wanted := make([][]bool, len(points))
-	for p, out := range outs {
-		wanted[p] = make([]bool, set.Len())
-		for i := range wanted[p] {
-			wanted[p][i] = true
-		}
-		e.report(out, set, logits[p*size:][:size], wanted[p])
-	}
-	if e.exact == nil {
-		return nil
-	}
-	for p, out := range outs {
-		if !slices.Contains(wanted[p], true) {
-			continue
-		}
-		if e.room.exact == 0 && e.exact.packed > 0 {
-			if e.room.exact, err = e.device.alloc(4 * e.exact.packed); err != nil {
-				return fmt.Errorf("evaluate in float32 what is not finite: %w", err)
-			}
-		}
-		logits, err := e.forward(ctx, e.exact, &e.again, e.room.exact, set, points[p:p+1])
-		if err != nil {
-			return err
-		}
-		e.report(out, set, logits, wanted[p])
-	}
-	return nil
-}
-
-// forward runs p at the points over all images and returns the logits, [point][image][class], in rows of a buffer's size.
-func (e *Engine) forward(ctx context.Context, p *program, t *tables, packed address, set *images, points []nn.Point) ([]float32, error) {
+// launch has the card run p at the points, as many as there is room for, over all images.
+func (e *Engine) launch(ctx context.Context, p *program, t *tables, packed address, set *images, points []nn.Point) error {
 	if err := e.prepare(p, t, packed, points); err != nil {
-		return nil, err
+		return err
 	}
 	r, n := &e.room, set.Len()
 	for first := 0; first < n; first += r.chunk {
@@ -429,21 +498,28 @@ func (e *Engine) forward(ctx context.Context, p *program, t *tables, packed addr
 			arena:  r.arena, slots: int64(r.group) * int64(r.chunk), weights: packed, factor: r.factors}
 		for _, s := range p.steps {
 			if ctx.Err() != nil {
-				return nil, errors.Join(ctx.Err(), e.device.sync())
+				return errors.Join(ctx.Err(), e.device.sync())
 			}
 			if err := e.device.launch(s.launch(&pass)); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
-	size := len(points) * n * p.output.buffer.size
-	if cap(e.logits) < size {
-		e.logits = make([]float32, size)
+	return nil
+}
+
+// fetch waits for what was launched and returns the logits, [point][image][class], in rows of a buffer's size. They lie in room, which grows
+// as needed.
+func (e *Engine) fetch(room *[]float32, set *images, points int) ([]float32, error) {
+	size := points * set.Len() * e.program.output.buffer.size
+	if cap(*room) < size {
+		*room = make([]float32, size)
 	}
-	if err := e.device.download(bytes(e.logits[:size]), r.logits); err != nil {
+	logits := (*room)[:size]
+	if err := e.device.download(bytes(logits), e.room.logits); err != nil {
 		return nil, err
 	}
-	return e.logits[:size], e.device.sync()
+	return logits, e.device.sync()
 }
 
 // prepare moves p's weights to the points.

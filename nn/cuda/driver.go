@@ -119,7 +119,8 @@ func open(number int) (device, error) {
 	return opened[number].open()
 }
 
-// processor opens the card of the given number.
+// processor opens the card of the given number, counted round those that there are: several processes may share one, or each
+// be shown its own.
 func (d *driver) processor(number int) (*processor, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -130,9 +131,10 @@ func (d *driver) processor(number int) (*processor, error) {
 	if err := d.check(d.deviceGetCount(&count), "count the NVIDIA cards"); err != nil {
 		return nil, err
 	}
-	if number < 0 || number >= int(count) {
-		return nil, fmt.Errorf("there is no NVIDIA card %d: this machine has %d, counted from 0", number, count)
+	if number < 0 || count == 0 {
+		return nil, fmt.Errorf("there is no NVIDIA card %d: this process may use %d", number, count)
 	}
+	number %= int(count)
 	p := &processor{driver: d, functions: map[string]function{}}
 	var handle, version int32
 	var name [256]byte
@@ -305,9 +307,12 @@ func (p *processor) function(kernel string, shared int) (uintptr, error) {
 		f.shared = ordinaryShared
 	}
 	if shared > f.shared {
-		const maxDynamicShared = 8 // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-		if err := p.check(p.funcSetAttribute(f.handle, maxDynamicShared, int32(shared)), "give kernel %s %d bytes of shared memory", kernel, shared); err != nil {
-			return 0, err
+		// Such kernels read memory once: what is left of the first cache is of little use to them.
+		const maxDynamicShared, preferredCarveout, all = 8, 9, 100
+		for attribute, value := range map[int32]int32{maxDynamicShared: int32(shared), preferredCarveout: all} {
+			if err := p.check(p.funcSetAttribute(f.handle, attribute, value), "give kernel %s %d bytes of shared memory", kernel, shared); err != nil {
+				return 0, err
+			}
 		}
 		f.shared = shared
 	}

@@ -27,6 +27,8 @@ type fake struct {
 	calls  map[string]int
 	memory map[address]uint64
 	limit  uint64
+	cards  int32 // besides one
+	got    int32 // the card that was asked for
 }
 
 func (f *fake) driver() *driver {
@@ -50,7 +52,9 @@ func (f *fake) call(name string, arguments []reflect.Value) result {
 	}
 	switch name {
 	case "deviceGetCount":
-		*arguments[0].Interface().(*int32) = 1
+		*arguments[0].Interface().(*int32) = 1 + f.cards
+	case "deviceGet":
+		f.got = arguments[1].Interface().(int32)
 	case "getErrorName":
 		*arguments[1].Interface().(**byte) = unsafe.StringData(fmt.Sprintf("CUDA_ERROR_%d\x00", arguments[0].Interface()))
 	case "getErrorString":
@@ -152,10 +156,17 @@ func TestEveryErrorOfTheDriverIsReported(t *testing.T) {
 }
 
 func TestACardThatIsNotThereIsAnError(t *testing.T) {
-	for _, number := range []int{-1, 1} {
-		_, err := (&fake{}).driver().processor(number)
-		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("no NVIDIA card %d", number)) {
-			t.Errorf("error %v", err)
+	_, err := (&fake{cards: -1}).driver().processor(0)
+	if err == nil || !strings.Contains(err.Error(), "no NVIDIA card 0") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestCardsAreCountedRound(t *testing.T) {
+	for number, want := range map[int]int32{0: 0, 2: 2, 3: 0, 7: 1} {
+		f := &fake{cards: 2}
+		if _, err := f.driver().processor(number); err != nil || f.got != want {
+			t.Errorf("of three cards, number %d is %d, error %v", number, f.got, err)
 		}
 	}
 }

@@ -129,14 +129,17 @@ func (l *lowering) node(n int) {
 			l.alone(n, op, in[0])
 		}
 	case nn.Conv:
-		l.conv(n, op, in[0])
+		l.conv(n, op, in[0], nil)
 	case nn.Linear:
 		// Over a flattened picture this is a kernel as large as the picture.
 		kernel := [2]int{in[0].shape[1], in[0].shape[2]}
-		l.conv(n, nn.Conv{Out: op.Out, Kernel: kernel, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: 1, Bias: op.Bias}, in[0])
+		l.conv(n, nn.Conv{Out: op.Out, Kernel: kernel, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: 1, Bias: op.Bias}, in[0], nil)
 	case nn.Add:
 		l.sum(n, in)
 	case nn.BatchNorm:
+		if l.prologue(n, in[0]) {
+			return
+		}
 		out := l.allocate(node.Shape)
 		l.rescale(in[0], out, l.takeAlong(epilogue{norms: []int{n}}, n, out, true))
 	case nn.ReLU, nn.SELU, nn.ELU, nn.GELU, nn.Tanh, nn.Sigmoid:
@@ -245,8 +248,31 @@ func (l *lowering) takeAlong(ep epilogue, n int, out *value, all bool) epilogue 
 	}
 }
 
-// conv lowers node n, the convolution c or a linear map in its form.
-func (l *lowering) conv(n int, c nn.Conv, in *value) {
+// prologue lowers node n, a batch norm, together with a ReLU and a 1×1 convolution that alone take
+// it. It reports whether it could.
+func (l *lowering) prologue(n int, in *value) bool {
+	follows := func(n int) (int, nn.Op) {
+		if len(l.users[n]) != 1 {
+			return 0, nil
+		}
+		return l.users[n][0], l.graph.Nodes[l.users[n][0]].Op
+	}
+	relu, op := follows(n)
+	if _, ok := op.(nn.ReLU); !ok {
+		return false
+	}
+	next, op := follows(relu)
+	c, ok := op.(nn.Conv)
+	if !ok || c.Kernel != [2]int{1, 1} || c.Pad != [2]int{} || c.Groups != 1 {
+		return false
+	}
+	l.at[n], l.at[relu] = in, in // nobody else asks for them
+	l.conv(next, c, in, []int{n})
+	return true
+}
+
+// conv lowers node n, the convolution c or a linear map in its form, of ReLU(norms(in)) if there are norms.
+func (l *lowering) conv(n int, c nn.Conv, in *value, norms []int) {
 	out := l.allocate(l.graph.Nodes[n].Shape)
 	ep := l.takeAlong(epilogue{}, n, out, false)
 	entries := l.graph.Nodes[n].Entries
@@ -255,7 +281,10 @@ func (l *lowering) conv(n int, c nn.Conv, in *value) {
 		bias = l.states[entries[1]]
 	}
 	s := &product{conv: c, in: in, out: out, residual: ep.residual, bounded: ep.activation != nil,
-		panel: len(l.panels), layer: l.layer(c.Out, bias, ep.norms), precision: l.precision}
+		panel: len(l.panels), layer: l.layer(c.Out, bias, ep.norms), before: -1, precision: l.precision}
+	if norms != nil {
+		s.before = l.layer(in.shape[0], -1, norms)
+	}
 	p := panel{source: l.states[entries[0]], packed: l.packed, outputs: int32(c.Out), channels: int32(in.shape[0] / c.Groups),
 		places: int32(c.Kernel[0] * c.Kernel[1]), planes: 1}
 	p.stride, p.columns = p.channels, p.outputs
@@ -266,9 +295,24 @@ func (l *lowering) conv(n int, c nn.Conv, in *value) {
 		p.terms = int32(roundUp(int64(p.places*p.stride), productTerms))
 		p.columns = int32(roundUp(int64(c.Out), int64(tileColumns(c.Out))))
 	}
+	if s.patch = l.patch(c, in); s.patch {
+		p.order, p.planes, p.rounded = fragments, 1, 0
+		p.terms = int32(roundUp(int64(p.channels), patchChannels)) * p.places
+	}
 	l.packed += roundUp(int64(p.planes)*int64(p.terms)*int64(p.columns), 64)
 	l.panels = append(l.panels, p)
 	l.steps = append(l.steps, s)
+}
+
+// patch reports whether c is computed by patch.h, a function of shapes alone.
+func (l *lowering) patch(c nn.Conv, in *value) bool {
+	plain := nn.Conv2d(c.Out, 3, 1, 1)
+	plain.Bias = c.Bias
+	const fewest = 8 // channels: with less, most of a block's 16 would be zero
+	tile, pixels := patchTile(c.Out)
+	height, width := in.shape[1], in.shape[2]
+	return l.precision != Float32 && c == plain && in.shape[0] >= fewest && width <= tile &&
+		patchRows(in.shape, tile/width)*(width+2) <= pixels && (height+2)*(height+tile) < 1<<16
 }
 
 // layer plans the scales and shifts of channels.

@@ -30,6 +30,10 @@ func TestKernelsTakeWhatTheyAreGiven(t *testing.T) {
 	for _, p := range []Precision{TF32x3, Float32, TF32} {
 		for _, n := range []string{"16", "32", "64"} {
 			want["product_"+p.String()+"_"+n] = conv
+			if p != Float32 {
+				want["patch_"+p.String()+"_"+n] = unsafe.Sizeof(patchArguments{})
+				want["patch_mixed_"+n] = unsafe.Sizeof(patchArguments{})
+			}
 		}
 	}
 	entries := regexp.MustCompile(`\.entry (\w+)\(\s*([^)]*)\)`).FindAllStringSubmatch(ptx, -1)

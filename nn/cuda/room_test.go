@@ -84,3 +84,56 @@ func TestShortMemoryMakesGroupsSmaller(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsNotFiniteIsTheSameInEveryGroup(t *testing.T) {
+	g, err := zoo.New("lenet5", zoo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(precision Precision, most int) []engine.Output {
+		h, err := newHost()
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := newEngine(g, nn.CrossEntropy, precision, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		e.most = most
+		states := formula.States(g, 1, 1)
+		if err := e.SetPlane(nn.Plane{Theta: states, X: states}); err != nil {
+			t.Fatal(err)
+		}
+		images := formula.Images(1, 3, g.Input)
+		images.Pixels[g.Input.Size()+5] = float32(math.Inf(1))
+		set, err := e.Load(images)
+		if err != nil {
+			t.Fatal(err)
+		}
+		points := []nn.Point{{}, {Alpha: 1e30}, {Alpha: 0.5}, {Alpha: 1e36}, {Alpha: -0.5}, {Alpha: 2}, {Alpha: 1e33}}
+		outs := make([]engine.Output, len(points))
+		for i := range outs {
+			outs[i] = engine.NewOutput(3, g.Classes)
+		}
+		if err := e.Evaluate(context.Background(), set, points, outs); err != nil {
+			t.Fatal(err)
+		}
+		return outs
+	}
+	exact, want := run(Float32, 100), run(TF32x3, 100)
+	for p := range want {
+		for k, z := range want[p].Logits {
+			if z := float64(z); (math.IsNaN(z) || math.IsInf(z, 0)) && !same(want[p].Logits[k:k+1], exact[p].Logits[k:k+1]) {
+				t.Errorf("point %d: logit %d is %v, in float32 %v", p, k, z, exact[p].Logits[k])
+			}
+		}
+	}
+	for _, most := range []int{1, 3, 6, 9} {
+		for p, out := range run(TF32x3, most) {
+			if !same(out.Logits, want[p].Logits) {
+				t.Errorf("with %d images in flight, point %d has logits %v, not %v", most, p, out.Logits, want[p].Logits)
+			}
+		}
+	}
+}

@@ -59,7 +59,9 @@ type product struct {
 	in, out, residual *value
 	bounded           bool
 	panel, layer      int
+	before            int // layer of a batch norm and ReLU that come before; −1: none
 	precision         Precision
+	patch             bool // computed by patch.h
 }
 
 func (s *product) values() []*value { return given(s.out, s.in, s.residual) }
@@ -76,6 +78,37 @@ const (
 	productTerms = 16
 	tileRows     = 128
 )
+
+// Sizes of patch.h.
+const (
+	patchChannels = 16
+	patchThreads  = 256
+	fragments     = 1 // order of its weights
+)
+
+// patchTile is how many rows of the product a block of patch.h computes, and how many pixels it can read.
+func patchTile(channels int) (rows, pixels int) {
+	if tileColumns(channels) > 32 {
+		return 128, 320
+	}
+	return 256, 400
+}
+
+// reciprocal is what the kernels divide by n with: i·reciprocal(n) >> 16 is i/n while i·n < 2¹⁶.
+func reciprocal(n int) uint32 { return uint32(1<<16/n + 1) }
+
+// patchRows is how many rows of pictures of the given shape a block with so many rows of pictures reads.
+func patchRows(shape nn.Shape, rows int) int {
+	height := shape[1]
+	pictures := (rows-2)/height + 2
+	switch {
+	case rows%height == 0:
+		pictures = rows / height
+	case height%rows == 0:
+		pictures = 1
+	}
+	return rows + 2*pictures
+}
 
 // tileColumns is how many of a layer's channels a block computes.
 func tileColumns(channels int) int {
@@ -99,6 +132,10 @@ func (s *product) launch(p *pass) (launch, unsafe.Pointer) {
 		kernel: pair(s.conv.Kernel), stride: pair(s.conv.Stride), pad: pair(s.conv.Pad), dilation: pair(s.conv.Dilation),
 		termStride: panel.stride, terms: panel.terms, columns: panel.columns, groups: int32(s.conv.Groups),
 	}
+	a.inScale, a.inShift = -1, -1
+	if s.before >= 0 {
+		a.inScale, a.inShift = int32(p.layers[s.before].scale), int32(p.layers[s.before].shift)
+	}
 	if s.bounded {
 		a.bounded = 1
 	}
@@ -110,15 +147,31 @@ func (s *product) launch(p *pass) (launch, unsafe.Pointer) {
 		return launch{kernel: "grouped", grid: [3]int{blocks(rows*s.out.shape[0], 256), 1, p.points}, block: 256}, unsafe.Pointer(a)
 	}
 	n := tileColumns(s.conv.Out)
+	if s.patch {
+		height, width := s.in.shape[1], s.in.shape[2]
+		tile, _ := patchTile(s.conv.Out)
+		rows := tile / width
+		read := patchRows(s.in.shape, rows)
+		pixels := read * (width + 2)
+		b := &patchArguments{convArguments: *a, rows: int32(rows), patchRows: int32(read), pixels: int32(pixels),
+			perWidth: reciprocal(width), perPatchWidth: reciprocal(width + 2), perHeight: reciprocal(height), perPatchHeight: reciprocal(height + 2)}
+		planes, _ := s.precision.planes()
+		return launch{
+			kernel: fmt.Sprintf("patch_%s_%d", s.precision, n),
+			grid:   [3]int{blocks(p.images*height, rows), int(panel.columns) / n, p.points},
+			block:  patchThreads,
+			shared: 4 * int(planes) * (pixels*(patchChannels+4) + 9*patchChannels*n),
+		}, unsafe.Pointer(b)
+	}
 	stages := 3
 	if n == 64 && panel.planes == 2 {
 		stages = 2
 	}
 	return launch{
-		kernel: fmt.Sprintf("product_%s_%d", s.precision, n),
+		kernel: fmt.Sprintf("product_%s_%d", s.precision.products(), n),
 		grid:   [3]int{blocks(rows, tileRows), int(panel.columns) / n, p.points},
 		block:  128,
-		shared: 4 * stages * (tileRows*(productTerms+4) + int(panel.planes)*productTerms*(n+8)),
+		shared: 4 * stages * (tileRows*(productTerms+4) + int(panel.planes)*productTerms*(n+8) + 2*productTerms),
 	}, unsafe.Pointer(a)
 }
 
@@ -179,8 +232,11 @@ func (s *elements) launch(p *pass) (launch, unsafe.Pointer) {
 		a.scale, a.shift = int32(p.layers[s.layer].scale), int32(p.layers[s.layer].shift)
 	}
 	count := p.images * s.out.shape.Size()
-	if s.name == "softmax" {
+	switch s.name {
+	case "softmax": // a thread a pixel
 		count /= s.out.shape[0]
+	case "affine": // four channels
+		count = count / s.out.shape[0] * blocks(s.out.shape[0], 4)
 	}
 	return launch{kernel: s.name, grid: [3]int{blocks(count, 256), 1, p.points}, block: 256}, unsafe.Pointer(a)
 }

@@ -6,7 +6,7 @@
 enum { NONE, RELU, ELU, TANH, SIGMOID, GELU, GELU_TANH };
 
 // activate is the activation of the given kind; ELU is a·x for x > 0, else b·(eˣ − 1).
-DEVICE float activate(int kind, float a, float b, float x) {
+APART float activate(int kind, float a, float b, float x) {
 	double y = x;
 	switch (kind) {
 	case NONE: return x;

@@ -28,17 +28,49 @@ DEVICE Place place(const Elements &a) {
 
 DEVICE float *at(const View &v, const Place &p) { return v.data + blockZ() * v.point + p.n * v.image + (distance)p.pixel * v.pixel + p.c; }
 
-// affine is activation(in·scale + shift + residual).
+struct __attribute__((aligned(16))) Four { float v[4]; };
+
+// affine is activation(in·scale + shift + residual); a thread does four channels.
 KERNEL(256) affine(const Elements a) {
-	Place p = place(a);
-	if (p.n < 0) return;
-	float x = *at(a.in, p);
-	if (a.factors) {
-		const float *factors = a.factors + blockZ() * a.factorsPoint;
-		x = __builtin_fmaf(x, factors[a.scale + p.c], factors[a.shift + p.c]);
+	unsigned i = blockX() * 256 + threadX(), fours = (a.channels + 3) / 4, pixel = i / fours;
+	if (pixel >= (unsigned)a.images * a.height * a.width) return;
+	int c = i % fours * 4, count = a.channels - c < 4 ? a.channels - c : 4;
+	// Pictures follow each other.
+	const float *in = a.in.data + blockZ() * a.in.point + (distance)pixel * a.in.pixel + c;
+	const float *residual = a.residual.data + blockZ() * a.residual.point + (distance)pixel * a.residual.pixel + c;
+	float *out = a.out.data + blockZ() * a.out.point + (distance)pixel * a.out.pixel + c;
+	const float *factors = a.factors + blockZ() * a.factorsPoint;
+	Four x = {{0, 0, 0, 0}}, r = {{0, 0, 0, 0}};
+	bool whole = count == 4 && a.in.even == 2 && a.out.even == 2 && (!a.residual.data || a.residual.even == 2);
+	if (whole) {
+		x = *(const Four *)in;
+		if (a.residual.data) r = *(const Four *)residual;
 	}
-	if (a.residual.data) x += *at(a.residual, p);
-	*at(a.out, p) = activate(a.kind, a.a, a.b, x);
+	UNROLL
+	for (int e = 0; e < 4; e++) {
+		if (e >= count) break;
+		if (!whole) {
+			x.v[e] = in[e];
+			if (a.residual.data) r.v[e] = residual[e];
+		}
+		if (a.factors) x.v[e] = __builtin_fmaf(x.v[e], factors[a.scale + c + e], factors[a.shift + c + e]);
+		if (a.residual.data) x.v[e] += r.v[e];
+	}
+	if (a.kind == RELU) {
+		UNROLL
+		for (int e = 0; e < 4; e++) x.v[e] = x.v[e] < 0 ? 0 : x.v[e];
+	} else if (a.kind != NONE) {
+		UNROLL
+		for (int e = 0; e < 4; e++)
+			if (e < count) x.v[e] = activate(a.kind, a.a, a.b, x.v[e]);
+	}
+	if (whole) {
+		*(Four *)out = x;
+		return;
+	}
+	UNROLL
+	for (int e = 0; e < 4; e++)
+		if (e < count) out[e] = x.v[e];
 }
 
 KERNEL(256) pool(const Elements a) {

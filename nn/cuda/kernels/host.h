@@ -1,12 +1,16 @@
 // Stand-ins for a card's instructions where the kernels are compiled for the host (nn/cuda's tests): the threads of a
-// block are coroutines that take turns from one barrier to the next; every other turn goes backwards, so that what
-// lacks a barrier gives wrong numbers. Copies to shared memory happen no earlier than they are waited for.
+// block are coroutines; warps take turns from one barrier to the next, their threads from one joint product to the next. Every other
+// turn goes backwards, so that what lacks a barrier gives wrong numbers. Copies to shared memory happen no earlier than they are waited for.
 
 #pragma once
 
 #define UNROLL
+#define UNROLL_FOUR
+#define APART static
+#define MEMBER inline
 #define DEVICE static inline
 #define KERNEL(threads) extern "C" void
+#define KERNEL_OF(threads, blocks) extern "C" void
 
 typedef unsigned long hostSize;
 extern "C" void *memset(void *, int, hostSize);
@@ -26,12 +30,13 @@ struct Copy {
 struct Thread {
 	void *stack; // its stack pointer while others run
 	bool done;
-	int where; // the line of the barrier it waits at
+	int where; // what it waits at
 	Copy copies[COPIES];
 	int groupEnd[COPIES];
 	int copied, groups, open; // copies in the queue, closed groups, copies of the open one
 	float a[2][4], b[2][2]; // what it brings to a warp's product
 	int parity;
+	const float *row;
 };
 
 inline Thread threads[THREADS];
@@ -66,6 +71,8 @@ hostExchange:
 	ret
 )");
 
+enum { DONE, BLOCK, PRODUCT, PRODUCT16, COLLECT, COLLECTED }; // what threads wait at
+
 inline void yield(int where) {
 	threads[current].where = where;
 	hostExchange(&threads[current].stack, scheduler);
@@ -74,7 +81,7 @@ inline void yield(int where) {
 inline void begin() {
 	body(arguments);
 	threads[current].done = true;
-	yield(-1);
+	yield(DONE);
 	abort();
 }
 
@@ -90,6 +97,19 @@ inline void apply(Thread &t, int groups) { // the oldest groups
 	t.copied -= n, t.groups -= groups;
 }
 
+// warp runs 32 threads to the next barrier of the block.
+inline void warp(int first) {
+	for (int turn = 0;; turn++) {
+		for (int i = 0; i < 32; i++) {
+			current = first + (turn % 2 ? 31 - i : i);
+			hostExchange(&scheduler, threads[current].stack);
+		}
+		for (int i = 1; i < 32; i++)
+			if (threads[first + i].where != threads[first].where) abort(); // not all lanes came to the same product
+		if (threads[first].where <= BLOCK) return;
+	}
+}
+
 // run runs a block.
 inline void run(int count) {
 	memset(sharedBytes, 0xff, SHARED); // NaN
@@ -103,13 +123,10 @@ inline void run(int count) {
 		t.stack = top;
 	}
 	for (int turn = 0, left = count; left > 0; turn++) {
-		for (int i = 0; i < count; i++) {
-			current = turn % 2 ? count - 1 - i : i;
-			hostExchange(&scheduler, threads[current].stack);
-		}
+		for (int i = 0; i < count; i += 32) warp(turn % 2 ? count - 32 - i : i);
 		left = 0;
 		for (int i = 0; i < count; i++) {
-			if (threads[i].where != threads[0].where) abort(); // not all threads came to the same barrier
+			if (threads[i].where != threads[0].where) abort(); // not all threads came to the barrier
 			left += !threads[i].done;
 		}
 	}
@@ -122,7 +139,7 @@ DEVICE int blockX() { return host::blockX; }
 DEVICE int blockY() { return host::blockY; }
 DEVICE int blockZ() { return host::blockZ; }
 DEVICE char *sharedMemory() { return host::sharedBytes; }
-DEVICE void barrier() { host::yield(1); }
+DEVICE void barrier() { host::yield(host::BLOCK); }
 
 DEVICE void enqueue(float *to, const float *from, int size, int bytes) {
 	if (bytes < 0 || bytes > size || (unsigned long)to % size || (bytes && (unsigned long)from % size)) abort();
@@ -154,12 +171,56 @@ DEVICE void multiply(float c[4], const float a[4], const float b[2]) {
 	for (int i = 0; i < 4; i++) own.a[parity][i] = cut(a[i]);
 	for (int i = 0; i < 2; i++) own.b[parity][i] = cut(b[i]);
 	own.parity = !parity;
-	host::yield(2);
+	host::yield(host::PRODUCT);
 	for (int i = 0; i < 4; i++) {
 		double sum = c[i];
 		for (int k = 0; k < 8; k++) {
 			float x = threads[first + g * 4 + k % 4].a[parity][i / 2 + k / 4 * 2];
 			float y = threads[first + (2 * t + i % 2) * 4 + k % 4].b[parity][k / 4];
+			sum += (double)x * y;
+		}
+		c[i] = (float)sum;
+	}
+}
+
+DEVICE void fragment(float a[4], const float *row) {
+	using host::threads;
+	if ((unsigned long)row % 16) abort();
+	int lane = host::current % 32, first = host::current - lane;
+	threads[host::current].row = row;
+	host::yield(host::COLLECT);
+	for (int i = 0; i < 4; i++) a[i] = threads[first + 8 * i + lane / 4].row[lane % 4];
+	host::yield(host::COLLECTED);
+}
+
+DEVICE unsigned bf16(float low, float high) {
+	unsigned y = 0;
+	for (int i = 0; i < 2; i++) {
+		unsigned x = __builtin_bit_cast(unsigned, i ? high : low);
+		x = (x & 0x7fffffff) > 0x7f800000 ? 0x7fff0000 : x + 0x7fff + (x >> 16 & 1);
+		y |= x >> 16 << 16 * i;
+	}
+	return y;
+}
+
+DEVICE float half(float pair, int i) {
+	unsigned x = __builtin_bit_cast(unsigned, pair);
+	return __builtin_bit_cast(float, i ? x & 0xffff0000 : x << 16);
+}
+
+DEVICE void multiply16(float c[4], const float a[4], const float b[2]) {
+	using host::threads;
+	host::Thread &own = threads[host::current];
+	int lane = host::current % 32, first = host::current - lane, g = lane / 4, t = lane % 4, parity = own.parity;
+	for (int i = 0; i < 4; i++) own.a[parity][i] = a[i];
+	for (int i = 0; i < 2; i++) own.b[parity][i] = b[i];
+	own.parity = !parity;
+	host::yield(host::PRODUCT16);
+	for (int i = 0; i < 4; i++) {
+		double sum = c[i];
+		for (int k = 0; k < 16; k++) {
+			float x = half(threads[first + g * 4 + k % 8 / 2].a[parity][i / 2 + k / 8 * 2], k % 2);
+			float y = half(threads[first + (2 * t + i % 2) * 4 + k % 8 / 2].b[parity][k / 8], k % 2);
 			sum += (double)x * y;
 		}
 		c[i] = (float)sum;

@@ -1,3 +1,3 @@
 #include "elements.h"
-#include "product.h"
+#include "patch.h"
 #include "weights.h"

@@ -9,7 +9,8 @@ struct Conv {
 	View in, out, residual; // residual.data is null if there is none
 	const float *weights, *factors;
 	distance weightsPoint, factorsPoint;
-	int scale, shift; // in the factors
+	int scale, shift;       // in the factors
+	int inScale, inShift;   // of a batch norm and ReLU before a 1×1 convolution; −1: none
 	int images, inputs, height, width;
 	int outputs, outHeight, outWidth;
 	int kernelY, kernelX, strideY, strideX, padY, padX, dilationY, dilationX;
@@ -25,7 +26,7 @@ DEVICE float finished(const Conv &a, float sum, float scale, float shift, float 
 	return a.bounded && y < 0 ? 0 : y;
 }
 
-enum { FP32, TF32, TF32X3 };
+enum { FP32, TF32, TF32X3, MIXED }; // MIXED is TF32X3 with its smaller products in BF16
 
 // Product computes tiles of the matrix product that a convolution is: its rows are the output's pixels, of all images
 // of a point; its columns are the output's channels; its terms are (place, channel), summed in this order by one chain of
@@ -39,6 +40,12 @@ template <int MODE, int N, int STAGES> struct Product {
 	struct Stage {
 		float a[M][ROW];             // padded so that
 		float b[PLANES][K][COLUMN]; // no two lanes meet in a bank
+		float scale[K], shift[K];   // of the terms, where a norm comes before
+
+		MEMBER float norm(float x, int term) const {
+			float y = __builtin_fmaf(x, scale[term], shift[term]);
+			return y < 0 ? 0 : y;
+		}
 	};
 
 	struct Source { // of one row of a
@@ -96,6 +103,11 @@ template <int MODE, int N, int STAGES> struct Product {
 					int k = i / (N / 4), n = i % (N / 4) * 4;
 					copy16(&s.b[p][k][n], weights + ((distance)p * a.terms + first + k) * a.columns + n, 16);
 				}
+			if (a.inScale >= 0 && t < 2 * K) {
+				int term = first + t % K;
+				const float *from = a.factors + blockZ() * a.factorsPoint + (t < K ? a.inScale : a.inShift) + term;
+				copy4(t < K ? &s.scale[t] : &s.shift[t - K], term < a.inputs ? from : a.factors, term < a.inputs ? 4 : 0);
+			}
 			first += K;
 		};
 
@@ -103,34 +115,31 @@ template <int MODE, int N, int STAGES> struct Product {
 		UNROLL
 		for (int i = 0; i < M * N / THREADS; i++) sum[i] = 0;
 		int steps = a.terms / K;
-		UNROLL
-		for (int s = 0; s < STAGES - 1; s++) {
-			if (s < steps) load(stages[s]);
-			commit();
-		}
-		for (int step = 0; step < steps; step++) {
-			pending<STAGES - 2>();
-			barrier();
+		for (int step = 1 - STAGES; step < steps; step++) { // the first ones only load
+			if (step >= 0) {
+				pending<STAGES - 2>();
+				barrier();
+			}
 			if (step + STAGES - 1 < steps) load(stages[(step + STAGES - 1) % STAGES]);
 			commit();
-			add(sum, stages[step % STAGES]);
+			if (step >= 0) add(sum, stages[step % STAGES], a.inScale >= 0);
 		}
-		finish(a, sum, m0, n0, rows, pixels);
+		finish(a, sum, m0, n0, rows);
 	}
 
 	// What a thread sums: in float32, ACROSS fours of columns of DOWN rows; else the tiles of a warp's 32 rows.
-	enum { FOURS = N >= 64 ? 2 : 1, ACROSS = N / 4 / FOURS, DOWN = M * ACROSS / THREADS, APART = THREADS / ACROSS };
+	enum { FOURS = N >= 64 ? 2 : 1, ACROSS = N / 4 / FOURS, DOWN = M * ACROSS / THREADS, BETWEEN = THREADS / ACROSS };
 
-	DEVICE void add(float *sum, const Stage &s) {
+	DEVICE void add(float *sum, const Stage &s, bool normed) {
 		if (MODE == FP32)
-			addPlain(sum, s);
+			addPlain(sum, s, normed);
 		else
-			addTiles(sum, s);
+			addTiles(sum, s, normed);
 	}
 
-	DEVICE void addPlain(float *sum, const Stage &s) {
+	DEVICE void addPlain(float *sum, const Stage &s, bool normed) {
 		int tx = threadX() % ACROSS, ty = threadX() / ACROSS;
-		UNROLL
+		UNROLL_FOUR
 		for (int k = 0; k < K; k++) {
 			float b[4 * FOURS];
 			UNROLL
@@ -139,7 +148,8 @@ template <int MODE, int N, int STAGES> struct Product {
 				for (int e = 0; e < 4; e++) b[4 * j + e] = s.b[0][k][(j * ACROSS + tx) * 4 + e];
 			UNROLL
 			for (int i = 0; i < DOWN; i++) {
-				float a = s.a[ty + APART * i][k];
+				float a = s.a[ty + BETWEEN * i][k];
+				if (normed) a = s.norm(a, k);
 				UNROLL
 				for (int j = 0; j < 4 * FOURS; j++) sum[i * 4 * FOURS + j] = __builtin_fmaf(a, b[j], sum[i * 4 * FOURS + j]);
 			}
@@ -147,7 +157,7 @@ template <int MODE, int N, int STAGES> struct Product {
 	}
 
 	// addTiles adds, for TF32X3, (big + small)·(big + small) without small·small.
-	DEVICE void addTiles(float *sum, const Stage &s) {
+	DEVICE void addTiles(float *sum, const Stage &s, bool normed) {
 		int lane = threadX() % 32, g = lane / 4, t = lane % 4, top = threadX() / 32 * 32;
 		UNROLL
 		for (int k = 0; k < K; k += 8) {
@@ -156,42 +166,41 @@ template <int MODE, int N, int STAGES> struct Product {
 			for (int i = 0; i < 2; i++)
 				UNROLL
 				for (int e = 0; e < 4; e++) {
-					float x = s.a[top + 16 * i + g + e % 2 * 8][k + t + e / 2 * 4];
+					int term = k + t + e / 2 * 4;
+					float x = s.a[top + 16 * i + g + e % 2 * 8][term];
+					if (normed) x = s.norm(x, term);
 					big[i][e] = tf32(x);
 					if (MODE == TF32X3) small[i][e] = x - big[i][e];
 				}
+			float b[N / 8][PLANES][2];
 			UNROLL
-			for (int j = 0; j < N / 8; j++) {
-				float b[PLANES][2];
+			for (int j = 0; j < N / 8; j++)
 				UNROLL
 				for (int p = 0; p < PLANES; p++)
 					UNROLL
-					for (int e = 0; e < 2; e++) b[p][e] = s.b[p][k + t + 4 * e][8 * j + g];
+					for (int e = 0; e < 2; e++) b[j][p][e] = s.b[p][k + t + 4 * e][8 * j + g];
+			// Products that go to one sum stand apart, so that they need not wait for each other.
+			UNROLL
+			for (int part = MODE == TF32X3 ? 0 : 2; part < 3; part++)
 				UNROLL
-				for (int i = 0; i < 2; i++) {
-					float *c = sum + (i * (N / 8) + j) * 4;
-					if (MODE == TF32X3) {
-						multiply(c, big[i], b[PLANES - 1]);
-						multiply(c, small[i], b[0]);
-					}
-					multiply(c, big[i], b[0]);
-				}
-			}
+				for (int j = 0; j < N / 8; j++)
+					UNROLL
+					for (int i = 0; i < 2; i++)
+						multiply(sum + (i * (N / 8) + j) * 4, part == 1 ? small[i] : big[i], b[j][part == 0 ? PLANES - 1 : 0]);
 		}
 	}
 
-	DEVICE void finish(const Conv &a, const float *sum, int m0, int n0, int rows, int pixels) {
+	DEVICE void finish(const Conv &a, const float *sum, int m0, int n0, int rows) {
 		const float *scale = a.factors + blockZ() * a.factorsPoint + a.scale;
 		const float *shift = a.factors + blockZ() * a.factorsPoint + a.shift;
 		if (MODE == FP32) {
 			int tx = threadX() % ACROSS, ty = threadX() / ACROSS;
 			UNROLL
 			for (int i = 0; i < DOWN; i++) {
-				int m = m0 + ty + APART * i;
+				int m = m0 + ty + BETWEEN * i;
 				if (m >= rows) continue;
-				int image = m / pixels, pixel = m % pixels;
-				float *out = a.out.data + blockZ() * a.out.point + image * a.out.image + (distance)pixel * a.out.pixel;
-				const float *residual = a.residual.data + blockZ() * a.residual.point + image * a.residual.image + (distance)pixel * a.residual.pixel;
+				float *out = a.out.data + blockZ() * a.out.point + (distance)m * a.out.pixel; // pictures follow each other
+				const float *residual = a.residual.data + blockZ() * a.residual.point + (distance)m * a.residual.pixel;
 				UNROLL
 				for (int j = 0; j < FOURS; j++)
 					UNROLL
@@ -208,9 +217,8 @@ template <int MODE, int N, int STAGES> struct Product {
 		for (int i = 0; i < 4; i++) {
 			int m = m0 + top + g + 8 * i;
 			if (m >= rows) continue;
-			int image = m / pixels, pixel = m % pixels;
-			float *out = a.out.data + blockZ() * a.out.point + image * a.out.image + (distance)pixel * a.out.pixel;
-			const float *residual = a.residual.data + blockZ() * a.residual.point + image * a.residual.image + (distance)pixel * a.residual.pixel;
+			float *out = a.out.data + blockZ() * a.out.point + (distance)m * a.out.pixel;
+			const float *residual = a.residual.data + blockZ() * a.residual.point + (distance)m * a.residual.pixel;
 			UNROLL
 			for (int j = 0; j < N / 8; j++) {
 				int n = n0 + 8 * j + 2 * t;

@@ -38,7 +38,13 @@ struct Panel {
 	int outputs, channels, places;
 	int stride, terms, columns;
 	int planes, rounded;
+	int order; // FRAGMENTS: as patch.h reads them
 };
+
+enum { LINES, FRAGMENTS };
+
+// In FRAGMENTS, terms are (16 channels, place, channel), and 16 terms have, for every eight columns, what the lanes of a
+// warp bring to multiply16: [lane][4].
 
 struct Pack {
 	const Panel *panels;
@@ -52,17 +58,22 @@ KERNEL(256) pack(const Pack a) {
 	const Panel *p = a.panels + a.panel[blockX()];
 	int i = (blockX() - a.first[blockX()]) * 256 + threadX();
 	if (i >= p->terms * p->columns) return;
-	int term = i / p->columns, o = i % p->columns;
-	int place = term / p->stride, c = term % p->stride;
+	int o, place, c;
+	if (p->order == FRAGMENTS) {
+		int lane = i / 4 % 32, group = i / (16 * p->columns);
+		o = i / 128 % (p->columns / 8) * 8 + lane / 4;
+		place = group % p->places;
+		c = group / p->places * 16 + lane % 4 * 2 + i % 2 + i / 2 % 2 * 8;
+	} else {
+		int term = i / p->columns;
+		o = i % p->columns;
+		place = term / p->stride, c = term % p->stride;
+	}
 	float w = 0;
 	if (place < p->places && c < p->channels && o < p->outputs)
 		w = a.states[blockY() * a.statesPoint + p->source + (distance)(o * p->channels + c) * p->places + place];
 	float *to = a.packed + blockY() * a.packedPoint + p->packed + i;
-	if (!p->rounded) {
-		*to = w;
-		return;
-	}
-	float big = tf32(w);
+	float big = p->rounded ? tf32(w) : w;
 	*to = big;
 	if (p->planes == 2) to[(distance)p->terms * p->columns] = w - big;
 }
