@@ -32,6 +32,7 @@ template <int MODE, int N> struct Patches {
 		TILES = WIDE / 8,
 		PART = 128 * PLANES, // words of the weights of 16 terms for eight columns
 		LANES = 9 * N * 4,   // fours of weights of 16 channels
+		COPIES = (LANES + THREADS - 1) / THREADS,
 	};
 
 	struct __attribute__((aligned(16))) Four { float v[4]; };
@@ -73,14 +74,7 @@ template <int MODE, int N> struct Patches {
 
 		const float *packed = a.weights + blockZ() * a.weightsPoint + (distance)blockY() * N * 16;
 		for (int c = 0; c < a.inputs; c += K) {
-			if (c > 0) barrier();
-			UNROLL
-			for (int k = 0; k < (LANES + THREADS - 1) / THREADS; k++) {
-				int i = k * THREADS + t;
-				if (i >= LANES) break;
-				Four w = *(const Four *)(packed + (distance)(c / K * 9 + i / (N * 4)) * a.columns * 16 + i % (N * 4) * 4);
-				store(weights + i / 32 * PART + i % 32 * 4, w);
-			}
+			// All copies are under way before the first is waited for.
 			Four quads[QUADS];
 			int left = a.inputs - c - t % 4 * 4;
 			if (a.fours && a.inputs - c >= K) {
@@ -91,6 +85,19 @@ template <int MODE, int N> struct Patches {
 				for (int i = 0; i < QUADS; i++)
 					UNROLL
 					for (int e = 0; e < 4; e++) quads[i].v[e] = from[i] >= 0 && e < left ? in[from[i] + c + e] : 0;
+			}
+			Four lanes[COPIES];
+			UNROLL
+			for (int k = 0; k < COPIES; k++) {
+				int i = k * THREADS + t;
+				if (LANES % THREADS && i >= LANES) i = 0;
+				lanes[k] = *(const Four *)(packed + (distance)(c / K * 9 + i / (N * 4)) * a.columns * 16 + i % (N * 4) * 4);
+			}
+			if (c > 0) barrier();
+			UNROLL
+			for (int k = 0; k < COPIES; k++) {
+				int i = k * THREADS + t;
+				if (LANES % THREADS == 0 || i < LANES) store(weights + i / 32 * PART + i % 32 * 4, lanes[k]);
 			}
 			UNROLL
 			for (int i = 0; i < QUADS; i++) {
