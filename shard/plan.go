@@ -73,6 +73,8 @@ type Hessian struct {
 	RatioTolerance float64 `json:"ratio_tolerance"` // 0: Tolerance counts
 	Products       int     `json:"products"`        // at most, at a point
 	TopK           int     `json:"topk"`            // eigenvalues at either end
+	TraceProducts  int     `json:"trace_products"`  // that the trace is estimated with; 0 for no trace
+	DensitySteps   int     `json:"density_steps"`   // of the process that gives the density; 0 for none
 	StepX          int     `json:"step_x"`          // every so many points of the grid in x,
 	StepY          int     `json:"step_y"`          // and in y
 }

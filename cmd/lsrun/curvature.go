@@ -32,6 +32,8 @@ const (
 	ratioLower       = "ratio_lower"       // beside min_eig: one that holds |λmin/λmax|
 	ratioUpper       = "ratio_upper"       //
 	products         = "products"          // beside min_eig: of the Hessian and a vector
+	trace            = "trace"             // beside max_eig: the sum of all eigenvalues, estimated
+	traceError       = "trace_error"       // and its standard error
 	signUndetermined = "sign_undetermined" // beside min_eig: 1 where its interval holds 0
 )
 
@@ -47,6 +49,8 @@ var hessianFlags = []cli.Flag{
 
 var hessianPlanFlags = slices.Concat([]cli.Flag{
 	&cli.BoolFlag{Name: "hessian", Usage: "compute the largest and the smallest eigenvalue of the Hessian too"},
+	&cli.BoolFlag{Name: "trace", Usage: "estimate the Hessian's trace too, with 30 products"},
+	&cli.BoolFlag{Name: "density", Usage: "estimate its spectral density too, with 60 products"},
 	&cli.StringFlag{Name: "hessian-grid", Usage: "at `NX`×NY points of the grid only, written 11x11, or 11 on a line (default: at all)"},
 }, hessianFlags)
 
@@ -68,6 +72,12 @@ func (s *subject) planHessian(c *cli.Context, grid shard.Grid) (*shard.Hessian, 
 	h, err := s.describeHessian(c)
 	if err != nil {
 		return nil, err
+	}
+	if c.Bool("trace") {
+		h.TraceProducts = 30
+	}
+	if c.Bool("density") {
+		h.DensitySteps = 60
 	}
 	h.StepX, h.StepY, err = hessianSteps(c.String("hessian-grid"), grid)
 	return h, err
@@ -115,6 +125,7 @@ func hessianValues(h *shard.Hessian) map[string]string {
 	values := map[string]string{"hessian": "true", "hessian-params": h.Parameters, "hessian-images": images,
 		"hessian-seed": strconv.FormatUint(h.Seed, 10), "hessian-tol": strconv.FormatFloat(h.Tolerance, 'g', -1, 64),
 		"hessian-products": strconv.Itoa(h.Products), "hessian-topk": strconv.Itoa(h.TopK)}
+	values["trace"], values["density"] = strconv.FormatBool(h.TraceProducts > 0), strconv.FormatBool(h.DensitySteps > 0)
 	if h.RatioTolerance > 0 {
 		values["hessian-tol-ratio"] = strconv.FormatFloat(h.RatioTolerance, 'g', -1, 64)
 	}
@@ -184,8 +195,18 @@ func hessianMetrics(h *shard.Hessian) []shard.Metric {
 		largest.Beside = append(largest.Beside, further(k))
 		smallest.Beside = append(smallest.Beside, further(k))
 	}
+	if h.TraceProducts > 0 {
+		largest.Beside = append(largest.Beside, trace, traceError)
+	}
+	for k := range h.DensitySteps {
+		largest.Beside = append(largest.Beside, densityNode(k), densityWeight(k))
+	}
 	return []shard.Metric{largest, smallest}
 }
+
+// densityNode and densityWeight name the quadrature's k-th node, in rising order, and its weight, beside max_eig.
+func densityNode(k int) string   { return fmt.Sprintf("density_node_%02d", k) }
+func densityWeight(k int) string { return fmt.Sprintf("density_weight_%02d", k) }
 
 // further names the k-th eigenvalue from an end.
 func further(k int) string { return fmt.Sprintf("eigenvalue_%d", k) }
@@ -198,7 +219,7 @@ const (
 
 // hessianMACs estimates the multiply-adds of the curvature at a point.
 func hessianMACs(h *shard.Hessian, graph *nn.Graph) int64 {
-	return int64(usualProducts) * productCost * int64(h.Images) * graph.MACs()
+	return int64(usualProducts+h.TraceProducts+h.DensitySteps) * productCost * int64(h.Images) * graph.MACs()
 }
 
 // hessianImages are the images of a plan's Hessian, of its training images.
@@ -278,8 +299,45 @@ func (v *curvature) at(ctx context.Context, point nn.Point, seed uint64, carry [
 	return hessian.Extremes(ctx, v.operator, o)
 }
 
-// columns are the values of hessianMetrics and their statuses.
-func (v *curvature) columns(s *hessian.Spectrum) (values []float64, statuses []shard.Status) {
+// measure is all that is computed at a point: the columns of hessianMetrics, their statuses, and what the next
+// point starts from.
+func (v *curvature) measure(ctx context.Context, point nn.Point, seed uint64, carry []byte) (values []float64, statuses []shard.Status, next []byte, err error) {
+	s, err := v.at(ctx, point, seed, carry)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	var whole []float64
+	if s.Status != hessian.NotFinite && v.TraceProducts > 0 {
+		t, err := hessian.HutchPlusPlus(ctx, v.operator, v.TraceProducts, seed)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		whole = append(whole, t.Value, t.StandardError)
+	}
+	if s.Status != hessian.NotFinite && v.DensitySteps > 0 {
+		d, err := hessian.SpectralDensity(ctx, v.operator, 1, v.DensitySteps, seed)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		whole = append(whole, v.quadrature(d)...)
+	}
+	values, statuses = v.columns(s, whole)
+	return values, statuses, encodeVectors(s), nil
+}
+
+// quadrature lists nodes and weights by turns; NaN where the process ended early.
+func (v *curvature) quadrature(d *hessian.Density) []float64 {
+	values := slices.Repeat([]float64{math.NaN()}, 2*v.DensitySteps)
+	for _, q := range d.Probes {
+		for k := range q.Nodes {
+			values[2*k], values[2*k+1] = q.Nodes[k], q.Weights[k]
+		}
+	}
+	return values
+}
+
+// columns are the values of hessianMetrics and their statuses; whole are those of trace and density.
+func (v *curvature) columns(s *hessian.Spectrum, whole []float64) (values []float64, statuses []shard.Status) {
 	if s.Status == hessian.NotFinite {
 		for _, m := range hessianMetrics(v.Hessian) {
 			values = append(values, slices.Repeat([]float64{math.NaN()}, 1+len(m.Beside))...)
@@ -293,7 +351,7 @@ func (v *curvature) columns(s *hessian.Spectrum) (values []float64, statuses []s
 	}
 	largest := []float64{s.Top[0].Value, s.Top[0].Residual, s.Max.Low, s.Max.High}
 	smallest := []float64{s.Bottom[0].Value, s.Bottom[0].Residual, s.Min.Low, s.Min.High, s.Ratio.Low, s.Ratio.High, undetermined, float64(s.Products)}
-	values = slices.Concat(largest, v.further(s.Top), smallest, v.further(s.Bottom))
+	values = slices.Concat(largest, v.further(s.Top), whole, smallest, v.further(s.Bottom))
 	status := shard.Done
 	if s.Status == hessian.NotConverged {
 		status = shard.NotConverged
@@ -312,7 +370,7 @@ func (v *curvature) further(pairs []hessian.Pair) []float64 {
 
 // notPlanned are the columns at a point outside the Hessian's grid.
 func (v *curvature) notPlanned() (values []float64, statuses []shard.Status) {
-	values, statuses = v.columns(&hessian.Spectrum{Status: hessian.NotFinite})
+	values, statuses = v.columns(&hessian.Spectrum{Status: hessian.NotFinite}, nil)
 	return values, slices.Repeat([]shard.Status{shard.NotPlanned}, len(statuses))
 }
 

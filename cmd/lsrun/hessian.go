@@ -14,7 +14,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"lsrun/hessian"
-	"lsrun/io/figure"
 	"lsrun/nn"
 	"lsrun/nn/cpu"
 	"lsrun/shard"
@@ -51,20 +50,19 @@ To reproduce the numbers of
 
 // curvatureReport is what lsrun hessian prints.
 type curvatureReport struct {
-	Network   string           `json:"network"`
-	Loss      string           `json:"loss"`
-	Hessian   *shard.Hessian   `json:"hessian"`
-	Status    hessian.Status   `json:"status"`
-	Products  int              `json:"products"`
-	Top       []eigenvalue     `json:"top"`
-	Bottom    []eigenvalue     `json:"bottom"`
-	Max       hessian.Interval `json:"max_interval"`
-	Min       hessian.Interval `json:"min_interval"`
-	Ratio     hessian.Interval `json:"ratio_interval"`
-	Halves    [][2]float64     `json:"halves"` // λmax and λmin of each
-	Trace     *hessian.Trace   `json:"trace,omitempty"`
-	Density   *hessian.Density `json:"density,omitempty"`
-	dimension int
+	Network  string           `json:"network"`
+	Loss     string           `json:"loss"`
+	Hessian  *shard.Hessian   `json:"hessian"`
+	Status   hessian.Status   `json:"status"`
+	Products int              `json:"products"`
+	Top      []eigenvalue     `json:"top"`
+	Bottom   []eigenvalue     `json:"bottom"`
+	Max      hessian.Interval `json:"max_interval"`
+	Min      hessian.Interval `json:"min_interval"`
+	Ratio    hessian.Interval `json:"ratio_interval"`
+	Halves   [][2]float64     `json:"halves"` // λmax and λmin of each
+	Trace    *hessian.Trace   `json:"trace,omitempty"`
+	Density  *hessian.Density `json:"density,omitempty"`
 }
 
 type eigenvalue struct {
@@ -110,7 +108,7 @@ func hessianAction(c *cli.Context) error {
 	if report.Density == nil || report.Density.Status == hessian.NotFinite {
 		return nil
 	}
-	drawn, err := report.drawDensity(format)
+	drawn, err := drawDensity(report.Density, fmt.Sprintf("%s, %s", report.Network, report.Loss), h, format)
 	if err != nil {
 		return err
 	}
@@ -142,8 +140,7 @@ func (s *subject) curvatureReport(c *cli.Context, h *shard.Hessian) (*curvatureR
 		return nil, err
 	}
 	r := &curvatureReport{Network: s.graph.Name, Loss: s.loss.String(), Hessian: h, Status: spectrum.Status, Products: spectrum.Products,
-		Top: eigenvalues(spectrum.Top), Bottom: eigenvalues(spectrum.Bottom), Max: spectrum.Max, Min: spectrum.Min, Ratio: spectrum.Ratio,
-		dimension: v.operator.Dim()}
+		Top: eigenvalues(spectrum.Top), Bottom: eigenvalues(spectrum.Bottom), Max: spectrum.Max, Min: spectrum.Min, Ratio: spectrum.Ratio}
 	if spectrum.Status == hessian.NotFinite {
 		return r, nil
 	}
@@ -222,28 +219,4 @@ func (r *curvatureReport) print(out io.Writer) {
 	if r.Trace != nil {
 		fmt.Fprintf(out, "trace       %.5g ± %.2g (standard error, %d products)\n", r.Trace.Value, r.Trace.StandardError, r.Trace.Products)
 	}
-}
-
-// Of the picture of a density.
-const (
-	densityPoints = 600
-	densityWidths = 150 // standard deviations of the kernel from one end of the spectrum to the other
-)
-
-// drawDensity draws the smoothed density on a logarithmic scale, from about what a tenth of an eigenvalue makes.
-func (r *curvatureReport) drawDensity(format string) ([]byte, error) {
-	ends := r.Density.Range()
-	width := max(ends.Width(), 1e-6*max(math.Abs(ends.Low), math.Abs(ends.High), 1e-300)) / densityWidths
-	low, step := ends.Low-4*width, (ends.Width()+8*width)/(densityPoints-1)
-	line := shard.Surface{Layers: []shard.Layer{{Name: "density"}}}
-	for i := range densityPoints {
-		t := low + float64(i)*step
-		density, _ := r.Density.At(t, width)
-		line.X = append(line.X, t)
-		line.Layers[0].Values = append(line.Layers[0].Values, density)
-	}
-	log, floor := true, 0.1/(float64(r.dimension)*width*math.Sqrt(2*math.Pi))
-	return figure.Draw(&line, figure.Options{Kind: figure.Curve, Metric: "density", XLabel: "eigenvalue", Log: &log, VMin: &floor,
-		Caption: fmt.Sprintf("%s, %s: spectral density of the Hessian %s; %d random vectors of %d steps, kernel of width %.2g.", r.Network, r.Loss,
-			describeHessian(r.Hessian), len(r.Density.Probes), len(r.Density.Probes[0].Nodes), width)}, format)
 }

@@ -26,6 +26,7 @@ paper); signed_eig_ratio, max_eig and min_eig are drawn on demand.`,
 		&cli.StringFlag{Name: "o", Usage: "write one picture to `FILE`.png, .svg or .pdf"},
 		&cli.StringFlag{Name: "kind", Usage: "curve, contour, filled or heat (default with -o: curve or contour)"},
 		&cli.StringFlag{Name: "metric", Usage: "the dataset to draw, such as test_loss (default: train_loss; for a curve, all)"},
+		&cli.StringFlag{Name: "density-at", Usage: "draw the Hessian's spectral density at the point `X,Y`, if the plan has --density"},
 		&cli.BoolFlag{Name: "log", Usage: "logarithmic levels (default where the values span decades)"},
 		&cli.BoolFlag{Name: "linear", Usage: "linear levels"},
 		&cli.Float64Flag{Name: "vmin", Usage: "lowest level"},
@@ -50,6 +51,9 @@ func plotAction(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	if at := c.String("density-at"); at != "" {
+		return plotDensity(c, path, surface, at)
+	}
 	addRatios(surface)
 	metrics := []string{c.String("metric")}
 	if metrics[0] == "" && c.String("o") == "" && surface.Layer(eigRatio) != nil {
@@ -60,6 +64,24 @@ func plotAction(c *cli.Context) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// plotDensity draws the spectral density at a point.
+func plotDensity(c *cli.Context, path string, surface *shard.Surface, at string) error {
+	name := orElse(c.String("o"), strings.TrimSuffix(path, filepath.Ext(path))+"_density.png")
+	format, err := pictureFormat(name)
+	if err != nil {
+		return err
+	}
+	picture, err := drawDensityAt(surface, at, format)
+	if err != nil {
+		return err
+	}
+	if err := files.Publish(name, picture); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.App.Writer, name)
 	return nil
 }
 

@@ -392,12 +392,11 @@ func (e *evaluator) addCurvature(ctx context.Context, record *shard.Record, at n
 	v := e.curvature
 	values, statuses := v.notPlanned()
 	if v.At(e.grid, record.Point) {
-		spectrum, err := v.at(ctx, at, v.Seed+uint64(record.Point), carry)
-		if err != nil {
+		var err error
+		if values, statuses, record.Carry, err = v.measure(ctx, at, v.Seed+uint64(record.Point), carry); err != nil {
 			return nil, err
 		}
-		values, statuses = v.columns(spectrum)
-		if record.Carry = encodeVectors(spectrum); record.Carry != nil {
+		if record.Carry != nil {
 			carry = record.Carry
 		}
 	}
