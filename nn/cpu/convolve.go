@@ -15,6 +15,7 @@ type conv struct {
 	along    correlation // W*
 	against  correlation // W⊤*; nil where in is constant
 	weigh    products
+	taps     []int // the pixels of an image of out
 }
 
 // correlation is a linear map from one picture to another whose weights are given in the order of the graph.
@@ -35,8 +36,11 @@ type source struct {
 
 // products are sums over all pixels of the products of inputs by adjoints of outputs.
 type products interface {
-	// multiply adds up the pairs and writes the sum in the order of the graph.
-	multiply(h *hand, pairs []pair, weights []float32)
+	// extent is the number of sums, index the place of the one by a weight.
+	extent() int
+	index(channel, term int) int
+	// multiply writes the sum over pairs.
+	multiply(h *hand, pairs []pair, sums []float32)
 }
 
 // pair is a plane of the input and one of the output.
@@ -71,6 +75,7 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 		l.residual = &edge{picture: t.at[c.residual]}
 	}
 	l.along, l.weigh = t.correlate(op, in.picture, out)
+	t.sum(&l.folding, l.weigh.extent(), l.weigh.index)
 	if !in.constant {
 		l.against = t.transposed(op, in.picture, out)
 	}
@@ -81,7 +86,7 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 func (t *tape) correlate(op nn.Conv, in, out *picture) (correlation, products) {
 	if w := algorithmFor(t.kernel, op, in.shape, t.exact); w != nil {
 		s := t.tiled(*w, op.Pad, in, out, false)
-		return t.place(s), &tiledProducts{tiled: s}
+		return t.place(s), t.tiledProducts(s)
 	}
 	return t.place(t.gathered(op, in, out)), t.gatheredProducts(op, in, out)
 }
@@ -145,12 +150,12 @@ func (l *conv) forward(h *hand, o order) {
 
 func (l *conv) backward(h *hand, o order) {
 	if !h.bare {
-		h.sumPixels(h.gradient[l.shifts():][:l.channels], l.out, o.behind())
+		h.sumPixels(h.gradient[l.byShift:], l.out, o.behind(), l.taps)
 		pairs := []pair{{values, o.behind()}}
 		if o == second && !l.in.constant {
 			pairs = append(pairs, pair{tangents, adjoints})
 		}
-		l.weigh.multiply(h, pairs, h.gradient[l.at:][:l.channels*l.terms])
+		l.weigh.multiply(h, pairs, h.gradient[l.by:][:l.weigh.extent()])
 	}
 	if r := l.residual; r != nil && !r.constant {
 		h.eachRow(l.out, func(n, y int) {
@@ -163,31 +168,35 @@ func (l *conv) backward(h *hand, o order) {
 	}
 }
 
-// sumPixels sums all pixels of a plane of p into dst, those of an image in float64.
-func (h *hand) sumPixels(dst []float32, p *picture, l plane) {
-	means := h.means[:p.channels]
-	clear(means)
-	image := h.pixel[:p.channels]
+// sumPixels sums all pixels of a plane of p into dst, those of an image in float64. taps are the pixels of an image.
+func (h *hand) sumPixels(dst []float32, p *picture, l plane, taps []int) {
+	sums, image := h.means[:p.channels], h.pixel[:p.channels]
+	clear(sums)
 	for n := range h.count {
-		taps := h.rows[:0]
-		for y := range p.height {
-			for x := range p.width {
-				taps = append(taps, h.index(p, n, y, x))
-			}
-		}
-		h.kernel.MeanPixel(image, h.planes[l], taps, 1)
+		h.kernel.MeanPixel(image, h.at(l, p, n, 0, 0), taps, 1)
 		for c, v := range image {
-			means[c] += float64(v)
+			sums[c] += float64(v)
 		}
 	}
-	for c, v := range means {
+	for c, v := range sums {
 		dst[c] = float32(v)
 	}
 }
 
+// pixels are the distances of a picture's pixels from its first.
+func (p *picture) pixels() (taps []int) {
+	for y := range p.height {
+		for x := range p.width {
+			taps = append(taps, y*p.row()+x*p.channels)
+		}
+	}
+	return taps
+}
+
 // plan cuts the work of the layer's sums now that every picture has its border.
 func (l *conv) plan(t *tape) tapeRooms {
-	rooms := tapeRooms{rows: l.out.height * l.out.width}
+	l.taps = l.out.pixels()
+	var rooms tapeRooms
 	for _, part := range []any{l.along, l.against, l.weigh} {
 		if c, ok := part.(placed); ok {
 			part = c.correlation

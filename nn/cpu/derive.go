@@ -25,7 +25,7 @@ type derivatives struct {
 	images   *nn.Images // nil while there is no point
 	point    parameters
 	sides    []side    // of the point, and of the vectors in hand
-	gradient []float64 // by φ
+	gradient []float64 // the means of derivatives by φ
 }
 
 // side is effective parameters, or their derivatives along a vector, as they are and in the order of the kernels.
@@ -39,7 +39,7 @@ func (e *Engine) differentiate() *derivatives {
 		return e.derived
 	}
 	t := record(e.Graph, &e.kernel, e.exact)
-	d := &derivatives{tape: t, spare: make([]*state, e.threads), gradient: make([]float64, t.phi)}
+	d := &derivatives{tape: t, spare: make([]*state, e.threads), gradient: make([]float64, t.gradient)}
 	for range e.threads {
 		d.hands = append(d.hands, t.hand(e.loss))
 	}
@@ -62,7 +62,7 @@ func (e *Engine) differentiate() *derivatives {
 // Options.StateBytes bounds.
 func (e *Engine) DerivativeMemory() (perThread, shared, state int64, images int) {
 	t := record(e.Graph, &e.kernel, e.exact)
-	shared = 4*int64((1+mostVectors)*(t.phi+t.packed)) + 8*int64((1+mostVectors)*t.phi) + 4*int64(e.Graph.Parameters())
+	shared = 4*int64((1+mostVectors)*(t.phi+t.packed)) + 8*int64((1+mostVectors)*t.gradient) + 4*int64(e.Graph.Parameters())
 	return t.handBytes() + t.stateBytes(), shared, t.stateBytes(), t.block
 }
 
@@ -135,7 +135,7 @@ func (d *derivatives) products(ctx context.Context, vectors, products [][]float6
 	for k, v := range vectors {
 		along[k] = d.point
 		along[k].vector = v
-		totals[k] = make([]float64, d.tape.phi)
+		totals[k] = make([]float64, d.tape.gradient)
 		sums[k] = newSum(ctx)
 		defer sums[k].close()
 		d.prepare(ctx, 1+k, &along[k], second)

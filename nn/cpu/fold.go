@@ -18,18 +18,27 @@ type folding struct {
 	norms           []int // nodes
 	channels, terms int   // of the weights
 	at              int   // in φ: the weights [channel][term], then the shifts
+	// Sums over images of derivatives by φ have an order of their own.
+	by      int                         // where those by the weights begin
+	byShift int                         // and those by the shifts
+	index   func(channel, term int) int // of one by a weight
 }
 
 // shifts is where the layer's shifts are in φ.
 func (f *folding) shifts() int { return f.at + f.channels*f.terms }
 
-func (f *folding) size() int { return f.channels * (f.terms + 1) }
-
 // folding makes room in φ for channels·terms weights and channels shifts.
 func (t *tape) folding(channels, terms int, norms []int) folding {
 	f := folding{weight: -1, bias: -1, norms: norms, channels: channels, terms: terms, at: t.phi}
-	t.phi = lined(t.phi + f.size())
+	t.phi = lined(t.phi + channels*(terms+1))
 	return f
+}
+
+// sums makes room for the derivatives by φ, of which size are by the weights.
+func (t *tape) sum(f *folding, size int, index func(channel, term int) int) {
+	f.by, f.index = t.gradient, index
+	f.byShift = lined(f.by + size)
+	t.gradient = lined(f.byShift + f.channels)
 }
 
 // dual is a number and its derivative along a vector.
@@ -107,8 +116,8 @@ func (f *folding) weightAt(p *parameters, i int) dual {
 	return p.at(f.weight, i)
 }
 
-// pull writes the derivatives by the layer's parameters into out, given those by φ: g, and for the second order their
-// derivatives dg along p's vector.
+// pull writes the derivatives by the layer's parameters into out, given sums of those by φ: g, and for the second order
+// their derivatives dg along p's vector.
 func (f *folding) pull(p *parameters, g, dg, out []float64, o order) {
 	links := make([]link, len(f.norms))
 	given := func(i int) dual {
@@ -121,14 +130,14 @@ func (f *folding) pull(p *parameters, g, dg, out []float64, o order) {
 	for k := range f.channels {
 		sigma, _ := f.channel(p, k, links)
 		var bySigma dual
-		for i := k * f.terms; i < (k+1)*f.terms; i++ {
-			x := given(f.at + i)
-			bySigma = bySigma.plus(x.times(f.weightAt(p, i)))
+		for i := range f.terms {
+			x := given(f.by + f.index(k, i))
+			bySigma = bySigma.plus(x.times(f.weightAt(p, k*f.terms+i)))
 			if f.weight >= 0 {
-				put(f.weight, i, x.times(sigma))
+				put(f.weight, k*f.terms+i, x.times(sigma))
 			}
 		}
-		byTau := given(f.shifts() + k)
+		byTau := given(f.byShift + k)
 		for j := len(links) - 1; j >= 0; j-- {
 			l, e := &links[j], p.graph.Nodes[f.norms[j]].Entries
 			byS := bySigma.times(l.sigma).plus(byTau.times(l.tau))

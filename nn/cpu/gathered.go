@@ -255,30 +255,21 @@ func (t *tape) gatheredProducts(op nn.Conv, in, out *picture) *gatheredProducts 
 // groupSize is the room for the products of a group: [row of the kernel][place][input][output].
 func (g *gatheredProducts) groupSize() int { return g.Kernel[0] * g.places * g.rows * g.columns }
 
-func (g *gatheredProducts) plan(*tape) tapeRooms { return tapeRooms{outer: g.Groups * g.groupSize()} }
+func (g *gatheredProducts) extent() int { return g.Groups * g.groupSize() }
 
-func (g *gatheredProducts) multiply(h *hand, pairs []pair, weights []float32) {
-	sums := h.outer[:g.Groups*g.groupSize()]
+func (g *gatheredProducts) index(channel, term int) int {
+	c, i, j := term/(g.Kernel[0]*g.Kernel[1]), term/g.Kernel[1]%g.Kernel[0], term%g.Kernel[1]
+	row := (i*g.places+j)*g.rows + c
+	if g.places == 1 {
+		row = i*g.rows + j*g.from + c
+	}
+	return channel/g.to*g.groupSize() + row*g.columns + channel%g.to
+}
+
+func (g *gatheredProducts) multiply(h *hand, pairs []pair, sums []float32) {
 	clear(sums)
 	for _, p := range pairs {
 		g.add(h, p, sums)
-	}
-	for group := range g.Groups {
-		own := sums[group*g.groupSize():]
-		for o := range g.to {
-			for c := range g.from {
-				place := weights[((group*g.to+o)*g.from+c)*g.Kernel[0]*g.Kernel[1]:]
-				for i := range g.Kernel[0] {
-					for j := range g.Kernel[1] {
-						row := i*g.rows + j*g.from + c // inputs of a row of the kernel lie together
-						if g.places > 1 {
-							row = (i*g.places+j)*g.rows + c
-						}
-						place[i*g.Kernel[1]+j] = own[row*g.columns+o]
-					}
-				}
-			}
-		}
 	}
 }
 

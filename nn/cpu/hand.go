@@ -18,12 +18,12 @@ type hand struct {
 	packed  [2][]float32 // their weights in the order of the kernels
 
 	bare     bool      // compute the base state alone
-	gradient []float32 // of the block, by φ
+	gradient []float32 // sums over the block of derivatives by φ
 	slope    []float64 // of the loss, by the logits
 	logits   [2][]float64
 
 	sums, products, columns, outer []float32
-	inputs, outputs                [2][]float32 // transformed
+	inputs, outputs                []float32 // transformed
 	rows                           []int
 	ones, zeros                    []float32
 	pixel                          []float32
@@ -53,12 +53,12 @@ func (t *tape) hand(loss nn.Loss) *hand {
 		h.logits[i] = make([]float64, t.graph.Classes)
 	}
 	h.planes[tangents], h.planes[adjointTangents] = allocate(t.planeRoom()), allocate(t.planeRoom())
-	h.gradient = allocate(t.phi)
+	h.gradient = allocate(t.gradient)
 	for _, part := range []struct {
 		slice *[]float32
 		size  int
-	}{{&h.sums, t.sums}, {&h.products, t.products}, {&h.columns, t.columns}, {&h.outer, t.outer}, {&h.inputs[0], t.inputs},
-		{&h.inputs[1], t.inputs}, {&h.outputs[0], t.inputs}, {&h.outputs[1], t.inputs}, {&h.ones, t.tapeRooms.channels}, {&h.zeros, t.tapeRooms.channels}} {
+	}{{&h.sums, t.sums}, {&h.products, t.products}, {&h.columns, t.columns}, {&h.outer, t.outer}, {&h.inputs, t.inputs},
+		{&h.outputs, t.inputs}, {&h.ones, t.tapeRooms.channels}, {&h.zeros, t.tapeRooms.channels}} {
 		*part.slice = allocate(part.size)
 	}
 	for i := range h.ones {
@@ -69,7 +69,7 @@ func (t *tape) hand(loss nn.Loss) *hand {
 
 // bytes is what a hand holds, in bytes.
 func (t *tape) handBytes() int64 {
-	floats := 2*t.planeRoom() + t.phi + t.sums + t.products + t.columns + t.outer + 4*t.inputs
+	floats := 2*t.planeRoom() + t.gradient + t.sums + t.products + t.columns + t.outer + 2*t.inputs
 	return 4*int64(floats) + 12*hugePage
 }
 

@@ -3,19 +3,24 @@ package cpu
 // normalisation is a batch norm that no weights precede, out = relu(σ·in + τ).
 type normalisation struct {
 	folding
-	in  *edge
-	out *picture
+	in   *edge
+	out  *picture
+	taps []int // the pixels of an image of out
 }
 
 func (t *tape) normalise(c chain, in *edge, out *picture) *normalisation {
-	return &normalisation{folding: t.folding(in.channels, 1, append([]int{c.head}, c.norms...)), in: in, out: out}
+	l := &normalisation{folding: t.folding(in.channels, 1, append([]int{c.head}, c.norms...)), in: in, out: out}
+	t.sum(&l.folding, l.channels, func(channel, _ int) int { return channel })
+	return l
 }
 
 func (l *normalisation) inputs() []*edge  { return []*edge{l.in} }
 func (l *normalisation) output() *picture { return l.out }
 
-// plan asks for room for the pixels of an image.
-func (l *normalisation) plan(*tape) tapeRooms { return tapeRooms{rows: l.out.height * l.out.width} }
+func (l *normalisation) plan(*tape) tapeRooms {
+	l.taps = l.out.pixels()
+	return tapeRooms{}
+}
 
 // factors are σ and τ of the point, or their derivatives along the vector.
 func (l *normalisation) factors(h *hand, o order) (scale, shift []float32) {
@@ -46,8 +51,8 @@ func (l *normalisation) forward(h *hand, o order) {
 
 func (l *normalisation) backward(h *hand, o order) {
 	if !h.bare {
-		h.sumPixels(h.gradient[l.shifts():][:l.channels], l.out, o.behind())
-		l.products(h, h.gradient[l.at:][:l.channels], o)
+		h.sumPixels(h.gradient[l.byShift:], l.out, o.behind(), l.taps)
+		l.products(h, h.gradient[l.by:][:l.channels], o)
 	}
 	if l.in.constant {
 		return

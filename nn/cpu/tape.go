@@ -24,6 +24,7 @@ type tape struct {
 	choices  int   // of maxima for one image
 	packed   int   // floats of the weights in the order of the kernels
 	phi      int   // effective parameters
+	gradient int   // sums of derivatives by them
 	block    int   // images in a block
 	top      *edge // where the loss hands on
 	tapeRooms
@@ -89,7 +90,7 @@ type layer interface {
 // Limits of a block.
 const (
 	blockImages = 16
-	blockBytes  = 128 << 20 // of its four planes
+	blockBytes  = 128 << 20
 )
 
 // record lowers g for derivatives.

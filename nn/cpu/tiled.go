@@ -38,7 +38,7 @@ func (t *tape) tiled(w kernel.Winograd, pad [2]int, in, out *picture, turned boo
 }
 
 // chunkTiles is about how many tiles there are in a chunk.
-const chunkTiles = 48
+const chunkTiles = 96
 
 func (s *tiled) size() int { return s.Positions() * s.position }
 
@@ -73,16 +73,16 @@ func stream(tiles, row int) int { return tiles*row + streamPad }
 func (s *tiled) plan(*tape) tapeRooms {
 	tiles := s.chunkTiles()
 	return tapeRooms{
-		inputs:   s.Positions() * stream(tiles, s.inRow()),
+		inputs:   2 * s.Positions() * stream(tiles, s.inRow()),
 		products: s.Positions() * stream(tiles, s.outputs),
 		columns:  max((s.Tile+2)*(s.Tile*s.tiles[1]+2)*s.lanes, s.Tile*s.Tile*s.tiles[1]*s.outputs),
 	}
 }
 
 // eachChunk calls f for the rows of tiles of all images, numbered through.
-func (s *tiled) eachChunk(h *hand, f func(first, count int)) {
-	for first, total := 0, h.count*s.tiles[0]; first < total; first += s.rows {
-		f(first, min(s.rows, total-first))
+func (s *tiled) eachChunk(h *hand, rows int, f func(first, count int)) {
+	for first, total := 0, h.count*s.tiles[0]; first < total; first += rows {
+		f(first, min(rows, total-first))
 	}
 }
 
@@ -99,16 +99,16 @@ func (s *tiled) transform(h *hand, v []float32, l plane, first, count, vStride i
 }
 
 func (s *tiled) run(h *hand, sources []source, end *ending) {
-	s.eachChunk(h, func(first, count int) {
+	s.eachChunk(h, s.rows, func(first, count int) {
 		tiles := roundUp(count*s.tiles[1], s.multiple)
 		vStride, mStride := stream(tiles, s.inRow()), stream(tiles, s.outputs)
 		for i, source := range sources {
-			s.transform(h, h.inputs[i], source.plane, first, count, vStride)
+			s.transform(h, h.inputs[i*s.Positions()*vStride:], source.plane, first, count, vStride)
 		}
 		for o := 0; o < s.out.channels; o += s.outputs {
 			outputs := min(s.outputs, s.out.channels-o)
 			for i, source := range sources {
-				s.multiply(h, h.inputs[i], vStride, mStride, source.weights[o*s.in.channels:], outputs, tiles, i > 0)
+				s.multiply(h, h.inputs[i*s.Positions()*vStride:], vStride, mStride, source.weights[o*s.in.channels:], outputs, tiles, i > 0)
 			}
 			for r := range count {
 				s.back(h, first+r, o, outputs, h.products[r*s.tiles[1]*s.outputs:], mStride, end)
@@ -167,42 +167,51 @@ func (s *tiled) back(h *hand, row, o, channels int, m []float32, mStride int, e 
 // the transpose of Winograd's algorithm.
 type tiledProducts struct {
 	*tiled
-	inRows int // channels of the input in whole products
+	rows   int // channels of the input in whole products
 	widths int // columns of all panels
 }
 
-func (s *tiledProducts) plan(t *tape) tapeRooms {
-	s.inRows = roundUp(s.in.channels, t.kernel.OuterRows)
-	s.widths = widths(s.out.channels, s.columns)
-	tiles := s.rows * s.tiles[1]
+func (t *tape) tiledProducts(s *tiled) *tiledProducts {
+	return &tiledProducts{tiled: s, rows: roundUp(s.in.channels, t.kernel.OuterRows), widths: widths(s.out.channels, s.columns)}
+}
+
+// extent is that of sums in the order [input][place][output].
+func (s *tiledProducts) extent() int { return s.in.channels * 9 * s.widths }
+
+func (s *tiledProducts) index(channel, term int) int { return term*s.widths + channel }
+
+// position is from a position of the sums in the transforms' space to the next.
+func (s *tiledProducts) position() int { return s.rows*s.widths + streamPad }
+
+func (s *tiledProducts) plan(*tape) tapeRooms {
 	return tapeRooms{
-		inputs:  s.Positions() * stream(tiles, max(s.inRow(), s.widths)),
+		inputs:  s.Positions() * stream(2*s.tiled.rows*s.tiles[1], max(s.inRow(), s.widths)),
 		columns: (s.Tile + 2) * s.Tile * s.tiles[1] * s.lanes,
-		outer:   s.Positions() * s.inRows * s.widths,
+		outer:   s.Positions() * s.position(),
 	}
 }
 
 func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
-	size := s.inRows * s.widths
+	size := s.position()
 	sums := h.outer[:s.Positions()*size]
 	clear(sums)
-	s.eachChunk(h, func(first, count int) {
-		tiles := count * s.tiles[1]
-		vStride, yStride := stream(tiles, s.inRow()), stream(tiles, s.widths)
+	s.eachChunk(h, max(1, s.tiled.rows/2), func(first, count int) {
+		tiles := count * s.tiles[1] // of a pair; those of all pairs follow each other
+		vStride, yStride := stream(len(pairs)*tiles, s.inRow()), stream(len(pairs)*tiles, s.widths)
 		for i, p := range pairs {
-			s.transform(h, h.inputs[i], p.in, first, count, vStride)
-			s.spread(h, h.outputs[i], p.out, first, count, yStride)
+			s.transform(h, h.inputs[i*tiles*s.inRow():], p.in, first, count, vStride)
+			s.spread(h, h.outputs[i*tiles*s.widths:], p.out, first, count, yStride)
 		}
 		for p := range s.Positions() {
 			panels(s.out.channels, s.columns, func(o, _, columns int) {
-				for i := range pairs {
-					h.kernel.Outer(sums[p*size+o:], size, s.widths, h.inputs[i][p*vStride:], vStride, s.inRow(),
-						h.outputs[i][p*yStride+o:], yStride, s.widths, s.inRows, columns, tiles, 1)
-				}
+				h.kernel.Outer(sums[p*size+o:], size, s.widths, h.inputs[p*vStride:], vStride, s.inRow(),
+					h.outputs[p*yStride+o:], yStride, s.widths, s.rows, columns, len(pairs)*tiles, 1)
 			})
 		}
 	})
-	s.collect(weights, sums, size)
+	for c := range s.in.channels {
+		s.Weights(weights[c*9*s.widths:], s.widths, sums[c*s.widths:], size, s.widths)
+	}
 }
 
 // spread writes the tiles of a chunk of plane l of the output to y.
@@ -212,59 +221,4 @@ func (s *tiledProducts) spread(h *hand, y []float32, l plane, first, count, yStr
 		s.Adjoint(y[r*s.tiles[1]*s.widths:], yStride, s.widths, h.at(l, s.out, n, top, 0),
 			s.out.row(), s.out.channels, s.out.channels, s.tiles[1], h.columns)
 	}
-}
-
-// collect writes Gᵀ·M·G, computed in float64 and rounded once, of the sums M at all positions.
-func (s *tiledProducts) collect(weights, sums []float32, size int) {
-	for o := range s.out.channels {
-		for c := range s.in.channels {
-			m := sums[c*s.widths+o:]
-			g := weights[(o*s.in.channels+c)*9:][:9]
-			if s.Tile == 4 {
-				var rows [6][3]float64
-				for i := range rows {
-					r := m[6*i*size:]
-					rows[i] = gather4(float64(r[0]), float64(r[size]), float64(r[2*size]), float64(r[3*size]), float64(r[4*size]), float64(r[5*size]))
-				}
-				for j := range 3 {
-					for i, v := range gather4(rows[0][j], rows[1][j], rows[2][j], rows[3][j], rows[4][j], rows[5][j]) {
-						g[3*i+j] = float32(v)
-					}
-				}
-				continue
-			}
-			var rows [4][3]float64
-			for i := range rows {
-				r := m[4*i*size:]
-				rows[i] = gather2(float64(r[0]), float64(r[size]), float64(r[2*size]), float64(r[3*size]))
-			}
-			for j := range 3 {
-				for i, v := range gather2(rows[0][j], rows[1][j], rows[2][j], rows[3][j]) {
-					g[3*i+j] = float32(v)
-				}
-			}
-		}
-	}
-}
-
-// gather4 is Gᵀ·m for the points of kernel.F4, the transpose of weights4.
-func gather4(m0, m1, m2, m3, m4, m5 float64) [3]float64 {
-	const (
-		a, b   = kernel.A, kernel.B
-		origin = 1 / (a * a * b * b)
-		nearA  = 1 / (2 * a * a * (a*a - b*b))
-		nearB  = 1 / (2 * b * b * (b*b - a*a))
-	)
-	evenA, evenB := float64((m1+m2)*nearA), float64((m3+m4)*nearB)
-	return [3]float64{
-		float64(m0*origin) + evenA + evenB,
-		float64((m1-m2)*(a*nearA)) + float64((m3-m4)*(b*nearB)),
-		float64(evenA*(a*a)) + float64(evenB*(b*b)) + m5,
-	}
-}
-
-// gather2 is Gᵀ·m for the points of kernel.F2, the transpose of weights2.
-func gather2(m0, m1, m2, m3 float64) [3]float64 {
-	even, odd := (m1+m2)/2, (m1-m2)/2
-	return [3]float64{m0 + even, odd, even + m3}
 }

@@ -744,6 +744,12 @@ wide_tile:
 	VMOVUPS (SI), Y6
 	VMOVUPS 32(SI), Y7
 	ADDQ    BX, SI
+	VMOVUPS (SI), Y8
+	VMOVUPS 32(SI), Y9
+	ADDQ    BX, SI
+	VMOVUPS (SI), Y10
+	VMOVUPS 32(SI), Y11
+	ADDQ    BX, SI
 	MOVQ    y_base+80(FP), DI
 	MOVQ    DX, SI
 	MOVQ    vRow+72(FP), R8
@@ -753,68 +759,92 @@ wide_tile:
 wide_term_many:
 	CMPQ         R10, $0x04
 	JLT          wide_term_few
-	VMOVUPS      (DI), Y9
-	VMOVUPS      32(DI), Y10
-	VBROADCASTSS (SI), Y8
-	VFMADD231PS  Y9, Y8, Y0
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 4(SI), Y8
-	VFMADD231PS  Y9, Y8, Y2
-	VFMADD231PS  Y10, Y8, Y3
-	VBROADCASTSS 8(SI), Y8
-	VFMADD231PS  Y9, Y8, Y4
-	VFMADD231PS  Y10, Y8, Y5
-	VBROADCASTSS 12(SI), Y8
-	VFMADD231PS  Y9, Y8, Y6
-	VFMADD231PS  Y10, Y8, Y7
+	VMOVUPS      (DI), Y13
+	VMOVUPS      32(DI), Y14
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y13, Y12, Y0
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS 4(SI), Y12
+	VFMADD231PS  Y13, Y12, Y2
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS 8(SI), Y12
+	VFMADD231PS  Y13, Y12, Y4
+	VFMADD231PS  Y14, Y12, Y5
+	VBROADCASTSS 12(SI), Y12
+	VFMADD231PS  Y13, Y12, Y6
+	VFMADD231PS  Y14, Y12, Y7
+	VBROADCASTSS 16(SI), Y12
+	VFMADD231PS  Y13, Y12, Y8
+	VFMADD231PS  Y14, Y12, Y9
+	VBROADCASTSS 20(SI), Y12
+	VFMADD231PS  Y13, Y12, Y10
+	VFMADD231PS  Y14, Y12, Y11
 	ADDQ         R8, SI
 	ADDQ         R9, DI
-	VMOVUPS      (DI), Y9
-	VMOVUPS      32(DI), Y10
-	VBROADCASTSS (SI), Y8
-	VFMADD231PS  Y9, Y8, Y0
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 4(SI), Y8
-	VFMADD231PS  Y9, Y8, Y2
-	VFMADD231PS  Y10, Y8, Y3
-	VBROADCASTSS 8(SI), Y8
-	VFMADD231PS  Y9, Y8, Y4
-	VFMADD231PS  Y10, Y8, Y5
-	VBROADCASTSS 12(SI), Y8
-	VFMADD231PS  Y9, Y8, Y6
-	VFMADD231PS  Y10, Y8, Y7
+	VMOVUPS      (DI), Y13
+	VMOVUPS      32(DI), Y14
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y13, Y12, Y0
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS 4(SI), Y12
+	VFMADD231PS  Y13, Y12, Y2
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS 8(SI), Y12
+	VFMADD231PS  Y13, Y12, Y4
+	VFMADD231PS  Y14, Y12, Y5
+	VBROADCASTSS 12(SI), Y12
+	VFMADD231PS  Y13, Y12, Y6
+	VFMADD231PS  Y14, Y12, Y7
+	VBROADCASTSS 16(SI), Y12
+	VFMADD231PS  Y13, Y12, Y8
+	VFMADD231PS  Y14, Y12, Y9
+	VBROADCASTSS 20(SI), Y12
+	VFMADD231PS  Y13, Y12, Y10
+	VFMADD231PS  Y14, Y12, Y11
 	ADDQ         R8, SI
 	ADDQ         R9, DI
-	VMOVUPS      (DI), Y9
-	VMOVUPS      32(DI), Y10
-	VBROADCASTSS (SI), Y8
-	VFMADD231PS  Y9, Y8, Y0
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 4(SI), Y8
-	VFMADD231PS  Y9, Y8, Y2
-	VFMADD231PS  Y10, Y8, Y3
-	VBROADCASTSS 8(SI), Y8
-	VFMADD231PS  Y9, Y8, Y4
-	VFMADD231PS  Y10, Y8, Y5
-	VBROADCASTSS 12(SI), Y8
-	VFMADD231PS  Y9, Y8, Y6
-	VFMADD231PS  Y10, Y8, Y7
+	VMOVUPS      (DI), Y13
+	VMOVUPS      32(DI), Y14
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y13, Y12, Y0
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS 4(SI), Y12
+	VFMADD231PS  Y13, Y12, Y2
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS 8(SI), Y12
+	VFMADD231PS  Y13, Y12, Y4
+	VFMADD231PS  Y14, Y12, Y5
+	VBROADCASTSS 12(SI), Y12
+	VFMADD231PS  Y13, Y12, Y6
+	VFMADD231PS  Y14, Y12, Y7
+	VBROADCASTSS 16(SI), Y12
+	VFMADD231PS  Y13, Y12, Y8
+	VFMADD231PS  Y14, Y12, Y9
+	VBROADCASTSS 20(SI), Y12
+	VFMADD231PS  Y13, Y12, Y10
+	VFMADD231PS  Y14, Y12, Y11
 	ADDQ         R8, SI
 	ADDQ         R9, DI
-	VMOVUPS      (DI), Y9
-	VMOVUPS      32(DI), Y10
-	VBROADCASTSS (SI), Y8
-	VFMADD231PS  Y9, Y8, Y0
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 4(SI), Y8
-	VFMADD231PS  Y9, Y8, Y2
-	VFMADD231PS  Y10, Y8, Y3
-	VBROADCASTSS 8(SI), Y8
-	VFMADD231PS  Y9, Y8, Y4
-	VFMADD231PS  Y10, Y8, Y5
-	VBROADCASTSS 12(SI), Y8
-	VFMADD231PS  Y9, Y8, Y6
-	VFMADD231PS  Y10, Y8, Y7
+	VMOVUPS      (DI), Y13
+	VMOVUPS      32(DI), Y14
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y13, Y12, Y0
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS 4(SI), Y12
+	VFMADD231PS  Y13, Y12, Y2
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS 8(SI), Y12
+	VFMADD231PS  Y13, Y12, Y4
+	VFMADD231PS  Y14, Y12, Y5
+	VBROADCASTSS 12(SI), Y12
+	VFMADD231PS  Y13, Y12, Y6
+	VFMADD231PS  Y14, Y12, Y7
+	VBROADCASTSS 16(SI), Y12
+	VFMADD231PS  Y13, Y12, Y8
+	VFMADD231PS  Y14, Y12, Y9
+	VBROADCASTSS 20(SI), Y12
+	VFMADD231PS  Y13, Y12, Y10
+	VFMADD231PS  Y14, Y12, Y11
 	ADDQ         R8, SI
 	ADDQ         R9, DI
 	SUBQ         $0x04, R10
@@ -823,20 +853,26 @@ wide_term_many:
 wide_term_few:
 	TESTQ        R10, R10
 	JZ           wide_term_end
-	VMOVUPS      (DI), Y9
-	VMOVUPS      32(DI), Y10
-	VBROADCASTSS (SI), Y8
-	VFMADD231PS  Y9, Y8, Y0
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 4(SI), Y8
-	VFMADD231PS  Y9, Y8, Y2
-	VFMADD231PS  Y10, Y8, Y3
-	VBROADCASTSS 8(SI), Y8
-	VFMADD231PS  Y9, Y8, Y4
-	VFMADD231PS  Y10, Y8, Y5
-	VBROADCASTSS 12(SI), Y8
-	VFMADD231PS  Y9, Y8, Y6
-	VFMADD231PS  Y10, Y8, Y7
+	VMOVUPS      (DI), Y13
+	VMOVUPS      32(DI), Y14
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y13, Y12, Y0
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS 4(SI), Y12
+	VFMADD231PS  Y13, Y12, Y2
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS 8(SI), Y12
+	VFMADD231PS  Y13, Y12, Y4
+	VFMADD231PS  Y14, Y12, Y5
+	VBROADCASTSS 12(SI), Y12
+	VFMADD231PS  Y13, Y12, Y6
+	VFMADD231PS  Y14, Y12, Y7
+	VBROADCASTSS 16(SI), Y12
+	VFMADD231PS  Y13, Y12, Y8
+	VFMADD231PS  Y14, Y12, Y9
+	VBROADCASTSS 20(SI), Y12
+	VFMADD231PS  Y13, Y12, Y10
+	VFMADD231PS  Y14, Y12, Y11
 	ADDQ         R8, SI
 	ADDQ         R9, DI
 	DECQ         R10
@@ -856,12 +892,20 @@ wide_term_end:
 	VMOVUPS Y6, (SI)
 	VMOVUPS Y7, 32(SI)
 	ADDQ    BX, SI
+	VMOVUPS Y8, (SI)
+	VMOVUPS Y9, 32(SI)
+	ADDQ    BX, SI
+	VMOVUPS Y10, (SI)
+	VMOVUPS Y11, 32(SI)
+	ADDQ    BX, SI
 	ADDQ    BX, CX
 	ADDQ    BX, CX
 	ADDQ    BX, CX
 	ADDQ    BX, CX
-	ADDQ    $0x10, DX
-	SUBQ    $0x04, AX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    $0x18, DX
+	SUBQ    $0x06, AX
 	JG      wide_tile
 	MOVQ    gStride+24(FP), AX
 	ADDQ    AX, g_base+0(FP)
@@ -890,6 +934,10 @@ narrow_tile:
 	ADDQ    BX, SI
 	VMOVUPS (SI), Y3
 	ADDQ    BX, SI
+	VMOVUPS (SI), Y4
+	ADDQ    BX, SI
+	VMOVUPS (SI), Y5
+	ADDQ    BX, SI
 	MOVQ    y_base+80(FP), DI
 	MOVQ    DX, SI
 	MOVQ    vRow+72(FP), R8
@@ -899,48 +947,64 @@ narrow_tile:
 narrow_term_many:
 	CMPQ         R10, $0x04
 	JLT          narrow_term_few
-	VMOVUPS      (DI), Y5
-	VBROADCASTSS (SI), Y4
-	VFMADD231PS  Y5, Y4, Y0
-	VBROADCASTSS 4(SI), Y4
-	VFMADD231PS  Y5, Y4, Y1
-	VBROADCASTSS 8(SI), Y4
-	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 12(SI), Y4
-	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      (DI), Y7
+	VBROADCASTSS (SI), Y6
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 4(SI), Y6
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS 8(SI), Y6
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS 12(SI), Y6
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS 16(SI), Y6
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS 20(SI), Y6
+	VFMADD231PS  Y7, Y6, Y5
 	ADDQ         R8, SI
 	ADDQ         R9, DI
-	VMOVUPS      (DI), Y5
-	VBROADCASTSS (SI), Y4
-	VFMADD231PS  Y5, Y4, Y0
-	VBROADCASTSS 4(SI), Y4
-	VFMADD231PS  Y5, Y4, Y1
-	VBROADCASTSS 8(SI), Y4
-	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 12(SI), Y4
-	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      (DI), Y7
+	VBROADCASTSS (SI), Y6
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 4(SI), Y6
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS 8(SI), Y6
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS 12(SI), Y6
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS 16(SI), Y6
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS 20(SI), Y6
+	VFMADD231PS  Y7, Y6, Y5
 	ADDQ         R8, SI
 	ADDQ         R9, DI
-	VMOVUPS      (DI), Y5
-	VBROADCASTSS (SI), Y4
-	VFMADD231PS  Y5, Y4, Y0
-	VBROADCASTSS 4(SI), Y4
-	VFMADD231PS  Y5, Y4, Y1
-	VBROADCASTSS 8(SI), Y4
-	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 12(SI), Y4
-	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      (DI), Y7
+	VBROADCASTSS (SI), Y6
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 4(SI), Y6
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS 8(SI), Y6
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS 12(SI), Y6
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS 16(SI), Y6
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS 20(SI), Y6
+	VFMADD231PS  Y7, Y6, Y5
 	ADDQ         R8, SI
 	ADDQ         R9, DI
-	VMOVUPS      (DI), Y5
-	VBROADCASTSS (SI), Y4
-	VFMADD231PS  Y5, Y4, Y0
-	VBROADCASTSS 4(SI), Y4
-	VFMADD231PS  Y5, Y4, Y1
-	VBROADCASTSS 8(SI), Y4
-	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 12(SI), Y4
-	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      (DI), Y7
+	VBROADCASTSS (SI), Y6
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 4(SI), Y6
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS 8(SI), Y6
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS 12(SI), Y6
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS 16(SI), Y6
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS 20(SI), Y6
+	VFMADD231PS  Y7, Y6, Y5
 	ADDQ         R8, SI
 	ADDQ         R9, DI
 	SUBQ         $0x04, R10
@@ -949,15 +1013,19 @@ narrow_term_many:
 narrow_term_few:
 	TESTQ        R10, R10
 	JZ           narrow_term_end
-	VMOVUPS      (DI), Y5
-	VBROADCASTSS (SI), Y4
-	VFMADD231PS  Y5, Y4, Y0
-	VBROADCASTSS 4(SI), Y4
-	VFMADD231PS  Y5, Y4, Y1
-	VBROADCASTSS 8(SI), Y4
-	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS 12(SI), Y4
-	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      (DI), Y7
+	VBROADCASTSS (SI), Y6
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 4(SI), Y6
+	VFMADD231PS  Y7, Y6, Y1
+	VBROADCASTSS 8(SI), Y6
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS 12(SI), Y6
+	VFMADD231PS  Y7, Y6, Y3
+	VBROADCASTSS 16(SI), Y6
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS 20(SI), Y6
+	VFMADD231PS  Y7, Y6, Y5
 	ADDQ         R8, SI
 	ADDQ         R9, DI
 	DECQ         R10
@@ -973,12 +1041,18 @@ narrow_term_end:
 	ADDQ    BX, SI
 	VMOVUPS Y3, (SI)
 	ADDQ    BX, SI
+	VMOVUPS Y4, (SI)
+	ADDQ    BX, SI
+	VMOVUPS Y5, (SI)
+	ADDQ    BX, SI
 	ADDQ    BX, CX
 	ADDQ    BX, CX
 	ADDQ    BX, CX
 	ADDQ    BX, CX
-	ADDQ    $0x10, DX
-	SUBQ    $0x04, AX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    $0x18, DX
+	SUBQ    $0x06, AX
 	JG      narrow_tile
 	MOVQ    gStride+24(FP), AX
 	ADDQ    AX, g_base+0(FP)
@@ -1719,6 +1793,150 @@ tile:
 	JG      channels
 	VZEROUPPER
 	RET
+
+// func winogradWeights2AVX2(g []float32, gStride int, m []float32, mStride int, columns int)
+// Requires: AVX, FMA3
+TEXT ·winogradWeights2AVX2(SB), $384-72
+	MOVQ   g_base+0(FP), AX
+	MOVQ   m_base+32(FP), CX
+	MOVQ   gStride+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   mStride+56(FP), BX
+	SHLQ   $0x02, BX
+	IMUL3Q $0x04, BX, SI
+	MOVQ   columns+64(FP), DI
+
+columns:
+	MOVQ        CX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R9
+	VMOVUPS     (R8), Y0
+	VMOVUPS     (R8)(SI*1), Y1
+	VMOVUPS     (R8)(SI*2), Y2
+	VMOVUPS     (R8)(R9*1), Y3
+	VMOVAPS     Y1, Y4
+	VSUBPS      Y2, Y4, Y4
+	VADDPS      Y2, Y1, Y1
+	VFMADD231PS halfVector<>+0(SB), Y1, Y0
+	VFMADD231PS halfVector<>+0(SB), Y1, Y3
+	VMULPS      halfVector<>+0(SB), Y4, Y4
+	VMOVUPS     Y0, (SP)
+	VMOVUPS     Y4, 128(SP)
+	VMOVUPS     Y3, 256(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R9
+	VMOVUPS     (R8), Y0
+	VMOVUPS     (R8)(SI*1), Y1
+	VMOVUPS     (R8)(SI*2), Y2
+	VMOVUPS     (R8)(R9*1), Y3
+	VMOVAPS     Y1, Y4
+	VSUBPS      Y2, Y4, Y4
+	VADDPS      Y2, Y1, Y1
+	VFMADD231PS halfVector<>+0(SB), Y1, Y0
+	VFMADD231PS halfVector<>+0(SB), Y1, Y3
+	VMULPS      halfVector<>+0(SB), Y4, Y4
+	VMOVUPS     Y0, 32(SP)
+	VMOVUPS     Y4, 160(SP)
+	VMOVUPS     Y3, 288(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R9
+	VMOVUPS     (R8), Y0
+	VMOVUPS     (R8)(SI*1), Y1
+	VMOVUPS     (R8)(SI*2), Y2
+	VMOVUPS     (R8)(R9*1), Y3
+	VMOVAPS     Y1, Y4
+	VSUBPS      Y2, Y4, Y4
+	VADDPS      Y2, Y1, Y1
+	VFMADD231PS halfVector<>+0(SB), Y1, Y0
+	VFMADD231PS halfVector<>+0(SB), Y1, Y3
+	VMULPS      halfVector<>+0(SB), Y4, Y4
+	VMOVUPS     Y0, 64(SP)
+	VMOVUPS     Y4, 192(SP)
+	VMOVUPS     Y3, 320(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R9
+	VMOVUPS     (R8), Y0
+	VMOVUPS     (R8)(SI*1), Y1
+	VMOVUPS     (R8)(SI*2), Y2
+	VMOVUPS     (R8)(R9*1), Y3
+	VMOVAPS     Y1, Y4
+	VSUBPS      Y2, Y4, Y4
+	VADDPS      Y2, Y1, Y1
+	VFMADD231PS halfVector<>+0(SB), Y1, Y0
+	VFMADD231PS halfVector<>+0(SB), Y1, Y3
+	VMULPS      halfVector<>+0(SB), Y4, Y4
+	VMOVUPS     Y0, 96(SP)
+	VMOVUPS     Y4, 224(SP)
+	VMOVUPS     Y3, 352(SP)
+	ADDQ        BX, R8
+	MOVQ        AX, R8
+	VMOVUPS     (SP), Y0
+	VMOVUPS     32(SP), Y1
+	VMOVUPS     64(SP), Y2
+	VMOVUPS     96(SP), Y3
+	VMOVAPS     Y1, Y4
+	VSUBPS      Y2, Y4, Y4
+	VADDPS      Y2, Y1, Y1
+	VFMADD231PS halfVector<>+0(SB), Y1, Y0
+	VFMADD231PS halfVector<>+0(SB), Y1, Y3
+	VMULPS      halfVector<>+0(SB), Y4, Y4
+	VMOVUPS     Y0, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y4, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y3, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     128(SP), Y0
+	VMOVUPS     160(SP), Y1
+	VMOVUPS     192(SP), Y2
+	VMOVUPS     224(SP), Y3
+	VMOVAPS     Y1, Y4
+	VSUBPS      Y2, Y4, Y4
+	VADDPS      Y2, Y1, Y1
+	VFMADD231PS halfVector<>+0(SB), Y1, Y0
+	VFMADD231PS halfVector<>+0(SB), Y1, Y3
+	VMULPS      halfVector<>+0(SB), Y4, Y4
+	VMOVUPS     Y0, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y4, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y3, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     256(SP), Y0
+	VMOVUPS     288(SP), Y1
+	VMOVUPS     320(SP), Y2
+	VMOVUPS     352(SP), Y3
+	VMOVAPS     Y1, Y4
+	VSUBPS      Y2, Y4, Y4
+	VADDPS      Y2, Y1, Y1
+	VFMADD231PS halfVector<>+0(SB), Y1, Y0
+	VFMADD231PS halfVector<>+0(SB), Y1, Y3
+	VMULPS      halfVector<>+0(SB), Y4, Y4
+	VMOVUPS     Y0, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y4, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y3, (R8)
+	ADDQ        DX, R8
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, AX
+	SUBQ        $0x08, DI
+	JG          columns
+	VZEROUPPER
+	RET
+
+DATA halfVector<>+0(SB)/4, $0x3f000000
+DATA halfVector<>+4(SB)/4, $0x3f000000
+DATA halfVector<>+8(SB)/4, $0x3f000000
+DATA halfVector<>+12(SB)/4, $0x3f000000
+DATA halfVector<>+16(SB)/4, $0x3f000000
+DATA halfVector<>+20(SB)/4, $0x3f000000
+DATA halfVector<>+24(SB)/4, $0x3f000000
+DATA halfVector<>+28(SB)/4, $0x3f000000
+GLOBL halfVector<>(SB), RODATA|NOPTR, $32
 
 // func winogradInput4AVX2(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
 // Requires: AVX, FMA3
@@ -3552,6 +3770,323 @@ tile:
 	JG          channels
 	VZEROUPPER
 	RET
+
+// func winogradWeights4AVX2(g []float32, gStride int, m []float32, mStride int, columns int)
+// Requires: AVX, FMA3
+TEXT ·winogradWeights4AVX2(SB), $576-72
+	MOVQ   g_base+0(FP), AX
+	MOVQ   m_base+32(FP), CX
+	MOVQ   gStride+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   mStride+56(FP), BX
+	SHLQ   $0x02, BX
+	IMUL3Q $0x06, BX, SI
+	MOVQ   columns+64(FP), DI
+
+columns:
+	MOVQ        CX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (R8), Y0
+	VMOVUPS     (R8)(SI*1), Y1
+	VMOVUPS     (R8)(SI*2), Y2
+	VMOVUPS     (R8)(R10*1), Y3
+	VMOVUPS     (R9), Y4
+	VMOVUPS     (R9)(SI*1), Y5
+	VMOVAPS     Y1, Y6
+	VSUBPS      Y2, Y6, Y6
+	VADDPS      Y2, Y1, Y1
+	VMOVAPS     Y3, Y2
+	VSUBPS      Y4, Y2, Y2
+	VADDPS      Y4, Y3, Y3
+	VMULPS      originVector<>+0(SB), Y0, Y0
+	VFMADD231PS nearA0Vector<>+0(SB), Y1, Y0
+	VFMADD231PS nearB0Vector<>+0(SB), Y3, Y0
+	VFMADD231PS nearA2Vector<>+0(SB), Y1, Y5
+	VFMADD231PS nearB2Vector<>+0(SB), Y3, Y5
+	VMULPS      nearA1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS nearB1Vector<>+0(SB), Y2, Y6
+	VMOVUPS     Y0, (SP)
+	VMOVUPS     Y6, 192(SP)
+	VMOVUPS     Y5, 384(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (R8), Y0
+	VMOVUPS     (R8)(SI*1), Y1
+	VMOVUPS     (R8)(SI*2), Y2
+	VMOVUPS     (R8)(R10*1), Y3
+	VMOVUPS     (R9), Y4
+	VMOVUPS     (R9)(SI*1), Y5
+	VMOVAPS     Y1, Y6
+	VSUBPS      Y2, Y6, Y6
+	VADDPS      Y2, Y1, Y1
+	VMOVAPS     Y3, Y2
+	VSUBPS      Y4, Y2, Y2
+	VADDPS      Y4, Y3, Y3
+	VMULPS      originVector<>+0(SB), Y0, Y0
+	VFMADD231PS nearA0Vector<>+0(SB), Y1, Y0
+	VFMADD231PS nearB0Vector<>+0(SB), Y3, Y0
+	VFMADD231PS nearA2Vector<>+0(SB), Y1, Y5
+	VFMADD231PS nearB2Vector<>+0(SB), Y3, Y5
+	VMULPS      nearA1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS nearB1Vector<>+0(SB), Y2, Y6
+	VMOVUPS     Y0, 32(SP)
+	VMOVUPS     Y6, 224(SP)
+	VMOVUPS     Y5, 416(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (R8), Y0
+	VMOVUPS     (R8)(SI*1), Y1
+	VMOVUPS     (R8)(SI*2), Y2
+	VMOVUPS     (R8)(R10*1), Y3
+	VMOVUPS     (R9), Y4
+	VMOVUPS     (R9)(SI*1), Y5
+	VMOVAPS     Y1, Y6
+	VSUBPS      Y2, Y6, Y6
+	VADDPS      Y2, Y1, Y1
+	VMOVAPS     Y3, Y2
+	VSUBPS      Y4, Y2, Y2
+	VADDPS      Y4, Y3, Y3
+	VMULPS      originVector<>+0(SB), Y0, Y0
+	VFMADD231PS nearA0Vector<>+0(SB), Y1, Y0
+	VFMADD231PS nearB0Vector<>+0(SB), Y3, Y0
+	VFMADD231PS nearA2Vector<>+0(SB), Y1, Y5
+	VFMADD231PS nearB2Vector<>+0(SB), Y3, Y5
+	VMULPS      nearA1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS nearB1Vector<>+0(SB), Y2, Y6
+	VMOVUPS     Y0, 64(SP)
+	VMOVUPS     Y6, 256(SP)
+	VMOVUPS     Y5, 448(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (R8), Y0
+	VMOVUPS     (R8)(SI*1), Y1
+	VMOVUPS     (R8)(SI*2), Y2
+	VMOVUPS     (R8)(R10*1), Y3
+	VMOVUPS     (R9), Y4
+	VMOVUPS     (R9)(SI*1), Y5
+	VMOVAPS     Y1, Y6
+	VSUBPS      Y2, Y6, Y6
+	VADDPS      Y2, Y1, Y1
+	VMOVAPS     Y3, Y2
+	VSUBPS      Y4, Y2, Y2
+	VADDPS      Y4, Y3, Y3
+	VMULPS      originVector<>+0(SB), Y0, Y0
+	VFMADD231PS nearA0Vector<>+0(SB), Y1, Y0
+	VFMADD231PS nearB0Vector<>+0(SB), Y3, Y0
+	VFMADD231PS nearA2Vector<>+0(SB), Y1, Y5
+	VFMADD231PS nearB2Vector<>+0(SB), Y3, Y5
+	VMULPS      nearA1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS nearB1Vector<>+0(SB), Y2, Y6
+	VMOVUPS     Y0, 96(SP)
+	VMOVUPS     Y6, 288(SP)
+	VMOVUPS     Y5, 480(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (R8), Y0
+	VMOVUPS     (R8)(SI*1), Y1
+	VMOVUPS     (R8)(SI*2), Y2
+	VMOVUPS     (R8)(R10*1), Y3
+	VMOVUPS     (R9), Y4
+	VMOVUPS     (R9)(SI*1), Y5
+	VMOVAPS     Y1, Y6
+	VSUBPS      Y2, Y6, Y6
+	VADDPS      Y2, Y1, Y1
+	VMOVAPS     Y3, Y2
+	VSUBPS      Y4, Y2, Y2
+	VADDPS      Y4, Y3, Y3
+	VMULPS      originVector<>+0(SB), Y0, Y0
+	VFMADD231PS nearA0Vector<>+0(SB), Y1, Y0
+	VFMADD231PS nearB0Vector<>+0(SB), Y3, Y0
+	VFMADD231PS nearA2Vector<>+0(SB), Y1, Y5
+	VFMADD231PS nearB2Vector<>+0(SB), Y3, Y5
+	VMULPS      nearA1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS nearB1Vector<>+0(SB), Y2, Y6
+	VMOVUPS     Y0, 128(SP)
+	VMOVUPS     Y6, 320(SP)
+	VMOVUPS     Y5, 512(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (R8), Y0
+	VMOVUPS     (R8)(SI*1), Y1
+	VMOVUPS     (R8)(SI*2), Y2
+	VMOVUPS     (R8)(R10*1), Y3
+	VMOVUPS     (R9), Y4
+	VMOVUPS     (R9)(SI*1), Y5
+	VMOVAPS     Y1, Y6
+	VSUBPS      Y2, Y6, Y6
+	VADDPS      Y2, Y1, Y1
+	VMOVAPS     Y3, Y2
+	VSUBPS      Y4, Y2, Y2
+	VADDPS      Y4, Y3, Y3
+	VMULPS      originVector<>+0(SB), Y0, Y0
+	VFMADD231PS nearA0Vector<>+0(SB), Y1, Y0
+	VFMADD231PS nearB0Vector<>+0(SB), Y3, Y0
+	VFMADD231PS nearA2Vector<>+0(SB), Y1, Y5
+	VFMADD231PS nearB2Vector<>+0(SB), Y3, Y5
+	VMULPS      nearA1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS nearB1Vector<>+0(SB), Y2, Y6
+	VMOVUPS     Y0, 160(SP)
+	VMOVUPS     Y6, 352(SP)
+	VMOVUPS     Y5, 544(SP)
+	ADDQ        BX, R8
+	MOVQ        AX, R8
+	VMOVUPS     (SP), Y0
+	VMOVUPS     32(SP), Y1
+	VMOVUPS     64(SP), Y2
+	VMOVUPS     96(SP), Y3
+	VMOVUPS     128(SP), Y4
+	VMOVUPS     160(SP), Y5
+	VMOVAPS     Y1, Y6
+	VSUBPS      Y2, Y6, Y6
+	VADDPS      Y2, Y1, Y1
+	VMOVAPS     Y3, Y2
+	VSUBPS      Y4, Y2, Y2
+	VADDPS      Y4, Y3, Y3
+	VMULPS      originVector<>+0(SB), Y0, Y0
+	VFMADD231PS nearA0Vector<>+0(SB), Y1, Y0
+	VFMADD231PS nearB0Vector<>+0(SB), Y3, Y0
+	VFMADD231PS nearA2Vector<>+0(SB), Y1, Y5
+	VFMADD231PS nearB2Vector<>+0(SB), Y3, Y5
+	VMULPS      nearA1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS nearB1Vector<>+0(SB), Y2, Y6
+	VMOVUPS     Y0, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y6, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y5, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     192(SP), Y0
+	VMOVUPS     224(SP), Y1
+	VMOVUPS     256(SP), Y2
+	VMOVUPS     288(SP), Y3
+	VMOVUPS     320(SP), Y4
+	VMOVUPS     352(SP), Y5
+	VMOVAPS     Y1, Y6
+	VSUBPS      Y2, Y6, Y6
+	VADDPS      Y2, Y1, Y1
+	VMOVAPS     Y3, Y2
+	VSUBPS      Y4, Y2, Y2
+	VADDPS      Y4, Y3, Y3
+	VMULPS      originVector<>+0(SB), Y0, Y0
+	VFMADD231PS nearA0Vector<>+0(SB), Y1, Y0
+	VFMADD231PS nearB0Vector<>+0(SB), Y3, Y0
+	VFMADD231PS nearA2Vector<>+0(SB), Y1, Y5
+	VFMADD231PS nearB2Vector<>+0(SB), Y3, Y5
+	VMULPS      nearA1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS nearB1Vector<>+0(SB), Y2, Y6
+	VMOVUPS     Y0, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y6, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y5, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     384(SP), Y0
+	VMOVUPS     416(SP), Y1
+	VMOVUPS     448(SP), Y2
+	VMOVUPS     480(SP), Y3
+	VMOVUPS     512(SP), Y4
+	VMOVUPS     544(SP), Y5
+	VMOVAPS     Y1, Y6
+	VSUBPS      Y2, Y6, Y6
+	VADDPS      Y2, Y1, Y1
+	VMOVAPS     Y3, Y2
+	VSUBPS      Y4, Y2, Y2
+	VADDPS      Y4, Y3, Y3
+	VMULPS      originVector<>+0(SB), Y0, Y0
+	VFMADD231PS nearA0Vector<>+0(SB), Y1, Y0
+	VFMADD231PS nearB0Vector<>+0(SB), Y3, Y0
+	VFMADD231PS nearA2Vector<>+0(SB), Y1, Y5
+	VFMADD231PS nearB2Vector<>+0(SB), Y3, Y5
+	VMULPS      nearA1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS nearB1Vector<>+0(SB), Y2, Y6
+	VMOVUPS     Y0, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y6, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y5, (R8)
+	ADDQ        DX, R8
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, AX
+	SUBQ        $0x08, DI
+	JG          columns
+	VZEROUPPER
+	RET
+
+DATA originVector<>+0(SB)/4, $0x3f91a2b4
+DATA originVector<>+4(SB)/4, $0x3f91a2b4
+DATA originVector<>+8(SB)/4, $0x3f91a2b4
+DATA originVector<>+12(SB)/4, $0x3f91a2b4
+DATA originVector<>+16(SB)/4, $0x3f91a2b4
+DATA originVector<>+20(SB)/4, $0x3f91a2b4
+DATA originVector<>+24(SB)/4, $0x3f91a2b4
+DATA originVector<>+28(SB)/4, $0x3f91a2b4
+GLOBL originVector<>(SB), RODATA|NOPTR, $32
+
+DATA nearA0Vector<>+0(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+4(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+8(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+12(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+16(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+20(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+24(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+28(SB)/4, $0xbf303b34
+GLOBL nearA0Vector<>(SB), RODATA|NOPTR, $32
+
+DATA nearA1Vector<>+0(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+4(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+8(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+12(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+16(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+20(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+24(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+28(SB)/4, $0xbedc4a01
+GLOBL nearA1Vector<>(SB), RODATA|NOPTR, $32
+
+DATA nearA2Vector<>+0(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+4(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+8(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+12(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+16(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+20(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+24(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+28(SB)/4, $0xbe89ae41
+GLOBL nearA2Vector<>(SB), RODATA|NOPTR, $32
+
+DATA nearB0Vector<>+0(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+4(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+8(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+12(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+16(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+20(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+24(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+28(SB)/4, $0x3df4c401
+GLOBL nearB0Vector<>(SB), RODATA|NOPTR, $32
+
+DATA nearB1Vector<>+0(SB)/4, $0x3e379301
+DATA nearB1Vector<>+4(SB)/4, $0x3e379301
+DATA nearB1Vector<>+8(SB)/4, $0x3e379301
+DATA nearB1Vector<>+12(SB)/4, $0x3e379301
+DATA nearB1Vector<>+16(SB)/4, $0x3e379301
+DATA nearB1Vector<>+20(SB)/4, $0x3e379301
+DATA nearB1Vector<>+24(SB)/4, $0x3e379301
+DATA nearB1Vector<>+28(SB)/4, $0x3e379301
+GLOBL nearB1Vector<>(SB), RODATA|NOPTR, $32
+
+DATA nearB2Vector<>+0(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+4(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+8(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+12(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+16(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+20(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+24(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+28(SB)/4, $0x3e89ae41
+GLOBL nearB2Vector<>(SB), RODATA|NOPTR, $32
 
 // func affineAVX2(dst []float32, dstStride int, x []float32, xStride int, pixels int, scale []float32, shift []float32, residual []float32, residualStride int, bound float32)
 // Requires: AVX, FMA3

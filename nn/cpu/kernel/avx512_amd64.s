@@ -2093,6 +2093,158 @@ tile:
 	VZEROUPPER
 	RET
 
+// func winogradWeights2AVX512(g []float32, gStride int, m []float32, mStride int, columns int)
+// Requires: AVX, AVX512F
+TEXT ·winogradWeights2AVX512(SB), $768-72
+	MOVQ   g_base+0(FP), AX
+	MOVQ   m_base+32(FP), CX
+	MOVQ   gStride+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   mStride+56(FP), BX
+	SHLQ   $0x02, BX
+	IMUL3Q $0x04, BX, SI
+	MOVQ   columns+64(FP), DI
+
+columns:
+	MOVQ        CX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R9
+	VMOVUPS     (R8), Z0
+	VMOVUPS     (R8)(SI*1), Z1
+	VMOVUPS     (R8)(SI*2), Z2
+	VMOVUPS     (R8)(R9*1), Z3
+	VMOVAPS     Z1, Z4
+	VSUBPS      Z2, Z4, Z4
+	VADDPS      Z2, Z1, Z1
+	VFMADD231PS halfVector<>+0(SB), Z1, Z0
+	VFMADD231PS halfVector<>+0(SB), Z1, Z3
+	VMULPS      halfVector<>+0(SB), Z4, Z4
+	VMOVUPS     Z0, (SP)
+	VMOVUPS     Z4, 256(SP)
+	VMOVUPS     Z3, 512(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R9
+	VMOVUPS     (R8), Z0
+	VMOVUPS     (R8)(SI*1), Z1
+	VMOVUPS     (R8)(SI*2), Z2
+	VMOVUPS     (R8)(R9*1), Z3
+	VMOVAPS     Z1, Z4
+	VSUBPS      Z2, Z4, Z4
+	VADDPS      Z2, Z1, Z1
+	VFMADD231PS halfVector<>+0(SB), Z1, Z0
+	VFMADD231PS halfVector<>+0(SB), Z1, Z3
+	VMULPS      halfVector<>+0(SB), Z4, Z4
+	VMOVUPS     Z0, 64(SP)
+	VMOVUPS     Z4, 320(SP)
+	VMOVUPS     Z3, 576(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R9
+	VMOVUPS     (R8), Z0
+	VMOVUPS     (R8)(SI*1), Z1
+	VMOVUPS     (R8)(SI*2), Z2
+	VMOVUPS     (R8)(R9*1), Z3
+	VMOVAPS     Z1, Z4
+	VSUBPS      Z2, Z4, Z4
+	VADDPS      Z2, Z1, Z1
+	VFMADD231PS halfVector<>+0(SB), Z1, Z0
+	VFMADD231PS halfVector<>+0(SB), Z1, Z3
+	VMULPS      halfVector<>+0(SB), Z4, Z4
+	VMOVUPS     Z0, 128(SP)
+	VMOVUPS     Z4, 384(SP)
+	VMOVUPS     Z3, 640(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R9
+	VMOVUPS     (R8), Z0
+	VMOVUPS     (R8)(SI*1), Z1
+	VMOVUPS     (R8)(SI*2), Z2
+	VMOVUPS     (R8)(R9*1), Z3
+	VMOVAPS     Z1, Z4
+	VSUBPS      Z2, Z4, Z4
+	VADDPS      Z2, Z1, Z1
+	VFMADD231PS halfVector<>+0(SB), Z1, Z0
+	VFMADD231PS halfVector<>+0(SB), Z1, Z3
+	VMULPS      halfVector<>+0(SB), Z4, Z4
+	VMOVUPS     Z0, 192(SP)
+	VMOVUPS     Z4, 448(SP)
+	VMOVUPS     Z3, 704(SP)
+	ADDQ        BX, R8
+	MOVQ        AX, R8
+	VMOVUPS     (SP), Z0
+	VMOVUPS     64(SP), Z1
+	VMOVUPS     128(SP), Z2
+	VMOVUPS     192(SP), Z3
+	VMOVAPS     Z1, Z4
+	VSUBPS      Z2, Z4, Z4
+	VADDPS      Z2, Z1, Z1
+	VFMADD231PS halfVector<>+0(SB), Z1, Z0
+	VFMADD231PS halfVector<>+0(SB), Z1, Z3
+	VMULPS      halfVector<>+0(SB), Z4, Z4
+	VMOVUPS     Z0, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z4, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z3, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     256(SP), Z0
+	VMOVUPS     320(SP), Z1
+	VMOVUPS     384(SP), Z2
+	VMOVUPS     448(SP), Z3
+	VMOVAPS     Z1, Z4
+	VSUBPS      Z2, Z4, Z4
+	VADDPS      Z2, Z1, Z1
+	VFMADD231PS halfVector<>+0(SB), Z1, Z0
+	VFMADD231PS halfVector<>+0(SB), Z1, Z3
+	VMULPS      halfVector<>+0(SB), Z4, Z4
+	VMOVUPS     Z0, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z4, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z3, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     512(SP), Z0
+	VMOVUPS     576(SP), Z1
+	VMOVUPS     640(SP), Z2
+	VMOVUPS     704(SP), Z3
+	VMOVAPS     Z1, Z4
+	VSUBPS      Z2, Z4, Z4
+	VADDPS      Z2, Z1, Z1
+	VFMADD231PS halfVector<>+0(SB), Z1, Z0
+	VFMADD231PS halfVector<>+0(SB), Z1, Z3
+	VMULPS      halfVector<>+0(SB), Z4, Z4
+	VMOVUPS     Z0, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z4, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z3, (R8)
+	ADDQ        DX, R8
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, AX
+	SUBQ        $0x10, DI
+	JG          columns
+	VZEROUPPER
+	RET
+
+DATA halfVector<>+0(SB)/4, $0x3f000000
+DATA halfVector<>+4(SB)/4, $0x3f000000
+DATA halfVector<>+8(SB)/4, $0x3f000000
+DATA halfVector<>+12(SB)/4, $0x3f000000
+DATA halfVector<>+16(SB)/4, $0x3f000000
+DATA halfVector<>+20(SB)/4, $0x3f000000
+DATA halfVector<>+24(SB)/4, $0x3f000000
+DATA halfVector<>+28(SB)/4, $0x3f000000
+DATA halfVector<>+32(SB)/4, $0x3f000000
+DATA halfVector<>+36(SB)/4, $0x3f000000
+DATA halfVector<>+40(SB)/4, $0x3f000000
+DATA halfVector<>+44(SB)/4, $0x3f000000
+DATA halfVector<>+48(SB)/4, $0x3f000000
+DATA halfVector<>+52(SB)/4, $0x3f000000
+DATA halfVector<>+56(SB)/4, $0x3f000000
+DATA halfVector<>+60(SB)/4, $0x3f000000
+GLOBL halfVector<>(SB), RODATA|NOPTR, $64
+
 // func winogradInput4AVX512(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
 // Requires: AVX, AVX512F
 TEXT ·winogradInput4AVX512(SB), NOSPLIT, $0-120
@@ -3793,6 +3945,379 @@ tile:
 	JG          channels
 	VZEROUPPER
 	RET
+
+// func winogradWeights4AVX512(g []float32, gStride int, m []float32, mStride int, columns int)
+// Requires: AVX, AVX512F
+TEXT ·winogradWeights4AVX512(SB), $1152-72
+	MOVQ   g_base+0(FP), AX
+	MOVQ   m_base+32(FP), CX
+	MOVQ   gStride+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   mStride+56(FP), BX
+	SHLQ   $0x02, BX
+	IMUL3Q $0x06, BX, SI
+	MOVQ   columns+64(FP), DI
+
+columns:
+	MOVQ        CX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (R8), Z0
+	VMOVUPS     (R8)(SI*1), Z1
+	VMOVUPS     (R8)(SI*2), Z2
+	VMOVUPS     (R8)(R10*1), Z3
+	VMOVUPS     (R9), Z4
+	VMOVUPS     (R9)(SI*1), Z5
+	VMOVAPS     Z1, Z6
+	VSUBPS      Z2, Z6, Z6
+	VADDPS      Z2, Z1, Z1
+	VMOVAPS     Z3, Z2
+	VSUBPS      Z4, Z2, Z2
+	VADDPS      Z4, Z3, Z3
+	VMULPS      originVector<>+0(SB), Z0, Z0
+	VFMADD231PS nearA0Vector<>+0(SB), Z1, Z0
+	VFMADD231PS nearB0Vector<>+0(SB), Z3, Z0
+	VFMADD231PS nearA2Vector<>+0(SB), Z1, Z5
+	VFMADD231PS nearB2Vector<>+0(SB), Z3, Z5
+	VMULPS      nearA1Vector<>+0(SB), Z6, Z6
+	VFMADD231PS nearB1Vector<>+0(SB), Z2, Z6
+	VMOVUPS     Z0, (SP)
+	VMOVUPS     Z6, 384(SP)
+	VMOVUPS     Z5, 768(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (R8), Z0
+	VMOVUPS     (R8)(SI*1), Z1
+	VMOVUPS     (R8)(SI*2), Z2
+	VMOVUPS     (R8)(R10*1), Z3
+	VMOVUPS     (R9), Z4
+	VMOVUPS     (R9)(SI*1), Z5
+	VMOVAPS     Z1, Z6
+	VSUBPS      Z2, Z6, Z6
+	VADDPS      Z2, Z1, Z1
+	VMOVAPS     Z3, Z2
+	VSUBPS      Z4, Z2, Z2
+	VADDPS      Z4, Z3, Z3
+	VMULPS      originVector<>+0(SB), Z0, Z0
+	VFMADD231PS nearA0Vector<>+0(SB), Z1, Z0
+	VFMADD231PS nearB0Vector<>+0(SB), Z3, Z0
+	VFMADD231PS nearA2Vector<>+0(SB), Z1, Z5
+	VFMADD231PS nearB2Vector<>+0(SB), Z3, Z5
+	VMULPS      nearA1Vector<>+0(SB), Z6, Z6
+	VFMADD231PS nearB1Vector<>+0(SB), Z2, Z6
+	VMOVUPS     Z0, 64(SP)
+	VMOVUPS     Z6, 448(SP)
+	VMOVUPS     Z5, 832(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (R8), Z0
+	VMOVUPS     (R8)(SI*1), Z1
+	VMOVUPS     (R8)(SI*2), Z2
+	VMOVUPS     (R8)(R10*1), Z3
+	VMOVUPS     (R9), Z4
+	VMOVUPS     (R9)(SI*1), Z5
+	VMOVAPS     Z1, Z6
+	VSUBPS      Z2, Z6, Z6
+	VADDPS      Z2, Z1, Z1
+	VMOVAPS     Z3, Z2
+	VSUBPS      Z4, Z2, Z2
+	VADDPS      Z4, Z3, Z3
+	VMULPS      originVector<>+0(SB), Z0, Z0
+	VFMADD231PS nearA0Vector<>+0(SB), Z1, Z0
+	VFMADD231PS nearB0Vector<>+0(SB), Z3, Z0
+	VFMADD231PS nearA2Vector<>+0(SB), Z1, Z5
+	VFMADD231PS nearB2Vector<>+0(SB), Z3, Z5
+	VMULPS      nearA1Vector<>+0(SB), Z6, Z6
+	VFMADD231PS nearB1Vector<>+0(SB), Z2, Z6
+	VMOVUPS     Z0, 128(SP)
+	VMOVUPS     Z6, 512(SP)
+	VMOVUPS     Z5, 896(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (R8), Z0
+	VMOVUPS     (R8)(SI*1), Z1
+	VMOVUPS     (R8)(SI*2), Z2
+	VMOVUPS     (R8)(R10*1), Z3
+	VMOVUPS     (R9), Z4
+	VMOVUPS     (R9)(SI*1), Z5
+	VMOVAPS     Z1, Z6
+	VSUBPS      Z2, Z6, Z6
+	VADDPS      Z2, Z1, Z1
+	VMOVAPS     Z3, Z2
+	VSUBPS      Z4, Z2, Z2
+	VADDPS      Z4, Z3, Z3
+	VMULPS      originVector<>+0(SB), Z0, Z0
+	VFMADD231PS nearA0Vector<>+0(SB), Z1, Z0
+	VFMADD231PS nearB0Vector<>+0(SB), Z3, Z0
+	VFMADD231PS nearA2Vector<>+0(SB), Z1, Z5
+	VFMADD231PS nearB2Vector<>+0(SB), Z3, Z5
+	VMULPS      nearA1Vector<>+0(SB), Z6, Z6
+	VFMADD231PS nearB1Vector<>+0(SB), Z2, Z6
+	VMOVUPS     Z0, 192(SP)
+	VMOVUPS     Z6, 576(SP)
+	VMOVUPS     Z5, 960(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (R8), Z0
+	VMOVUPS     (R8)(SI*1), Z1
+	VMOVUPS     (R8)(SI*2), Z2
+	VMOVUPS     (R8)(R10*1), Z3
+	VMOVUPS     (R9), Z4
+	VMOVUPS     (R9)(SI*1), Z5
+	VMOVAPS     Z1, Z6
+	VSUBPS      Z2, Z6, Z6
+	VADDPS      Z2, Z1, Z1
+	VMOVAPS     Z3, Z2
+	VSUBPS      Z4, Z2, Z2
+	VADDPS      Z4, Z3, Z3
+	VMULPS      originVector<>+0(SB), Z0, Z0
+	VFMADD231PS nearA0Vector<>+0(SB), Z1, Z0
+	VFMADD231PS nearB0Vector<>+0(SB), Z3, Z0
+	VFMADD231PS nearA2Vector<>+0(SB), Z1, Z5
+	VFMADD231PS nearB2Vector<>+0(SB), Z3, Z5
+	VMULPS      nearA1Vector<>+0(SB), Z6, Z6
+	VFMADD231PS nearB1Vector<>+0(SB), Z2, Z6
+	VMOVUPS     Z0, 256(SP)
+	VMOVUPS     Z6, 640(SP)
+	VMOVUPS     Z5, 1024(SP)
+	ADDQ        BX, R8
+	LEAQ        (R8)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (R8), Z0
+	VMOVUPS     (R8)(SI*1), Z1
+	VMOVUPS     (R8)(SI*2), Z2
+	VMOVUPS     (R8)(R10*1), Z3
+	VMOVUPS     (R9), Z4
+	VMOVUPS     (R9)(SI*1), Z5
+	VMOVAPS     Z1, Z6
+	VSUBPS      Z2, Z6, Z6
+	VADDPS      Z2, Z1, Z1
+	VMOVAPS     Z3, Z2
+	VSUBPS      Z4, Z2, Z2
+	VADDPS      Z4, Z3, Z3
+	VMULPS      originVector<>+0(SB), Z0, Z0
+	VFMADD231PS nearA0Vector<>+0(SB), Z1, Z0
+	VFMADD231PS nearB0Vector<>+0(SB), Z3, Z0
+	VFMADD231PS nearA2Vector<>+0(SB), Z1, Z5
+	VFMADD231PS nearB2Vector<>+0(SB), Z3, Z5
+	VMULPS      nearA1Vector<>+0(SB), Z6, Z6
+	VFMADD231PS nearB1Vector<>+0(SB), Z2, Z6
+	VMOVUPS     Z0, 320(SP)
+	VMOVUPS     Z6, 704(SP)
+	VMOVUPS     Z5, 1088(SP)
+	ADDQ        BX, R8
+	MOVQ        AX, R8
+	VMOVUPS     (SP), Z0
+	VMOVUPS     64(SP), Z1
+	VMOVUPS     128(SP), Z2
+	VMOVUPS     192(SP), Z3
+	VMOVUPS     256(SP), Z4
+	VMOVUPS     320(SP), Z5
+	VMOVAPS     Z1, Z6
+	VSUBPS      Z2, Z6, Z6
+	VADDPS      Z2, Z1, Z1
+	VMOVAPS     Z3, Z2
+	VSUBPS      Z4, Z2, Z2
+	VADDPS      Z4, Z3, Z3
+	VMULPS      originVector<>+0(SB), Z0, Z0
+	VFMADD231PS nearA0Vector<>+0(SB), Z1, Z0
+	VFMADD231PS nearB0Vector<>+0(SB), Z3, Z0
+	VFMADD231PS nearA2Vector<>+0(SB), Z1, Z5
+	VFMADD231PS nearB2Vector<>+0(SB), Z3, Z5
+	VMULPS      nearA1Vector<>+0(SB), Z6, Z6
+	VFMADD231PS nearB1Vector<>+0(SB), Z2, Z6
+	VMOVUPS     Z0, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z6, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z5, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     384(SP), Z0
+	VMOVUPS     448(SP), Z1
+	VMOVUPS     512(SP), Z2
+	VMOVUPS     576(SP), Z3
+	VMOVUPS     640(SP), Z4
+	VMOVUPS     704(SP), Z5
+	VMOVAPS     Z1, Z6
+	VSUBPS      Z2, Z6, Z6
+	VADDPS      Z2, Z1, Z1
+	VMOVAPS     Z3, Z2
+	VSUBPS      Z4, Z2, Z2
+	VADDPS      Z4, Z3, Z3
+	VMULPS      originVector<>+0(SB), Z0, Z0
+	VFMADD231PS nearA0Vector<>+0(SB), Z1, Z0
+	VFMADD231PS nearB0Vector<>+0(SB), Z3, Z0
+	VFMADD231PS nearA2Vector<>+0(SB), Z1, Z5
+	VFMADD231PS nearB2Vector<>+0(SB), Z3, Z5
+	VMULPS      nearA1Vector<>+0(SB), Z6, Z6
+	VFMADD231PS nearB1Vector<>+0(SB), Z2, Z6
+	VMOVUPS     Z0, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z6, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z5, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     768(SP), Z0
+	VMOVUPS     832(SP), Z1
+	VMOVUPS     896(SP), Z2
+	VMOVUPS     960(SP), Z3
+	VMOVUPS     1024(SP), Z4
+	VMOVUPS     1088(SP), Z5
+	VMOVAPS     Z1, Z6
+	VSUBPS      Z2, Z6, Z6
+	VADDPS      Z2, Z1, Z1
+	VMOVAPS     Z3, Z2
+	VSUBPS      Z4, Z2, Z2
+	VADDPS      Z4, Z3, Z3
+	VMULPS      originVector<>+0(SB), Z0, Z0
+	VFMADD231PS nearA0Vector<>+0(SB), Z1, Z0
+	VFMADD231PS nearB0Vector<>+0(SB), Z3, Z0
+	VFMADD231PS nearA2Vector<>+0(SB), Z1, Z5
+	VFMADD231PS nearB2Vector<>+0(SB), Z3, Z5
+	VMULPS      nearA1Vector<>+0(SB), Z6, Z6
+	VFMADD231PS nearB1Vector<>+0(SB), Z2, Z6
+	VMOVUPS     Z0, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z6, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z5, (R8)
+	ADDQ        DX, R8
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, AX
+	SUBQ        $0x10, DI
+	JG          columns
+	VZEROUPPER
+	RET
+
+DATA originVector<>+0(SB)/4, $0x3f91a2b4
+DATA originVector<>+4(SB)/4, $0x3f91a2b4
+DATA originVector<>+8(SB)/4, $0x3f91a2b4
+DATA originVector<>+12(SB)/4, $0x3f91a2b4
+DATA originVector<>+16(SB)/4, $0x3f91a2b4
+DATA originVector<>+20(SB)/4, $0x3f91a2b4
+DATA originVector<>+24(SB)/4, $0x3f91a2b4
+DATA originVector<>+28(SB)/4, $0x3f91a2b4
+DATA originVector<>+32(SB)/4, $0x3f91a2b4
+DATA originVector<>+36(SB)/4, $0x3f91a2b4
+DATA originVector<>+40(SB)/4, $0x3f91a2b4
+DATA originVector<>+44(SB)/4, $0x3f91a2b4
+DATA originVector<>+48(SB)/4, $0x3f91a2b4
+DATA originVector<>+52(SB)/4, $0x3f91a2b4
+DATA originVector<>+56(SB)/4, $0x3f91a2b4
+DATA originVector<>+60(SB)/4, $0x3f91a2b4
+GLOBL originVector<>(SB), RODATA|NOPTR, $64
+
+DATA nearA0Vector<>+0(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+4(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+8(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+12(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+16(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+20(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+24(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+28(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+32(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+36(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+40(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+44(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+48(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+52(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+56(SB)/4, $0xbf303b34
+DATA nearA0Vector<>+60(SB)/4, $0xbf303b34
+GLOBL nearA0Vector<>(SB), RODATA|NOPTR, $64
+
+DATA nearA1Vector<>+0(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+4(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+8(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+12(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+16(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+20(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+24(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+28(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+32(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+36(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+40(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+44(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+48(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+52(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+56(SB)/4, $0xbedc4a01
+DATA nearA1Vector<>+60(SB)/4, $0xbedc4a01
+GLOBL nearA1Vector<>(SB), RODATA|NOPTR, $64
+
+DATA nearA2Vector<>+0(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+4(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+8(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+12(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+16(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+20(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+24(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+28(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+32(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+36(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+40(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+44(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+48(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+52(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+56(SB)/4, $0xbe89ae41
+DATA nearA2Vector<>+60(SB)/4, $0xbe89ae41
+GLOBL nearA2Vector<>(SB), RODATA|NOPTR, $64
+
+DATA nearB0Vector<>+0(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+4(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+8(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+12(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+16(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+20(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+24(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+28(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+32(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+36(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+40(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+44(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+48(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+52(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+56(SB)/4, $0x3df4c401
+DATA nearB0Vector<>+60(SB)/4, $0x3df4c401
+GLOBL nearB0Vector<>(SB), RODATA|NOPTR, $64
+
+DATA nearB1Vector<>+0(SB)/4, $0x3e379301
+DATA nearB1Vector<>+4(SB)/4, $0x3e379301
+DATA nearB1Vector<>+8(SB)/4, $0x3e379301
+DATA nearB1Vector<>+12(SB)/4, $0x3e379301
+DATA nearB1Vector<>+16(SB)/4, $0x3e379301
+DATA nearB1Vector<>+20(SB)/4, $0x3e379301
+DATA nearB1Vector<>+24(SB)/4, $0x3e379301
+DATA nearB1Vector<>+28(SB)/4, $0x3e379301
+DATA nearB1Vector<>+32(SB)/4, $0x3e379301
+DATA nearB1Vector<>+36(SB)/4, $0x3e379301
+DATA nearB1Vector<>+40(SB)/4, $0x3e379301
+DATA nearB1Vector<>+44(SB)/4, $0x3e379301
+DATA nearB1Vector<>+48(SB)/4, $0x3e379301
+DATA nearB1Vector<>+52(SB)/4, $0x3e379301
+DATA nearB1Vector<>+56(SB)/4, $0x3e379301
+DATA nearB1Vector<>+60(SB)/4, $0x3e379301
+GLOBL nearB1Vector<>(SB), RODATA|NOPTR, $64
+
+DATA nearB2Vector<>+0(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+4(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+8(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+12(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+16(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+20(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+24(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+28(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+32(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+36(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+40(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+44(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+48(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+52(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+56(SB)/4, $0x3e89ae41
+DATA nearB2Vector<>+60(SB)/4, $0x3e89ae41
+GLOBL nearB2Vector<>(SB), RODATA|NOPTR, $64
 
 // func affineAVX512(dst []float32, dstStride int, x []float32, xStride int, pixels int, scale []float32, shift []float32, residual []float32, residualStride int, bound float32)
 // Requires: AVX, AVX512F, BMI2

@@ -113,10 +113,10 @@ func (k *Kernel) Columns(channels int) int {
 	return k.Lanes
 }
 
-var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Tiles: 6, OuterRows: 4, Lanes: 8,
+var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Tiles: 6, OuterRows: 6, Lanes: 8,
 	Gemm: gemmPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Affine: affinePlain,
 	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
-	F2: winogradPlain(2, input2, output2, spread2), F4: winogradPlain(4, input4, output4, spread4)}
+	F2: winogradPlain(2, input2, output2, spread2, weights2), F4: winogradPlain(4, input4, output4, spread4, weights4)}
 
 // kernels are those that this processor can run, the fastest first.
 var kernels = append(native(), plain)

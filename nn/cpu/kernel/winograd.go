@@ -37,6 +37,13 @@ type Winograd struct {
 	//
 	// columns (over k) first, with channels and scratch as for Input.
 	Adjoint func(v []float32, vStride, vRow int, y []float32, yRow, yPixel, channels, tiles int, scratch []float32)
+
+	// Weights is the transpose of the transform of the weights, for c < columns, in whole vectors:
+	//
+	//	g[(3k + l)·gStride + c] = Σ_i Σ_j G[i,k] · m[(i·n + j)·mStride + c] · G[j,l]
+	//
+	// columns (over i) first.
+	Weights func(g []float32, gStride int, m []float32, mStride, columns int)
 }
 
 // Positions is the number of products for a tile and a pair of channels.
@@ -51,7 +58,7 @@ const (
 )
 
 // input2 and input4 write a column of Bᵀ·d to v, output2 and output4 one of Aᵀ·m to s, spread2 and
-// spread4 one of A·y to v.
+// spread4 one of A·y to v, weights2 and weights4 one of Gᵀ·m to g.
 
 func input2(v, d []float32) {
 	v[0], v[1], v[2], v[3] = d[0]-d[2], d[1]+d[2], d[2]-d[1], d[1]-d[3]
@@ -89,8 +96,27 @@ func spread4(v, y []float32) {
 	v[0], v[1], v[2], v[3], v[4], v[5] = y[0], evenA+oddA, evenA-oddA, evenB+oddB, evenB-oddB, y[3]
 }
 
+func weights2(g, m []float32) {
+	sum, difference := m[1]+m[2], m[1]-m[2]
+	g[0], g[1], g[2] = m[0]+float32(0.5*sum), float32(0.5*difference), m[3]+float32(0.5*sum)
+}
+
+// The factors of G for the points of F4.
+const (
+	origin = 1 / (A * A * B * B)
+	nearA  = 1 / (2 * A * A * (A*A - B*B))
+	nearB  = 1 / (2 * B * B * (B*B - A*A))
+)
+
+func weights4(g, m []float32) {
+	sumA, differenceA, sumB, differenceB := m[1]+m[2], m[1]-m[2], m[3]+m[4], m[3]-m[4]
+	g[0] = float32(origin*m[0]) + float32(nearA*sumA) + float32(nearB*sumB)
+	g[1] = float32(A*nearA*differenceA) + float32(B*nearB*differenceB)
+	g[2] = m[5] + float32(A*A*nearA*sumA) + float32(B*B*nearB*sumB)
+}
+
 // winogradPlain is the transforms of a tile, made of those of a column.
-func winogradPlain(tile int, input, output, spread func(to, from []float32)) Winograd {
+func winogradPlain(tile int, input, output, spread, weights func(to, from []float32)) Winograd {
 	n := tile + 2
 	return Winograd{Tile: tile,
 		Input: func(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, _ []float32) {
@@ -130,6 +156,17 @@ func winogradPlain(tile int, input, output, spread func(to, from []float32)) Win
 							}
 						})
 				}
+			}
+		},
+		Weights: func(g []float32, gStride int, m []float32, mStride, columns int) {
+			for c := range columns {
+				twice(n, 3, weights,
+					func(i, j int) float32 { return m[(i*n+j)*mStride+c] },
+					func(k int, row []float32) {
+						for l, z := range row {
+							g[(3*k+l)*gStride+c] = z
+						}
+					})
 			}
 		},
 	}

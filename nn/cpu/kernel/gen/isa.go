@@ -24,7 +24,7 @@ type isa struct {
 
 var isas = map[string]isa{
 	// 12 sums, 2 vectors of weights and a broadcast fit 16 registers.
-	"avx2":   {name: "AVX2", lanes: 8, vec: YMM, rows: 6, cols: 2, wideRows: 6, narrowRows: 6, outerRows: 4},
+	"avx2":   {name: "AVX2", lanes: 8, vec: YMM, rows: 6, cols: 2, wideRows: 6, narrowRows: 6, outerRows: 6},
 	"avx512": {name: "AVX512", lanes: 16, vec: ZMM, rows: 8, cols: 2, wideRows: 12, narrowRows: 24, outerRows: 8},
 }
 

@@ -22,6 +22,7 @@ func main() {
 		s.winogradInput(tile)
 		s.winogradOutput(tile)
 		s.winogradAdjoint(tile)
+		s.winogradWeights(tile)
 	}
 	s.affine()
 	s.mask()
