@@ -240,6 +240,7 @@ type curvature struct {
 	engine   engine.Differentiator
 	set      engine.Set
 	gradient []float64
+	whole    *products64
 	operator *hessian.Restriction
 }
 
@@ -253,23 +254,28 @@ func newCurvature(h *shard.Hessian, graph *nn.Graph, plain engine.Engine, images
 	if err != nil {
 		return nil, err
 	}
-	whole := products64{e, graph.Parameters()}
+	whole := &products64{Differentiator: e, n: graph.Parameters()}
 	operator, err := hessian.Restrict(whole, parameterRanges(graph, h.Parameters))
 	if err != nil {
 		return nil, err
 	}
-	return &curvature{Hessian: h, engine: e, set: set, gradient: make([]float64, whole.n), operator: operator}, nil
+	return &curvature{Hessian: h, engine: e, set: set, gradient: make([]float64, whole.n), whole: whole, operator: operator}, nil
 }
 
 // products64 is an engine's Hessian as an operator.
 type products64 struct {
 	engine.Differentiator
-	n int
+	n    int
+	done func(products int) // may be nil
 }
 
-func (p products64) Dim() int { return p.n }
-func (p products64) Apply(ctx context.Context, vectors, products [][]float64) error {
-	return p.Products(ctx, vectors, products)
+func (p *products64) Dim() int { return p.n }
+func (p *products64) Apply(ctx context.Context, vectors, products [][]float64) error {
+	err := p.Products(ctx, vectors, products)
+	if err == nil && p.done != nil {
+		p.done(len(vectors))
+	}
+	return err
 }
 
 // parameterRanges are where the chosen parameters lie in a vector of all.

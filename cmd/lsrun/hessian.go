@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -134,6 +135,7 @@ func (s *subject) curvatureReport(c *cli.Context, h *shard.Hessian) (*curvatureR
 	if err != nil {
 		return nil, err
 	}
+	v.whole.done = countProducts(c.App.ErrWriter)
 	ctx := c.Context
 	spectrum, err := v.at(ctx, nn.Point{}, h.Seed, nil)
 	if err != nil {
@@ -158,6 +160,18 @@ func (s *subject) curvatureReport(c *cli.Context, h *shard.Hessian) (*curvatureR
 	return r, err
 }
 
+// countProducts tells every lineInterval how many products were made.
+func countProducts(out io.Writer) func(int) {
+	n, start, told := 0, time.Now(), time.Now()
+	return func(products int) {
+		n += products
+		if now := time.Now(); now.Sub(told) >= lineInterval {
+			told = now
+			fmt.Fprintf(out, "lsrun: %s, %.2g s each\n", plural(n, "product"), now.Sub(start).Seconds()/float64(n))
+		}
+	}
+}
+
 func eigenvalues(pairs []hessian.Pair) []eigenvalue {
 	values := make([]eigenvalue, len(pairs))
 	for i, p := range pairs {
@@ -178,6 +192,7 @@ func (v *curvature) halves(ctx context.Context, graph *nn.Graph, images *nn.Imag
 		if err != nil {
 			return nil, err
 		}
+		half.whole.done = v.whole.done
 		s, err := half.at(ctx, nn.Point{}, v.Seed, carry)
 		if err != nil {
 			return nil, err
