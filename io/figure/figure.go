@@ -136,6 +136,12 @@ func find(s *shard.Surface, name string) (*shard.Layer, error) {
 
 // spoken is a metric's name in words: "train loss".
 func spoken(name string) string {
+	switch name {
+	case "eig_ratio":
+		return "|λmin/λmax|"
+	case "signed_eig_ratio":
+		return "λmin/λmax"
+	}
 	return strings.NewReplacer("_acc", " accuracy", "_eig", " eigenvalue", "_", " ").Replace(name)
 }
 
