@@ -15,7 +15,9 @@ type conv struct {
 	along    correlation // W*
 	against  correlation // W⊤*; nil where in is constant
 	weigh    products
-	taps     []int // the pixels of an image of out
+	taps     []int     // the pixels of an image of out
+	exact    *gathered // W* in float64
+	exactAt  int       // where its weights begin
 }
 
 // correlation is a linear map from one picture to another whose weights are given in the order of the graph.
@@ -76,6 +78,9 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 	}
 	l.along, l.weigh = t.correlate(op, in.picture, out)
 	t.sum(&l.folding, l.weigh.extent(), l.weigh.index)
+	l.exact, l.exactAt = t.gathered(op, in.picture, out), t.packed64
+	l.exact.columns = t.kernel.Columns64
+	t.packed64 += l.exact.size()
 	if !in.constant {
 		l.against = t.transposed(op, in.picture, out)
 	}
@@ -136,16 +141,17 @@ func (l *conv) sources(h *hand, c correlation, p plane, o order, constant bool) 
 }
 
 func (l *conv) forward(h *hand, o order) {
-	end := ending{to: l.out, plane: o.ahead(), shift: h.phi[o][l.shifts():][:l.channels], bound: minusInfinity}
+	end := ending{to: l.out, plane: o.ahead(), shift: h.phi[o][l.shifts():][:l.channels]}
 	if l.residual != nil {
 		end.residual, end.residualPlane = l.residual.picture, o.ahead()
 	}
-	if l.out.rectified && o == first {
-		end.bound = 0
-	} else if l.out.rectified {
+	if l.out.rectified && o == second {
 		end.mask = l.out
 	}
 	l.along.run(h, l.sources(h, l.along, values, o, l.in.constant), &end)
+	if o == first {
+		h.impose(l.out)
+	}
 }
 
 func (l *conv) backward(h *hand, o order) {
@@ -196,7 +202,8 @@ func (p *picture) pixels() (taps []int) {
 // plan cuts the work of the layer's sums now that every picture has its border.
 func (l *conv) plan(t *tape) tapeRooms {
 	l.taps = l.out.pixels()
-	var rooms tapeRooms
+	rooms := l.exact.plan(t)
+	rooms.sums, rooms.sums64 = 0, rooms.sums
 	for _, part := range []any{l.along, l.against, l.weigh} {
 		if c, ok := part.(placed); ok {
 			part = c.correlation

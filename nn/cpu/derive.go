@@ -21,11 +21,13 @@ type derivatives struct {
 	spare []*state // by hand, for blocks whose state is not kept
 	keep  int      // states that are kept at most
 	kept  []*state // those of the first blocks
+	kinks []kinks  // of all blocks
 
-	images   *nn.Images // nil while there is no point
-	point    parameters
-	sides    []side    // of the point, and of the vectors in hand
-	gradient []float64 // the means of derivatives by φ
+	images          *nn.Images // nil while there is no point
+	point           parameters
+	sides           []side    // of the point, and of the vectors in hand
+	phi64, packed64 []float64 // of the point
+	gradient        []float64 // the means of derivatives by φ
 }
 
 // side is effective parameters, or their derivatives along a vector, as they are and in the order of the kernels.
@@ -44,6 +46,7 @@ func (e *Engine) differentiate() *derivatives {
 		d.hands = append(d.hands, t.hand(e.loss))
 	}
 	d.keep = int(e.stateBytes / t.stateBytes())
+	d.phi64, d.packed64 = make([]float64, t.phi), make([]float64, t.packed64)
 	d.point = parameters{graph: e.Graph, first: make([]int, len(e.Graph.Entries))}
 	n := 0
 	for i, entry := range e.Graph.Entries {
@@ -62,7 +65,7 @@ func (e *Engine) differentiate() *derivatives {
 // Options.StateBytes bounds.
 func (e *Engine) DerivativeMemory() (perThread, shared, state int64, images int) {
 	t := record(e.Graph, &e.kernel, e.exact)
-	shared = 4*int64((1+mostVectors)*(t.phi+t.packed)) + 8*int64((1+mostVectors)*t.gradient) + 4*int64(e.Graph.Parameters())
+	shared = 4*int64((1+mostVectors)*(t.phi+t.packed)) + 8*int64((1+mostVectors)*t.gradient) + 4*int64(e.Graph.Parameters()) + 8*int64(t.phi+t.packed64)
 	return t.handBytes() + t.stateBytes(), shared, t.stateBytes(), t.block
 }
 
@@ -88,6 +91,7 @@ func (e *Engine) Gradient(ctx context.Context, s engine.Set, at nn.Point, gradie
 	loss, sum := 0.0, newSum(ctx)
 	defer sum.close()
 	d.eachBlock(ctx, images, func(h *hand, block int) {
+		h.kinks = d.kinks[block]
 		own := h.base(d.state(h, block), images, block)
 		sum.add(ctx, block, func() {
 			loss += own
@@ -141,6 +145,7 @@ func (d *derivatives) products(ctx context.Context, vectors, products [][]float6
 		d.prepare(ctx, 1+k, &along[k], second)
 	}
 	d.eachBlock(ctx, d.images, func(h *hand, block int) {
+		h.kinks = d.kinks[block]
 		if block < d.keep {
 			h.turnTo(d.kept[block], d.images, block)
 		} else {
@@ -168,18 +173,24 @@ func (d *derivatives) prepare(ctx context.Context, i int, p *parameters, o order
 	}
 	s := d.sides[i]
 	d.share(ctx, len(d.tape.layers), func(_ *hand, l int) {
-		if f, ok := d.tape.layers[l].(interface {
-			apply(p *parameters, phi []float32, o order)
-		}); ok {
-			f.apply(p, s.phi, o)
+		f, ok := d.tape.layers[l].(interface{ own() *folding })
+		if !ok {
+			return
 		}
-		if c, ok := d.tape.layers[l].(*conv); ok {
+		apply(f.own(), p, s.phi, o)
+		if o == first {
+			apply(f.own(), p, d.phi64, o)
+		}
+		if c, ok := f.(*conv); ok {
 			c.prepare(s.packed, s.phi)
+			if o == first {
+				pack(c.exact, d.packed64[c.exactAt:], d.phi64[c.at:])
+			}
 		}
 	})
 	if o == first {
 		for _, h := range d.hands {
-			h.phi[first], h.packed[first] = s.phi, s.packed
+			h.phi[first], h.packed[first], h.phi64, h.packed64 = s.phi, s.packed, d.phi64, d.packed64
 		}
 	}
 }
@@ -229,6 +240,9 @@ func (d *derivatives) state(h *hand, block int) *state {
 // eachBlock calls f for every block of images from all threads until ctx is cancelled.
 func (d *derivatives) eachBlock(ctx context.Context, images *nn.Images, f func(h *hand, block int)) {
 	blocks := (images.Len() + d.tape.block - 1) / d.tape.block
+	for len(d.kinks) < blocks {
+		d.kinks = append(d.kinks, d.tape.kinks())
+	}
 	for len(d.kept) < min(blocks, d.keep) {
 		d.kept = append(d.kept, nil)
 	}
@@ -289,15 +303,16 @@ func (s *sum) add(ctx context.Context, i int, f func()) {
 
 // turnTo takes up the base state of a block.
 func (h *hand) turnTo(s *state, images *nn.Images, block int) {
-	h.planes[values], h.planes[adjoints], h.choices = s.values, s.adjoints, s.choices
+	h.planes[values], h.planes[adjoints] = s.values, s.adjoints
 	h.count = min(h.tape.block, images.Len()-block*h.tape.block)
 }
 
 // base computes the base state of a block in s, the gradient of its losses, and their sum.
 func (h *hand) base(s *state, images *nn.Images, block int) (loss float64) {
 	h.turnTo(s, images, block)
-	h.bare = false
-	return h.firstOrder(images, block)
+	loss = h.decide(images, block)
+	h.firstOrder(images, block)
+	return loss
 }
 
 // again computes the base state alone.
@@ -308,21 +323,18 @@ func (h *hand) again(s *state, images *nn.Images, block int) {
 	h.bare = false
 }
 
-func (h *hand) firstOrder(images *nn.Images, block int) (loss float64) {
-	h.load(images, block*h.tape.block)
+func (h *hand) firstOrder(images *nn.Images, block int) {
+	eachPixelOf(h, images, block, func(at int, v float32) { h.planes[values][at] = v })
 	for _, l := range h.tape.layers {
 		l.forward(h, first)
 	}
 	for n := range h.count {
 		label := int(images.Labels[block*h.tape.block+n])
-		logits := h.widen(h.logits[0], values, n)
-		loss += h.loss.Image(logits, label)
-		h.loss.Gradient(h.slope, logits, label)
+		h.loss.Gradient(h.slope, h.widen(h.logits[0], values, n), label)
 		h.descend(adjoints, n)
 	}
 	h.handOn(h.tape.top, first)
 	h.backward(first)
-	return loss
 }
 
 // along computes the derivative of the block's gradient along a vector.
@@ -366,17 +378,16 @@ func (h *hand) descend(l plane, n int) {
 	}
 }
 
-// load fills the input with the block of images that begins with image `from`.
-func (h *hand) load(images *nn.Images, from int) {
+// eachPixelOf calls f with the index and the value of every input of a block.
+func eachPixelOf(h *hand, images *nn.Images, block int, f func(at int, v float32)) {
 	in := h.tape.pictures[0]
-	size := in.shape.Size()
+	pixels := images.Pixels[block*h.tape.block*in.shape.Size():]
 	for n := range h.count {
-		pixels := images.Pixels[(from+n)*size:]
 		for c := range in.channels {
 			for y := range in.height {
-				row := h.at(values, in, n, y, 0)[c:]
+				at := h.index(in, n, y, 0) + c
 				for x, v := range pixels[:in.width] {
-					row[x*in.channels] = v
+					f(at+x*in.channels, v)
 				}
 				pixels = pixels[in.width:]
 			}

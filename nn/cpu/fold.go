@@ -24,6 +24,9 @@ type folding struct {
 	index   func(channel, term int) int // of one by a weight
 }
 
+// own is the folding itself, of a layer that has one.
+func (f *folding) own() *folding { return f }
+
 // shifts is where the layer's shifts are in φ.
 func (f *folding) shifts() int { return f.at + f.channels*f.terms }
 
@@ -90,15 +93,15 @@ func (f *folding) channel(p *parameters, k int, links []link) (sigma, tau dual) 
 }
 
 // apply writes the layer's part of φ, or of its derivative along p's vector if o is second.
-func (f *folding) apply(p *parameters, phi []float32, o order) {
+func apply[T float32 | float64](f *folding, p *parameters, phi []T, o order) {
 	links := make([]link, len(f.norms))
 	for k := range f.channels {
 		sigma, tau := f.channel(p, k, links)
 		weights := phi[f.at+k*f.terms:][:f.terms]
 		for i := range weights {
-			weights[i] = float32(sigma.times(f.weightAt(p, k*f.terms+i)).part(o))
+			weights[i] = T(sigma.times(f.weightAt(p, k*f.terms+i)).part(o))
 		}
-		phi[f.shifts()+k] = float32(tau.part(o))
+		phi[f.shifts()+k] = T(tau.part(o))
 	}
 }
 

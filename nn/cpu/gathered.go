@@ -30,7 +30,7 @@ type tap struct{ y, x, index int }
 
 // gathered is op itself.
 func (t *tape) gathered(op nn.Conv, in, out *picture) *gathered {
-	g := t.gather(op, in, out)
+	g := t.product(op, in, out)
 	g.from, g.to = in.channels/op.Groups, op.Out/op.Groups
 	g.inStep, g.outStep = op.Stride, [2]int{1, 1}
 	places := op.Kernel[0] * op.Kernel[1]
@@ -49,7 +49,7 @@ func (t *tape) gathered(op nn.Conv, in, out *picture) *gathered {
 // scattered is the transpose of op. An input (y, x) of op got to the outputs ((y + pad − i·dilation)/stride, …)
 // where that is whole: which i these are depends on y mod stride alone.
 func (t *tape) scattered(op nn.Conv, in, out *picture) *gathered {
-	g := t.gather(op, out, in)
+	g := t.product(op, out, in)
 	g.from, g.to = op.Out/op.Groups, in.channels/op.Groups
 	g.inStep, g.outStep = [2]int{1, 1}, op.Stride
 	places := op.Kernel[0] * op.Kernel[1]
@@ -81,7 +81,7 @@ func (t *tape) scattered(op nn.Conv, in, out *picture) *gathered {
 	return g
 }
 
-func (t *tape) gather(op nn.Conv, in, out *picture) *gathered {
+func (t *tape) product(op nn.Conv, in, out *picture) *gathered {
 	return &gathered{in: in, out: out, groups: op.Groups, multiple: t.kernel.Rows, columns: t.kernel.Columns,
 		perGroup: in.channels / op.Groups * (out.channels / op.Groups) * op.Kernel[0] * op.Kernel[1]}
 }
@@ -117,7 +117,9 @@ func (g *gathered) size() (n int) {
 }
 
 // pack writes [phase][group][panel][tap][channel][column]; the columns that a panel lacks stay zero.
-func (g *gathered) pack(packed, weights []float32) {
+func (g *gathered) pack(packed, weights []float32) { pack(g, packed, weights) }
+
+func pack[T float32 | float64](g *gathered, packed, weights []T) {
 	for _, p := range g.phases {
 		at := packed[p.packed:]
 		for group := range g.groups {
@@ -197,16 +199,7 @@ func (g *gathered) run(h *hand, sources []source, end *ending) {
 // chunk computes count rows of outputs of a phase from the first on, those of all images numbered through.
 func (g *gathered) chunk(h *hand, p *phase, first, count int, sources []source, end *ending) {
 	height, width := g.extent(p)
-	rows := h.rows[:0]
-	for r := first; r < first+count; r++ {
-		at := h.index(g.in, r/height, p.origin[0]+r%height*g.inStep[0], p.origin[1])
-		for x := range width {
-			rows = append(rows, at+x*g.inStep[1]*g.in.channels)
-		}
-	}
-	for len(rows)%g.multiple != 0 {
-		rows = append(rows, rows[len(rows)-1])
-	}
+	rows := g.gather(h, p, first, count)
 	terms, at := len(p.taps)*g.from, p.packed
 	for group := range g.groups {
 		panels(g.to, g.columns, func(o, channels, columns int) {
@@ -227,6 +220,22 @@ func (g *gathered) chunk(h *hand, p *phase, first, count int, sources []source, 
 			}
 		})
 	}
+}
+
+// gather lists where in a plane the inputs of each output of a chunk begin, up to whole products.
+func (g *gathered) gather(h *hand, p *phase, first, count int) []int {
+	height, width := g.extent(p)
+	rows := h.rows[:0]
+	for r := first; r < first+count; r++ {
+		at := h.index(g.in, r/height, p.origin[0]+r%height*g.inStep[0], p.origin[1])
+		for x := range width {
+			rows = append(rows, at+x*g.inStep[1]*g.in.channels)
+		}
+	}
+	for len(rows)%g.multiple != 0 {
+		rows = append(rows, rows[len(rows)-1])
+	}
+	return rows
 }
 
 // gatheredProducts are the products of a convolution's inputs by its outputs' adjoints, output by output.

@@ -11,11 +11,13 @@ type hand struct {
 	kernel *kernel.Kernel
 	loss   nn.Loss
 
-	count   int // images in the block in hand
-	planes  [4][]float32
-	choices []int32      // which input every maximum is
-	phi     [2][]float32 // effective parameters of the point, and along the vector in hand
-	packed  [2][]float32 // their weights in the order of the kernels
+	count           int // images in the block in hand
+	planes          [4][]float32
+	kinks           kinks
+	exact           []float64    // the values in float64, while kinks are found
+	phi             [2][]float32 // effective parameters of the point, and along the vector in hand
+	packed          [2][]float32 // their weights in the order of the kernels
+	phi64, packed64 []float64    // of the point
 
 	bare     bool      // compute the base state alone
 	gradient []float32 // sums over the block of derivatives by φ
@@ -23,6 +25,7 @@ type hand struct {
 	logits   [2][]float64
 
 	sums, products, columns, outer []float32
+	sums64                         []float64
 	inputs, outputs                []float32 // transformed
 	rows                           []int
 	ones, zeros                    []float32
@@ -31,17 +34,14 @@ type hand struct {
 }
 
 // state is the base state of a block: what products at one point share.
-type state struct {
-	values, adjoints []float32
-	choices          []int32
-}
+type state struct{ values, adjoints []float32 }
 
 func (t *tape) state() *state {
-	return &state{values: allocate(t.planeRoom()), adjoints: allocate(t.planeRoom()), choices: make([]int32, t.choices*t.block)}
+	return &state{allocate(t.planeRoom()), allocate(t.planeRoom())}
 }
 
 // stateBytes is the size of a state.
-func (t *tape) stateBytes() int64 { return 8*int64(t.planeRoom()) + 4*int64(t.choices*t.block) }
+func (t *tape) stateBytes() int64 { return 8 * int64(t.planeRoom()) }
 
 // planeRoom is a plane of a block; kernels read past its end.
 func (t *tape) planeRoom() int { return t.block*t.plane + 2*t.channels + 64 }
@@ -53,6 +53,7 @@ func (t *tape) hand(loss nn.Loss) *hand {
 		h.logits[i] = make([]float64, t.graph.Classes)
 	}
 	h.planes[tangents], h.planes[adjointTangents] = allocate(t.planeRoom()), allocate(t.planeRoom())
+	h.exact, h.sums64 = make([]float64, t.planeRoom()), make([]float64, t.sums64)
 	h.gradient = allocate(t.gradient)
 	for _, part := range []struct {
 		slice *[]float32
@@ -69,7 +70,7 @@ func (t *tape) hand(loss nn.Loss) *hand {
 
 // bytes is what a hand holds, in bytes.
 func (t *tape) handBytes() int64 {
-	floats := 2*t.planeRoom() + t.gradient + t.sums + t.products + t.columns + t.outer + 2*t.inputs
+	floats := 4*t.planeRoom() + 2*t.sums64 + t.gradient + t.sums + t.products + t.columns + t.outer + 2*t.inputs
 	return 4*int64(floats) + 12*hugePage
 }
 
@@ -124,20 +125,19 @@ func (h *hand) mask(row []float32, p *picture, n, y int) {
 
 // ending is what is done to sums before they are written to a picture:
 //
-//	to = max(sum + shift + residual, bound), or 0 where mask is
+//	to = sum + shift + residual, or 0 where mask is
 type ending struct {
 	to            *picture
 	plane         plane
 	shift         []float32 // by channel
 	residual      *picture  // or nil
 	residualPlane plane
-	bound         float32
 	mask          *picture // its values, or nil
 }
 
 // handing is the ending of a sum that goes to the adjoints of e.
 func (h *hand) handing(e *edge, o order) ending {
-	end := ending{to: e.picture, plane: o.behind(), shift: h.zeros[:e.channels], bound: minusInfinity}
+	end := ending{to: e.picture, plane: o.behind(), shift: h.zeros[:e.channels]}
 	if e.adds {
 		end.residual, end.residualPlane = e.picture, end.plane
 	}
@@ -156,7 +156,7 @@ func (h *hand) finish(e *ending, n, y, x, step, pixels, c, channels int, sums []
 	if e.residual != nil {
 		residual, residualStride = h.at(e.residualPlane, e.residual, n, y, x)[c:], step*e.residual.channels
 	}
-	h.kernel.Affine(dst, to, sums, stride, pixels, h.ones[:channels], e.shift[c:][:channels], residual, residualStride, e.bound)
+	h.kernel.Affine(dst, to, sums, stride, pixels, h.ones[:channels], e.shift[c:][:channels], residual, residualStride, minusInfinity)
 	if e.mask != nil {
 		h.kernel.Mask(dst, to, h.at(values, e.mask, n, y, x)[c:], step*e.mask.channels, pixels, channels)
 	}

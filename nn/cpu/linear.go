@@ -1,6 +1,6 @@
 package cpu
 
-// addition is the sum of its inputs, from left to right, rectified if the output is.
+// addition is the sum of its inputs, from left to right, rectified if the output is. With one input it is ReLU.
 type addition struct {
 	in  []*edge
 	out *picture
@@ -12,20 +12,20 @@ func (l *addition) output() *picture { return l.out }
 func (l *addition) forward(h *hand, o order) {
 	p := l.out
 	h.eachRow(p, func(n, y int) {
-		dst, sum := h.at(o.ahead(), p, n, y, 0), h.at(o.ahead(), l.in[0].picture, n, y, 0)
-		for i, e := range l.in[1:] {
-			bound := minusInfinity
-			if p.rectified && o == first && i == len(l.in)-2 {
-				bound = 0
-			}
-			h.kernel.Affine(dst, p.channels, sum, p.channels, p.width, h.ones[:p.channels], h.zeros[:p.channels],
-				h.at(o.ahead(), e.picture, n, y, 0), p.channels, bound)
+		dst := h.at(o.ahead(), p, n, y, 0)
+		var sum []float32
+		for _, e := range l.in {
+			h.kernel.Affine(dst, p.channels, h.at(o.ahead(), e.picture, n, y, 0), p.channels, p.width,
+				h.ones[:p.channels], h.zeros[:p.channels], sum, p.channels, minusInfinity)
 			sum = dst
 		}
 		if p.rectified && o == second {
 			h.mask(dst, p, n, y)
 		}
 	})
+	if o == first {
+		h.impose(p)
+	}
 }
 
 func (l *addition) backward(h *hand, o order) {
@@ -50,7 +50,7 @@ func (l *concatenation) output() *picture { return l.out }
 func (l *concatenation) forward(h *hand, o order) {
 	from := 0
 	for _, e := range l.in {
-		end := ending{to: l.out, plane: o.ahead(), shift: h.zeros[:l.out.channels], bound: minusInfinity}
+		end := ending{to: l.out, plane: o.ahead(), shift: h.zeros[:l.out.channels]}
 		h.eachRow(l.out, func(n, y int) {
 			h.finish(&end, n, y, 0, 1, l.out.width, from, e.channels, h.at(o.ahead(), e.picture, n, y, 0), e.channels)
 		})
@@ -120,7 +120,7 @@ func (l *sample) output() *picture { return l.out }
 func (l *sample) front() int { return (l.out.channels - l.in.channels) / 2 }
 
 func (l *sample) forward(h *hand, o order) {
-	end := ending{to: l.out, plane: o.ahead(), shift: h.zeros[:l.out.channels], bound: minusInfinity}
+	end := ending{to: l.out, plane: o.ahead(), shift: h.zeros[:l.out.channels]}
 	h.eachRow(l.out, func(n, y int) {
 		h.finish(&end, n, y, 0, 1, l.out.width, l.front(), l.in.channels,
 			h.at(o.ahead(), l.in.picture, n, y*l.stride, 0), l.stride*l.in.channels)

@@ -25,11 +25,7 @@ func (l *nonlinear) forward(h *hand, o order) {
 	if o == first {
 		h.eachRow(l.out, func(n, y int) {
 			dst, x := h.at(values, l.out, n, y, 0), h.at(values, l.in.picture, n, y, 0)
-			bound := minusInfinity
-			if _, ok := l.op.(nn.ReLU); ok {
-				bound = 0
-			}
-			h.kernel.Affine(dst, l.out.channels, x, l.out.channels, l.out.width, h.ones[:l.out.channels], h.zeros[:l.out.channels], nil, 0, bound)
+			h.kernel.Affine(dst, l.out.channels, x, l.out.channels, l.out.width, h.ones[:l.out.channels], h.zeros[:l.out.channels], nil, 0, minusInfinity)
 			activate(h.kernel, l.op, dst, l.out.channels, l.out.width, l.out.channels)
 		})
 		return
@@ -68,13 +64,6 @@ func (l *nonlinear) each(h *hand, f func(to, from int)) {
 // slopes gives the first and the second derivative of op. At a kink they are PyTorch's.
 func slopes(op nn.Op) func(x float64) (slope, bend float64) {
 	switch op := op.(type) {
-	case nn.ReLU:
-		return func(x float64) (float64, float64) {
-			if x <= 0 {
-				return 0, 0
-			}
-			return 1, 0
-		}
 	case nn.SELU:
 		return exponential(nn.SELUScale, nn.SELUScale*nn.SELUAlpha)
 	case nn.ELU:

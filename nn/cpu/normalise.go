@@ -29,24 +29,23 @@ func (l *normalisation) factors(h *hand, o order) (scale, shift []float32) {
 
 func (l *normalisation) forward(h *hand, o order) {
 	scale, shift := l.factors(h, first)
-	bound := minusInfinity
-	if l.out.rectified && o == first {
-		bound = 0
-	}
 	h.eachRow(l.out, func(n, y int) {
 		x, dst := h.at(values, l.in.picture, n, y, 0), h.at(o.ahead(), l.out, n, y, 0)
 		if o == first {
-			h.kernel.Affine(dst, l.channels, x, l.channels, l.out.width, scale, shift, nil, 0, bound)
+			h.kernel.Affine(dst, l.channels, x, l.channels, l.out.width, scale, shift, nil, 0, minusInfinity)
 			return
 		}
 		dScale, dShift := l.factors(h, second)
-		h.kernel.Affine(dst, l.channels, x, l.channels, l.out.width, dScale, dShift, nil, 0, bound)
+		h.kernel.Affine(dst, l.channels, x, l.channels, l.out.width, dScale, dShift, nil, 0, minusInfinity)
 		h.kernel.Affine(dst, l.channels, h.at(tangents, l.in.picture, n, y, 0), l.channels, l.out.width,
-			scale, h.zeros[:l.channels], dst, l.channels, bound)
+			scale, h.zeros[:l.channels], dst, l.channels, minusInfinity)
 		if l.out.rectified {
 			h.mask(dst, l.out, n, y)
 		}
 	})
+	if o == first {
+		h.impose(l.out)
+	}
 }
 
 func (l *normalisation) backward(h *hand, o order) {

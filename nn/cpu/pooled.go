@@ -22,7 +22,7 @@ func (l *maximum) plan(*tape) tapeRooms { return tapeRooms{rows: l.in.height * l
 
 // each calls f with the index of every output pixel and its choices.
 func (l *maximum) each(h *hand, f func(n, y, x, at int, choices []int32)) {
-	left := h.choices[h.tape.block*l.choices:]
+	left := h.kinks.choices[h.tape.block*l.choices:]
 	h.eachPixel(l.out, func(n, y, x int) {
 		f(n, y, x, h.index(l.out, n, y, x), left[:l.out.channels])
 		left = left[l.out.channels:]
@@ -31,28 +31,11 @@ func (l *maximum) each(h *hand, f func(n, y, x, at int, choices []int32)) {
 
 func (l *maximum) forward(h *hand, o order) {
 	p := h.planes[o.ahead()]
-	l.each(h, func(n, y, x, at int, choices []int32) {
-		if o == first {
-			h.choose(choices, windowTaps(h, l.window, l.in.picture, l.out, n, y, x))
-		}
+	l.each(h, func(_, _, _, at int, choices []int32) {
 		for c, choice := range choices {
 			p[at+c] = p[choice]
 		}
 	})
-}
-
-// choose writes the index of the largest value at the taps for every channel.
-func (h *hand) choose(choices []int32, taps []int) {
-	p := h.planes[values]
-	for c := range choices {
-		best := taps[0] + c
-		for _, tap := range taps[1:] {
-			if v := p[tap+c]; v > p[best] || v != v {
-				best = tap + c
-			}
-		}
-		choices[c] = int32(best)
-	}
 }
 
 // windowTaps are the indices of the pixels of a window.

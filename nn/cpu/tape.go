@@ -22,6 +22,8 @@ type tape struct {
 	layers   []layer
 	plane    int   // floats of a plane for one image
 	choices  int   // of maxima for one image
+	signs    int   // bytes of the signs of one image
+	packed64 int   // float64s of the weights in the order of the kernels
 	packed   int   // floats of the weights in the order of the kernels
 	phi      int   // effective parameters
 	gradient int   // sums of derivatives by them
@@ -31,10 +33,11 @@ type tape struct {
 }
 
 // tapeRooms are the sizes of a thread's scratch memory, in elements.
-type tapeRooms struct{ sums, rows, inputs, products, columns, outer, channels int }
+type tapeRooms struct{ sums, sums64, rows, inputs, products, columns, outer, channels int }
 
 func (r *tapeRooms) grow(s tapeRooms) {
 	r.sums, r.rows, r.inputs = max(r.sums, s.sums), max(r.rows, s.rows), max(r.inputs, s.inputs)
+	r.sums64 = max(r.sums64, s.sums64)
 	r.products, r.columns = max(r.products, s.products), max(r.columns, s.columns)
 	r.outer, r.channels = max(r.outer, s.outer), max(r.channels, s.channels)
 }
@@ -69,6 +72,7 @@ type picture struct {
 	offset    int      // in a plane of one image
 	constant  bool     // depends on no parameter: its tangents are zero, and nobody asks for its adjoints
 	rectified bool     // by ReLU: its adjoints are masked where it is zero
+	signs     int      // where its signs are among those of one image
 }
 
 // edge is an input of a layer, and says how the layer hands adjoints on.
@@ -83,6 +87,8 @@ type layer interface {
 	// inputs are in the order in which backward hands on.
 	inputs() []*edge
 	output() *picture
+	// decide computes the output in float64.
+	decide(h *hand)
 	forward(h *hand, o order)
 	backward(h *hand, o order)
 }
@@ -108,6 +114,10 @@ func record(g *nn.Graph, k *kernel.Kernel, exact bool) *tape {
 	for _, p := range t.pictures {
 		p.offset = t.plane
 		t.plane += lined(p.size())
+		if p.rectified {
+			p.signs = t.signs
+			t.signs += p.height * p.width * p.signBytes()
+		}
 	}
 	t.block = max(1, min(blockImages, blockBytes/(4*4*t.plane)))
 	for _, l := range t.layers {
@@ -248,6 +258,9 @@ func (t *tape) lower(c chain) {
 		constant = false
 		add(t.normalise(c, in[0], output()))
 	case nn.Add:
+		add(&addition{in: in, out: output()})
+	case nn.ReLU:
+		c.relu = true
 		add(&addition{in: in, out: output()})
 	case nn.Concat:
 		add(&concatenation{in: in, out: output()})

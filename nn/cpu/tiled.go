@@ -152,7 +152,7 @@ func (s *tiled) back(h *hand, row, o, channels int, m []float32, mStride int, e 
 		residual, residualRow, residualPixel = h.at(e.residualPlane, e.residual, n, y, 0)[o:], e.residual.row(), e.residual.channels
 	}
 	s.Output(dst, e.to.row(), e.to.channels, m, mStride, s.outputs, s.tiles[1], h.ones[:channels], e.shift[o:][:channels],
-		residual, residualRow, residualPixel, e.bound)
+		residual, residualRow, residualPixel, minusInfinity)
 	if e.mask != nil {
 		for i := range rows {
 			h.kernel.Mask(dst[i*e.to.row():], e.to.channels, h.at(values, e.mask, n, y+i, 0)[o:], e.mask.channels, e.to.width, channels)

@@ -57,6 +57,17 @@ type Kernel struct {
 	//	x[p·stride + c] = 0 if y[p·yStride + c] ≤ 0
 	Mask func(x []float32, stride int, y []float32, yStride, pixels, channels int)
 
+	// Impose makes the channels c < channels of a row of pixels positive or zero, by the bits of signs,
+	// whole bytes of them a pixel, the least first:
+	//
+	//	x[p·stride + c] = max(x[p·stride + c], 2⁻¹²⁶) if bit c of pixel p is set, else 0
+	//
+	// NaN stays NaN where the bit is set. There is at least one pixel; a byte behind signs is readable.
+	Impose func(x []float32, stride int, signs []byte, pixels, channels int)
+
+	// Gemm64 is Gemm in float64, with panels of Lanes/2 or Lanes columns (Columns64 says which).
+	Gemm64 func(acc, a []float64, rows, taps []int, run int, b []float64, columns int, accumulate bool)
+
 	// F2 and F4 are the transforms of Winograd's convolutions of 2×2 and 4×4 outputs a tile.
 	F2, F4 Winograd
 
@@ -113,8 +124,16 @@ func (k *Kernel) Columns(channels int) int {
 	return k.Lanes
 }
 
+// Columns64 is the width of the panel of Gemm64 for the given number of channels.
+func (k *Kernel) Columns64(channels int) int {
+	if channels > k.Lanes/2 {
+		return k.Lanes
+	}
+	return k.Lanes / 2
+}
+
 var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Tiles: 6, OuterRows: 6, Lanes: 8,
-	Gemm: gemmPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Affine: affinePlain,
+	Gemm: gemmPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Impose: imposePlain, Gemm64: gemm64Plain, Affine: affinePlain,
 	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
 	F2: winogradPlain(2, input2, output2, spread2, weights2), F4: winogradPlain(4, input4, output4, spread4, weights4)}
 

@@ -80,3 +80,35 @@ func maskPlain(x []float32, stride int, y []float32, yStride, pixels, channels i
 		}
 	}
 }
+
+func imposePlain(x []float32, stride int, signs []byte, pixels, channels int) {
+	for p := range pixels {
+		for c, v := range x[p*stride:][:channels] {
+			switch {
+			case signs[p*((channels+7)/8)+c/8]>>(c%8)&1 == 0:
+				x[p*stride+c] = 0
+			case v < 0x1p-126:
+				x[p*stride+c] = 0x1p-126
+			}
+		}
+	}
+}
+
+func gemm64Plain(acc, a []float64, rows, taps []int, run int, b []float64, columns int, accumulate bool) {
+	for r, row := range rows {
+		var sum [8]float64
+		for t, tap := range taps {
+			for k, x := range a[row+tap:][:run] {
+				for o, w := range b[(t*run+k)*columns:][:columns] {
+					sum[o] = float64(x*w) + sum[o]
+				}
+			}
+		}
+		for o, s := range sum[:columns] {
+			if accumulate {
+				s = acc[r*columns+o] + s
+			}
+			acc[r*columns+o] = s
+		}
+	}
+}

@@ -16,6 +16,7 @@ func main() {
 	ConstraintExpr("amd64")
 	s := isas[*which]
 	s.gemm()
+	s.gemm64()
 	s.batched()
 	s.outer()
 	for _, tile := range []int{2, 4} {
@@ -26,6 +27,7 @@ func main() {
 	}
 	s.affine()
 	s.mask()
+	s.impose()
 	s.maxPixel()
 	s.meanPixel()
 	s.depthwise()

@@ -1,0 +1,238 @@
+package cpu
+
+import (
+	"math"
+
+	"lsrun/nn"
+)
+
+// kinks are the choices of a block at a point: which activations ReLU lets through, and which input every maximum is.
+// They are found in float64, because derivatives jump there: a network of a hundred layers in float32 has, among its
+// million activations, some whose sign rounding turns around, and its gradient is off by a thousandth
+// for each of them. All that is float32 follows these choices.
+type kinks struct {
+	signs   []byte  // a bit for every channel of a rectified picture, whole bytes a pixel
+	choices []int32 // the index in a plane of every maximum
+}
+
+func (t *tape) kinks() kinks {
+	return kinks{make([]byte, t.signs*t.block+1), make([]int32, t.choices*t.block)} // kernels read a byte more
+}
+
+// signsOf are those from row y of image n of p on.
+func (h *hand) signsOf(p *picture, n, y int) []byte {
+	row := p.width * p.signBytes()
+	return h.kinks.signs[h.tape.block*p.signs+(n*p.height+y)*row:]
+}
+
+func (p *picture) signBytes() int { return (p.channels + 7) / 8 }
+
+// impose gives the values of p the signs that were found.
+func (h *hand) impose(p *picture) {
+	if p.rectified {
+		h.eachRow(p, func(n, y int) {
+			h.kernel.Impose(h.at(values, p, n, y, 0), p.channels, h.signsOf(p, n, y), p.width, p.channels)
+		})
+	}
+}
+
+// decide finds the kinks of a block, and the sum of its losses, in float64.
+func (h *hand) decide(images *nn.Images, block int) (loss float64) {
+	eachPixelOf(h, images, block, func(at int, v float32) { h.exact[at] = float64(v) })
+	for _, l := range h.tape.layers {
+		l.decide(h)
+		if p := l.output(); p.rectified {
+			h.rectify(p)
+		}
+	}
+	for n := range h.count {
+		logits := h.exact[h.index(h.tape.top.picture, n, 0, 0):][:h.tape.graph.Classes]
+		loss += h.loss.Image(logits, int(images.Labels[block*h.tape.block+n]))
+	}
+	return loss
+}
+
+// rectify applies ReLU and notes what it lets through.
+func (h *hand) rectify(p *picture) {
+	h.eachRow(p, func(n, y int) {
+		signs := h.signsOf(p, n, y)
+		row := h.exact[h.index(p, n, y, 0):]
+		for x := range p.width {
+			bits := signs[x*p.signBytes():][:p.signBytes()]
+			clear(bits)
+			for c, v := range row[x*p.channels:][:p.channels] {
+				if v <= 0 {
+					row[x*p.channels+c] = 0
+				} else {
+					bits[c/8] |= 1 << (c % 8)
+				}
+			}
+		}
+	})
+}
+
+// exactPixel is the channels of pixel (y, x) of image n.
+func (h *hand) exactPixel(p *picture, n, y, x int) []float64 {
+	return h.exact[h.index(p, n, y, x):][:p.channels]
+}
+
+func (l *conv) decide(h *hand) {
+	shift := h.phi64[l.shifts():][:l.channels]
+	l.exact.run64(h, h.packed64[l.exactAt:], func(n, y, o, channels int, sums []float64, stride int) {
+		for x := range l.out.width {
+			dst := h.exactPixel(l.out, n, y, x)[o:][:channels]
+			for c, v := range sums[x*stride:][:channels] {
+				dst[c] = v + shift[o+c]
+			}
+			if l.residual != nil {
+				for c, v := range h.exactPixel(l.residual.picture, n, y, x)[o:][:channels] {
+					dst[c] += v
+				}
+			}
+		}
+	})
+}
+
+// run64 computes the sums of all outputs in float64 and hands them to finish row by row.
+func (g *gathered) run64(h *hand, weights []float64, finish func(n, y, o, channels int, sums []float64, stride int)) {
+	p := &g.phases[0]
+	most := g.chunkRows(g.out.width)
+	for first := 0; first < h.count*g.out.height; first += most {
+		count := min(most, h.count*g.out.height-first)
+		rows := g.gather(h, p, first, count)
+		at := 0
+		for group := range g.groups {
+			panels(g.to, g.columns, func(o, channels, columns int) {
+				for i, b := range p.blocks {
+					h.kernel.Gemm64(h.sums64, h.exact[group*g.from:], rows, b.taps, b.run, weights[at+b.from*columns:], columns, i > 0)
+				}
+				at += len(p.taps) * g.from * columns
+				for r := range count {
+					finish((first+r)/g.out.height, (first+r)%g.out.height, group*g.to+o, channels, h.sums64[r*g.out.width*columns:], columns)
+				}
+			})
+		}
+	}
+}
+
+func (l *normalisation) decide(h *hand) {
+	scale, shift := h.phi64[l.at:], h.phi64[l.shifts():]
+	h.eachPixel(l.out, func(n, y, x int) {
+		dst := h.exactPixel(l.out, n, y, x)
+		for c, v := range h.exactPixel(l.in.picture, n, y, x) {
+			dst[c] = float64(v*scale[c]) + shift[c]
+		}
+	})
+}
+
+func (l *addition) decide(h *hand) {
+	h.eachPixel(l.out, func(n, y, x int) {
+		dst := h.exactPixel(l.out, n, y, x)
+		clear(dst)
+		for _, e := range l.in {
+			for c, v := range h.exactPixel(e.picture, n, y, x) {
+				dst[c] += v
+			}
+		}
+	})
+}
+
+func (l *concatenation) decide(h *hand) {
+	h.eachPixel(l.out, func(n, y, x int) {
+		dst := h.exactPixel(l.out, n, y, x)
+		for _, e := range l.in {
+			dst = dst[copy(dst, h.exactPixel(e.picture, n, y, x)):]
+		}
+	})
+}
+
+func (l *flat) decide(h *hand) {
+	l.each(h, func(pixel, at, step int) {
+		for c, v := range h.exact[pixel:][:l.in.channels] {
+			h.exact[at+c*step] = v
+		}
+	})
+}
+
+func (l *sample) decide(h *hand) {
+	h.eachPixel(l.out, func(n, y, x int) {
+		copy(h.exactPixel(l.out, n, y, x)[l.front():], h.exactPixel(l.in.picture, n, y*l.stride, x*l.stride))
+	})
+}
+
+func (l *maximum) decide(h *hand) {
+	l.each(h, func(n, y, x, at int, choices []int32) {
+		taps := windowTaps(h, l.window, l.in.picture, l.out, n, y, x)
+		for c := range choices {
+			best := taps[0] + c
+			for _, tap := range taps[1:] {
+				if v := h.exact[tap+c]; v > h.exact[best] || v != v {
+					best = tap + c
+				}
+			}
+			choices[c] = int32(best)
+			h.exact[at+c] = h.exact[best]
+		}
+	})
+}
+
+func (l *average) decide(h *hand) {
+	l.each(h, func(at int, taps []int, divisor float64) {
+		for c := range l.out.channels {
+			sum := 0.0
+			for _, tap := range taps {
+				sum += h.exact[tap+c]
+			}
+			h.exact[at+c] = sum / divisor
+		}
+	})
+}
+
+func (l *normalised) decide(h *hand) {
+	h.eachPixel(l.out, func(n, y, x int) {
+		dst, z := h.exactPixel(l.out, n, y, x), h.exactPixel(l.in.picture, n, y, x)
+		top, sum := math.Inf(-1), 0.0
+		for _, v := range z {
+			top = max(top, v)
+		}
+		for _, v := range z {
+			sum += math.Exp(v - top)
+		}
+		for c, v := range z {
+			dst[c] = v - top - math.Log(sum)
+			if !l.logarithm {
+				dst[c] = math.Exp(dst[c])
+			}
+		}
+	})
+}
+
+func (l *nonlinear) decide(h *hand) {
+	f := function(l.op)
+	l.each(h, func(to, from int) { h.exact[to] = f(h.exact[from]) })
+}
+
+// function is op in float64.
+func function(op nn.Op) func(x float64) float64 {
+	elu := func(scale, scaleAlpha float64) func(float64) float64 {
+		return func(x float64) float64 {
+			if x > 0 {
+				return scale * x
+			}
+			return scaleAlpha * math.Expm1(x)
+		}
+	}
+	switch op := op.(type) {
+	case nn.SELU:
+		return elu(nn.SELUScale, nn.SELUScale*nn.SELUAlpha)
+	case nn.ELU:
+		return elu(1, op.Alpha)
+	case nn.Tanh:
+		return math.Tanh
+	case nn.Sigmoid:
+		return func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+	case nn.GELU:
+		return gelu(op)
+	}
+	panic("cpu: unknown activation")
+}
