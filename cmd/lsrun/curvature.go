@@ -294,6 +294,9 @@ func parameterRanges(graph *nn.Graph, choice string) []hessian.Range {
 	return ranges
 }
 
+// basis is how many vectors an iteration keeps at most.
+func basis(h *shard.Hessian) int { return max(64, 4*h.TopK) }
+
 // at computes the spectrum's ends at a point. The iteration starts near what carry holds.
 func (v *curvature) at(ctx context.Context, point nn.Point, seed uint64, carry []byte) (*hessian.Spectrum, error) {
 	if _, err := v.engine.Gradient(ctx, v.set, point, v.gradient); err != nil {
@@ -301,7 +304,7 @@ func (v *curvature) at(ctx context.Context, point nn.Point, seed uint64, carry [
 	}
 	n := v.operator.Dim()
 	o := hessian.Options{Top: v.TopK, Bottom: v.TopK, Tolerance: v.Tolerance, RatioTolerance: v.RatioTolerance, Products: v.Products,
-		Basis: max(64, 4*v.TopK), Start: decodeVectors(carry, n), Seed: seed}
+		Basis: basis(v.Hessian), Start: decodeVectors(carry, n), Seed: seed}
 	return hessian.Extremes(ctx, v.operator, o)
 }
 
