@@ -21,8 +21,9 @@ DEVICE int over(int n, unsigned reciprocal) { return (int)((unsigned)n * recipro
 //
 // A block has M rows of the product and N columns; a warp has 32 rows and at most 32 columns.
 //
-// Tensor cores cut their sums off, toward zero, which adds up along a chain (Ootomo, Yokota, IJHPCA 2022). So, but for TF32, the
-// products of one place of the kernel are summed from zero, small ones first, and then added by an addition that rounds.
+// Tensor cores do not round their sums but make them too small (Product::addTiles). So, but for TF32, the products of one place of
+// the kernel are summed from zero, small ones first, and then added by an addition that rounds; at every other place their negatives, by
+// negative weights, which are subtracted.
 //
 // The places of 16 channels among a product's terms are free. Lane l brings channels 2t, 2t+1, 2t+8 and 2t+9, t = l % 4, so that its
 // weights are the same for multiply and multiply16; in float32, a pixel's channels lie in the order 0 2 4 6 1 3 5 7 8 10 12 14 9 11 13 15.
@@ -102,7 +103,7 @@ template <int MODE, int N> struct Patches {
 			UNROLL
 			for (int k = 0; k < COPIES; k++) {
 				int i = k * THREADS + t;
-				if (LANES % THREADS == 0 || i < LANES) store(weights, i, lanes[k]);
+				if (LANES % THREADS == 0 || i < LANES) store(weights, i, lanes[k], sign(c / K + i / (N * 4)));
 			}
 			UNROLL
 			for (int i = 0; i < QUADS; i++) {
@@ -130,13 +131,14 @@ template <int MODE, int N> struct Patches {
 				UNROLL
 				for (int kx = 0; kx < 3; kx++) {
 					int at = ky * patchWidth + kx;
+					float factor = sign(c / K + ky * 3 + kx);
 					const float *own = weights + ((ky * 3 + kx) * (N / 8) + across * TILES) * PART;
 					if (MODE == TF32)
 						place(sum, first, at * PIXEL, own + lane * 4);
 					else if (MODE == TF32X3)
-						placeSplit(sum, first, second, at * PIXEL, own + lane * 4);
+						placeSplit(sum, first, second, at * PIXEL, own + lane * 4, factor);
 					else
-						placeMixed(sum, first, second, at, own, lane);
+						placeMixed(sum, first, second, at, own, lane, factor);
 				}
 		}
 		finish(p, sum, r0, warp, across, lane);
@@ -144,15 +146,19 @@ template <int MODE, int N> struct Patches {
 
 	DEVICE float bits(unsigned x) { return __builtin_bit_cast(float, x); }
 
-	// store splits what lane i % 32 brings of weights: for TF32X3 into the first and the last eight terms, [half][lane](big, big, small, small); for
+	// sign is that of the products of the n-th place.
+	DEVICE float sign(int n) { return MODE != TF32 && n % 2 ? -1 : 1; }
+
+	// store splits what lane i % 32 brings of weights, times sign: for TF32X3 into the first and the last eight terms, [half][lane](big, big, small, small); for
 	// MIXED into TF32, [lane](big, big, big, big), and BF16 [lane](small pair, small pair).
-	DEVICE void store(float *weights, int i, const Four &w) {
+	DEVICE void store(float *weights, int i, const Four &w, float sign) {
 		float *to = weights + i / 32 * PART + i % 32 * 4;
 		Four big, small;
 		UNROLL
 		for (int e = 0; e < 4; e++) {
-			big.v[e] = tf32(w.v[e]);
-			small.v[e] = w.v[e] - big.v[e];
+			float x = sign * w.v[e];
+			big.v[e] = tf32(x);
+			small.v[e] = x - big.v[e];
 		}
 		if (MODE == TF32X3) {
 			*(Four *)to = {{big.v[0], big.v[1], small.v[0], small.v[1]}};
@@ -184,7 +190,7 @@ template <int MODE, int N> struct Patches {
 				for (int i = 0; i < 2; i++) multiply(sum[i][j], big[h][i], b[j].v + 2 * h);
 	}
 
-	DEVICE void placeSplit(float sum[2][TILES][4], const float *const first[2], const float *const second[2], int at, const float *weights) {
+	DEVICE void placeSplit(float sum[2][TILES][4], const float *const first[2], const float *const second[2], int at, const float *weights, float sign) {
 		float big[2][2][4], small[2][2][4]; // [half]
 		UNROLL
 		for (int h = 0; h < 2; h++)
@@ -206,11 +212,11 @@ template <int MODE, int N> struct Patches {
 					UNROLL
 					for (int i = 0; i < 2; i++) multiply(c[i], part == 1 ? small[h][i] : big[h][i], b[h].v + (part == 0 ? 2 : 0));
 			UNROLL
-			for (int i = 0; i < 2; i++) add(sum[i][j], c[i]);
+			for (int i = 0; i < 2; i++) add(sum[i][j], c[i], sign);
 		}
 	}
 
-	DEVICE void placeMixed(float sum[2][TILES][4], const float *const first[2], const float *const second[2], int at, const float *weights, int lane) {
+	DEVICE void placeMixed(float sum[2][TILES][4], const float *const first[2], const float *const second[2], int at, const float *weights, int lane, float sign) {
 		float big[2][2][4], rounded[2][4], small[2][4];
 		UNROLL
 		for (int i = 0; i < 2; i++) {
@@ -237,13 +243,13 @@ template <int MODE, int N> struct Patches {
 					if (part >= 2) multiply(c[i], big[part - 2][i], b.v + 2 * (part - 2));
 				}
 			UNROLL
-			for (int i = 0; i < 2; i++) add(sum[i][j], c[i]);
+			for (int i = 0; i < 2; i++) add(sum[i][j], c[i], sign);
 		}
 	}
 
-	DEVICE void add(float sum[4], const float c[4]) {
+	DEVICE void add(float sum[4], const float c[4], float sign) {
 		UNROLL
-		for (int e = 0; e < 4; e++) sum[e] += c[e];
+		for (int e = 0; e < 4; e++) sum[e] = __builtin_fmaf(sign, c[e], sum[e]);
 	}
 
 	DEVICE void finish(const Patch &p, const float sum[2][TILES][4], int r0, int warp, int across, int lane) {

@@ -172,9 +172,10 @@ template <int MODE, int N, int STAGES> struct Product {
 		}
 	}
 
-	// addTiles adds, for TF32X3, (big + small)·(big + small) without small·small. Tensor cores cut their sums off, toward zero, which adds up
-	// along a chain (Ootomo, Yokota, IJHPCA 2022): so the products of eight terms are summed from zero, small ones first, and added by an
-	// addition that rounds.
+	// addTiles adds, for TF32X3, (big + small)·(big + small) without small·small. Tensor cores do not round their sums but make them too
+	// small, which adds up along a chain (Ootomo, Yokota, IJHPCA 2022): so the products of eight terms are summed from zero, small ones first,
+	// and added by an addition that rounds. Of every other eight terms the negative is summed and subtracted, so that what is still
+	// missing cancels.
 	DEVICE void addTiles(float *sum, const Stage &s, bool normed) {
 		int lane = threadX() % 32, g = lane / 4, t = lane % 4, top = threadX() / 32 * 32;
 		UNROLL
@@ -187,6 +188,7 @@ template <int MODE, int N, int STAGES> struct Product {
 					int term = k + t + e / 2 * 4;
 					float x = s.a[top + 16 * i + g + e % 2 * 8][term];
 					if (normed) x = s.norm(x, term);
+					if (MODE == TF32X3 && k) x = -x;
 					big[i][e] = tf32(x);
 					if (MODE == TF32X3) small[i][e] = x - big[i][e];
 				}
@@ -213,7 +215,7 @@ template <int MODE, int N, int STAGES> struct Product {
 				UNROLL
 				for (int i = 0; i < 2; i++)
 					UNROLL
-					for (int e = 0; e < 4; e++) c[i][e] += part[i][e];
+					for (int e = 0; e < 4; e++) c[i][e] += k ? -part[i][e] : part[i][e];
 			}
 		}
 	}
