@@ -134,8 +134,8 @@ type room struct {
 
 // inFlight bounds the images that a launch works on, and arenaBytes what their values take.
 const (
-	inFlight   = 4096
-	arenaBytes = 4 << 30
+	inFlight   = 16384
+	arenaBytes = 8 << 30
 )
 
 // New compiles g for evaluation with loss on a card.
