@@ -28,8 +28,8 @@ import (
 type Precision uint8
 
 const (
-	// TF32x3 splits every factor into two of 11 bits and adds three of the four products, on tensor cores: about float32. What is
-	// not finite is evaluated again in Float32.
+	// TF32x3 splits every factor into two of 11 bits and adds three of the four products, on tensor cores, in sums so short that
+	// their cutting off does not matter: float32. What is not finite is evaluated again in Float32.
 	TF32x3 Precision = iota
 	// Float32 does without tensor cores.
 	Float32
@@ -134,8 +134,8 @@ type room struct {
 
 // inFlight bounds the images that a launch works on, and arenaBytes what their values take.
 const (
-	inFlight   = 4096
-	arenaBytes = 4 << 30
+	inFlight   = 16384
+	arenaBytes = 8 << 30
 )
 
 // New compiles g for evaluation with loss on a card.

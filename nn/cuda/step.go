@@ -155,12 +155,19 @@ func (s *product) launch(p *pass) (launch, unsafe.Pointer) {
 		pixels := read * (width + 2)
 		b := &patchArguments{convArguments: *a, rows: int32(rows), patchRows: int32(read), pixels: int32(pixels),
 			perWidth: reciprocal(width), perPatchWidth: reciprocal(width + 2), perHeight: reciprocal(height), perPatchHeight: reciprocal(height + 2)}
-		planes, _ := s.precision.planes()
+		// Words of a pixel, and of nine places' weights for a column.
+		ofPixel, ofColumn := patchChannels+4, 9*patchChannels
+		switch s.precision {
+		case TF32x3:
+			ofPixel, ofColumn = 2*ofPixel, 2*ofColumn
+		case Mixed: // the second half in two bytes
+			ofPixel, ofColumn = ofPixel+patchChannels/2+4, ofColumn*3/2
+		}
 		return launch{
 			kernel: fmt.Sprintf("patch_%s_%d", s.precision, n),
 			grid:   [3]int{blocks(p.images*height, rows), int(panel.columns) / n, p.points},
 			block:  patchThreads,
-			shared: 4 * int(planes) * (pixels*(patchChannels+4) + 9*patchChannels*n),
+			shared: 4 * (pixels*ofPixel + n*ofColumn),
 		}, unsafe.Pointer(b)
 	}
 	stages := 3

@@ -90,7 +90,10 @@ func compare(t *testing.T, g *nn.Graph, e *Engine, net formula.Network, precisio
 		}
 		loss += out.Loss[i] / float64(len(net.Logits))
 	}
-	bound := map[Precision]float64{Float32: max(5*net.Float32Error, 2e-6), TF32x3: max(20*net.Float32Error, 2e-5), Mixed: max(20*net.Float32Error, 2e-5), TF32: 3e-2}[precision]
+	bound := max(5*net.Float32Error, 2e-6)
+	if precision == TF32 {
+		bound = 3e-2
+	}
 	if !(distance <= bound*norm) {
 		t.Errorf("logits differ by %.3g of their norm, more than %.3g", distance/norm, bound)
 	}

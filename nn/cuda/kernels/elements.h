@@ -28,8 +28,6 @@ DEVICE Place place(const Elements &a) {
 
 DEVICE float *at(const View &v, const Place &p) { return v.data + blockZ() * v.point + p.n * v.image + (distance)p.pixel * v.pixel + p.c; }
 
-struct __attribute__((aligned(16))) Four { float v[4]; };
-
 // affine is activation(in·scale + shift + residual); a thread does four channels.
 KERNEL(256) affine(const Elements a) {
 	unsigned i = blockX() * 256 + threadX(), fours = (a.channels + 3) / 4, pixel = i / fours;

@@ -9,7 +9,6 @@
 
 // UNROLL precedes loops over arrays that must live in registers.
 #define UNROLL _Pragma("unroll")
-#define UNROLL_FOUR _Pragma("unroll 4")
 
 #define KERNEL(threads) extern "C" __attribute__((global)) __attribute__((launch_bounds(threads))) void
 // KERNEL_OF is for so many threads, of which a multiprocessor should hold several blocks.

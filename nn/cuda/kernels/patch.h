@@ -21,26 +21,31 @@ DEVICE int over(int n, unsigned reciprocal) { return (int)((unsigned)n * recipro
 //
 // A block has M rows of the product and N columns; a warp has 32 rows and at most 32 columns.
 //
+// Tensor cores do not round their sums but make them too small (Product::addTiles). So, but for TF32, the products of one place of
+// the kernel are summed from zero, small ones first, and then added by an addition that rounds; at every other place their negatives, by
+// negative weights, which are subtracted.
+//
 // The places of 16 channels among a product's terms are free. Lane l brings channels 2t, 2t+1, 2t+8 and 2t+9, t = l % 4, so that its
 // weights are the same for multiply and multiply16; in float32, a pixel's channels lie in the order 0 2 4 6 1 3 5 7 8 10 12 14 9 11 13 15.
 template <int MODE, int N> struct Patches {
 	enum {
-		K = 16, WIDE = N > 32 ? 32 : N, ACROSS = N / WIDE, THREADS = 256, M = THREADS / ACROSS, PLANES = MODE == TF32 ? 1 : 2,
-		PIXEL = K + 4, // floats from a pixel to the next, so that no two of eight neighbours meet in a bank
+		K = 16, WIDE = N > 32 ? 32 : N, ACROSS = N / WIDE, THREADS = 256, M = THREADS / ACROSS,
+		// Words from a pixel to the next, so that no two of eight neighbours meet in a bank: of the first plane, and of the second,
+		// which has what is left of the values.
+		PIXEL = K + 4, LEFT = MODE == MIXED ? K / 2 + 4 : PIXEL,
 		MOST = N > 32 ? 320 : 400, // pixels of a patch at most
 		QUADS = (MOST * 4 + THREADS - 1) / THREADS,
 		TILES = WIDE / 8,
-		PART = 128 * PLANES, // words of the weights of 16 terms for eight columns
+		PART = MODE == TF32 ? 128 : MODE == MIXED ? 192 : 256, // words of the weights of 16 terms for eight columns
 		LANES = 9 * N * 4,   // fours of weights of 16 channels
 		COPIES = (LANES + THREADS - 1) / THREADS,
 	};
 
-	struct __attribute__((aligned(16))) Four { float v[4]; };
 	struct __attribute__((aligned(8))) Pair { float x, y; };
 
 	DEVICE void run(const Patch &p) {
 		const Conv &a = p.conv;
-		float *patch = (float *)sharedMemory(), *weights = patch + PLANES * p.pixels * PIXEL;
+		float *patch = (float *)sharedMemory(), *rest = patch + p.pixels * PIXEL, *weights = MODE == TF32 ? rest : rest + p.pixels * LEFT;
 		int t = threadX(), lane = t % 32, warp = t / 32 % (M / 32), across = t / M;
 		int patchWidth = a.width + 2, patchHeight = a.height + 2;
 		int r0 = blockX() * p.rows; // of the rows of all pictures
@@ -55,13 +60,14 @@ template <int MODE, int N> struct Patches {
 			bool inside = row < p.patchRows && (unsigned)x < (unsigned)a.width && (unsigned)y < (unsigned)a.height && image0 + image < a.images;
 			from[i] = inside ? (int)(image * a.in.image) + (y * a.width + x) * a.in.pixel + t % 4 * 4 : -1;
 		}
-		const float *window[2]; // what this lane tells of its warp's rows
+		const float *first[2], *second[2]; // what this lane tells of its warp's rows
 		UNROLL
 		for (int i = 0; i < 2; i++) {
 			int m = warp * 32 + 16 * i + lane % 16, row = over(m, p.perWidth), x = m - row * a.width;
 			if (row >= p.rows) row = 0, x = 0;
 			row += 2 * over(y0 + row, p.perHeight);
-			window[i] = patch + (row * patchWidth + x) * PIXEL + lane / 16 * 4;
+			first[i] = patch + (row * patchWidth + x) * PIXEL + lane / 16 * 4;
+			second[i] = rest + (row * patchWidth + x) * LEFT + lane / 16 * 4;
 		}
 
 		float sum[2][TILES][4];
@@ -97,7 +103,7 @@ template <int MODE, int N> struct Patches {
 			UNROLL
 			for (int k = 0; k < COPIES; k++) {
 				int i = k * THREADS + t;
-				if (LANES % THREADS == 0 || i < LANES) store(weights + i / 32 * PART + i % 32 * 4, lanes[k]);
+				if (LANES % THREADS == 0 || i < LANES) store(weights, i, lanes[k], sign(c / K + i / (N * 4)));
 			}
 			UNROLL
 			for (int i = 0; i < QUADS; i++) {
@@ -112,29 +118,27 @@ template <int MODE, int N> struct Patches {
 				float *to = patch + pixel * PIXEL + t / 2 % 2 * 8 + t % 2 * 2;
 				*(Pair *)to = {big.v[0], big.v[2]};
 				*(Pair *)(to + 4) = {big.v[1], big.v[3]};
-				to += p.pixels * PIXEL;
 				if (MODE == TF32X3) {
+					to = rest + pixel * LEFT + t / 2 % 2 * 8 + t % 2 * 2;
 					*(Pair *)to = {small.v[0], small.v[2]};
 					*(Pair *)(to + 4) = {small.v[1], small.v[3]};
 				}
-				if (MODE == MIXED) { // a pixel's 16 channels rounded, then what that leaves
-					to = patch + (p.pixels + pixel) * PIXEL + t % 4 * 2;
-					*(Pair *)to = {bits(bf16(big.v[0], big.v[1])), bits(bf16(big.v[2], big.v[3]))};
-					*(Pair *)(to + 8) = {bits(bf16(small.v[0], small.v[1])), bits(bf16(small.v[2], small.v[3]))};
-				}
+				if (MODE == MIXED)
+					*(Pair *)(rest + pixel * LEFT + t % 4 * 2) = {bits(bf16(small.v[0], small.v[1])), bits(bf16(small.v[2], small.v[3]))};
 			}
 			barrier();
 			for (int ky = 0; ky < 3; ky++)
 				UNROLL
 				for (int kx = 0; kx < 3; kx++) {
-					int at = (ky * patchWidth + kx) * PIXEL;
-					const float *own = weights + ((ky * 3 + kx) * (N / 8) + across * TILES) * PART + lane * 4;
+					int at = ky * patchWidth + kx;
+					float factor = sign(c / K + ky * 3 + kx);
+					const float *own = weights + ((ky * 3 + kx) * (N / 8) + across * TILES) * PART;
 					if (MODE == TF32)
-						place(sum, window, at, own);
+						place(sum, first, at * PIXEL, own + lane * 4);
 					else if (MODE == TF32X3)
-						placeSplit(sum, window, at, p.pixels * PIXEL, own);
+						placeSplit(sum, first, second, at * PIXEL, own + lane * 4, factor);
 					else
-						placeMixed(sum, window, at, p.pixels * PIXEL, own);
+						placeMixed(sum, first, second, at, own, lane, factor);
 				}
 		}
 		finish(p, sum, r0, warp, across, lane);
@@ -142,14 +146,19 @@ template <int MODE, int N> struct Patches {
 
 	DEVICE float bits(unsigned x) { return __builtin_bit_cast(float, x); }
 
-	// store splits a lane's weights: for TF32X3 into the first and the last eight terms, [half][lane](big, big, small, small); for MIXED into
-	// TF32 and BF16, [part][lane].
-	DEVICE void store(float *to, const Four &w) {
+	// sign is that of the products of the n-th place.
+	DEVICE float sign(int n) { return MODE != TF32 && n % 2 ? -1 : 1; }
+
+	// store splits what lane i % 32 brings of weights, times sign: for TF32X3 into the first and the last eight terms, [half][lane](big, big, small, small); for
+	// MIXED into TF32, [lane](big, big, big, big), and BF16 [lane](small pair, small pair).
+	DEVICE void store(float *weights, int i, const Four &w, float sign) {
+		float *to = weights + i / 32 * PART + i % 32 * 4;
 		Four big, small;
 		UNROLL
 		for (int e = 0; e < 4; e++) {
-			big.v[e] = tf32(w.v[e]);
-			small.v[e] = w.v[e] - big.v[e];
+			float x = sign * w.v[e];
+			big.v[e] = tf32(x);
+			small.v[e] = x - big.v[e];
 		}
 		if (MODE == TF32X3) {
 			*(Four *)to = {{big.v[0], big.v[1], small.v[0], small.v[1]}};
@@ -158,8 +167,7 @@ template <int MODE, int N> struct Patches {
 		}
 		*(Four *)to = big;
 		if (MODE == MIXED)
-			*(Four *)(to + 128) = {{bits(bf16(big.v[0], big.v[1])), bits(bf16(big.v[2], big.v[3])),
-			                        bits(bf16(small.v[0], small.v[1])), bits(bf16(small.v[2], small.v[3]))}};
+			*(Pair *)(weights + i / 32 * PART + 128 + i % 32 * 2) = {bits(bf16(small.v[0], small.v[1])), bits(bf16(small.v[2], small.v[3]))};
 	}
 
 	// place and the like add the products of one place of the kernel. Products that go to one sum stand apart, so that they need not wait for
@@ -182,56 +190,66 @@ template <int MODE, int N> struct Patches {
 				for (int i = 0; i < 2; i++) multiply(sum[i][j], big[h][i], b[j].v + 2 * h);
 	}
 
-	DEVICE void placeSplit(float sum[2][TILES][4], const float *const window[2], int at, int plane, const float *weights) {
+	DEVICE void placeSplit(float sum[2][TILES][4], const float *const first[2], const float *const second[2], int at, const float *weights, float sign) {
+		float big[2][2][4], small[2][2][4]; // [half]
 		UNROLL
-		for (int h = 0; h < 2; h++) {
-			float big[2][4], small[2][4];
-			Four b[TILES];
+		for (int h = 0; h < 2; h++)
 			UNROLL
 			for (int i = 0; i < 2; i++) {
-				fragment(big[i], window[i] + at + 8 * h);
-				fragment(small[i], window[i] + plane + at + 8 * h);
+				fragment(big[h][i], first[i] + at + 8 * h);
+				fragment(small[h][i], second[i] + at + 8 * h);
 			}
+		UNROLL
+		for (int j = 0; j < TILES; j++) {
+			Four b[2];
+			float c[2][4] = {};
 			UNROLL
-			for (int j = 0; j < TILES; j++) b[j] = *(const Four *)(weights + j * PART + h * 128);
+			for (int h = 0; h < 2; h++) b[h] = *(const Four *)(weights + j * PART + h * 128);
 			UNROLL
 			for (int part = 0; part < 3; part++)
 				UNROLL
-				for (int j = 0; j < TILES; j++)
+				for (int h = 0; h < 2; h++)
 					UNROLL
-					for (int i = 0; i < 2; i++) multiply(sum[i][j], part == 1 ? small[i] : big[i], b[j].v + (part == 0 ? 2 : 0));
+					for (int i = 0; i < 2; i++) multiply(c[i], part == 1 ? small[h][i] : big[h][i], b[h].v + (part == 0 ? 2 : 0));
+			UNROLL
+			for (int i = 0; i < 2; i++) add(sum[i][j], c[i], sign);
 		}
 	}
 
-	DEVICE void placeMixed(float sum[2][TILES][4], const float *const window[2], int at, int plane, const float *weights) {
+	DEVICE void placeMixed(float sum[2][TILES][4], const float *const first[2], const float *const second[2], int at, const float *weights, int lane, float sign) {
 		float big[2][2][4], rounded[2][4], small[2][4];
 		UNROLL
 		for (int i = 0; i < 2; i++) {
-			fragment(rounded[i], window[i] + plane + at);
-			fragment(small[i], window[i] + plane + at + 8);
-			fragment(big[0][i], window[i] + at);
-			fragment(big[1][i], window[i] + at + 8);
+			fragment(small[i], second[i] + at * LEFT);
+			UNROLL
+			for (int h = 0; h < 2; h++) {
+				fragment(big[h][i], first[i] + at * PIXEL + 8 * h);
+				UNROLL
+				for (int e = 0; e < 2; e++) rounded[i][2 * h + e] = bits(bf16(big[h][i][e], big[h][i][e + 2]));
+			}
 		}
 		UNROLL
-		for (int j = 0; j < TILES; j += 2) {
-			Four b[2], pairs[2];
-			UNROLL
-			for (int k = 0; k < 2; k++) {
-				b[k] = *(const Four *)(weights + (j + k) * PART);
-				pairs[k] = *(const Four *)(weights + (j + k) * PART + 128);
-			}
+		for (int j = 0; j < TILES; j++) {
+			Four b = *(const Four *)(weights + j * PART + lane * 4);
+			Pair left = *(const Pair *)(weights + j * PART + 128 + lane * 2);
+			const float smaller[2] = {left.x, left.y}, larger[2] = {bits(bf16(b.v[0], b.v[1])), bits(bf16(b.v[2], b.v[3]))};
+			float c[2][4] = {};
 			UNROLL
 			for (int part = 0; part < 4; part++)
 				UNROLL
-				for (int k = 0; k < 2; k++)
-					UNROLL
-					for (int i = 0; i < 2; i++) {
-						float *c = sum[i][j + k];
-						if (part == 0) multiply16(c, rounded[i], pairs[k].v + 2);
-						if (part == 1) multiply16(c, small[i], pairs[k].v);
-						if (part >= 2) multiply(c, big[part - 2][i], b[k].v + 2 * (part - 2));
-					}
+				for (int i = 0; i < 2; i++) {
+					if (part == 0) multiply16(c[i], rounded[i], smaller);
+					if (part == 1) multiply16(c[i], small[i], larger);
+					if (part >= 2) multiply(c[i], big[part - 2][i], b.v + 2 * (part - 2));
+				}
+			UNROLL
+			for (int i = 0; i < 2; i++) add(sum[i][j], c[i], sign);
 		}
+	}
+
+	DEVICE void add(float sum[4], const float c[4], float sign) {
+		UNROLL
+		for (int e = 0; e < 4; e++) sum[e] = __builtin_fmaf(sign, c[e], sum[e]);
 	}
 
 	DEVICE void finish(const Patch &p, const float sum[2][TILES][4], int r0, int warp, int across, int lane) {

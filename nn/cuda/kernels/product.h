@@ -131,32 +131,51 @@ template <int MODE, int N, int STAGES> struct Product {
 	enum { FOURS = N >= 64 ? 2 : 1, ACROSS = N / 4 / FOURS, DOWN = M * ACROSS / THREADS, BETWEEN = THREADS / ACROSS };
 
 	DEVICE void add(float *sum, const Stage &s, bool normed) {
-		if (MODE == FP32)
-			addPlain(sum, s, normed);
+		if (MODE == FP32 && normed)
+			addPlain<true>(sum, s);
+		else if (MODE == FP32)
+			addPlain<false>(sum, s);
 		else
 			addTiles(sum, s, normed);
 	}
 
-	DEVICE void addPlain(float *sum, const Stage &s, bool normed) {
+	typedef float Quad __attribute__((ext_vector_type(4)));
+
+	// quad reads four floats by one instruction, which the compiler does only where it does not see a float's alignment.
+	DEVICE Quad quad(const float *aligned) { return *(const Quad *)aligned; }
+
+	// addPlain reads four terms at a time.
+	template <bool NORMED> DEVICE void addPlain(float *sum, const Stage &s) {
 		int tx = threadX() % ACROSS, ty = threadX() / ACROSS;
-		UNROLL_FOUR
-		for (int k = 0; k < K; k++) {
-			float b[4 * FOURS];
+		UNROLL
+		for (int k = 0; k < K; k += 4) {
+			Quad b[4][FOURS];
 			UNROLL
-			for (int j = 0; j < FOURS; j++)
+			for (int l = 0; l < 4; l++)
 				UNROLL
-				for (int e = 0; e < 4; e++) b[4 * j + e] = s.b[0][k][(j * ACROSS + tx) * 4 + e];
+				for (int j = 0; j < FOURS; j++) b[l][j] = quad(&s.b[0][k + l][(j * ACROSS + tx) * 4]);
 			UNROLL
 			for (int i = 0; i < DOWN; i++) {
-				float a = s.a[ty + BETWEEN * i][k];
-				if (normed) a = s.norm(a, k);
+				Quad a = quad(&s.a[ty + BETWEEN * i][k]);
 				UNROLL
-				for (int j = 0; j < 4 * FOURS; j++) sum[i * 4 * FOURS + j] = __builtin_fmaf(a, b[j], sum[i * 4 * FOURS + j]);
+				for (int l = 0; l < 4; l++) {
+					float x = NORMED ? s.norm(a[l], k + l) : a[l];
+					UNROLL
+					for (int j = 0; j < FOURS; j++)
+						UNROLL
+						for (int e = 0; e < 4; e++) {
+							float *c = sum + (i * FOURS + j) * 4 + e;
+							*c = __builtin_fmaf(x, b[l][j][e], *c);
+						}
+				}
 			}
 		}
 	}
 
-	// addTiles adds, for TF32X3, (big + small)·(big + small) without small·small.
+	// addTiles adds, for TF32X3, (big + small)·(big + small) without small·small. Tensor cores do not round their sums but make them too
+	// small, which adds up along a chain (Ootomo, Yokota, IJHPCA 2022): so the products of eight terms are summed from zero, small ones first,
+	// and added by an addition that rounds. Of every other eight terms the negative is summed and subtracted, so that what is still
+	// missing cancels.
 	DEVICE void addTiles(float *sum, const Stage &s, bool normed) {
 		int lane = threadX() % 32, g = lane / 4, t = lane % 4, top = threadX() / 32 * 32;
 		UNROLL
@@ -169,24 +188,35 @@ template <int MODE, int N, int STAGES> struct Product {
 					int term = k + t + e / 2 * 4;
 					float x = s.a[top + 16 * i + g + e % 2 * 8][term];
 					if (normed) x = s.norm(x, term);
+					if (MODE == TF32X3 && k) x = -x;
 					big[i][e] = tf32(x);
 					if (MODE == TF32X3) small[i][e] = x - big[i][e];
 				}
-			float b[N / 8][PLANES][2];
 			UNROLL
-			for (int j = 0; j < N / 8; j++)
+			for (int j = 0; j < N / 8; j++) {
+				float b[PLANES][2];
 				UNROLL
 				for (int p = 0; p < PLANES; p++)
 					UNROLL
-					for (int e = 0; e < 2; e++) b[j][p][e] = s.b[p][k + t + 4 * e][8 * j + g];
-			// Products that go to one sum stand apart, so that they need not wait for each other.
-			UNROLL
-			for (int part = MODE == TF32X3 ? 0 : 2; part < 3; part++)
-				UNROLL
-				for (int j = 0; j < N / 8; j++)
+					for (int e = 0; e < 2; e++) b[p][e] = s.b[p][k + t + 4 * e][8 * j + g];
+				float *c[2] = {sum + j * 4, sum + (N / 8 + j) * 4};
+				if (MODE == TF32) {
 					UNROLL
-					for (int i = 0; i < 2; i++)
-						multiply(sum + (i * (N / 8) + j) * 4, part == 1 ? small[i] : big[i], b[j][part == 0 ? PLANES - 1 : 0]);
+					for (int i = 0; i < 2; i++) multiply(c[i], big[i], b[0]);
+					continue;
+				}
+				float part[2][4] = {};
+				UNROLL
+				for (int i = 0; i < 2; i++) multiply(part[i], big[i], b[PLANES - 1]);
+				UNROLL
+				for (int i = 0; i < 2; i++) multiply(part[i], small[i], b[0]);
+				UNROLL
+				for (int i = 0; i < 2; i++) multiply(part[i], big[i], b[0]);
+				UNROLL
+				for (int i = 0; i < 2; i++)
+					UNROLL
+					for (int e = 0; e < 4; e++) c[i][e] += k ? -part[i][e] : part[i][e];
+			}
 		}
 	}
 

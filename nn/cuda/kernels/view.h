@@ -10,3 +10,5 @@ struct View {
 	int pixel;
 	int even; // whether pairs of channels are aligned: 2 for fours
 };
+
+struct __attribute__((aligned(16))) Four { float v[4]; };
