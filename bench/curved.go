@@ -14,29 +14,32 @@ import (
 	"lsrun/nn/zoo/formula"
 )
 
-// reference holds the trained network whose curvature is known; a path from the repository's root.
-const reference = "testdata/reference"
+// reference holds the one trained network, whose curvature is known; a path from the repository's root.
+const (
+	reference = "testdata/reference"
+	trained   = "resnet20"
+)
 
-// curved is a network with the points of a plane at which its curvature is measured.
+// curved is a network whose curvature is measured.
 type curved struct {
 	*network
-	plane  nn.Plane
-	points []nn.Point
-	known  []ends // at the points, where the reference has them
+	plane nn.Plane
+	grid  []nn.Point // of the plane; nil: there is only θ
+	known []ends     // at the grid's points, where the reference has them
 }
 
-// newCurved is the reference's network and the first of its images, or one of formula's, whose plane is a point.
+// newCurved is the reference's network and the first of its images, or one of formula's.
 func newCurved(name string, images int) (*curved, error) {
 	g, err := zoo.New(name, zoo.Options{})
 	if err != nil {
 		return nil, err
 	}
-	if name == "resnet20" {
+	if name == trained {
 		return newTrained(g, images)
 	}
 	states := formula.States(g, 1, 1)
 	n, err := keep(g, states, formula.Images(1, images, g.Input))
-	return &curved{network: n, plane: nn.Plane{Theta: states}, points: []nn.Point{{}}}, err
+	return &curved{network: n, plane: nn.Plane{Theta: states}}, err
 }
 
 // newTrained is the reference's ResNet-20; what is known of the plane is not read yet.
@@ -95,7 +98,7 @@ func (c *curved) readPlane(child *child) error {
 	}
 	for j, beta := range surface.Y {
 		for i, alpha := range surface.X {
-			c.points = append(c.points, nn.Point{Alpha: alpha, Beta: beta})
+			c.grid = append(c.grid, nn.Point{Alpha: alpha, Beta: beta})
 			if k := j*len(surface.X) + i; c.images.Len() == paperBatch {
 				c.known = append(c.known, ends{Largest: surface.Max[k], Smallest: surface.Min[k]})
 			}
@@ -118,17 +121,6 @@ func toDirection(g *nn.Graph, values []float32) (nn.Params, error) {
 	}
 	d, _, err := direction.Fit(g, tensors)
 	return d, err
-}
-
-// leave writes the states at a point where the other engines' programs read them.
-func (c *curved) leave(at nn.Point) error {
-	var tensors []any
-	for i, t := range c.states {
-		moved := make([]float32, len(t.Data))
-		c.plane.Entry(moved, i, at)
-		tensors = append(tensors, moved)
-	}
-	return writeRaw(filepath.Join(c.folder, "states.f32"), tensors...)
 }
 
 // readRaw is the inverse of writeRaw.

@@ -45,11 +45,11 @@ type finder struct {
 	name      string
 	tolerance float64 // that it keeps; 0: it cannot tell
 	find      func(ctx context.Context, at nn.Point, seed uint64) (ends, error)
-	forward   func(ctx context.Context, at nn.Point, passes int) (time.Duration, error)
+	forward   func(ctx context.Context, passes int) (time.Duration, error)
 
 	found    []ends
-	forwards []float64 // seconds of a pass over the same images
-	errors   [][2]float64
+	errors   [][2]float64 // of both ends
+	forwards []float64    // seconds of a pass over the same images
 }
 
 // ownHessian is lsrun's Hessian of the mean loss by the tensors of more than one dimension. It is an operator
@@ -122,18 +122,47 @@ func (o *ownHessian) to(tolerance float64) func(context.Context, nn.Point, uint6
 	}
 }
 
-func (o *ownHessian) forward(ctx context.Context, at nn.Point, passes int) (time.Duration, error) {
+func (o *ownHessian) forward(ctx context.Context, passes int) (time.Duration, error) {
 	outs := []engine.Output{engine.NewOutput(o.set.Len(), 0)}
 	began := time.Now()
 	for range passes {
-		if err := o.engine.Evaluate(ctx, o.set, []nn.Point{at}, outs); err != nil {
+		if err := o.engine.Evaluate(ctx, o.set, []nn.Point{{}}, outs); err != nil {
 			return 0, err
 		}
 	}
 	return time.Since(began), nil
 }
 
-// childFinder lets a child find both ends at the point that it was moved to.
+// forEigsh lets a child find both ends by the paper's method at the cost of lsrun's products.
+func (o *ownHessian) forEigsh(c *child, folder string) func(context.Context, nn.Point, uint64) (ends, error) {
+	return func(ctx context.Context, at nn.Point, _ uint64) (ends, error) {
+		if _, err := o.engine.Gradient(ctx, o.set, at, o.gradient); err != nil {
+			return ends{}, err
+		}
+		product := make([]float64, o.operator.Dim())
+		for request := map[string]any{"do": "count"}; ; request = nil {
+			var answer struct {
+				ends
+				Wants bool
+			}
+			if err := c.ask(request, &answer); err != nil || !answer.Wants {
+				return answer.ends, err
+			}
+			v, err := readRaw[float64](filepath.Join(folder, "vector.f64"))
+			if err != nil {
+				return ends{}, err
+			}
+			if err := o.operator.Apply(ctx, [][]float64{v}, [][]float64{product}); err != nil {
+				return ends{}, err
+			}
+			if err := writeRaw(filepath.Join(folder, "product.f64"), product); err != nil {
+				return ends{}, err
+			}
+		}
+	}
+}
+
+// childFinder lets a child find both ends at θ.
 func childFinder(name string, tolerance float64, c *child, images int, request map[string]any) *finder {
 	request["images"] = images
 	run := c.run("eager")
@@ -144,7 +173,7 @@ func childFinder(name string, tolerance float64, c *child, images int, request m
 			}
 			return e, c.ask(request, &e)
 		},
-		forward: func(ctx context.Context, _ nn.Point, passes int) (time.Duration, error) {
+		forward: func(ctx context.Context, passes int) (time.Duration, error) {
 			return run(ctx, turn{paperBatch, images, passes})
 		},
 	}
@@ -156,7 +185,7 @@ func agreeOnAProduct(ctx context.Context, c *curved, child *child) error {
 	if err != nil {
 		return err
 	}
-	if _, err := own.engine.Gradient(ctx, own.set, c.points[0], own.gradient); err != nil {
+	if _, err := own.engine.Gradient(ctx, own.set, nn.Point{}, own.gradient); err != nil {
 		return err
 	}
 	var v []float64
@@ -251,83 +280,101 @@ func raceHessian(ctx context.Context, o options, name string) (r hessianResult, 
 	if err != nil {
 		return r, nil, err
 	}
-	if len(c.points) == 0 {
+	if name == trained {
 		if err := c.readPlane(paper); err != nil {
 			return r, nil, err
 		}
+	}
+	if err := agreeOnAProduct(ctx, c, paper); err != nil {
+		return r, nil, err
 	}
 	own, err := newOwnHessian(c, c.images, threads)
 	if err != nil {
 		return r, nil, err
 	}
 	l.facts = append(l.facts, "lsrun with kernel "+own.engine.Kernel())
-	r = hessianResult{network: name, threads: threads, images: o.images, points: len(c.points), finders: []*finder{
+	finders := []*finder{
 		{name: "lsrun to 1e-2", tolerance: 1e-2, find: own.to(1e-2), forward: own.forward},
 		{name: "lsrun to 1e-3", tolerance: 1e-3, find: own.to(1e-3), forward: own.forward},
 		childFinder("PyTorch, `eigsh` as the paper", 0, paper, o.images, map[string]any{"do": "eigsh"}),
 		childFinder("PyTorch, lsrun's Lanczos to 1e-2", 1e-2, best, o.images, map[string]any{"do": "lanczos", "tolerance": 1e-2}),
-	}}
-	for i, at := range c.points {
-		if err := c.leave(at); err != nil {
-			return r, nil, err
-		}
-		for _, child := range []*child{paper, best} {
-			if err := child.ask(map[string]any{"do": "move"}, &struct{}{}); err != nil {
-				return r, nil, err
-			}
-		}
-		if i == 0 {
-			if err := agreeOnAProduct(ctx, c, paper); err != nil {
-				return r, nil, err
-			}
-		}
+	}
+	pauses, err := race(ctx, c, own, finders, o.rounds)
+	if err != nil {
+		return r, nil, err
+	}
+	counts := []*finder{
+		{name: "lsrun to 1e-2", tolerance: 1e-2, find: own.to(1e-2)},
+		{name: "lsrun to 1e-3", tolerance: 1e-3, find: own.to(1e-3)},
+		{name: "`eigsh` as the paper", find: own.forEigsh(paper, c.folder)},
+	}
+	for i, at := range c.grid {
 		truth, err := c.truth(ctx, own, i)
 		if err != nil {
 			return r, nil, err
 		}
-		fmt.Fprintf(os.Stderr, "  point %v: λmax %.6g, λmin %.6g\n", at, truth.Largest, truth.Smallest)
-		for round := range o.rounds {
-			for _, f := range r.finders {
-				r.pauses = append(r.pauses, pause())
-				if err := f.measure(ctx, at, uint64(1+round), truth); err != nil {
-					return r, nil, fmt.Errorf("%s: %w", f.name, err)
-				}
+		for _, f := range counts {
+			if err := f.measure(ctx, at, uint64(i), truth); err != nil {
+				return r, nil, err
 			}
 		}
 	}
-	return r, l.facts, nil
+	return hessianResult{name, threads, o.images, len(c.grid), finders, counts, pauses}, l.facts, nil
 }
 
-// truth is what the reference says of point i, or else lsrun to a tolerance at which its start hardly matters.
+// race lets the finders find both ends at θ, one after another, again and again. A forward pass is measured before
+// each, after one that is not. It returns how busy the processors were in the pauses.
+func race(ctx context.Context, c *curved, own *ownHessian, finders []*finder, rounds int) (pauses []float64, err error) {
+	const passes = 3
+	truth, err := c.truth(ctx, own, slices.Index(c.grid, nn.Point{}))
+	if err != nil {
+		return nil, err
+	}
+	for round := range rounds {
+		for _, f := range finders {
+			pauses = append(pauses, pause())
+			if _, err := f.forward(ctx, 1); err != nil {
+				return nil, fmt.Errorf("%s: %w", f.name, err)
+			}
+			took, err := f.forward(ctx, passes)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", f.name, err)
+			}
+			f.forwards = append(f.forwards, took.Seconds()/passes)
+			if err := f.measure(ctx, nn.Point{}, uint64(1+round), truth); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return pauses, nil
+}
+
+// truth is what the reference says of the grid's point i, or else what lsrun finds to a tolerance at which its start
+// hardly matters: at θ where there is no grid.
 func (c *curved) truth(ctx context.Context, own *ownHessian, i int) (ends, error) {
 	if c.known != nil {
 		return c.known[i], nil
 	}
-	return own.to(1e-5)(ctx, c.points[i], 1<<32)
+	at := nn.Point{}
+	if c.grid != nil {
+		at = c.grid[i]
+	}
+	return own.to(1e-5)(ctx, at, 1<<32)
 }
 
-// measure finds both ends once, after forward passes over the same images, of which the first is not counted. It
-// is an error if a finder that promises a tolerance does not keep it.
+// measure finds both ends once. It is an error if a finder that promises a tolerance does not keep it.
 func (f *finder) measure(ctx context.Context, at nn.Point, seed uint64, truth ends) error {
-	const passes = 3
-	if _, err := f.forward(ctx, at, 1); err != nil {
-		return err
-	}
-	took, err := f.forward(ctx, at, passes)
-	if err != nil {
-		return err
-	}
 	e, err := f.find(ctx, at, seed)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s at %v: %w", f.name, at, err)
 	}
 	largest, smallest := e.errors(truth)
-	fmt.Fprintf(os.Stderr, "    %-33s %6.2f s (%.2f s of processors), %3d products of %.3g s, a forward pass %.3g s; λmax %.6g, λmin %.6g, off by %.1g and %.1g\n",
-		f.name, e.Seconds, e.Processor, e.Products, e.InProducts/float64(e.Products), took.Seconds()/passes, e.Largest, e.Smallest, largest, smallest)
+	fmt.Fprintf(os.Stderr, "  %-33s at %v: λmax %.6g, λmin %.6g, off by %.1g and %.1g; %d products in %.2f s (%.2f s of processors)\n",
+		f.name, at, e.Largest, e.Smallest, largest, smallest, e.Products, e.Seconds, e.Processor)
 	if f.tolerance > 0 && !(max(largest, smallest) <= f.tolerance) {
-		return fmt.Errorf("its eigenvalues at %v are off by %.2g and %.2g of the larger", at, largest, smallest)
+		return fmt.Errorf("%s at %v: its eigenvalues are off by %.2g and %.2g of the larger", f.name, at, largest, smallest)
 	}
-	f.found, f.forwards = append(f.found, e), append(f.forwards, took.Seconds()/passes)
+	f.found = append(f.found, e)
 	f.errors = append(f.errors, [2]float64{largest, smallest})
 	return nil
 }

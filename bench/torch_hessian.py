@@ -1,4 +1,4 @@
-"""PyTorch as a contender of lsrun's bench of Hessians: both ends of the spectrum of one network, at one point after another.
+"""PyTorch as a contender of lsrun's bench of Hessians: both ends of the spectrum.
 
 usage: torch_hessian.py DIR THREADS
 
@@ -8,11 +8,13 @@ frozen. The requests of torch_contender.py, and:
   {"do": "eigsh", "images": N}  ->  {"largest": L, "smallest": S, "products": P, "in_products": S, "seconds": S,
       "processor": S}, by the paper's method
   {"do": "lanczos", "images": N, "tolerance": T, "seed": K}  ->  the same, by lsrun's method
-  {"do": "move"}  ->  {}, having read states.f32 anew
+  {"do": "count"}  ->  the same by the paper's method, but with others' products: before that it says {"wants": true}, having written
+      vector.f64, as often as it wants a product, which is in product.f64 when the next line comes
   {"do": "product", "images": N}  ->  {}, having read vector.f64 and written product.f64, computed in float64
   {"do": "plane", "directions": F, "surface": G}  ->  {"xcoordinates": [...], ...}, having written F's directions as x.f32 and y.f32
 """
 
+import json
 import os
 import sys
 import time
@@ -122,10 +124,6 @@ class Contender(torch_contender.Contender):
     def at(self, name):
         return os.path.join(self.folder, name)
 
-    def move(self):
-        torch_contender.load_states(self.net, self.graph, np.fromfile(self.at("states.f32"), np.float32))
-        return {}
-
     def batches(self, images):
         return [(self.images[i:i + BATCH], self.labels[i:i + BATCH]) for i in range(0, images, BATCH)]
 
@@ -161,6 +159,16 @@ class Contender(torch_contender.Contender):
 
         return product
 
+    def wanted(self):
+        """A product that the other side makes."""
+        def product(vector):
+            vector.astype(np.float64).tofile(self.at("vector.f64"))
+            print(json.dumps({"wants": True}), file=sys.__stdout__, flush=True)
+            sys.stdin.readline()
+            return np.fromfile(self.at("product.f64")).astype(np.float32)
+
+        return product
+
     def timed(self, prepare, find, scale):
         start, processor = time.perf_counter(), time.process_time()
         product = Timed(prepare())
@@ -175,6 +183,9 @@ class Contender(torch_contender.Contender):
     @torch.enable_grad()
     def lanczos(self, images, tolerance, seed):
         return self.timed(lambda: self.kept(self.net, self.batches(images)), lambda product, n: lanczos(product, n, tolerance, seed), 1)
+
+    def count(self):
+        return self.timed(self.wanted, paper, 1)
 
     @torch.enable_grad()
     def product(self, images):
