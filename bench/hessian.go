@@ -12,11 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"lsrun/hessian"
 	"lsrun/nn"
-	"lsrun/nn/cpu"
-	"lsrun/nn/engine"
-	"lsrun/nn/zoo/formula"
 )
 
 //go:embed torch_hessian.py
@@ -52,183 +48,20 @@ type finder struct {
 	forwards []float64    // seconds of a pass over the same images
 }
 
-// ownHessian is lsrun's Hessian of the mean loss by the tensors of more than one dimension. It is an operator
-// on all parameters that takes the time of its products.
-type ownHessian struct {
-	engine   engine.Differentiator
-	set      engine.Set
-	gradient []float64
-	operator *hessian.Restriction
-	spent    time.Duration
-}
-
-func newOwnHessian(c *curved, images *nn.Images, threads int) (*ownHessian, error) {
-	e, err := cpu.New(c.graph, nn.CrossEntropy, cpu.Options{Threads: threads})
-	if err != nil {
-		return nil, err
-	}
-	if err := e.SetPlane(c.plane); err != nil {
-		return nil, err
-	}
-	set, err := e.Load(images)
-	if err != nil {
-		return nil, err
-	}
-	o := &ownHessian{engine: e, set: set, gradient: make([]float64, c.graph.Parameters())}
-	o.operator, err = hessian.Restrict(o, weightRanges(c.graph))
-	return o, err
-}
-
-// weightRanges are where the tensors of more than one dimension lie among all parameters.
-func weightRanges(g *nn.Graph) (ranges []hessian.Range) {
-	at := 0
-	for _, e := range g.Entries {
-		if e.Role != nn.Learnable {
-			continue
-		}
-		end := at + e.Shape.Size()
-		if len(e.Shape) > 1 {
-			ranges = append(ranges, hessian.Range{First: at, End: end})
-		}
-		at = end
-	}
-	return ranges
-}
-
-func (o *ownHessian) Dim() int { return len(o.gradient) }
-
-func (o *ownHessian) Apply(ctx context.Context, vectors, products [][]float64) error {
-	began := time.Now()
-	defer func() { o.spent += time.Since(began) }()
-	return o.engine.Products(ctx, vectors, products)
-}
-
-// to finds both ends to a tolerance; moving to the point and its gradient are counted.
-func (o *ownHessian) to(tolerance float64) func(context.Context, nn.Point, uint64) (ends, error) {
-	return func(ctx context.Context, at nn.Point, seed uint64) (ends, error) {
-		o.spent = 0
-		began, processor := time.Now(), processorTime()
-		if _, err := o.engine.Gradient(ctx, o.set, at, o.gradient); err != nil {
-			return ends{}, err
-		}
-		s, err := hessian.Extremes(ctx, o.operator, hessian.Options{Tolerance: tolerance, Seed: seed})
-		if err != nil {
-			return ends{}, err
-		}
-		if s.Status != hessian.Converged {
-			return ends{}, fmt.Errorf("the eigenvalues at %v to %g: %s after %d products", at, tolerance, s.Status, s.Products)
-		}
-		return ends{s.Top[0].Value, s.Bottom[0].Value, s.Products, o.spent.Seconds(), time.Since(began).Seconds(), processorTime() - processor}, nil
-	}
-}
-
-func (o *ownHessian) forward(ctx context.Context, passes int) (time.Duration, error) {
-	outs := []engine.Output{engine.NewOutput(o.set.Len(), 0)}
-	began := time.Now()
-	for range passes {
-		if err := o.engine.Evaluate(ctx, o.set, []nn.Point{{}}, outs); err != nil {
-			return 0, err
-		}
-	}
-	return time.Since(began), nil
-}
-
-// forEigsh lets a child find both ends by the paper's method at the cost of lsrun's products.
-func (o *ownHessian) forEigsh(c *child, folder string) func(context.Context, nn.Point, uint64) (ends, error) {
-	return func(ctx context.Context, at nn.Point, _ uint64) (ends, error) {
-		if _, err := o.engine.Gradient(ctx, o.set, at, o.gradient); err != nil {
-			return ends{}, err
-		}
-		product := make([]float64, o.operator.Dim())
-		for request := map[string]any{"do": "count"}; ; request = nil {
-			var answer struct {
-				ends
-				Wants bool
-			}
-			if err := c.ask(request, &answer); err != nil || !answer.Wants {
-				return answer.ends, err
-			}
-			v, err := readRaw[float64](filepath.Join(folder, "vector.f64"))
-			if err != nil {
-				return ends{}, err
-			}
-			if err := o.operator.Apply(ctx, [][]float64{v}, [][]float64{product}); err != nil {
-				return ends{}, err
-			}
-			if err := writeRaw(filepath.Join(folder, "product.f64"), product); err != nil {
-				return ends{}, err
-			}
-		}
-	}
-}
-
-// childFinder lets a child find both ends at θ.
-func childFinder(name string, tolerance float64, c *child, images int, request map[string]any) *finder {
-	request["images"] = images
-	run := c.run("eager")
+// childFinder lets a child find both ends at θ: by lsrun's method to a tolerance, or by the paper's if it is 0.
+func childFinder(name string, tolerance float64, c *child, images int) *finder {
 	return &finder{name: name, tolerance: tolerance,
 		find: func(_ context.Context, _ nn.Point, seed uint64) (e ends, err error) {
+			request := map[string]any{"do": "eigsh", "images": images}
 			if tolerance > 0 {
-				request["seed"] = seed
+				request = map[string]any{"do": "lanczos", "images": images, "tolerance": tolerance, "seed": seed}
 			}
 			return e, c.ask(request, &e)
 		},
 		forward: func(ctx context.Context, passes int) (time.Duration, error) {
-			return run(ctx, turn{paperBatch, images, passes})
+			return c.run("eager")(ctx, turn{paperBatch, images, passes})
 		},
 	}
-}
-
-// agreeOnAProduct is an error unless lsrun's product with a vector is that of PyTorch in float64.
-func agreeOnAProduct(ctx context.Context, c *curved, child *child) error {
-	own, err := newOwnHessian(c, c.first(compared), 1)
-	if err != nil {
-		return err
-	}
-	if _, err := own.engine.Gradient(ctx, own.set, nn.Point{}, own.gradient); err != nil {
-		return err
-	}
-	var v []float64
-	for _, t := range formula.Vector(c.graph, 1) {
-		for _, x := range t.Data {
-			if len(t.Shape) > 1 {
-				v = append(v, float64(x))
-			}
-		}
-	}
-	got := make([]float64, len(v))
-	if err := own.operator.Apply(ctx, [][]float64{v}, [][]float64{got}); err != nil {
-		return err
-	}
-	if err := writeRaw(filepath.Join(c.folder, "vector.f64"), v); err != nil {
-		return err
-	}
-	if err := child.ask(map[string]any{"do": "product", "images": compared}, &struct{}{}); err != nil {
-		return err
-	}
-	want, err := readRaw[float64](filepath.Join(c.folder, "product.f64"))
-	if err != nil {
-		return err
-	}
-	return near(got, want)
-}
-
-// near is an error unless a product differs by less than float32's rounding and a unit here and there that it
-// turns on or off explain.
-func near(got, want []float64) error {
-	const bound = 1e-3
-	if len(got) != len(want) {
-		return fmt.Errorf("PyTorch's product has %d elements, not %d", len(want), len(got))
-	}
-	var distance, norm float64
-	for i := range want {
-		distance, norm = math.Hypot(distance, got[i]-want[i]), math.Hypot(norm, want[i])
-	}
-	fmt.Fprintf(os.Stderr, "  a product is %.1g of its norm from PyTorch's in float64\n", distance/norm)
-	if !(distance <= bound*norm) {
-		return fmt.Errorf("lsrun's product differs from PyTorch's by %.2g of its norm", distance/norm)
-	}
-	return nil
 }
 
 // raceHessians writes the report anew after each network.
@@ -258,25 +91,20 @@ func raceHessians(ctx context.Context, o options) error {
 
 // raceHessian measures one network. It also tells what the engines say of themselves.
 func raceHessian(ctx context.Context, o options, name string) (r hessianResult, facts []string, err error) {
-	threads := slices.Max(o.threads)
-	fmt.Fprintf(os.Stderr, "Hessian of %s over %d images, %d threads\n", name, o.images, threads)
-	c, err := newCurved(name, o.images)
+	r = hessianResult{network: name, threads: slices.Max(o.threads), images: o.images}
+	fmt.Fprintf(os.Stderr, "Hessian of %s over %d images, %d threads\n", name, r.images, r.threads)
+	c, err := newCurved(name, r.images)
 	if err != nil {
 		return r, nil, err
 	}
 	defer os.RemoveAll(c.folder)
-	l := &lineup{network: c.network, threads: threads}
+	l := &lineup{network: c.network, threads: r.threads}
 	defer l.close()
-	startTorch := func(env []string) (*child, error) {
-		c, v, err := l.start(ctx, env, debian, filepath.Join(l.folder, "torch_hessian.py"), l.folder, strconv.Itoa(threads))
-		l.facts = append(l.facts, fmt.Sprintf("PyTorch %s%s with %s", v.Version, v.malloc(env), strings.Join(v.Libraries, ", ")))
-		return c, err
-	}
-	paper, err := startTorch(nil)
+	paper, err := l.startHessians(ctx)
 	if err != nil {
 		return r, nil, err
 	}
-	best, err := startTorch(tunedMalloc)
+	best, err := l.startHessians(ctx, tunedMalloc...)
 	if err != nil {
 		return r, nil, err
 	}
@@ -288,22 +116,34 @@ func raceHessian(ctx context.Context, o options, name string) (r hessianResult, 
 	if err := agreeOnAProduct(ctx, c, paper); err != nil {
 		return r, nil, err
 	}
-	own, err := newOwnHessian(c, c.images, threads)
+	own, err := newOwnHessian(c, c.images, r.threads)
 	if err != nil {
 		return r, nil, err
 	}
 	l.facts = append(l.facts, "lsrun with kernel "+own.engine.Kernel())
-	finders := []*finder{
+	r.finders = []*finder{
 		{name: "lsrun to 1e-2", tolerance: 1e-2, find: own.to(1e-2), forward: own.forward},
 		{name: "lsrun to 1e-3", tolerance: 1e-3, find: own.to(1e-3), forward: own.forward},
-		childFinder("PyTorch, `eigsh` as the paper", 0, paper, o.images, map[string]any{"do": "eigsh"}),
-		childFinder("PyTorch, lsrun's Lanczos to 1e-2", 1e-2, best, o.images, map[string]any{"do": "lanczos", "tolerance": 1e-2}),
+		childFinder("PyTorch, `eigsh` as the paper", 0, paper, r.images),
+		childFinder("PyTorch, lsrun's Lanczos to 1e-2", 1e-2, best, r.images),
 	}
-	pauses, err := race(ctx, c, own, finders, o.rounds)
-	if err != nil {
+	if r.pauses, err = race(ctx, c, own, r.finders, o.rounds); err != nil {
 		return r, nil, err
 	}
-	counts := []*finder{
+	r.counts, err = count(ctx, c, own, paper)
+	return r, l.facts, err
+}
+
+// startHessians starts a PyTorch that differentiates, in a process of its own for addPyTorch's reason.
+func (l *lineup) startHessians(ctx context.Context, env ...string) (*child, error) {
+	c, v, err := l.start(ctx, env, debian, filepath.Join(l.folder, "torch_hessian.py"), l.folder, strconv.Itoa(l.threads))
+	l.facts = append(l.facts, "PyTorch "+v.Version+v.malloc(env)+" with "+strings.Join(v.Libraries, ", "))
+	return c, err
+}
+
+// count counts the products over the grid, if there is one: those of eigsh are lsrun's, to save time.
+func count(ctx context.Context, c *curved, own *ownHessian, paper *child) ([]*finder, error) {
+	finders := []*finder{
 		{name: "lsrun to 1e-2", tolerance: 1e-2, find: own.to(1e-2)},
 		{name: "lsrun to 1e-3", tolerance: 1e-3, find: own.to(1e-3)},
 		{name: "`eigsh` as the paper", find: own.forEigsh(paper, c.folder)},
@@ -311,15 +151,15 @@ func raceHessian(ctx context.Context, o options, name string) (r hessianResult, 
 	for i, at := range c.grid {
 		truth, err := c.truth(ctx, own, i)
 		if err != nil {
-			return r, nil, err
+			return nil, err
 		}
-		for _, f := range counts {
+		for _, f := range finders {
 			if err := f.measure(ctx, at, uint64(i), truth); err != nil {
-				return r, nil, err
+				return nil, err
 			}
 		}
 	}
-	return hessianResult{name, threads, o.images, len(c.grid), finders, counts, pauses}, l.facts, nil
+	return finders, nil
 }
 
 // race lets the finders find both ends at θ, one after another, again and again. A forward pass is measured before

@@ -7,11 +7,11 @@ import (
 
 // hessianResult is the measurement of one network. The first two finders are lsrun; of the counts the last is the paper's.
 type hessianResult struct {
-	network                 string
-	threads, images, points int
-	finders                 []*finder
-	counts                  []*finder // over the points of a grid
-	pauses                  []float64 // as in result
+	network         string
+	threads, images int
+	finders         []*finder
+	counts          []*finder // over the points of a grid
+	pauses          []float64 // as in result
 }
 
 // mean is the mean over what was found.
@@ -58,7 +58,7 @@ busy in the pauses, the times mean little, and those of engines with OpenMP leas
 		}
 	}
 	for _, r := range results {
-		if r.points > 0 {
+		if len(r.counts[0].found) > 0 {
 			countTable(&b, r)
 		}
 	}
@@ -75,7 +75,7 @@ func (f *finder) worst() (largest, smallest float64) {
 
 // countTable is the table of the products over a grid.
 func countTable(b *strings.Builder, r hessianResult) {
-	fmt.Fprintf(b, "\nProducts for both ends of %s over the grid of %d points, `eigsh` having been given lsrun's:\n\n", r.network, r.points)
+	fmt.Fprintf(b, "\nProducts for both ends of %s over the grid of %d points, `eigsh` having been given lsrun's:\n\n", r.network, len(r.counts[0].found))
 	b.WriteString("| both ends by | mean | least | most | of `eigsh`'s | error of λmax | of λmin |\n| --- |" + strings.Repeat(" ---: |", 6) + "\n")
 	for _, f := range r.counts {
 		least, most := f.found[0].Products, 0

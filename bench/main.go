@@ -3,7 +3,7 @@
 // All engines evaluate the same network with the same weights and images (nn/zoo/formula); their
 // logits are compared first. Then they take turns, round by round, so that a machine that
 // drifts drifts for all of them. The other engines are programs that stay alive in between
-// (child.go) and sleep while another runs.
+// (child.go) and sleep while another runs. With -hessian they find the ends of the Hessian's spectrum instead (hessian.go).
 package main
 
 import (
