@@ -3,7 +3,7 @@
 GO      ?= go
 BUILD   := build
 
-.PHONY: all build setup demo test check-long bench static release clean
+.PHONY: all build setup demo test check-long bench bench-engines bench-hessian bench-program static release clean
 
 all: build
 
@@ -35,12 +35,20 @@ check-long: setup test
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$package || exit 1; \
 	done
 
-# lsrun beside PyTorch and ONNX Runtime on this machine, as build/bench.md; an hour if nothing is left out.
-# BENCH='-nets resnet20 -threads 2 -rounds 2' is a short one; -all goes through the zoo.
-bench:
+# lsrun beside others on this machine: images a second beside PyTorch and ONNX Runtime, as build/bench.md, an hour if nothing
+# is left out; and eigenvalues of Hessians beside PyTorch and SciPy, as build/bench-hessian.md.
+# BENCH='-nets resnet20 -threads 2 -rounds 2' makes the first short; -all goes through the zoo. HESSIAN='-nets resnet20' makes the second short.
+bench: bench-engines bench-hessian
+
+bench-engines: bench-program
+	$(BUILD)/lsrun-bench $(BENCH)
+
+bench-hessian: bench-program
+	$(BUILD)/lsrun-bench -hessian $(HESSIAN)
+
+bench-program:
 	@sh bench/setup $(BUILD)/bench
 	$(GO) build -o $(BUILD)/lsrun-bench ./bench
-	$(BUILD)/lsrun-bench $(BENCH)
 
 # A fully static, CPU-only binary: runs on any Linux of this architecture, but can load no GPU driver.
 STATIC_LIBS := -lhdf5_hl -lhdf5 -lsz -laec -lz -lm -ldl -lpthread

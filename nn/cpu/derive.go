@@ -305,7 +305,8 @@ func (s *sum) add(ctx context.Context, i int, f func()) {
 // turnTo takes up the base state of a block.
 func (h *hand) turnTo(s *state, images *nn.Images, block int) {
 	h.planes[values], h.planes[adjoints] = s.values, s.adjoints
-	h.count = min(h.tape.block, images.Len()-block*h.tape.block)
+	h.images = min(h.tape.block, images.Len()-block*h.tape.block)
+	h.whole()
 }
 
 // base computes the base state of a block in s, the gradient of its losses, and their sum.
@@ -326,9 +327,7 @@ func (h *hand) again(s *state, images *nn.Images, block int) {
 
 func (h *hand) firstOrder(images *nn.Images, block int) {
 	eachPixelOf(h, images, block, func(at int, v float32) { h.planes[values][at] = v })
-	for _, l := range h.tape.layers {
-		l.forward(h, first)
-	}
+	h.ahead(func(l layer) { l.forward(h, first) })
 	for n := range h.count {
 		label := int(images.Labels[block*h.tape.block+n])
 		h.loss.Gradient(h.slope, h.widen(h.logits[0], values, n), label)
@@ -341,11 +340,11 @@ func (h *hand) firstOrder(images *nn.Images, block int) {
 // along computes the derivative of the block's gradient along a vector.
 func (h *hand) along(s side, images *nn.Images, block int) {
 	h.phi[second], h.packed[second] = s.phi, s.packed
-	for _, l := range h.tape.layers {
+	h.ahead(func(l layer) {
 		if !l.output().constant {
 			l.forward(h, second)
 		}
-	}
+	})
 	for n := range h.count {
 		label := int(images.Labels[block*h.tape.block+n])
 		h.loss.Product(h.slope, h.widen(h.logits[0], values, n), h.widen(h.logits[1], tangents, n), label)
@@ -356,11 +355,11 @@ func (h *hand) along(s side, images *nn.Images, block int) {
 }
 
 func (h *hand) backward(o order) {
-	for i := len(h.tape.layers) - 1; i >= 0; i-- {
-		if l := h.tape.layers[i]; !l.output().constant {
+	h.behind(func(l layer) {
+		if !l.output().constant {
 			l.backward(h, o)
 		}
-	}
+	})
 }
 
 // widen is plane l of the logits of image n.
