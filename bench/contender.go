@@ -15,6 +15,8 @@ type contender struct {
 	sizes  []int // batches to choose from; none where the engine has no batch to choose
 	run    func(context.Context, turn) (time.Duration, error)
 	logits func(ctx context.Context, images int) ([]float64, error) // nil: it has weights of its own
+	rough  bool                                                     // it rounds factors to TF32
+	pool   int                                                      // images there are for it; 0: the network's
 
 	turn  turn      // what it does each time, of the fastest batch
 	rates []float64 // images/s, one a round
@@ -53,6 +55,9 @@ func (c *contender) title() string {
 // All batches are run before one is measured: each leaves its mark on the heap. One that takes more
 // than two turns is left out.
 func (c *contender) prepare(ctx context.Context, pool int, length time.Duration) error {
+	if c.pool > 0 {
+		pool = c.pool
+	}
 	sizes := c.sizes
 	if len(sizes) == 0 {
 		sizes = []int{unit}

@@ -14,6 +14,7 @@ import (
 type lineup struct {
 	*network
 	threads    int
+	engines    []interface{ Close() error } // lsrun's, on a card
 	children   []*child
 	contenders []*contender
 	reference  []float64 // logits, by PyTorch in float64
@@ -23,6 +24,9 @@ type lineup struct {
 func (l *lineup) close() {
 	for _, c := range l.children {
 		c.close()
+	}
+	for _, e := range l.engines {
+		e.Close()
 	}
 }
 

@@ -62,11 +62,13 @@ the processors busy in the pauses, the numbers mean little: engines with OpenMP 
 	return b.String()
 }
 
-// columns of the summary.
-var columns = []struct {
+// column is of the summary: lsrun beside the fastest of some groups.
+type column struct {
 	title  string
 	groups []group
-}{
+}
+
+var columns = []column{
 	{"PyTorch as the paper runs it", []group{eager}},
 	{"PyTorch's best", []group{eager, tuned}},
 	{"ONNX Runtime", []group{onnx}},
@@ -75,6 +77,9 @@ var columns = []struct {
 }
 
 func summary(b *strings.Builder, results []result) {
+	columns := slices.DeleteFunc(slices.Clone(columns), func(c column) bool { // nobody of these competed
+		return !slices.ContainsFunc(results, func(r result) bool { return r.fastest(c.groups...) != nil })
+	})
 	b.WriteString("| network | threads | lsrun, images/s |")
 	for _, column := range columns {
 		fmt.Fprintf(b, " by %s |", column.title)

@@ -194,15 +194,15 @@ class Contender:
         return {"version": torch.__version__, "libraries": sorted(libraries)}
 
 
-def main():
-    torch.set_num_threads(int(sys.argv[2]))
+def answer(contender):
     answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
-    contender = Contender(sys.argv[1])
     with torch.no_grad():
         for line in sys.stdin:
             request = json.loads(line)
-            answer = getattr(contender, request.pop("do"))(**request)
-            print(json.dumps(answer), file=answers, flush=True)
+            said = getattr(contender, request.pop("do"))(**request)
+            print(json.dumps(said), file=answers, flush=True)
 
 
-main()
+if __name__ == "__main__":
+    torch.set_num_threads(int(sys.argv[2]))
+    answer(Contender(sys.argv[1]))

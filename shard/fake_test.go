@@ -136,6 +136,16 @@ func (m *memFiles) Rename(from, to string) error {
 	}, nothing)
 }
 
+func (m *memFiles) Remove(path string) error {
+	return m.step(func() error {
+		if _, ok := m.files[path]; !ok {
+			return pathError("remove", path, fs.ErrNotExist)
+		}
+		delete(m.files, path)
+		return nil
+	}, nothing)
+}
+
 func (m *memFiles) Append(path string) (Appender, error) {
 	err := m.step(func() error {
 		m.files[path] = append([]byte{}, m.files[path]...)
@@ -231,7 +241,7 @@ func (fakeCodec) DecodeShard(data []byte) (*Shard, error) {
 	}
 	s := &Shard{Plan: []byte(f.Plan), Unit: f.Unit, Notes: f.Notes}
 	for i := range f.Points {
-		s.Records = append(s.Records, Record{f.Points[i], f.Status[i], fromBits(f.Values[i])})
+		s.Records = append(s.Records, Record{Point: f.Points[i], Status: f.Status[i], Values: fromBits(f.Values[i])})
 	}
 	return s, nil
 }
@@ -307,7 +317,7 @@ func fakeRecord(k int) Record {
 }
 
 // Evaluate goes backwards: the order of records is the evaluator's business.
-func (e *fakeEvaluator) Evaluate(ctx context.Context, points []int, done func(Record) error) error {
+func (e *fakeEvaluator) Evaluate(ctx context.Context, points []int, carry []byte, done func(Record) error) error {
 	for _, k := range slices.Backward(points) {
 		if e.before != nil {
 			if err := e.before(k); err != nil {

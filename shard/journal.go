@@ -2,6 +2,7 @@ package shard
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 // one synchronised write a frame, and all numbers are little-endian:
 //
 //	offset  size
-//	0       8     "LSRUNJ" 0x00, version 1
+//	0       8     "LSRUNJ" 0x00, version 2
 //	8             frames
 //
 //	frame   4     n, the length of the payload
@@ -28,6 +29,7 @@ import (
 //
 //	others  4     point
 //	        8     nanoseconds that it took, by the worker's monotonic clock
+//	        32    SHA-256 of what the point hands on (carry.go); zeros for nothing
 //	        m     status, one byte a metric
 //	        8·c   values, float64, one a column
 //
@@ -35,8 +37,10 @@ import (
 // written is told from bytes that went bad later: the first is dropped in silence, the
 // second ends what can be read and is reported.
 const (
-	journalMagic = "LSRUNJ\x00\x01"
+	journalMagic = "LSRUNJ\x00\x02"
 	frameHead    = 8
+	// recordHead is what comes before the statuses: point, time, carry.
+	recordHead = 4 + 8 + sha256.Size
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -46,6 +50,7 @@ type entry struct {
 	Record
 	kernel string
 	took   time.Duration
+	carry  carryID
 }
 
 // journalHeader begins the journal of a unit.
@@ -59,6 +64,8 @@ func (r *Run) journalHeader(unit int, kernel string) []byte {
 func journalFrame(record Record, took time.Duration) []byte {
 	payload := binary.LittleEndian.AppendUint32(nil, uint32(record.Point))
 	payload = binary.LittleEndian.AppendUint64(payload, uint64(took))
+	carry := identify(record.Carry)
+	payload = append(payload, carry[:]...)
 	for _, s := range record.Status {
 		payload = append(payload, byte(s))
 	}
@@ -116,7 +123,7 @@ func (r *Run) parseJournal(unit Unit, data []byte) (entries []entry, problem str
 		return nil, fmt.Sprintf("it was computed by %s, not by the plan's %s", kernel, r.Plan.Kernel)
 	}
 	metrics, columns := len(r.Plan.Metrics), len(r.Plan.Columns())
-	size := 12 + metrics + 8*columns
+	size := recordHead + metrics + 8*columns
 	for len(data) > 0 {
 		payload, rest, ok := cutFrame(data)
 		if !ok || len(payload) != size {
@@ -124,11 +131,12 @@ func (r *Run) parseJournal(unit Unit, data []byte) (entries []entry, problem str
 		}
 		e := entry{Record: Record{Point: int(binary.LittleEndian.Uint32(payload))}, kernel: kernel}
 		e.took = time.Duration(binary.LittleEndian.Uint64(payload[4:]))
-		for _, s := range payload[12 : 12+metrics] {
+		e.carry = carryID(payload[12:])
+		for _, s := range payload[recordHead : recordHead+metrics] {
 			e.Status = append(e.Status, Status(s))
 		}
 		for i := range columns {
-			e.Values = append(e.Values, math.Float64frombits(binary.LittleEndian.Uint64(payload[12+metrics+8*i:])))
+			e.Values = append(e.Values, math.Float64frombits(binary.LittleEndian.Uint64(payload[recordHead+metrics+8*i:])))
 		}
 		if err := r.checkRecord(unit, e.Record); err != nil {
 			return entries, err.Error()

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"hash/crc32"
@@ -15,9 +16,18 @@ import (
 func journalOf(run *Run) []byte {
 	data := run.journalHeader(1, "plain")
 	for k := 3; k < 6; k++ {
-		data = append(data, journalFrame(fakeRecord(k), time.Second)...)
+		data = append(data, journalFrame(carrying(k), time.Second)...)
 	}
 	return data
+}
+
+// carrying is the record of point k, which hands something on where k is even.
+func carrying(k int) Record {
+	r := fakeRecord(k)
+	if k%2 == 0 {
+		r.Carry = []byte{byte(k)}
+	}
+	return r
 }
 
 func TestAJournalHasTheLayoutThatItsCommentDraws(t *testing.T) {
@@ -30,13 +40,19 @@ func TestAJournalHasTheLayoutThatItsCommentDraws(t *testing.T) {
 		want = append(append(want, n...), le.AppendUint32(nil, sum)...)
 		want = append(want, payload...)
 	}
-	want = append(want, "LSRUNJ\x00\x01"...)
+	want = append(want, "LSRUNJ\x00\x02"...)
 	id, _ := hex.DecodeString(run.ID)
 	frame(append(append(id, 1, 0, 0, 0), "plain"...))
 	for k := 3; k < 6; k++ {
 		r := fakeRecord(k)
 		payload := le.AppendUint32(nil, uint32(k))
 		payload = le.AppendUint64(payload, 1e9)
+		carry := make([]byte, 32)
+		if k%2 == 0 {
+			sum := sha256.Sum256([]byte{byte(k)})
+			carry = sum[:]
+		}
+		payload = append(payload, carry...)
 		payload = append(payload, byte(r.Status[0]), byte(r.Status[1]))
 		for _, v := range r.Values {
 			payload = le.AppendUint64(payload, math.Float64bits(v))
@@ -112,10 +128,10 @@ func TestJournalsOfOthersAreIgnoredAndReported(t *testing.T) {
 		"another kernel":  {append(run.journalHeader(1, "avx2"), journalFrame(fakeRecord(3), 0)...), "computed by avx2"},
 		"a foreign point": {append(run.journalHeader(1, "plain"), journalFrame(fakeRecord(6), 0)...), "point 6 is not in unit 1"},
 		"a wrong status": {append(run.journalHeader(1, "plain"),
-			journalFrame(Record{3, []Status{Missing, Done}, make([]float64, 3)}, 0)...), "missing"},
+			journalFrame(Record{Point: 3, Status: []Status{Missing, Done}, Values: make([]float64, 3)}, 0)...), "missing"},
 		"another file":    {[]byte("begin of something else"), "does not begin"},
 		"half a header":   {journalOf(run)[:40], "header"},
-		"a later version": {append([]byte("LSRUNJ\x00\x02"), journalOf(run)[8:]...), "does not begin"},
+		"a later version": {append([]byte("LSRUNJ\x00\x03"), journalOf(run)[8:]...), "does not begin"},
 	} {
 		entries, problem := run.parseJournal(run.units[1], c.data)
 		if len(entries) != 0 || !strings.Contains(problem, c.want) {

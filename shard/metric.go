@@ -59,4 +59,7 @@ type Record struct {
 	Point  int
 	Status []Status  // one a metric
 	Values []float64 // one a column, in Plan.Columns order
+	// Carry is what the evaluator wants to know when it goes on to the unit's next point (eigenvectors
+	// to start from, say); nil for nothing. It is kept until the unit is published, and is no result.
+	Carry []byte
 }

@@ -14,6 +14,7 @@ type Plan struct {
 	Grid       Grid       `json:"grid"`
 	Loss       string     `json:"loss"`
 	Metrics    []Metric   `json:"metrics"`
+	Hessian    *Hessian   `json:"hessian,omitempty"`
 	UnitPoints int        `json:"unit_points"` // points a unit; the last one may have fewer
 	Device     string     `json:"device"`      // "cpu" or "cuda"
 	Kernel     string     `json:"kernel"`      // the arithmetic that every worker must have
@@ -39,15 +40,17 @@ type Checkpoint struct {
 
 // Directions says how the directions were made.
 type Directions struct {
-	Type   string     `json:"type"`   // "weights" or "states"
-	Source string     `json:"source"` // "random", "checkpoints" or "file"
-	Seed   uint64     `json:"seed"`
-	Index  int        `json:"idx"`
-	Same   bool       `json:"same"` // y is x
-	File   string     `json:"file,omitempty"`
-	X      Direction  `json:"x"`
-	Y      *Direction `json:"y,omitempty"`
-	SHA256 string     `json:"sha256"` // of RUN/directions.h5
+	Type   string `json:"type"`   // "weights" or "states"
+	Source string `json:"source"` // "random", "checkpoints", "file" or "eigenvectors"
+	Seed   uint64 `json:"seed"`
+	Index  int    `json:"idx"`
+	Same   bool   `json:"same"` // y is x
+	File   string `json:"file,omitempty"`
+	// Hessian is the one at θ whose eigenvectors they are.
+	Hessian *Hessian   `json:"hessian,omitempty"`
+	X       Direction  `json:"x"`
+	Y       *Direction `json:"y,omitempty"`
+	SHA256  string     `json:"sha256"` // of RUN/directions.h5
 }
 
 // Direction is one axis's part.
@@ -55,6 +58,39 @@ type Direction struct {
 	Norm       string      `json:"norm"`
 	Ignore     string      `json:"ignore"`
 	Checkpoint *Checkpoint `json:"checkpoint,omitempty"` // whose difference from θ it is
+	// Eigenvector is 1, 2, … from the largest eigenvalue down, −1, −2, … from the smallest up; 0 for others.
+	Eigenvector int     `json:"eigenvector,omitempty"`
+	Eigenvalue  float64 `json:"eigenvalue,omitempty"`
+}
+
+// Hessian says how the curvature is computed, and where.
+type Hessian struct {
+	Parameters     string  `json:"parameters"` // "weights": tensors of more than one dimension; or "all"
+	Images         int     `json:"images"`     // of the training images
+	Choice         string  `json:"choice"`     // which of them: "balanced", "first" or "all"
+	Seed           uint64  `json:"seed"`       // of that choice and of start vectors
+	Tolerance      float64 `json:"tolerance"`
+	RatioTolerance float64 `json:"ratio_tolerance"` // 0: Tolerance counts
+	Products       int     `json:"products"`        // at most, at a point
+	TopK           int     `json:"topk"`            // eigenvalues at either end
+	TraceProducts  int     `json:"trace_products"`  // that the trace is estimated with; 0 for no trace
+	DensitySteps   int     `json:"density_steps"`   // of the process that gives the density; 0 for none
+	StepX          int     `json:"step_x"`          // every so many points of the grid in x,
+	StepY          int     `json:"step_y"`          // and in y
+}
+
+// At reports whether the plan asks for the curvature at point k.
+func (h *Hessian) At(g Grid, k int) bool {
+	return k%g.X.N%h.StepX == 0 && k/g.X.N%h.StepY == 0
+}
+
+// Points is the number of points with curvature.
+func (h *Hessian) Points(g Grid) int {
+	n := (g.X.N + h.StepX - 1) / h.StepX
+	if g.Y != nil {
+		n *= (g.Y.N + h.StepY - 1) / h.StepY
+	}
+	return n
 }
 
 // Data is what the losses are means over.

@@ -87,6 +87,9 @@ func (p *Plan) check() error {
 	if len(p.Metrics) == 0 {
 		return errors.New("metrics: there are none, so nothing would be computed")
 	}
+	if h := p.Hessian; h != nil && (h.StepX < 1 || h.StepY < 1) {
+		return fmt.Errorf("hessian: steps of %d and %d points: they are at least 1", h.StepX, h.StepY)
+	}
 	taken := map[string]bool{}
 	for _, m := range p.Metrics {
 		for _, name := range append([]string{m.Name}, m.Beside...) {

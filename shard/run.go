@@ -21,10 +21,11 @@ const (
 	journalDir     = "journal"
 	shardsDir      = "shards"
 	logDir         = "log"
+	carryDir       = "carry"
 	quarantineDir  = "quarantine"
 )
 
-// folders are those that every run has; quarantine is made when it is needed.
+// folders are those that every run has; quarantine and carry are made when they are needed.
 var folders = []string{claimsDir, journalDir, shardsDir, logDir}
 
 // Run is an opened run directory.

@@ -13,7 +13,10 @@ type Evaluator interface {
 	// Evaluate computes every metric at points k of the grid and hands each record over as
 	// soon as it is done, in any order, one call at a time. It returns ctx's error soon
 	// after ctx is cancelled, and the first error of done.
-	Evaluate(ctx context.Context, points []int, done func(Record) error) error
+	//
+	// carry is the Carry of the nearest point before the first of points that left one in the same
+	// unit, or nil. An evaluator whose records carry something goes through points in order.
+	Evaluate(ctx context.Context, points []int, carry []byte, done func(Record) error) error
 	// Batch is how many points it wants at a time.
 	Batch() int
 }
@@ -49,6 +52,8 @@ type Files interface {
 	Publish(path string, data []byte) error
 	// PublishNew is Publish, but fails with fs.ErrExist where path is taken.
 	PublishNew(path string, data []byte) error
+	// Remove deletes a file; fs.ErrNotExist if there is none.
+	Remove(path string) error
 	// Claim creates path exclusively (O_EXCL) with data; fs.ErrExist if it is taken.
 	Claim(path string, data []byte) error
 	// Rewrite replaces a claim of one's own: readers see the old bytes or the new ones.

@@ -316,19 +316,26 @@ func (s *session) compute(ctx context.Context, unit Unit, attempt string, points
 		if err := s.Run.checkRecord(unit, record); err != nil {
 			return err
 		}
+		if err := s.Run.keep(unit.Index, record.Carry); err != nil {
+			storage = err
+			return err
+		}
 		now := time.Now()
 		if err := journal.Append(journalFrame(record, now.Sub(last))); err != nil {
 			storage = fmt.Errorf("writing a journal: %w", err)
 			return storage
 		}
-		points[record.Point] = entry{Record: record, kernel: kernel}
+		points[record.Point] = entry{Record: record, kernel: kernel, carry: identify(record.Carry)}
 		last = now
 		s.report.Computed++
 		s.tell(Event{Kind: Computed, Unit: unit.Index, Points: 1})
 		return nil
 	}
 	for batch := range slices.Chunk(missing, max(s.Evaluator.Batch(), 1)) {
-		err := s.Evaluator.Evaluate(ctx, batch, done)
+		carry, err := s.carried(ctx, unit, batch[0], points)
+		if err == nil {
+			err = s.Evaluator.Evaluate(ctx, batch, carry, done)
+		}
 		switch {
 		case storage != nil:
 			return storage
@@ -374,6 +381,7 @@ func (s *session) publish(unit Unit, points map[int]entry) error {
 	if err := s.Run.files.Publish(s.Run.path(shardsDir, shardName(unit.Index, data)), data); err != nil {
 		return fmt.Errorf("publishing the shard of unit %d: %w", unit.Index, err)
 	}
+	s.Run.dropCarries(unit, points)
 	s.report.Published++
 	s.todo = slices.DeleteFunc(s.todo, func(u int) bool { return u == unit.Index })
 	return nil

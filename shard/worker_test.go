@@ -330,7 +330,7 @@ type lying struct {
 	records []Record
 }
 
-func (l lying) Evaluate(_ context.Context, _ []int, done func(Record) error) error {
+func (l lying) Evaluate(_ context.Context, _ []int, _ []byte, done func(Record) error) error {
 	for _, r := range l.records {
 		if err := done(r); err != nil {
 			return err
@@ -343,9 +343,9 @@ func TestAnEvaluatorThatLiesIsFoundOut(t *testing.T) {
 	for want, records := range map[string][]Record{
 		"left out":      nil,
 		"not in unit":   {fakeRecord(19)},
-		"columns":       {{0, []Status{Done, Done}, []float64{1}}},
-		"is missing":    {{0, []Status{Missing, Done}, []float64{1, 2, 3}}},
-		"is status 200": {{0, []Status{200, Done}, []float64{1, 2, 3}}},
+		"columns":       {{Status: []Status{Done, Done}, Values: []float64{1}}},
+		"is missing":    {{Status: []Status{Missing, Done}, Values: []float64{1, 2, 3}}},
+		"is status 200": {{Status: []Status{200, Done}, Values: []float64{1, 2, 3}}},
 	} {
 		run := mustCreate(t, newMemFiles())
 		w := worker(run, lying{newEvaluator(), records})

@@ -8,13 +8,14 @@ import "strconv"
 type Rank struct {
 	Index, Size int // 0 ≤ Index < Size
 	LocalSize   int // how many of them are on this host; 0 if the launcher does not say
+	Local       int // its place among those on this host; 0 if the launcher does not say
 }
 
-// launchers lists the variables that hold index, size and size on the host.
-var launchers = []struct{ index, size, local string }{
-	{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"}, // Open MPI
-	{"PMIX_RANK", "PMIX_SIZE", "PMIX_LOCAL_SIZE"},
-	{"PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"}, // MPICH, Intel MPI
+// launchers lists the variables that hold index, size, size on the host and index there.
+var launchers = []struct{ index, size, local, place string }{
+	{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"}, // Open MPI
+	{"PMIX_RANK", "PMIX_SIZE", "PMIX_LOCAL_SIZE", "PMIX_LOCAL_RANK"},
+	{"PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS", "MPI_LOCALRANKID"}, // MPICH, Intel MPI
 }
 
 // RankFrom reads the rank from the environment (os.Getenv), or says that there is none.
@@ -23,17 +24,17 @@ var launchers = []struct{ index, size, local string }{
 // batch script too, array tasks included, where it would make all of them rank 0 of n.
 func RankFrom(getenv func(string) string) (Rank, bool) {
 	for _, l := range launchers {
-		if r, ok := parseRank(getenv(l.index), getenv(l.size), getenv(l.local)); ok {
+		if r, ok := parseRank(getenv(l.index), getenv(l.size), getenv(l.local), getenv(l.place)); ok {
 			return r, true
 		}
 	}
 	if getenv("SLURM_STEP_ID") == "" {
 		return Rank{}, false
 	}
-	return parseRank(getenv("SLURM_PROCID"), getenv("SLURM_STEP_NUM_TASKS"), getenv("SLURM_STEP_TASKS_PER_NODE"))
+	return parseRank(getenv("SLURM_PROCID"), getenv("SLURM_STEP_NUM_TASKS"), getenv("SLURM_STEP_TASKS_PER_NODE"), getenv("SLURM_LOCALID"))
 }
 
-func parseRank(index, size, local string) (Rank, bool) {
+func parseRank(index, size, local, place string) (Rank, bool) {
 	i, err1 := strconv.Atoi(index)
 	n, err2 := strconv.Atoi(size)
 	if err1 != nil || err2 != nil || i < 0 || i >= n {
@@ -44,5 +45,9 @@ func parseRank(index, size, local string) (Rank, bool) {
 	if err != nil || l < 0 {
 		l = 0
 	}
-	return Rank{Index: i, Size: n, LocalSize: l}, true
+	p, err := strconv.Atoi(place)
+	if err != nil || p < 0 {
+		p = 0
+	}
+	return Rank{Index: i, Size: n, LocalSize: l, Local: p}, true
 }

@@ -25,16 +25,24 @@ const calibrationTime = 20 * time.Second
 // of the data: its speed, its accuracy, and whether the axes end where they should.
 func announce(c *cli.Context, s *subject, run *shard.Run, plane nn.Plane) error {
 	out, plan := c.App.Writer, run.Plan
-	e, err := newEngine(s.graph, s.loss, plane, threads(c), plan.Kernel)
-	if err != nil {
+	e, err := newEngine(s.graph, s.loss, plane, worker{threads: threads(c)}, plan.Device, plan.Kernel)
+	if err != nil && plan.Device != onCard { // planning needs no card
 		return err
 	}
-	defer e.Close()
+	without := err
+	if without == nil {
+		defer e.Close()
+	}
 	fmt.Fprintf(out, "plan        %.12s in %s\n", run.ID, run.Dir)
 	fmt.Fprintf(out, "network     %s: %s parameters, %s multiply-adds an image, kernel %s\n",
 		s.graph.Name, count(int64(s.graph.Parameters())), magnitude(float64(s.graph.MACs())), plan.Kernel)
 	describeDirections(out, s, plan, plane)
 	describeGrid(out, plan)
+	if without != nil {
+		fmt.Fprintf(out, "not tried   %v\n", without)
+		fmt.Fprintf(out, "next        lsrun run %s\n", shard.ShellQuote(run.Dir))
+		return nil
+	}
 	trial, err := tryNetwork(c.Context, s, e, calibrationTime)
 	if err != nil {
 		return err
@@ -65,6 +73,9 @@ func describeGrid(out io.Writer, plan *shard.Plan) {
 		axes += ", y " + plan.Grid.Y.String()
 	}
 	fmt.Fprintf(out, "grid        %s: %s in %s of %s\n", axes, plural(plan.Grid.Points(), "point"), plural(len(plan.Units()), "unit"), count(int64(plan.UnitPoints)))
+	if h := plan.Hessian; h != nil {
+		fmt.Fprintf(out, "hessian     %s, at %s\n", describeHessian(h), plural(h.Points(plan.Grid), "point"))
+	}
 	fmt.Fprintf(out, "data        %s, preprocessing %s: %s training and %s test images, %s\n",
 		plan.Data.Dataset, plan.Data.Preprocess, count(int64(plan.Data.Train)), count(int64(plan.Data.Test)), plan.Loss)
 }
@@ -98,6 +109,7 @@ const programMemory = 48 << 20
 // cost is what a run takes on this machine, all its points by one worker.
 type cost struct {
 	points, images int     // images of a point
+	hessian        float64 // forward passes over an image that the curvature of a point is worth
 	macs           float64 // of all points
 	rate           float64 // images a second
 	threads        int
@@ -106,27 +118,43 @@ type cost struct {
 
 func (s *subject) cost(plan *shard.Plan, rate float64, threads int, memory int64) cost {
 	k := cost{points: plan.Grid.Points(), images: plan.Data.Train + plan.Data.Test, rate: rate, threads: threads, memory: memory}
-	k.macs = float64(k.points) * float64(k.images) * float64(s.graph.MACs())
+	macs := float64(s.pointMACs(plan))
+	k.macs = float64(k.points) * macs
+	k.hessian = macs/float64(s.graph.MACs()) - float64(k.images)
 	return k
 }
 
 // pointSeconds and seconds are the time of a point and of all points.
-func (k cost) pointSeconds() float64 { return float64(k.images) / k.rate }
+func (k cost) pointSeconds() float64 { return (float64(k.images) + k.hessian) / k.rate }
 func (k cost) seconds() float64      { return float64(k.points) * k.pointSeconds() }
 
 // cpuHours is the time of all threads together.
 func (k cost) cpuHours() float64 { return k.seconds() * float64(k.threads) / time.Hour.Seconds() }
 
+// curvature is what Hessians add to a point's images.
+func (k cost) curvature() string {
+	if k.hessian == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and Hessians worth some %s more", count(int64(k.hessian)))
+}
+
 func (k cost) report(out io.Writer) {
 	fmt.Fprintf(out, "work        %s × %s = %s multiply-adds; %s of memory a worker\n",
-		plural(k.points, "point"), plural(k.images, "image"), magnitude(k.macs), megabytes(k.memory))
+		plural(k.points, "point"), plural(k.images, "image")+k.curvature(), magnitude(k.macs), megabytes(k.memory))
 	fmt.Fprintf(out, "estimate    %s on this machine with %s (%.0f images/s): %.3g s a point, %.2g CPU hours\n",
 		lasting(time.Duration(k.seconds()*float64(time.Second))), plural(k.threads, "thread"), k.rate, k.pointSeconds(), k.cpuHours())
 }
 
-// memory is what a worker takes: the data, the plane, the engine's own, and the program.
-func memory(e *cpu.Engine, s *subject, plan *shard.Plan, threads int) int64 {
-	perThread, shared := e.Memory()
+// memory is what a worker takes of the host: the data, the plane, the engine's own, and the program.
+func memory(e engine.Engine, s *subject, plan *shard.Plan, threads int) int64 {
+	var perThread, shared int64
+	if e, ok := e.(*cpu.Engine); ok {
+		perThread, shared = e.Memory()
+		if h := plan.Hessian; h != nil {
+			shared += e.DerivativeMemory(h.Images) + 8*int64(basis(h)+4)*int64(s.graph.Parameters())
+		}
+	}
 	for _, images := range []int{plan.Data.Train, plan.Data.Test} {
 		if images > 0 && images < threads { // every thread has a point of its own
 			shared *= int64(threads)
@@ -192,10 +220,18 @@ func thin(set *nn.Images, n int) *nn.Images {
 	if n == set.Len() {
 		return set
 	}
+	numbers := make([]int, n)
+	for i := range numbers {
+		numbers[i] = i * set.Len() / n
+	}
+	return pick(set, numbers)
+}
+
+// pick copies the images of the given numbers.
+func pick(set *nn.Images, numbers []int) *nn.Images {
 	size := set.Shape.Size()
-	out := &nn.Images{Shape: set.Shape, Pixels: make([]float32, 0, n*size), Labels: make([]int32, 0, n)}
-	for i := range n {
-		k := i * set.Len() / n
+	out := &nn.Images{Shape: set.Shape, Pixels: make([]float32, 0, len(numbers)*size), Labels: make([]int32, 0, len(numbers))}
+	for _, k := range numbers {
 		out.Pixels = append(out.Pixels, set.Pixels[k*size:(k+1)*size]...)
 		out.Labels = append(out.Labels, set.Labels[k])
 	}
@@ -275,7 +311,7 @@ func tryPreset(ctx context.Context, s *subject, preset dataset.Preprocess) (*tri
 	if other.images, err = selectImages(s.set, other.data, s.graph, s.images.test == nil, s.images.test != nil); err != nil {
 		return nil, err
 	}
-	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, runtime.GOMAXPROCS(0), "")
+	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, worker{threads: runtime.GOMAXPROCS(0)}, onCPU, "")
 	if err != nil {
 		return nil, err
 	}

@@ -470,7 +470,7 @@ func benchRun(c *cli.Context, threads []int, limit time.Duration) error {
 
 // price prints what the run costs with so many threads.
 func (j *job) price(c *cli.Context, s *subject, threads int, limit time.Duration) error {
-	e, err := j.newEngine(threads)
+	e, err := j.newEngine(worker{threads: threads})
 	if err != nil {
 		return err
 	}

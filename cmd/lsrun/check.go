@@ -44,7 +44,7 @@ func checkAction(c *cli.Context) error {
 	for _, note := range s.file.Notes {
 		fmt.Fprintf(out, "            %s\n", note)
 	}
-	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, threads(c), "")
+	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, worker{threads: threads(c)}, onCPU, "")
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func compareLogits(ctx context.Context, s *subject, path string, threads int) (s
 
 // evaluate runs the network with the given states over images; the output has logits.
 func (s *subject) evaluate(ctx context.Context, states nn.Params, images *nn.Images, threads int) (engine.Output, error) {
-	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: states}, threads, "")
+	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: states}, worker{threads: threads}, onCPU, "")
 	if err != nil {
 		return engine.Output{}, err
 	}

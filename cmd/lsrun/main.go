@@ -49,7 +49,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Writer:      stdout,
 		ErrWriter:   stderr,
 		Commands: []*cli.Command{
-			planCommand, runCommand, mergeCommand, plotCommand,
+			planCommand, runCommand, mergeCommand, plotCommand, hessianCommand,
 			statusCommand, inspectCommand, checkCommand, modelsCommand, benchCommand, demoCommand,
 		},
 		ExitErrHandler: func(*cli.Context, error) {},

@@ -64,7 +64,10 @@ func compareOrigin(c *cli.Context, plan *shard.Plan, surface *shard.Surface, rep
 	}
 	for _, layer := range surface.Layers {
 		found := report.Notes[originNote+layer.Name]
-		if layer.Status[k] == shard.Missing || len(found) == 0 {
+		if len(found) == 0 { // workers tell of losses and accuracies only
+			continue
+		}
+		if layer.Status[k] == shard.Missing {
 			return
 		}
 		there := strconv.FormatFloat(layer.Values[k], 'g', -1, 64)

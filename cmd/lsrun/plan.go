@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -15,6 +17,7 @@ import (
 	"lsrun/io/h5"
 	"lsrun/nn"
 	"lsrun/nn/cpu"
+	"lsrun/nn/cuda"
 	"lsrun/nn/direction"
 	"lsrun/nn/zoo"
 	"lsrun/shard"
@@ -31,7 +34,7 @@ Planning the same again changes nothing; another plan needs another RUN.
    lsrun plan --checkpoint model.t7 --model resnet56 --dataset cifar10 --data DIR \
          --x=-1:1:51 --y=-1:1:51 RUN
    lsrun run RUN && lsrun merge RUN && lsrun plot RUN/surface.h5`,
-	Flags: slices.Concat(networkFlags, dataFlags, []cli.Flag{
+	Flags: slices.Concat(networkFlags, dataFlags, hessianPlanFlags, []cli.Flag{
 		&cli.StringFlag{Name: "like", Usage: "take every flag that is not given from the plan of `OTHER-RUN`"},
 		&cli.StringFlag{Name: "logits", Usage: "compare with PyTorch's logits in `FILE` first, as lsrun check does, and record that it was done"},
 		&cli.StringFlag{Name: "x", Usage: "first axis, `MIN:MAX:POINTS`", Value: "-1:1:51"},
@@ -42,6 +45,8 @@ Planning the same again changes nothing; another plan needs another RUN.
 		&cli.StringFlag{Name: "checkpoint2", Usage: "x goes from the checkpoint (0) to this `FILE` (1)"},
 		&cli.StringFlag{Name: "checkpoint3", Usage: "y goes from the checkpoint (0) to this `FILE` (1)"},
 		&cli.StringFlag{Name: "dir-file", Usage: "take the directions from this HDF5 `FILE`, written by the paper's code or by lsrun"},
+		&cli.StringFlag{Name: "dir-x", Usage: "x is an eigenvector of the Hessian at the checkpoint: eig:1 that of the largest eigenvalue, eig:-1 of the smallest"},
+		&cli.StringFlag{Name: "dir-y", Usage: "the same for y"},
 		&cli.BoolFlag{Name: "same-dir", Usage: "y is the same random direction as x"},
 		&cli.StringFlag{Name: "xnorm", Usage: "normalisation of x: filter, layer, weight, dfilter, dlayer, none (default: filter; none for differences and files)"},
 		&cli.StringFlag{Name: "ynorm", Usage: "normalisation of y (default: that of x)"},
@@ -49,7 +54,8 @@ Planning the same again changes nothing; another plan needs another RUN.
 		&cli.StringFlag{Name: "yignore", Usage: "the same for y (default: that of x)"},
 		&cli.Uint64Flag{Name: "seed", Usage: "of the random directions"},
 		&cli.IntFlag{Name: "idx", Usage: "repetition: another pair of random directions of the same seed"},
-		&cli.StringFlag{Name: "kernel", Usage: "the arithmetic that every worker must have: fma (processors with AVX2 or AVX-512 give the same bits) or plain (default: the best of this machine)"},
+		&cli.StringFlag{Name: "device", Usage: "what evaluates: cpu, or cuda (NVIDIA cards, one a worker)", Value: onCPU},
+		&cli.StringFlag{Name: "kernel", Usage: "the arithmetic that every worker must have: fma (processors with AVX2 or AVX-512 give the same bits) or plain (default: the best of this machine); on cards tf32x3 (about float32, the default), mixed, fp32 or tf32 (a relative error of 1e-3)"},
 		&cli.BoolFlag{Name: "exact", Usage: "compute every sum directly, without Winograd's transforms: about half as fast, with a tenth of the rounding error"},
 		&cli.BoolFlag{Name: "mix", Usage: "let workers with other kernels join; which one computed a point is recorded"},
 		&cli.IntFlag{Name: "threads", Usage: "threads for the calibration", DefaultText: "all cores"},
@@ -291,7 +297,7 @@ func (s *subject) draft(c *cli.Context) (*shard.Plan, nn.Plane, error) {
 		Format: 1, Evaluator: evaluatorVersion, Loss: s.loss.String(),
 		Network:    shard.Network{Model: s.graph.Name, Classes: s.graph.Classes, Input: s.graph.Input},
 		Checkpoint: source(s.file, c.String("checkpoint")),
-		Device:     "cpu", Precision: "float32", Mix: c.Bool("mix"), Data: s.data,
+		Device:     c.String("device"), Precision: "float32", Mix: c.Bool("mix"), Data: s.data,
 	}
 	var err error
 	if plan.Grid, err = parseGrid(c); err != nil {
@@ -300,12 +306,22 @@ func (s *subject) draft(c *cli.Context) (*shard.Plan, nn.Plane, error) {
 	if plan.Metrics, err = s.chooseMetrics(c, &plan.Data); err != nil {
 		return nil, nn.Plane{}, err
 	}
-	e, err := cpu.New(s.graph, s.loss, cpu.Options{Threads: 1, Kernel: c.String("kernel"), Exact: c.Bool("exact")})
-	if err != nil {
+	if plan.Hessian, err = s.planHessian(c, plan.Grid); err != nil {
+		return nil, nn.Plane{}, err
+	}
+	if plan.Hessian != nil {
+		if plan.Data.Train == 0 {
+			return nil, nn.Plane{}, usagef("--hessian is about the training loss: --metrics must hold train")
+		}
+		plan.Metrics = append(plan.Metrics, hessianMetrics(plan.Hessian)...)
+	}
+	if plan.Kernel, err = chooseArithmetic(s, c); err != nil {
 		return nil, nn.Plane{}, usageError{err.Error()}
 	}
-	plan.Kernel = e.Kernel()
-	plan.UnitPoints = shard.UnitPoints(plan.Grid.Points(), s.graph.MACs()*int64(plan.Data.Train+plan.Data.Test))
+	if plan.Kernel == cuda.TF32.Kernel() {
+		plan.Precision = "tf32"
+	}
+	plan.UnitPoints = shard.UnitPoints(plan.Grid.Points(), s.pointMACs(plan))
 	if file := c.String("logits"); file != "" {
 		if s.logits, err = compareLogits(c.Context, s, file, threads(c)); err != nil {
 			return nil, nn.Plane{}, err
@@ -314,6 +330,34 @@ func (s *subject) draft(c *cli.Context) (*shard.Plan, nn.Plane, error) {
 	}
 	plane, err := s.chooseDirections(c, plan)
 	return plan, plane, err
+}
+
+// pointMACs is the mean cost of a point in multiply-adds.
+func (s *subject) pointMACs(plan *shard.Plan) int64 {
+	macs := s.graph.MACs() * int64(plan.Data.Train+plan.Data.Test)
+	if h := plan.Hessian; h != nil {
+		macs += hessianMACs(h, s.graph) * int64(h.Points(plan.Grid)) / int64(plan.Grid.Points())
+	}
+	return macs
+}
+
+// chooseArithmetic is the kernel that every worker must have. One for cards needs none here.
+func chooseArithmetic(s *subject, c *cli.Context) (string, error) {
+	switch c.String("device") {
+	case onCPU:
+		e, err := cpu.New(s.graph, s.loss, cpu.Options{Threads: 1, Kernel: c.String("kernel"), Exact: c.Bool("exact")})
+		if err != nil {
+			return "", err
+		}
+		return e.Kernel(), nil
+	case onCard:
+		if c.Bool("exact") {
+			return "", errors.New("--exact is for processors: on cards --kernel fp32 computes every sum in float32")
+		}
+		p, err := cuda.ParseKernel(c.String("kernel"))
+		return p.Kernel(), err
+	}
+	return "", fmt.Errorf("--device %s: there are cpu and cuda", c.String("device"))
 }
 
 // Keys of theta.safetensors' metadata that say what it was read from. The prefix keeps
@@ -379,8 +423,12 @@ func (s *subject) chooseDirections(c *cli.Context, plan *shard.Plan) (nn.Plane, 
 	d := &plan.Directions
 	d.Seed, d.Index, d.Same = c.Uint64("seed"), c.Int("idx"), c.Bool("same-dir")
 	second, third, file := c.String("checkpoint2"), c.String("checkpoint3"), c.String("dir-file")
-	line := plan.Grid.Y == nil
+	line, eigen := plan.Grid.Y == nil, c.String("dir-x") != ""
 	switch {
+	case eigen && (file != "" || second != "" || third != ""):
+		return plane, usagef("--dir-x excludes --dir-file, --checkpoint2 and --checkpoint3")
+	case (c.String("dir-y") != "") != (eigen && !line):
+		return plane, usagef("--dir-x and, for a plane, --dir-y go together")
 	case file != "" && (second != "" || third != ""):
 		return plane, usagef("--dir-file and --checkpoint2/--checkpoint3 exclude each other")
 	case third != "" && second == "":
@@ -389,14 +437,14 @@ func (s *subject) chooseDirections(c *cli.Context, plan *shard.Plan) (nn.Plane, 
 		return plane, usagef("--checkpoint3 needs a plane: give --y")
 	case second != "" && third == "" && !line:
 		return plane, usagef("--checkpoint2 alone gives a line: leave out --y, or give --checkpoint3")
-	case (c.IsSet("seed") || c.IsSet("idx")) && (second != "" || file != ""):
-		return plane, usagef("--seed and --idx are for random directions: these come from files")
+	case (c.IsSet("seed") || c.IsSet("idx")) && (second != "" || file != "" || eigen):
+		return plane, usagef("--seed and --idx are for random directions, which these are not")
 	case d.Index < 0:
 		return plane, usagef("--idx %d: repetitions count from 0", d.Index)
-	case d.Same && (line || second != "" || file != ""):
+	case d.Same && (line || second != "" || file != "" || eigen):
 		return plane, usagef("--same-dir is for a plane of random directions")
 	}
-	if err := chooseNormalisation(c, d, line, second != "" || file != ""); err != nil {
+	if err := chooseNormalisation(c, d, line, second != "" || file != "" || eigen); err != nil {
 		return plane, err
 	}
 	states, err := s.chooseType(c, second != "")
@@ -404,6 +452,8 @@ func (s *subject) chooseDirections(c *cli.Context, plan *shard.Plan) (nn.Plane, 
 		return plane, err
 	}
 	switch {
+	case eigen:
+		err = s.directionsAlongEigenvectors(c, d, &plane)
 	case file != "":
 		err = s.directionsFromFile(c, file, line, d, &plane)
 	case second != "":
@@ -603,7 +653,7 @@ func adoptPlan(c *cli.Context, dir string) error {
 		"dataset": p.Data.Dataset, "data": p.Data.Path, "labels": p.Data.LabelsFile,
 		"data-split": strconv.Itoa(p.Data.Splits), "split-idx": strconv.Itoa(p.Data.SplitIndex), "subset": strconv.Itoa(p.Data.Subset),
 		"x": p.Grid.X.String(), "metrics": metricSets(p), "loss": p.Loss,
-		"subset-seed": strconv.FormatUint(p.Data.Seed, 10), "kernel": p.Kernel, "mix": strconv.FormatBool(p.Mix),
+		"subset-seed": strconv.FormatUint(p.Data.Seed, 10), "device": p.Device, "kernel": p.Kernel, "mix": strconv.FormatBool(p.Mix),
 	}
 	if p.Grid.Y != nil {
 		values["y"] = p.Grid.Y.String()
@@ -616,7 +666,7 @@ func adoptPlan(c *cli.Context, dir string) error {
 		}
 	}
 	switch d := p.Directions; {
-	case c.IsSet("checkpoint2") || c.IsSet("dir-file"): // other directions, with their own defaults
+	case c.IsSet("checkpoint2") || c.IsSet("dir-file") || c.IsSet("dir-x"): // other directions, with their own defaults
 	case d.Source == "random":
 		values["seed"], values["idx"], values["same-dir"] = strconv.FormatUint(d.Seed, 10), strconv.Itoa(d.Index), strconv.FormatBool(d.Same)
 		values["dir-type"], values["xnorm"], values["xignore"] = d.Type, d.X.Norm, d.X.Ignore
@@ -625,6 +675,9 @@ func adoptPlan(c *cli.Context, dir string) error {
 		}
 	default:
 		values["dir-file"] = filepath.Join(dir, directionsFile) // normalised already
+	}
+	if h := p.Hessian; h != nil && (!c.IsSet("hessian") || c.Bool("hessian")) {
+		maps.Copy(values, hessianValues(h))
 	}
 	for name, value := range values {
 		if value == "" || c.IsSet(name) {

@@ -19,11 +19,14 @@ var plotCommand = &cli.Command{
 	Usage:     "draw a surface file",
 	ArgsUsage: "SURFACE.h5",
 	Description: `Without -o every picture that fits is written beside the file: a line gives one with
-loss and accuracy, a plane gives contours, filled contours and a heat map.`,
+loss and accuracy, a plane gives contours, filled contours and a heat map. Where there are
+eigenvalues of the Hessian, |λmin/λmax| is drawn too (eig_ratio, from 0 to 0.5 as in the
+paper); signed_eig_ratio, max_eig and min_eig are drawn on demand.`,
 	Flags: []cli.Flag{
 		&cli.StringFlag{Name: "o", Usage: "write one picture to `FILE`.png, .svg or .pdf"},
 		&cli.StringFlag{Name: "kind", Usage: "curve, contour, filled or heat (default with -o: curve or contour)"},
 		&cli.StringFlag{Name: "metric", Usage: "the dataset to draw, such as test_loss (default: train_loss; for a curve, all)"},
+		&cli.StringFlag{Name: "density-at", Usage: "draw the Hessian's spectral density at the point `X,Y`, if the plan has --density"},
 		&cli.BoolFlag{Name: "log", Usage: "logarithmic levels (default where the values span decades)"},
 		&cli.BoolFlag{Name: "linear", Usage: "linear levels"},
 		&cli.Float64Flag{Name: "vmin", Usage: "lowest level"},
@@ -48,7 +51,43 @@ func plotAction(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	options, err := plotOptions(c, surface)
+	if at := c.String("density-at"); at != "" {
+		return plotDensity(c, path, surface, at)
+	}
+	addRatios(surface)
+	metrics := []string{c.String("metric")}
+	if metrics[0] == "" && c.String("o") == "" && surface.Layer(eigRatio) != nil {
+		metrics = append(metrics, eigRatio)
+	}
+	for _, metric := range metrics {
+		if err := plotMetric(c, path, surface.Planned(metric), metric); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plotDensity draws the spectral density at a point.
+func plotDensity(c *cli.Context, path string, surface *shard.Surface, at string) error {
+	name := orElse(c.String("o"), strings.TrimSuffix(path, filepath.Ext(path))+"_density.png")
+	format, err := pictureFormat(name)
+	if err != nil {
+		return err
+	}
+	picture, err := drawDensityAt(surface, at, format)
+	if err != nil {
+		return err
+	}
+	if err := files.Publish(name, picture); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.App.Writer, name)
+	return nil
+}
+
+// plotMetric draws one metric, or what suits if it is empty.
+func plotMetric(c *cli.Context, path string, surface *shard.Surface, metric string) error {
+	options, err := plotOptions(c, surface, metric)
 	if err != nil {
 		return err
 	}
@@ -77,14 +116,15 @@ func pictureName(path, metric string, kind figure.Kind) string {
 	return strings.Join(append(words, string(kind)), "_") + ".png"
 }
 
-func plotOptions(c *cli.Context, surface *shard.Surface) (figure.Options, error) {
-	options := figure.Options{Kind: figure.Kind(c.String("kind")), Metric: c.String("metric"), Title: c.String("title")}
+func plotOptions(c *cli.Context, surface *shard.Surface, metric string) (figure.Options, error) {
+	options := figure.Options{Kind: figure.Kind(c.String("kind")), Metric: metric, Title: c.String("title")}
 	if options.Kind != "" && !slices.Contains(figure.Kinds(surface), options.Kind) {
 		return options, usagef("--kind %s does not fit this surface: it can be drawn as %v", options.Kind, figure.Kinds(surface))
 	}
 	if options.Metric == "" && surface.Y != nil {
 		options.Metric = defaultMetric(surface)
 	}
+	options.VMin, options.VMax = ratioLimits(options.Metric)
 	options.Caption = caption(surface, options.Metric)
 	if c.IsSet("caption") {
 		options.Caption = c.String("caption")
@@ -115,9 +155,9 @@ func defaultMetric(surface *shard.Surface) string {
 }
 
 func drawTo(c *cli.Context, surface *shard.Surface, options figure.Options, path string) error {
-	format := strings.TrimPrefix(strings.ToLower(filepath.Ext(path)), ".")
-	if !slices.Contains([]string{"png", "svg", "pdf"}, format) {
-		return usagef("-o %s: its ending says the format: .png, .svg or .pdf", path)
+	format, err := pictureFormat(path)
+	if err != nil {
+		return err
 	}
 	if options.Kind == "" {
 		options.Kind = figure.Kinds(surface)[0]
@@ -131,6 +171,15 @@ func drawTo(c *cli.Context, surface *shard.Surface, options figure.Options, path
 	}
 	fmt.Fprintln(c.App.Writer, path)
 	return nil
+}
+
+// pictureFormat is the format that the name of a picture asks for.
+func pictureFormat(path string) (string, error) {
+	format := strings.TrimPrefix(strings.ToLower(filepath.Ext(path)), ".")
+	if !slices.Contains([]string{"png", "svg", "pdf"}, format) {
+		return "", usagef("-o %s: its ending says the format: .png, .svg or .pdf", path)
+	}
+	return format, nil
 }
 
 // caption says what was computed: network, directions, and of the metric drawn (of both
@@ -154,7 +203,12 @@ func caption(surface *shard.Surface, metric string) string {
 		metrics = []string{metric}
 	}
 	for _, name := range metrics {
-		if layer := surface.Layer(name); layer != nil {
+		layer := surface.Layer(name)
+		switch {
+		case layer == nil:
+		case plan.Hessian != nil && isCurvature(name):
+			parts = append(parts, "Hessian "+describeHessian(plan.Hessian))
+		default:
 			parts = append(parts, describeSample(plan.Data, layer))
 		}
 	}
@@ -197,6 +251,9 @@ func describeSource(d shard.Directions) string {
 			return fmt.Sprintf("x to %s, y to %s", d.X.Checkpoint.File, d.Y.Checkpoint.File)
 		}
 		return "to " + d.X.Checkpoint.File
+	}
+	if d.Source == eigenvectors {
+		return describeEigenvectors(d)
 	}
 	return "from " + d.File
 }

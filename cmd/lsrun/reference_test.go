@@ -78,6 +78,36 @@ func TestSurfacesEqualThoseOfThePapersCode(t *testing.T) {
 	}
 }
 
+// TestEigenvaluesEqualThoseOfThePapersCode computes the reference's Hessians anew: both eigenvalues within
+// 1e-3 of the larger magnitude, and inside their intervals.
+func TestEigenvaluesEqualThoseOfThePapersCode(t *testing.T) {
+	t.Parallel()
+	want := readSurface(t, reference+"resnet20_hessian.h5")
+	run := filepath.Join(t.TempDir(), "run")
+	lsrunOK(t, "plan", "--model", "resnet20", "--checkpoint", reference+"resnet20/model_8.t7", "--dir-file", reference+"resnet20_filter.h5",
+		"--dataset", "cifar10", "--data", pictures, "--x="+axisOf(want.X), "--y="+axisOf(want.Y),
+		"--hessian", "--hessian-images", "first:128", "--data-split", "5", run)
+	lsrunOK(t, "run", run)
+	lsrunOK(t, "merge", run)
+	got := readSurface(t, filepath.Join(run, surfaceFile))
+	sum := 0.0
+	for k, largest := range want.Layer(maxEig).Values {
+		smallest := want.Layer(minEig).Values[k]
+		size := max(math.Abs(largest), math.Abs(smallest))
+		for metric, value := range map[string]float64{maxEig: largest, minEig: smallest} {
+			layer := got.Layer(metric)
+			if gap := math.Abs(layer.Values[k] - value); !(gap <= 1e-3*size) || layer.Status[k] != shard.Done {
+				t.Errorf("%s at point %d is %g (%v), want %g", metric, k, layer.Values[k], layer.Status[k], value)
+			}
+			if low, high := layer.Beside[lowerBound][k], layer.Beside[upperBound][k]; !(low-5e-5*size <= value && value <= high+5e-5*size) {
+				t.Errorf("%s at point %d is %g, which is not from %g to %g", metric, k, value, low, high)
+			}
+		}
+		sum += got.Layer(minEig).Beside[products][k]
+	}
+	t.Logf("%.3g products a point", sum/float64(len(want.Layer(maxEig).Values)))
+}
+
 // axisOf is the axis that has these coordinates.
 func axisOf(coordinates []float64) string {
 	return shard.Axis{Min: coordinates[0], Max: coordinates[len(coordinates)-1], N: len(coordinates)}.String()

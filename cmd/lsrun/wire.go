@@ -18,6 +18,7 @@ import (
 	"lsrun/io/h5"
 	"lsrun/nn"
 	"lsrun/nn/cpu"
+	"lsrun/nn/cuda"
 	"lsrun/nn/direction"
 	"lsrun/nn/engine"
 	"lsrun/nn/zoo"
@@ -241,13 +242,38 @@ func selected(graph *nn.Graph, part string, choose func(dataset.Selection, datas
 	return set, nil
 }
 
-// newEngine makes an engine with the plane resident. An empty kernel is the fastest one.
-func newEngine(graph *nn.Graph, loss nn.Loss, plane nn.Plane, threads int, kernel string) (*cpu.Engine, error) {
-	e, err := cpu.New(graph, loss, cpu.Options{Threads: threads, Kernel: kernel})
+// Devices that a plan may name.
+const (
+	onCPU  = "cpu"
+	onCard = "cuda"
+)
+
+// worker is what an engine gets of a machine: threads of the processor, or a card.
+type worker struct{ threads, card int }
+
+// newEngine makes an engine on the device with the plane resident. An empty kernel is the device's best.
+func newEngine(graph *nn.Graph, loss nn.Loss, plane nn.Plane, w worker, device, kernel string) (e engine.Engine, err error) {
+	if device == onCard {
+		e, err = newCardEngine(graph, loss, w, kernel)
+	} else {
+		e, err = cpu.New(graph, loss, cpu.Options{Threads: w.threads, Kernel: kernel})
+	}
 	if err != nil {
 		return nil, err
 	}
-	return e, e.SetPlane(plane)
+	if err := e.SetPlane(plane); err != nil {
+		e.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func newCardEngine(graph *nn.Graph, loss nn.Loss, w worker, kernel string) (engine.Engine, error) {
+	precision, err := cuda.ParseKernel(kernel)
+	if err != nil {
+		return nil, err
+	}
+	return cuda.New(graph, loss, cuda.Options{Device: w.card, Precision: precision})
 }
 
 // evaluator computes the plan's metrics at points of its grid.
@@ -256,6 +282,8 @@ type evaluator struct {
 	batch  int // points that are evaluated together
 	grid   shard.Grid
 	parts  []*part
+	// curvature is nil where the plan does not ask for it.
+	curvature *curvature
 }
 
 // part is one image set, with the network's verdicts at the origin and at the point in hand.
@@ -269,8 +297,8 @@ type part struct {
 
 // newEvaluator makes the plan's images and plane resident. It evaluates the origin, θ
 // itself, which the paired standard errors refer to.
-func (j *job) newEvaluator(ctx context.Context, data images, threads int) (*evaluator, error) {
-	e, err := j.newEngine(threads)
+func (j *job) newEvaluator(ctx context.Context, data images, w worker) (*evaluator, error) {
+	e, err := j.newEngine(w)
 	if err != nil {
 		return nil, err
 	}
@@ -299,12 +327,15 @@ func (j *job) newEvaluator(ctx context.Context, data images, threads int) (*eval
 			part.here = append(part.here, engine.NewOutput(part.set.Len(), 0))
 		}
 	}
-	return ev, nil
+	if j.plan.Hessian != nil {
+		ev.curvature, err = newCurvature(j.plan.Hessian, j.graph, e, hessianImages(j.plan.Hessian, data.train))
+	}
+	return ev, err
 }
 
 // newEngine makes an engine of the plan's kernel with the plane resident.
-func (j *job) newEngine(threads int) (*cpu.Engine, error) {
-	e, err := newEngine(j.graph, j.loss, j.plane, threads, j.kernel())
+func (j *job) newEngine(w worker) (engine.Engine, error) {
+	e, err := newEngine(j.graph, j.loss, j.plane, w, j.plan.Device, j.kernel())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w: use a machine that can, or plan with --mix", shard.ErrRefused, j.run.Dir, err)
 	}
@@ -325,7 +356,7 @@ func (e *evaluator) Kernel() string { return e.engine.Kernel() }
 func (e *evaluator) Batch() int { return e.batch }
 
 // Evaluate implements shard.Evaluator.
-func (e *evaluator) Evaluate(ctx context.Context, points []int, done func(shard.Record) error) error {
+func (e *evaluator) Evaluate(ctx context.Context, points []int, carry []byte, done func(shard.Record) error) error {
 	at := make([]nn.Point, len(points))
 	for i, k := range points {
 		at[i].Alpha, at[i].Beta = e.grid.At(k)
@@ -343,11 +374,35 @@ func (e *evaluator) Evaluate(ctx context.Context, points []int, done func(shard.
 		for i := 0; i < len(record.Values); i += len(metricBesides) + 1 {
 			record.Status = append(record.Status, shard.StatusOf(record.Values[i]))
 		}
+		if e.curvature != nil {
+			var err error
+			if carry, err = e.addCurvature(ctx, &record, at[i], carry); err != nil {
+				return err
+			}
+		}
 		if err := done(record); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// addCurvature adds the columns of hessianMetrics to a record, and returns what the next point starts from.
+func (e *evaluator) addCurvature(ctx context.Context, record *shard.Record, at nn.Point, carry []byte) ([]byte, error) {
+	v := e.curvature
+	values, statuses := v.notPlanned()
+	if v.At(e.grid, record.Point) {
+		var err error
+		if values, statuses, record.Carry, err = v.measure(ctx, at, v.Seed+uint64(record.Point), carry); err != nil {
+			return nil, err
+		}
+		if record.Carry != nil {
+			carry = record.Carry
+		}
+	}
+	record.Values = append(record.Values, values...)
+	record.Status = append(record.Status, statuses...)
+	return carry, nil
 }
 
 // originNote begins the names of a shard's notes that say what the worker found for θ
@@ -361,7 +416,7 @@ func (e *evaluator) originNotes(plan *shard.Plan) map[string]string {
 		values = append(values, mean(p.origin.Loss), mean(verdicts(p.origin.Predicted, p.labels)))
 	}
 	notes := map[string]string{}
-	for i, m := range plan.Metrics {
+	for i, m := range plan.Metrics[:len(values)] { // losses and accuracies come first
 		notes[originNote+m.Name] = strconv.FormatFloat(values[i], 'g', -1, 64)
 	}
 	return notes

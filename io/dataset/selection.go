@@ -71,9 +71,7 @@ func (sel Selection) split(n int) (from, to int, err error) {
 	return n * sel.SplitIndex / splits, n * (sel.SplitIndex + 1) / splits, nil
 }
 
-// draw returns Subset of the rows from…to−1 in rising order: a Fisher–Yates shuffle that
-// stops after Subset steps, sorted. Step k = 0, 1, … swaps row k of the n with row
-// k + ⌊z·(n−k)/2⁶⁴⌋, z the (k+1)-th output of SplitMix64 from Seed.
+// draw returns Subset of the rows from…to−1 in rising order: the first ones after a shuffle.
 func (sel Selection) draw(from, to int) []int {
 	rows := make([]int, to-from)
 	for i := range rows {
@@ -82,14 +80,20 @@ func (sel Selection) draw(from, to int) []int {
 	if sel.Subset == 0 || sel.Subset >= len(rows) {
 		return rows
 	}
-	for k := range sel.Subset {
-		step, _ := bits.Mul64(splitMix64(sel.Seed, uint64(k+1)), uint64(len(rows)-k))
-		j := k + int(step)
-		rows[k], rows[j] = rows[j], rows[k]
-	}
+	shuffle(rows, sel.Subset, sel.Seed)
 	rows = rows[:sel.Subset]
 	slices.Sort(rows)
 	return rows
+}
+
+// shuffle is the first so many steps of a Fisher–Yates shuffle of n rows: step k = 0, 1, … swaps row
+// k with row k + ⌊z·(n−k)/2⁶⁴⌋, z the (k+1)-th output of SplitMix64 from seed.
+func shuffle(rows []int, steps int, seed uint64) {
+	for k := range steps {
+		step, _ := bits.Mul64(splitMix64(seed, uint64(k+1)), uint64(len(rows)-k))
+		j := k + int(step)
+		rows[k], rows[j] = rows[j], rows[k]
+	}
 }
 
 // splitMix64 is output i = 1, 2, … of the generator (Steele, Lea, Flood, "Fast splittable

@@ -166,6 +166,9 @@ func (d Files) Rename(from, to string) error {
 	return d.syncFolder(from)
 }
 
+// Remove deletes a file; fs.ErrNotExist if there is none.
+func (d Files) Remove(path string) error { return wrap("remove", path, d.system().remove(path)) }
+
 // Claim creates path exclusively with data; fs.ErrExist if it is taken. Others may see it
 // empty for a moment. If it cannot be written it is removed.
 func (d Files) Claim(path string, data []byte) error {

@@ -35,7 +35,11 @@ func curve(s *shard.Surface, opt Options) (figure, error) {
 		left, right = right, left
 	}
 
-	fig := figure{x: horizontal("α", s.X), pairs: true}
+	xLabel := opt.XLabel
+	if xLabel == "" {
+		xLabel = "α"
+	}
+	fig := figure{x: horizontal(xLabel, s.X), pairs: true}
 	if fig.y, err = curveAxis(left, opt); err != nil {
 		return figure{}, err
 	}
@@ -118,7 +122,7 @@ func curveAxis(layers []*shard.Layer, opt Options) (axis, error) {
 	if lo > hi { // only the accuracies are finite
 		lo, hi = 1, 1
 	}
-	log := isLoss(name) && opt.Log != nil && *opt.Log
+	log := opt.Log != nil && *opt.Log
 	sc, err := newScale(spoken(name), lo, hi, log, opt.VMin, opt.VMax)
 	if err != nil {
 		return axis{}, err

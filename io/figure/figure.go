@@ -52,6 +52,7 @@ type Options struct {
 	// VMin and VMax bound the values drawn (on a line: the left axis); beyond them a colour stays
 	// that of the bound. VLevel is the distance of contour levels, counted from VMin.
 	VMin, VMax, VLevel *float64
+	XLabel             string  // of a curve's horizontal axis; "" for α
 	Title, Caption     string  // wrapped, but not at no-break spaces; digits after ^ are raised
 	Width, Height      float64 // in mm; 0 for one column, 88 mm, and the height that suits
 }
@@ -135,6 +136,12 @@ func find(s *shard.Surface, name string) (*shard.Layer, error) {
 
 // spoken is a metric's name in words: "train loss".
 func spoken(name string) string {
+	switch name {
+	case "eig_ratio":
+		return "|λmin/λmax|"
+	case "signed_eig_ratio":
+		return "λmin/λmax"
+	}
 	return strings.NewReplacer("_acc", " accuracy", "_eig", " eigenvalue", "_", " ").Replace(name)
 }
 

@@ -60,13 +60,14 @@ func (e *Engine) differentiate() *derivatives {
 	return d
 }
 
-// DerivativeMemory is what Gradient and Products take, in bytes, on top of Memory: for each thread,
-// for all of them together, and for a state of every block of images images that is kept, which
-// Options.StateBytes bounds.
-func (e *Engine) DerivativeMemory() (perThread, shared, state int64, images int) {
+// DerivativeMemory is what Gradient and Products over so many images take, in bytes, on top of Memory: for each
+// thread, for all of them together, and for the states that are kept.
+func (e *Engine) DerivativeMemory(images int) int64 {
 	t := record(e.Graph, &e.kernel, e.exact)
-	shared = 4*int64((1+mostVectors)*(t.phi+t.packed)) + 8*int64((1+mostVectors)*t.gradient) + 4*int64(e.Graph.Parameters()) + 8*int64(t.phi+t.packed64)
-	return t.handBytes() + t.stateBytes(), shared, t.stateBytes(), t.block
+	threads := int64(e.threads) * (t.handBytes() + t.stateBytes())
+	shared := 4*int64((1+mostVectors)*(t.phi+t.packed)) + 8*int64((1+mostVectors)*t.phi) + 4*int64(e.Graph.Parameters())
+	blocks := (images + t.block - 1) / t.block
+	return threads + shared + max(0, min(int64(blocks)*t.stateBytes(), e.stateBytes))
 }
 
 // Gradient is that of engine.Differentiator. Activations, adjoints and sums over a block of images

@@ -44,6 +44,12 @@ func RunDerivatives(t *testing.T, tolerance float64, new func(g *nn.Graph, loss 
 			})
 		}
 	})
+	t.Run("kinks", func(t *testing.T) {
+		for _, op := range []nn.Op{nn.ReLU{}, nn.SELU{}, nn.ELU{Alpha: 1}, nn.ELU{Alpha: 0.3}, nn.AdaptiveMaxPool{Out: [2]int{2, 4}},
+			nn.MaxPool{Window: nn.Square(2, 2, 0)}, nn.MaxPool{Window: nn.Square(3, 2, 1)}, nn.MaxPool{Window: nn.Square(3, 1, 1)}} {
+			t.Run(fmt.Sprintf("%s %+v", op.Kind(), op), func(t *testing.T) { kinks(t, tolerance, new, op) })
+		}
+	})
 	t.Run("contract", func(t *testing.T) { derivativesContract(t, tolerance, new) })
 	t.Run("numbers that are not finite", func(t *testing.T) { derivativesNotFinite(t, new) })
 }
@@ -55,18 +61,33 @@ type derivatives struct {
 	products [][]float64
 }
 
-// compareDerivatives differentiates g at a point with the engine under test and with
-// nn/ref.
+// compareDerivatives differentiates g at a point, away from kinks.
 func compareDerivatives(t *testing.T, tolerance float64, new maker, g *nn.Graph, loss nn.Loss) {
 	t.Helper()
 	plane, at := randomPlane(g, 2), nn.Point{Alpha: 0.7, Beta: -0.4}
-	images := steadyImages(t, g, loss, plane, at)
+	compareDerivativesAt(t, tolerance, new, g, loss, plane, at, steadyImages(t, g, loss, plane, at))
+}
+
+// compareDerivativesAt differentiates with the engine under test and with nn/ref.
+func compareDerivativesAt(t *testing.T, tolerance float64, new maker, g *nn.Graph, loss nn.Loss, plane nn.Plane, at nn.Point, images *nn.Images) {
+	t.Helper()
 	vectors := randomVectors(g, 2, 7)
 	d := differentiator(t, new, g, loss, 2, plane)
 	reference := differentiator(t, ref.New, g, loss, 2, plane)
 	got := differentiate(t, d, g, load(t, d, images), at, vectors)
 	want := differentiate(t, reference, g, load(t, reference, images), at, vectors)
 	closeDerivatives(t, tolerance, g, got, want)
+}
+
+// kinks gives op an input of zeros: all of it is at the kink, and every maximum is a tie.
+func kinks(t *testing.T, tolerance float64, new maker, op nn.Op) {
+	g := network{"kinks", nn.Shape{3, 7, 6}, func(b *nn.Builder) int {
+		return (&draft{Builder: b}).chain(0, conv3x3(4).WithBias(), op, nn.Flatten{}, full)
+	}}.graph(t)
+	plane := nn.Plane{Theta: randomPlane(g, 2).Theta}
+	clear(plane.Theta[0].Data)
+	clear(plane.Theta[1].Data)
+	compareDerivativesAt(t, tolerance, new, g, nn.CrossEntropy, plane, nn.Point{}, randomImages(g, 4, 1))
 }
 
 // steadyImages are four pictures whose gradient, by nn/ref, does not jump near the point: no

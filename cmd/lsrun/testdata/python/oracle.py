@@ -58,14 +58,19 @@ def evaluate(entries, images, labels):
 
 def draw(n, subset, seed):
     """The images that --subset takes: a shuffle by SplitMix64 that stops early, sorted."""
+    return sorted(shuffle(n, subset, seed)[:subset])
+
+
+def shuffle(n, steps, seed):
+    """So many steps of Fisher and Yates."""
     rows = list(range(n))
-    for k in range(subset):
+    for k in range(steps):
         z = (seed + (k + 1) * 0x9E3779B97F4A7C15) % 2**64
         z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
         z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
         j = k + ((z ^ z >> 31) * (n - k) >> 64)
         rows[k], rows[j] = rows[j], rows[k]
-    return sorted(rows[:subset])
+    return rows
 
 
 def check(run, part, images, labels, of=None):

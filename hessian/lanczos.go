@@ -1,0 +1,221 @@
+package hessian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// errNotFinite ends a process whose operator gave NaN or ±Inf.
+var errNotFinite = errors.New("a product is not finite")
+
+// lanczos is the symmetric Lanczos process with full reorthogonalisation and thick restarts
+// (Wu, Simon, SIAM J. Matrix Anal. Appl. 22, 2000). With V the basis,
+//
+//	A·V = V·H + next·couplingᵀ
+//
+// where H = Vᵀ·A·V and next is a unit vector orthogonal to V, or nil when V spans ℝⁿ.
+type lanczos struct {
+	op       Operator
+	random   stream // continues an exhausted Krylov space
+	basis    [][]float64
+	next     []float64   // the start, to begin with
+	spare    [][]float64 // vectors to reuse
+	h        [][]float64 // the upper triangle's columns: h[j][i], i ≤ j
+	coupling []float64
+
+	products  int
+	magnitude float64 // the largest ‖A·v‖ seen, at most ‖A‖
+	asymmetry float64 // the largest ‖Vᵀ·(A·v) − (A·V)ᵀ·v‖ seen
+
+	// φ is the polynomial with next = φ(A)·start. Its roots are all Ritz values, those
+	// dropped at restarts included; its leading coefficient is exp(−logBetas).
+	dropped   []float64
+	logBetas  float64
+	exhausted bool // the start's Krylov space is invariant: φ is infinite off its roots
+}
+
+// expand moves next into the basis, at the cost of one product.
+func (l *lanczos) expand(ctx context.Context) error {
+	v, w := l.next, l.vector()
+	size, err := apply(ctx, l.op, v, w)
+	if err != nil {
+		return err
+	}
+	l.products++
+	l.magnitude = max(l.magnitude, size)
+
+	m := len(l.basis)
+	l.basis = append(l.basis, v)
+	c, beta := orthogonalise(w, l.basis, size, l.magnitude)
+	asymmetry := 0.0
+	for i, expected := range l.coupling {
+		asymmetry = math.Hypot(asymmetry, c[i]-expected)
+	}
+	l.asymmetry = max(l.asymmetry, asymmetry)
+	l.h = append(l.h, append(l.coupling, c[m]))
+	l.coupling = make([]float64, m+1)
+	l.next = w
+	if beta > 0 {
+		l.coupling[m] = beta
+		l.logBetas += math.Log(beta)
+		return nil
+	}
+	l.exhausted = true
+	if len(l.basis) == len(w) {
+		l.next = nil
+		return nil
+	}
+	for beta == 0 {
+		l.random.gaussian(w)
+		size := norm(w)
+		_, beta = orthogonalise(w, l.basis, size, size)
+	}
+	return nil
+}
+
+// apply writes A·v into w and returns its norm.
+func apply(ctx context.Context, op Operator, v, w []float64) (float64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if err := op.Apply(ctx, [][]float64{v}, [][]float64{w}); err != nil {
+		return 0, err
+	}
+	size := norm(w)
+	if math.IsNaN(size) || math.IsInf(size, 0) {
+		return 0, errNotFinite
+	}
+	return size, nil
+}
+
+// orthogonalise makes w, whose norm is size, a unit vector orthogonal to an orthonormal basis:
+// w was basis·c + beta·w. Classical Gram-Schmidt is repeated, as a rule once, until it takes
+// less than half of the norm (Daniel, Gragg, Kaufman, Stewart, Math. Comp. 30, 1976). beta is
+// 0, and w nothing, where no more is left than rounding errors of vectors as long as magnitude.
+func orthogonalise(w []float64, basis [][]float64, size, magnitude float64) (c []float64, beta float64) {
+	c = make([]float64, len(basis))
+	for {
+		part := dots(basis, w)
+		subtract(w, basis, part)
+		for i := range c {
+			c[i] += part[i]
+		}
+		beta = norm(w)
+		if !(beta > max(1e-14*magnitude, 1e-150)) || len(basis) == len(w) {
+			return c, 0
+		}
+		if beta > size/2 {
+			scale(w, 1/beta)
+			return c, beta
+		}
+		size = beta
+	}
+}
+
+func (l *lanczos) vector() []float64 {
+	if k := len(l.spare); k > 0 {
+		v := l.spare[k-1]
+		l.spare = l.spare[:k-1]
+		return v
+	}
+	return make([]float64, l.op.Dim())
+}
+
+// ritz holds the eigenpairs of H, in rising order: Ritz value j has the vector V·s[:, j], whose
+// residual norm ‖A·x − θ·x‖ is |couplingᵀ·s[:, j]|.
+type ritz struct {
+	values, residuals []float64
+	s                 mat.Dense
+}
+
+func (l *lanczos) ritz() (*ritz, error) {
+	m := len(l.h)
+	h := mat.NewSymDense(m, nil)
+	for j, column := range l.h {
+		for i, x := range column {
+			h.SetSym(i, j, x)
+		}
+	}
+	var eigen mat.EigenSym
+	if !eigen.Factorize(h, true) {
+		return nil, fmt.Errorf("the eigenvalues of the operator's projection on %d vectors do not converge", m)
+	}
+	r := &ritz{values: eigen.Values(nil)}
+	eigen.VectorsTo(&r.s)
+	for j := range m {
+		r.residuals = append(r.residuals, math.Abs(r.coupling(l, j)))
+	}
+	return r, nil
+}
+
+// coupling is couplingᵀ·s[:, j].
+func (r *ritz) coupling(l *lanczos, j int) float64 {
+	sum := 0.0
+	for i, c := range l.coupling {
+		sum += float64(c * r.s.At(i, j))
+	}
+	return sum
+}
+
+// ritzVector is V·s[:, j].
+func (l *lanczos) ritzVector(r *ritz, j int) []float64 {
+	x := make([]float64, len(l.basis[0]))
+	accumulate(x, l.basis, func(i int) float64 { return r.s.At(i, j) })
+	return x
+}
+
+// restart replaces the basis by the Ritz vectors before the low-th and from the high-th on.
+func (l *lanczos) restart(r *ritz, low, high int) {
+	var kept []int
+	for j := range r.values {
+		if j < low || j >= high {
+			kept = append(kept, j)
+		}
+	}
+	rotate(l.basis, len(kept), func(i, j int) float64 { return r.s.At(i, kept[j]) })
+	h, coupling := make([][]float64, len(kept)), make([]float64, len(kept))
+	for k, j := range kept {
+		h[k] = make([]float64, k+1)
+		h[k][k] = r.values[j]
+		coupling[k] = r.coupling(l, j)
+	}
+	l.dropped = append(l.dropped, r.values[low:high]...)
+	l.spare = append(l.spare, l.basis[len(kept):]...)
+	l.basis, l.h, l.coupling = l.basis[:len(kept)], h, coupling
+}
+
+// beyond bounds how far the spectrum reaches over the outermost Ritz value, upwards for side = 1
+// and downwards for side = −1, if the start's component along the outermost eigenvector is
+// at least exp(logComponent): as 1 = ‖φ(A)·start‖ ≥ |φ(λ)|·|component| and |φ| grows off its
+// roots, it is the distance at which |φ| = 1/component.
+func (l *lanczos) beyond(r *ritz, side, logComponent float64) float64 {
+	if l.exhausted {
+		return 0
+	}
+	end := max(side*r.values[0], side*r.values[len(r.values)-1])
+	exceeds := func(distance float64) bool {
+		logPhi := -l.logBetas
+		for _, roots := range [][]float64{r.values, l.dropped} {
+			for _, root := range roots {
+				logPhi += math.Log(end - side*root + distance)
+			}
+		}
+		return logPhi > -logComponent
+	}
+	low, high := 0.0, l.magnitude
+	for !exceeds(high) {
+		low, high = high, 2*high
+	}
+	for range 40 {
+		if middle := (low + high) / 2; exceeds(middle) {
+			high = middle
+		} else {
+			low = middle
+		}
+	}
+	return high
+}

@@ -1,0 +1,86 @@
+package cuda
+
+// The structures that the kernels take, as kernels/*.h declare them.
+
+type view struct {
+	data         address
+	point, image int64
+	pixel, even  int32
+}
+
+type convArguments struct {
+	in, out, residual          view
+	weights, factors           address
+	weightsPoint, factorsPoint int64
+	scale, shift               int32
+	inScale, inShift           int32
+	images, inputs             int32
+	height, width              int32
+	outputs                    int32
+	outHeight, outWidth        int32
+	kernel, stride             [2]int32
+	pad, dilation              [2]int32
+	termStride, terms, columns int32
+	groups                     int32
+	bounded                    int32
+	fours                      int32
+}
+
+type patchArguments struct {
+	convArguments
+	rows, patchRows, pixels                            int32
+	perWidth, perPatchWidth, perHeight, perPatchHeight uint32
+}
+
+type elementArguments struct {
+	in, out, residual       view
+	factors                 address
+	factorsPoint            int64
+	scale, shift            int32
+	images                  int32
+	channels, height, width int32
+	outChannels             int32
+	outHeight, outWidth     int32
+	kernel, stride, pad     [2]int32
+	kind                    int32
+	a, b                    float32
+}
+
+type perturbArguments struct {
+	theta, x, y, sparse, points, states address
+	point                               int64
+}
+
+type panel struct {
+	source, packed            int64
+	outputs, channels, places int32
+	stride, terms, columns    int32
+	planes, rounded           int32
+	order                     int32
+}
+
+type packArguments struct {
+	panels, panel, first     address
+	states, packed           address
+	statesPoint, packedPoint int64
+}
+
+// mostNorms is how many batch norms follow each other in one step.
+const mostNorms = 4
+
+type norm struct {
+	gamma, beta, mean, variance int64
+	eps                         float64
+}
+
+type factors struct {
+	bias            int64
+	norms           [mostNorms]norm
+	scale, shift    int64
+	channels, count int32
+}
+
+type foldArguments struct {
+	layers, states, factors   address
+	statesPoint, factorsPoint int64
+}

@@ -1,0 +1,575 @@
+// Package cuda is the engine for NVIDIA's graphics cards: float32, on their tensor cores.
+//
+// The graph is lowered once to a list of steps (lower.go), each a launch of one kernel for many images at several
+// points at once (step.go). The kernels (kernels/*.h) are compiled ahead of time to PTX, which the driver compiles for its card; the
+// driver is loaded at run time (driver.go). θ, δ, η and the images stay on the card, where the weights are moved to a point as
+// nn.Plane.Entry says, batch norms folded to scales and shifts, and weights brought into the order of the products.
+//
+// Every output is one chain of operations whose order is a function of the layer's shape and the precision alone:
+// results depend neither on what shares a launch nor on the card's size.
+package cuda
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"lsrun/nn"
+	"lsrun/nn/engine"
+)
+
+// Precision says how products are computed.
+type Precision uint8
+
+const (
+	// TF32x3 splits every factor into two of 11 bits and adds three of the four products, on tensor cores, in sums so short that
+	// their cutting off does not matter: float32. What is not finite is evaluated again in Float32.
+	TF32x3 Precision = iota
+	// Float32 does without tensor cores.
+	Float32
+	// TF32 rounds factors to 11 bits: a relative error of 1e-3.
+	TF32
+	// Mixed is TF32x3 with the two smaller products of 3×3 convolutions in BF16, on tensor cores at half the cost: a factor is off by
+	// 2⁻²⁰ of it.
+	Mixed
+)
+
+// precisions are named as kernels are.
+var precisions = []Precision{TF32x3, Float32, TF32, Mixed}
+
+// ParseKernel is the precision of the kernel of the given name, with or without "cuda-"; the empty name is the default.
+func ParseKernel(name string) (Precision, error) {
+	for _, p := range precisions {
+		if s := strings.TrimPrefix(name, kernelPrefix); s == p.String() || s == "" {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown kernel %q for cards: there are %v", name, precisions)
+}
+
+// kernelPrefix begins the names of kernels.
+const kernelPrefix = "cuda-"
+
+// Kernel names the arithmetic of a precision.
+func (p Precision) Kernel() string { return kernelPrefix + p.String() }
+
+func (p Precision) String() string { return [...]string{"tf32x3", "fp32", "tf32", "mixed"}[p] }
+
+// planes is how many parts weights are split into, and whether they are rounded.
+func (p Precision) planes() (planes, rounded int32) {
+	switch p {
+	case TF32x3, Mixed:
+		return 2, 1
+	case TF32:
+		return 1, 1
+	}
+	return 1, 0
+}
+
+// products is the precision of all layers but 3×3 convolutions.
+func (p Precision) products() Precision {
+	if p == Mixed {
+		return TF32x3
+	}
+	return p
+}
+
+// Options say how an engine works. Precision alone can change results.
+type Options struct {
+	Device    int // number of the card, counted round those that there are
+	Precision Precision
+	InFlight  int // images that a launch works on at most; 0: chosen
+}
+
+// Engine evaluates a network on a card.
+type Engine struct {
+	graph       *nn.Graph
+	loss        nn.Loss
+	precision   Precision
+	device      device
+	program     *program
+	exact       *program // in Float32, or nil
+	tables      tables
+	again       tables // of exact
+	sets        map[*images]bool
+	plane       residentPlane
+	room        room
+	most        int          // images in flight at most
+	logits      [2][]float32 // of the group in hand and of the one before
+	exactLogits []float32
+}
+
+// images is a resident set: pixel by pixel, channels padded to a multiple of four.
+type images struct {
+	labels []int32
+	at     address
+}
+
+func (s *images) Len() int { return len(s.labels) }
+
+// residentPlane are the states and directions, entry by entry; x and y are 0 where they are not given.
+type residentPlane struct {
+	theta, x, y, sparse address
+}
+
+// tables tell the kernels that prepare weights what to do.
+type tables struct {
+	panels, panel, first, layers address
+	blocks                       int
+}
+
+// room is the memory of an evaluation: of a group of points and a chunk of images at each.
+type room struct {
+	asked                                   [2]int // points and images at a time, had there been memory
+	group, chunk, set                       int    // points, images of each, images of a set
+	points, states, packed, factors, logits address
+	arena, exact                            address
+}
+
+// inFlight bounds the images that a launch works on, and arenaBytes what their values take.
+const (
+	inFlight   = 16384
+	arenaBytes = 8 << 30
+)
+
+// New compiles g for evaluation with loss on a card.
+func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
+	d, err := open(o.Device)
+	if err != nil {
+		return nil, err
+	}
+	e, err := newEngine(g, loss, o.Precision, d)
+	if err == nil && o.InFlight > 0 {
+		e.most = o.InFlight
+	}
+	return e, err
+}
+
+func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Engine, err error) {
+	e = &Engine{graph: g, loss: loss, precision: precision, device: d, program: lower(g, precision), sets: map[*images]bool{}}
+	if e.tables, err = e.announce(e.program); err == nil && (precision == TF32x3 || precision == Mixed) {
+		e.exact = lower(g, Float32)
+		e.again, err = e.announce(e.exact)
+	}
+	if err != nil {
+		e.Close()
+		return nil, err
+	}
+	e.most = inFlight
+	if perImage := 4 * e.program.arena; perImage > 0 {
+		e.most = int(max(1, min(inFlight, arenaBytes/perImage)))
+	}
+	return e, nil
+}
+
+// Kernel names the arithmetic.
+func (e *Engine) Kernel() string { return e.precision.Kernel() }
+
+// Device is the card's model, and the driver's version.
+func (e *Engine) Device() string { return e.device.name() }
+
+// Points is how many points it takes until there are enough images for a launch.
+func (e *Engine) Points(s engine.Set) int { return max(1, e.most/s.Len()) }
+
+// Close gives the card's memory back.
+func (e *Engine) Close() error { return e.device.close() }
+
+// resident copies values to new memory on the device.
+func resident[T any](d device, values []T) (address, error) {
+	if len(values) == 0 {
+		return 0, nil
+	}
+	at, err := d.alloc(int64(len(bytes(values))))
+	if err != nil {
+		return 0, err
+	}
+	return at, d.upload(at, bytes(values))
+}
+
+// announce copies the tables of p to the device.
+func (e *Engine) announce(p *program) (t tables, err error) {
+	var panel, first []int32
+	for i, w := range p.panels {
+		start := int32(len(panel))
+		for range blocks(int(w.terms)*int(w.columns), 256) {
+			panel, first = append(panel, int32(i)), append(first, start)
+		}
+	}
+	t.blocks = len(panel)
+	for _, table := range []struct {
+		at   *address
+		load func() (address, error)
+	}{
+		{&t.panels, func() (address, error) { return resident(e.device, p.panels) }},
+		{&t.panel, func() (address, error) { return resident(e.device, panel) }},
+		{&t.first, func() (address, error) { return resident(e.device, first) }},
+		{&t.layers, func() (address, error) { return resident(e.device, p.layers) }},
+	} {
+		if *table.at, err = table.load(); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}
+
+// Load copies the images to the card.
+func (e *Engine) Load(set *nn.Images) (engine.Set, error) {
+	if err := set.Check(e.graph); err != nil {
+		return nil, err
+	}
+	b := e.program.input.buffer
+	at, err := e.device.alloc(4 * int64(b.size) * int64(set.Len()))
+	if err != nil {
+		return nil, fmt.Errorf("load %d images: %w", set.Len(), err)
+	}
+	const most = 1024 // images at a time
+	part := make([]float32, min(most, set.Len())*b.size)
+	size := set.Shape.Size()
+	for first := 0; first < set.Len(); first += most {
+		n := min(most, set.Len()-first)
+		inParallel(n, func(i int) {
+			pixelByPixel(part[i*b.size:][:b.size], set.Pixels[(first+i)*size:][:size], e.program.input)
+		})
+		if err := e.device.upload(at.at(int64(first)*int64(b.size)), bytes(part[:n*b.size])); err != nil {
+			return nil, fmt.Errorf("load %d images: %w", set.Len(), err)
+		}
+	}
+	s := &images{labels: set.Labels, at: at}
+	e.sets[s] = true
+	return s, nil
+}
+
+// pixelByPixel brings an image into the order of the device.
+func pixelByPixel(dst, src []float32, v *value) {
+	pixels := v.shape[1] * v.shape[2]
+	for c := range v.shape[0] {
+		for i, x := range src[c*pixels:][:pixels] {
+			dst[i*v.buffer.pixel+c] = x
+		}
+	}
+}
+
+// inParallel calls f for 0 … n−1 on all processors.
+func inParallel(n int, f func(i int)) {
+	var running sync.WaitGroup
+	workers := min(n, runtime.GOMAXPROCS(0))
+	for w := range workers {
+		running.Go(func() {
+			for i := w * n / workers; i < (w+1)*n/workers; i++ {
+				f(i)
+			}
+		})
+	}
+	running.Wait()
+}
+
+// SetPlane copies θ, δ and η to the card.
+func (e *Engine) SetPlane(plane nn.Plane) error {
+	if err := plane.Check(e.graph); err != nil {
+		return err
+	}
+	for _, at := range []*address{&e.plane.theta, &e.plane.x, &e.plane.y, &e.plane.sparse} {
+		if err := e.release(at); err != nil {
+			return err
+		}
+	}
+	sparse := make([]byte, e.program.length/entryBlock)
+	for i := range e.graph.Entries {
+		var given byte
+		if plane.X != nil && plane.X[i].Data != nil {
+			given |= 1
+		}
+		if plane.Y != nil && plane.Y[i].Data != nil {
+			given |= 2
+		}
+		for b := e.program.states[i] / entryBlock; b < int64(len(sparse)) && (i+1 == len(e.graph.Entries) || b < e.program.states[i+1]/entryBlock); b++ {
+			sparse[b] = given
+		}
+	}
+	for _, part := range []struct {
+		at     *address
+		params nn.Params
+	}{{&e.plane.x, plane.X}, {&e.plane.y, plane.Y}, {&e.plane.theta, plane.Theta}} {
+		if part.params == nil || e.program.length == 0 {
+			continue
+		}
+		flat := make([]float32, e.program.length)
+		for i, t := range part.params {
+			copy(flat[e.program.states[i]:], t.Data)
+		}
+		var err error
+		if *part.at, err = resident(e.device, flat); err != nil {
+			return fmt.Errorf("copy the network to the card: %w", err)
+		}
+	}
+	if e.program.length == 0 { // a network without entries
+		sparse, e.plane.theta = []byte{0}, 0
+	}
+	var err error
+	e.plane.sparse, err = resident(e.device, sparse)
+	return err
+}
+
+func (e *Engine) release(at *address) error {
+	if *at == 0 {
+		return nil
+	}
+	err := e.device.free(*at)
+	*at = 0
+	return err
+}
+
+// accept checks the arguments of Evaluate.
+func (e *Engine) accept(s engine.Set, points []nn.Point, outs []engine.Output) (*images, error) {
+	set, ok := s.(*images)
+	if !ok || !e.sets[set] {
+		return nil, errors.New("evaluate: the images were not loaded by this engine")
+	}
+	if e.plane.sparse == 0 {
+		return nil, errors.New("evaluate: no plane was set")
+	}
+	if len(points) != len(outs) {
+		return nil, fmt.Errorf("evaluate: %d points, but room for the results of %d", len(points), len(outs))
+	}
+	for _, out := range outs {
+		n, classes := set.Len(), e.graph.Classes
+		if len(out.Loss) != n || len(out.Predicted) != n || out.Logits != nil && len(out.Logits) != n*classes {
+			return nil, fmt.Errorf("evaluate: room for %d losses, %d predictions and %d logits, but there are %d images of %d classes",
+				len(out.Loss), len(out.Predicted), len(out.Logits), n, classes)
+		}
+	}
+	return set, nil
+}
+
+// Evaluate runs the network at the points, a group of them at a time.
+func (e *Engine) Evaluate(ctx context.Context, s engine.Set, points []nn.Point, outs []engine.Output) error {
+	set, err := e.accept(s, points, outs)
+	if err != nil {
+		return err
+	}
+	if len(points) == 0 {
+		return ctx.Err()
+	}
+	if err := e.reserve(len(points), set.Len()); err != nil {
+		return fmt.Errorf("evaluate %d images: %w", set.Len(), err)
+	}
+	var last *group
+	for len(points) > 0 {
+		n := min(e.room.group, len(points))
+		g := &group{points: points[:n], outs: outs[:n]}
+		points, outs = points[n:], outs[n:]
+		if err := e.launch(ctx, e.program, &e.tables, e.room.packed, set, g.points); err != nil {
+			return err
+		}
+		e.reduce(set, last) // while the card works
+		if g.logits, err = e.fetch(&e.logits[0], set, n); err != nil {
+			return err
+		}
+		if err := e.evaluateAgain(ctx, set, last); err != nil {
+			return err
+		}
+		e.logits[0], e.logits[1] = e.logits[1], e.logits[0]
+		last = g
+	}
+	e.reduce(set, last)
+	return e.evaluateAgain(ctx, set, last)
+}
+
+// group are points that are evaluated together.
+type group struct {
+	points []nn.Point
+	outs   []engine.Output
+	logits []float32
+	wanted [][]bool // by point and image: whether it has yet to be evaluated
+}
+
+// reduce turns the logits of g, which may be nil, into losses and predictions.
+func (e *Engine) reduce(set *images, g *group) {
+	if g == nil {
+		return
+	}
+	size := set.Len() * e.program.output.buffer.size
+	g.wanted = make([][]bool, len(g.points))
+	for p, out := range g.outs {
+		g.wanted[p] = make([]bool, set.Len())
+		for i := range g.wanted[p] {
+			g.wanted[p][i] = true
+		}
+		e.report(out, set, g.logits[p*size:][:size], g.wanted[p])
+	}
+}
+
+// evaluateAgain evaluates in float32 what of g, which may be nil, was not finite.
+func (e *Engine) evaluateAgain(ctx context.Context, set *images, g *group) error {
+	if g == nil || e.exact == nil {
+		return nil
+	}
+	for p, out := range g.outs {
+		if !slices.Contains(g.wanted[p], true) {
+			continue
+		}
+		if e.room.exact == 0 && e.exact.packed > 0 {
+			var err error
+			if e.room.exact, err = e.device.alloc(4 * e.exact.packed); err != nil {
+				return fmt.Errorf("evaluate in float32 what is not finite: %w", err)
+			}
+		}
+		if err := e.launch(ctx, e.exact, &e.again, e.room.exact, set, g.points[p:p+1]); err != nil {
+			return err
+		}
+		logits, err := e.fetch(&e.exactLogits, set, 1)
+		if err != nil {
+			return err
+		}
+		e.report(out, set, logits, g.wanted[p])
+	}
+	return nil
+}
+
+// reserve makes room for evaluations of n images at so many points: for fewer of both at a time where memory is short.
+func (e *Engine) reserve(points, n int) error {
+	chunk := min(n, e.most)
+	group := min(points, max(1, e.most/chunk))
+	asked := [2]int{group, chunk}
+	if e.room.asked == asked && n <= e.room.set {
+		return nil
+	}
+	for {
+		err := e.allocate(group, chunk, n)
+		if !errors.Is(err, errMemory) || group == 1 && chunk == 1 {
+			if err == nil {
+				e.room.asked = asked
+			}
+			return err
+		}
+		if group > 1 {
+			group /= 2
+		} else {
+			chunk /= 2
+		}
+	}
+}
+
+func (e *Engine) allocate(group, chunk, n int) error {
+	r := &e.room
+	for _, at := range []*address{&r.points, &r.states, &r.packed, &r.factors, &r.logits, &r.arena, &r.exact} {
+		if err := e.release(at); err != nil {
+			return err
+		}
+	}
+	*r = room{}
+	p := e.program
+	for _, part := range []struct {
+		at     *address
+		floats int64
+	}{
+		{&r.points, 4 * int64(group)}, {&r.states, p.length * int64(group)}, {&r.packed, p.packed * int64(group)},
+		{&r.factors, p.factors * int64(group)}, {&r.logits, int64(p.output.buffer.size) * int64(n) * int64(group)},
+		{&r.arena, p.arena * int64(group) * int64(chunk)},
+	} {
+		if part.floats == 0 {
+			continue
+		}
+		var err error
+		if *part.at, err = e.device.alloc(4 * part.floats); err != nil {
+			return err
+		}
+	}
+	r.group, r.chunk, r.set = group, chunk, n
+	return nil
+}
+
+// launch has the card run p at the points, as many as there is room for, over all images.
+func (e *Engine) launch(ctx context.Context, p *program, t *tables, packed address, set *images, points []nn.Point) error {
+	if err := e.prepare(p, t, packed, points); err != nil {
+		return err
+	}
+	r, n := &e.room, set.Len()
+	for first := 0; first < n; first += r.chunk {
+		pass := pass{program: p, points: len(points), images: min(r.chunk, n-first), imagesOfAPoint: n,
+			input:  set.at.at(int64(first) * int64(p.input.buffer.size)),
+			logits: r.logits.at(int64(first) * int64(p.output.buffer.size)),
+			arena:  r.arena, slots: int64(r.group) * int64(r.chunk), weights: packed, factor: r.factors}
+		for _, s := range p.steps {
+			if ctx.Err() != nil {
+				return errors.Join(ctx.Err(), e.device.sync())
+			}
+			if err := e.device.launch(s.launch(&pass)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fetch waits for what was launched and returns the logits, [point][image][class], in rows of a buffer's size. They lie in room, which grows
+// as needed.
+func (e *Engine) fetch(room *[]float32, set *images, points int) ([]float32, error) {
+	size := points * set.Len() * e.program.output.buffer.size
+	if cap(*room) < size {
+		*room = make([]float32, size)
+	}
+	logits := (*room)[:size]
+	if err := e.device.download(bytes(logits), e.room.logits); err != nil {
+		return nil, err
+	}
+	return logits, e.device.sync()
+}
+
+// prepare moves p's weights to the points.
+func (e *Engine) prepare(p *program, t *tables, packed address, points []nn.Point) error {
+	r := &e.room
+	if err := e.device.upload(r.points, bytes(points)); err != nil {
+		return err
+	}
+	g := len(points)
+	type work struct {
+		launch
+		arguments unsafe.Pointer
+	}
+	for _, w := range []work{
+		{launch{kernel: "perturb", grid: [3]int{int(p.length / entryBlock), g, 1}, block: entryBlock},
+			unsafe.Pointer(&perturbArguments{e.plane.theta, e.plane.x, e.plane.y, e.plane.sparse, r.points, r.states, p.length})},
+		{launch{kernel: "pack", grid: [3]int{t.blocks, g, 1}, block: 256},
+			unsafe.Pointer(&packArguments{t.panels, t.panel, t.first, r.states, packed, p.length, p.packed})},
+		{launch{kernel: "fold", grid: [3]int{len(p.layers), g, 1}, block: 128},
+			unsafe.Pointer(&foldArguments{t.layers, r.states, r.factors, p.length, p.factors})},
+	} {
+		if w.grid[0] == 0 {
+			continue
+		}
+		if err := e.device.launch(w.launch, w.arguments); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// report reduces the logits of the wanted images to losses and predictions. Images whose logits are not all finite
+// stay wanted.
+func (e *Engine) report(out engine.Output, set *images, logits []float32, wanted []bool) {
+	row, classes := e.program.output.buffer.size, e.graph.Classes
+	inParallel(set.Len(), func(i int) {
+		if !wanted[i] {
+			return
+		}
+		own := logits[i*row:][:classes]
+		z := make([]float64, classes)
+		wanted[i] = false
+		for k, v := range own {
+			z[k] = float64(v)
+			wanted[i] = wanted[i] || math.IsNaN(z[k]) || math.IsInf(z[k], 0)
+		}
+		out.Loss[i] = e.loss.Image(z, int(set.labels[i]))
+		out.Predicted[i] = int32(nn.Predict(z))
+		if out.Logits != nil {
+			copy(out.Logits[i*classes:], own)
+		}
+	})
+}

@@ -1,0 +1,172 @@
+package cuda
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"lsrun/nn"
+	"lsrun/nn/engine"
+	"lsrun/nn/zoo"
+	"lsrun/nn/zoo/formula"
+)
+
+// fake is a driver whose functions succeed and do nothing but hand out memory, until the one of the given name is
+// called for the nth time: then, and from then on if it always fails, it gives code.
+type fake struct {
+	name   string
+	n      int
+	code   result
+	always bool
+	calls  map[string]int
+	memory map[address]uint64
+	limit  uint64
+	cards  int32 // besides one
+	got    int32 // the card that was asked for
+}
+
+func (f *fake) driver() *driver {
+	f.calls, f.memory = map[string]int{}, map[address]uint64{}
+	d := &driver{}
+	table := reflect.ValueOf(d).Elem()
+	for i := range table.NumField() {
+		name := table.Type().Field(i).Name
+		field := reflect.NewAt(table.Field(i).Type(), unsafe.Pointer(table.Field(i).UnsafeAddr())).Elem()
+		field.Set(reflect.MakeFunc(field.Type(), func(arguments []reflect.Value) []reflect.Value {
+			return []reflect.Value{reflect.ValueOf(f.call(name, arguments))}
+		}))
+	}
+	return d
+}
+
+func (f *fake) call(name string, arguments []reflect.Value) result {
+	f.calls[name]++
+	if name == f.name && (f.calls[name] == f.n || f.always && f.calls[name] > f.n) {
+		return f.code
+	}
+	switch name {
+	case "deviceGetCount":
+		*arguments[0].Interface().(*int32) = 1 + f.cards
+	case "deviceGet":
+		f.got = arguments[1].Interface().(int32)
+	case "getErrorName":
+		*arguments[1].Interface().(**byte) = unsafe.StringData(fmt.Sprintf("CUDA_ERROR_%d\x00", arguments[0].Interface()))
+	case "getErrorString":
+		*arguments[1].Interface().(**byte) = unsafe.StringData("the reason\x00")
+	case "memAlloc":
+		size := arguments[1].Uint()
+		if f.limit > 0 && f.taken()+size > f.limit {
+			return outOfMemory
+		}
+		at := address(len(f.calls)*1e9 + f.calls[name]*1e6)
+		f.memory[at] = size
+		*arguments[0].Interface().(*address) = at
+	case "memFree":
+		at := arguments[0].Interface().(address)
+		if f.memory[at] == 0 {
+			return 1
+		}
+		delete(f.memory, at)
+	case "streamCreate":
+		*arguments[0].Interface().(*uintptr) = 1
+	}
+	return success
+}
+
+func (f *fake) taken() (n uint64) {
+	for _, size := range f.memory {
+		n += size
+	}
+	return n
+}
+
+// evaluate opens a card of f and evaluates two images at three points.
+func (f *fake) evaluate(t *testing.T) error {
+	g, err := zoo.New("lenet5", zoo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := f.driver().processor(0)
+	if err != nil {
+		return err
+	}
+	c, err := p.open()
+	if err != nil {
+		return err
+	}
+	e, err := newEngine(g, nn.CrossEntropy, Float32, c)
+	if err != nil {
+		return err
+	}
+	states := formula.States(g, 1, 1)
+	work := func() error {
+		set, err := e.Load(formula.Images(1, 2, g.Input))
+		if err != nil {
+			return err
+		}
+		if err := e.SetPlane(nn.Plane{Theta: states, X: states}); err != nil {
+			return err
+		}
+		outs := []engine.Output{engine.NewOutput(2, 0), engine.NewOutput(2, 0), engine.NewOutput(2, 0)}
+		return e.Evaluate(context.Background(), set, make([]nn.Point, 3), outs)
+	}
+	err = work()
+	if closed := e.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+func TestEveryErrorOfTheDriverIsReported(t *testing.T) {
+	healthy := &fake{}
+	if err := healthy.evaluate(t); err != nil {
+		t.Fatal(err)
+	}
+	if len(healthy.memory) != 0 {
+		t.Errorf("%d bytes were not given back", healthy.taken())
+	}
+	for _, name := range slices.Sorted(maps.Keys(healthy.calls)) {
+		for n := 1; n <= healthy.calls[name]; n++ {
+			for _, code := range []result{1, 2, 100, 214, 700, 719, 999} {
+				f := &fake{name: name, n: n, code: code}
+				err := f.evaluate(t)
+				if code == outOfMemory && (name == "memAlloc" || name == "ctxSetCurrent") && err == nil {
+					continue // went on with less
+				}
+				var failed *driverError
+				if !errors.As(err, &failed) || failed.code != code {
+					t.Errorf("call %d of %s gives %d: error %v", n, name, code, err)
+					continue
+				}
+				if failed.what == "" || !strings.Contains(err.Error(), fmt.Sprintf("%s: the reason (CUDA_ERROR_%d, error %d)", failed.what, code, code)) {
+					t.Errorf("call %d of %s gives %d: error %q", n, name, code, err)
+				}
+				if name != "memFree" && name != "ctxSetCurrent" && len(f.memory) != 0 {
+					t.Errorf("call %d of %s gives %d: %d bytes were not given back", n, name, code, f.taken())
+				}
+			}
+		}
+	}
+}
+
+func TestACardThatIsNotThereIsAnError(t *testing.T) {
+	_, err := (&fake{cards: -1}).driver().processor(0)
+	if err == nil || !strings.Contains(err.Error(), "no NVIDIA card 0") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestCardsAreCountedRound(t *testing.T) {
+	for number, want := range map[int]int32{0: 0, 2: 2, 3: 0, 7: 1} {
+		f := &fake{cards: 2}
+		if _, err := f.driver().processor(number); err != nil || f.got != want {
+			t.Errorf("of three cards, number %d is %d, error %v", number, f.got, err)
+		}
+	}
+}

@@ -1,0 +1,248 @@
+// Stand-ins for a card's instructions where the kernels are compiled for the host (nn/cuda's tests): the threads of a
+// block are coroutines; warps take turns from one barrier to the next, their threads from one joint product to the next. Every other
+// turn goes backwards, so that what lacks a barrier gives wrong numbers. Copies to shared memory happen no earlier than they are waited for.
+
+#pragma once
+
+#define UNROLL
+#define APART static
+#define MEMBER inline
+#define DEVICE static inline
+#define KERNEL(threads) extern "C" void
+#define KERNEL_OF(threads, blocks) extern "C" void
+
+typedef unsigned long hostSize;
+extern "C" void *memset(void *, int, hostSize);
+extern "C" void *memcpy(void *, const void *, hostSize);
+extern "C" void abort();
+
+namespace host {
+
+enum { THREADS = 1024, STACK = 64 << 10, SHARED = 227 << 10, COPIES = 64 };
+
+struct Copy {
+	float *to;
+	const float *from;
+	int size, bytes;
+};
+
+struct Thread {
+	void *stack; // its stack pointer while others run
+	bool done;
+	int where; // what it waits at
+	Copy copies[COPIES];
+	int groupEnd[COPIES];
+	int copied, groups, open; // copies in the queue, closed groups, copies of the open one
+	float a[2][4], b[2][2]; // what it brings to a warp's product
+	int parity;
+	const float *row;
+};
+
+inline Thread threads[THREADS];
+inline char stacks[THREADS][STACK] __attribute__((aligned(64)));
+inline char sharedBytes[SHARED] __attribute__((aligned(128)));
+inline void *scheduler;
+inline int current, blockX, blockY, blockZ;
+inline void (*body)(const void *);
+inline const void *arguments;
+
+// exchange saves the registers that calls preserve, leaves the stack pointer in *from and goes on at `to`.
+extern "C" void hostExchange(void **from, void *to);
+asm(R"(
+	.text
+	.globl hostExchange
+	.type hostExchange,@function
+hostExchange:
+	pushq %rbp
+	pushq %rbx
+	pushq %r12
+	pushq %r13
+	pushq %r14
+	pushq %r15
+	movq %rsp, (%rdi)
+	movq %rsi, %rsp
+	popq %r15
+	popq %r14
+	popq %r13
+	popq %r12
+	popq %rbx
+	popq %rbp
+	ret
+)");
+
+enum { DONE, BLOCK, PRODUCT, PRODUCT16, COLLECT, COLLECTED }; // what threads wait at
+
+inline void yield(int where) {
+	threads[current].where = where;
+	hostExchange(&threads[current].stack, scheduler);
+}
+
+inline void begin() {
+	body(arguments);
+	threads[current].done = true;
+	yield(DONE);
+	abort();
+}
+
+inline void apply(Thread &t, int groups) { // the oldest groups
+	int n = groups > 0 ? t.groupEnd[groups - 1] : 0;
+	for (int i = 0; i < n; i++) {
+		Copy &c = t.copies[i];
+		memset(c.to, 0, c.size);
+		memcpy(c.to, c.from, c.bytes);
+	}
+	for (int i = n; i < t.copied; i++) t.copies[i - n] = t.copies[i];
+	for (int i = groups; i < t.groups; i++) t.groupEnd[i - groups] = t.groupEnd[i] - n;
+	t.copied -= n, t.groups -= groups;
+}
+
+// warp runs 32 threads to the next barrier of the block.
+inline void warp(int first) {
+	for (int turn = 0;; turn++) {
+		for (int i = 0; i < 32; i++) {
+			current = first + (turn % 2 ? 31 - i : i);
+			hostExchange(&scheduler, threads[current].stack);
+		}
+		for (int i = 1; i < 32; i++)
+			if (threads[first + i].where != threads[first].where) abort(); // not all lanes came to the same product
+		if (threads[first].where <= BLOCK) return;
+	}
+}
+
+// run runs a block.
+inline void run(int count) {
+	memset(sharedBytes, 0xff, SHARED); // NaN
+	for (int i = 0; i < count; i++) {
+		Thread &t = threads[i];
+		t.done = false, t.copied = t.groups = t.open = t.parity = 0;
+		void **top = (void **)(stacks[i] + STACK - 64);
+		*--top = nullptr;
+		*--top = (void *)begin; // where hostExchange returns to
+		top -= 6;
+		t.stack = top;
+	}
+	for (int turn = 0, left = count; left > 0; turn++) {
+		for (int i = 0; i < count; i += 32) warp(turn % 2 ? count - 32 - i : i);
+		left = 0;
+		for (int i = 0; i < count; i++) {
+			if (threads[i].where != threads[0].where) abort(); // not all threads came to the barrier
+			left += !threads[i].done;
+		}
+	}
+}
+
+} // namespace host
+
+DEVICE int threadX() { return host::current; }
+DEVICE int blockX() { return host::blockX; }
+DEVICE int blockY() { return host::blockY; }
+DEVICE int blockZ() { return host::blockZ; }
+DEVICE char *sharedMemory() { return host::sharedBytes; }
+DEVICE void barrier() { host::yield(host::BLOCK); }
+
+DEVICE void enqueue(float *to, const float *from, int size, int bytes) {
+	if (bytes < 0 || bytes > size || (unsigned long)to % size || (bytes && (unsigned long)from % size)) abort();
+	host::Thread &t = host::threads[host::current];
+	if (t.copied == host::COPIES) abort();
+	t.copies[t.copied++] = {to, from, size, bytes};
+}
+DEVICE void copy16(float *to, const float *from, int bytes) { enqueue(to, from, 16, bytes); }
+DEVICE void copy4(float *to, const float *from, int bytes) { enqueue(to, from, 4, bytes); }
+DEVICE void commit() {
+	host::Thread &t = host::threads[host::current];
+	t.groupEnd[t.groups++] = t.copied;
+}
+template <int N> DEVICE void pending() {
+	host::Thread &t = host::threads[host::current];
+	if (t.groups > N) host::apply(t, t.groups - N);
+}
+
+DEVICE float cut(float x) { return __builtin_bit_cast(float, __builtin_bit_cast(unsigned, x) & 0xffffe000); }
+DEVICE float tf32(float x) {
+	if (!(__builtin_fabsf(x) < __builtin_inff())) return x;
+	return cut(__builtin_bit_cast(float, __builtin_bit_cast(unsigned, x) + 0x1000));
+}
+
+// accumulate is c + Σ x as tensor cores have it: all are cut off, toward zero, below 25 bits of the largest; their sum, in two's
+// complement, below 24, so that it is never too large. With this, errors were those of an H100: of the logits of ResNet-20 in TF32X3, where
+// sums were one chain, 9.6e-6 here, 1.0e-5 there; in a product of 100 terms 2.0e-4 and 2.1e-4.
+DEVICE float accumulate(float c, const double *x, int n) {
+	double sum = c, largest = __builtin_fabs(sum);
+	for (int k = 0; k < n; k++) {
+		sum += x[k];
+		if (__builtin_fabs(x[k]) > largest) largest = __builtin_fabs(x[k]);
+	}
+	if (!(__builtin_fabs(sum) < __builtin_inf()) || largest == 0) return (float)sum;
+	int exponent;
+	__builtin_frexp(largest, &exponent);
+	double unit = __builtin_ldexp(1, exponent - 25);
+	sum = __builtin_trunc(c / unit);
+	for (int k = 0; k < n; k++) sum += __builtin_trunc(x[k] / unit);
+	sum *= unit;
+	float near = (float)sum;
+	if (near > sum) near = __builtin_nextafterf(near, -__builtin_inff());
+	return near;
+}
+
+DEVICE void multiply(float c[4], const float a[4], const float b[2]) {
+	using host::threads;
+	host::Thread &own = threads[host::current];
+	int lane = host::current % 32, first = host::current - lane, g = lane / 4, t = lane % 4, parity = own.parity;
+	for (int i = 0; i < 4; i++) own.a[parity][i] = cut(a[i]);
+	for (int i = 0; i < 2; i++) own.b[parity][i] = cut(b[i]);
+	own.parity = !parity;
+	host::yield(host::PRODUCT);
+	for (int i = 0; i < 4; i++) {
+		double products[8];
+		for (int k = 0; k < 8; k++) {
+			float x = threads[first + g * 4 + k % 4].a[parity][i / 2 + k / 4 * 2];
+			float y = threads[first + (2 * t + i % 2) * 4 + k % 4].b[parity][k / 4];
+			products[k] = (double)x * y;
+		}
+		c[i] = accumulate(c[i], products, 8);
+	}
+}
+
+DEVICE void fragment(float a[4], const float *row) {
+	using host::threads;
+	if ((unsigned long)row % 16) abort();
+	int lane = host::current % 32, first = host::current - lane;
+	threads[host::current].row = row;
+	host::yield(host::COLLECT);
+	for (int i = 0; i < 4; i++) a[i] = threads[first + 8 * i + lane / 4].row[lane % 4];
+	host::yield(host::COLLECTED);
+}
+
+DEVICE unsigned bf16(float low, float high) {
+	unsigned y = 0;
+	for (int i = 0; i < 2; i++) {
+		unsigned x = __builtin_bit_cast(unsigned, i ? high : low);
+		x = (x & 0x7fffffff) > 0x7f800000 ? 0x7fff0000 : x + 0x7fff + (x >> 16 & 1);
+		y |= x >> 16 << 16 * i;
+	}
+	return y;
+}
+
+DEVICE float half(float pair, int i) {
+	unsigned x = __builtin_bit_cast(unsigned, pair);
+	return __builtin_bit_cast(float, i ? x & 0xffff0000 : x << 16);
+}
+
+DEVICE void multiply16(float c[4], const float a[4], const float b[2]) {
+	using host::threads;
+	host::Thread &own = threads[host::current];
+	int lane = host::current % 32, first = host::current - lane, g = lane / 4, t = lane % 4, parity = own.parity;
+	for (int i = 0; i < 4; i++) own.a[parity][i] = a[i];
+	for (int i = 0; i < 2; i++) own.b[parity][i] = b[i];
+	own.parity = !parity;
+	host::yield(host::PRODUCT16);
+	for (int i = 0; i < 4; i++) {
+		double products[16];
+		for (int k = 0; k < 16; k++) {
+			float x = half(threads[first + g * 4 + k % 8 / 2].a[parity][i / 2 + k / 8 * 2], k % 2);
+			float y = half(threads[first + (2 * t + i % 2) * 4 + k % 8 / 2].b[parity][k / 8], k % 2);
+			products[k] = (double)x * y;
+		}
+		c[i] = accumulate(c[i], products, 16);
+	}
+}

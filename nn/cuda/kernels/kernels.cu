@@ -1,0 +1,3 @@
+#include "elements.h"
+#include "patch.h"
+#include "weights.h"

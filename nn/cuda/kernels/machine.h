@@ -1,0 +1,86 @@
+// What the kernels need of the machine: a card's instructions, or, where the source is compiled for
+// the host, their stand-ins in host.h.
+
+#pragma once
+
+#ifndef __CUDA__
+#include "host.h"
+#else
+
+// UNROLL precedes loops over arrays that must live in registers.
+#define UNROLL _Pragma("unroll")
+
+#define KERNEL(threads) extern "C" __attribute__((global)) __attribute__((launch_bounds(threads))) void
+// KERNEL_OF is for so many threads, of which a multiprocessor should hold several blocks.
+#define KERNEL_OF(threads, blocks) extern "C" __attribute__((global)) __attribute__((launch_bounds(threads, blocks))) void
+#define APART static __attribute__((device)) __attribute__((noinline)) // for what is rarely called
+#define MEMBER inline __attribute__((device)) __attribute__((always_inline))
+#define DEVICE static inline __attribute__((device)) __attribute__((always_inline))
+
+DEVICE int threadX() { return __nvvm_read_ptx_sreg_tid_x(); }
+DEVICE int blockX() { return __nvvm_read_ptx_sreg_ctaid_x(); }
+DEVICE int blockY() { return __nvvm_read_ptx_sreg_ctaid_y(); }
+DEVICE int blockZ() { return __nvvm_read_ptx_sreg_ctaid_z(); }
+
+// sharedMemory is what the launch gives a block, aligned to 16 bytes.
+extern __attribute__((shared)) __attribute__((aligned(16))) char sharedBytes[];
+DEVICE char *sharedMemory() { return sharedBytes; }
+
+DEVICE void barrier() { __syncthreads(); }
+
+DEVICE unsigned sharedAddress(const void *p) { return (unsigned)(unsigned long)(const __attribute__((address_space(3))) void *)p; }
+
+// copy16 and copy4 start copies to shared memory; of the source, `bytes` are read, the rest becomes zero.
+DEVICE void copy16(float *to, const float *from, int bytes) {
+	asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(to)), "l"(from), "r"(bytes) : "memory");
+}
+DEVICE void copy4(float *to, const float *from, int bytes) {
+	asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(sharedAddress(to)), "l"(from), "r"(bytes) : "memory");
+}
+
+// commit closes a group of copies; pending waits until at most N groups are under way.
+DEVICE void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int N> DEVICE void pending() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
+
+// tf32 rounds to 11 significant bits, halves away from zero.
+DEVICE float tf32(float x) {
+	unsigned y;
+	asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(x));
+	return __builtin_bit_cast(float, y);
+}
+
+// multiply adds a 16×8 by 8×8 product to c, spread over the lanes of a warp as PTX's mma.m16n8k8 has it.
+// What a and b have beyond 11 bits is cut off.
+DEVICE void multiply(float c[4], const float a[4], const float b[2]) {
+	asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+	    : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+	    : "r"(__builtin_bit_cast(unsigned, a[0])), "r"(__builtin_bit_cast(unsigned, a[1])), "r"(__builtin_bit_cast(unsigned, a[2])),
+	      "r"(__builtin_bit_cast(unsigned, a[3])), "r"(__builtin_bit_cast(unsigned, b[0])), "r"(__builtin_bit_cast(unsigned, b[1])));
+}
+
+// bf16 rounds two numbers to eight significant bits, halves to even; `low` is the first in memory.
+DEVICE unsigned bf16(float low, float high) {
+	unsigned y;
+	asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+	return y;
+}
+
+// multiply16 is multiply for a 16×16 by 16×8 product of pairs of BF16, as PTX's mma.m16n8k16 has it.
+DEVICE void multiply16(float c[4], const float a[4], const float b[2]) {
+	asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+	    : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+	    : "r"(__builtin_bit_cast(unsigned, a[0])), "r"(__builtin_bit_cast(unsigned, a[1])), "r"(__builtin_bit_cast(unsigned, a[2])),
+	      "r"(__builtin_bit_cast(unsigned, a[3])), "r"(__builtin_bit_cast(unsigned, b[0])), "r"(__builtin_bit_cast(unsigned, b[1])));
+}
+
+// fragment collects the 16×8 left factor of multiply: lane l tells where four values of row l % 16 are, those of
+// columns 4·(l / 16) and following; or the 16×16 one of multiply16, whose columns are pairs.
+DEVICE void fragment(float a[4], const float *row) {
+	unsigned y[4];
+	asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+	             : "=r"(y[0]), "=r"(y[1]), "=r"(y[2]), "=r"(y[3]) : "r"(sharedAddress(row)) : "memory");
+	UNROLL
+	for (int i = 0; i < 4; i++) a[i] = __builtin_bit_cast(float, y[i]);
+}
+
+#endif

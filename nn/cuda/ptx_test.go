@@ -1,0 +1,59 @@
+package cuda
+
+import (
+	"os/exec"
+	"regexp"
+	"strconv"
+	"testing"
+	"unsafe"
+)
+
+func TestTheCompiledKernelsAreCurrent(t *testing.T) {
+	out, err := exec.Command("./kernels/compile").Output()
+	if err != nil {
+		t.Fatalf("compile the kernels (make setup installs clang-19): %v", err)
+	}
+	if header := regexp.MustCompile(`(?m)^//.*\n`); header.ReplaceAllString(string(out), "") != header.ReplaceAllString(ptx, "") {
+		t.Error("kernels/kernels.ptx is not what its source gives: run go generate ./nn/cuda")
+	}
+}
+
+func TestKernelsTakeWhatTheyAreGiven(t *testing.T) {
+	var (
+		conv     = unsafe.Sizeof(convArguments{})
+		elements = unsafe.Sizeof(elementArguments{})
+	)
+	want := map[string]uintptr{
+		"perturb": unsafe.Sizeof(perturbArguments{}), "pack": unsafe.Sizeof(packArguments{}), "fold": unsafe.Sizeof(foldArguments{}),
+		"affine": elements, "pool": elements, "softmax": elements, "subsample": elements, "flatten": elements, "grouped": conv,
+	}
+	for _, p := range []Precision{TF32x3, Float32, TF32} {
+		for _, n := range []string{"16", "32", "64"} {
+			want["product_"+p.String()+"_"+n] = conv
+			if p != Float32 {
+				want["patch_"+p.String()+"_"+n] = unsafe.Sizeof(patchArguments{})
+				want["patch_mixed_"+n] = unsafe.Sizeof(patchArguments{})
+			}
+		}
+	}
+	entries := regexp.MustCompile(`\.entry (\w+)\(\s*([^)]*)\)`).FindAllStringSubmatch(ptx, -1)
+	structure := regexp.MustCompile(`^\.param \.align 8 \.b8 \w+\[(\d+)\]\s*$`)
+	found := map[string]bool{}
+	for _, e := range entries {
+		name := e[1]
+		found[name] = true
+		p := structure.FindStringSubmatch(e[2])
+		if p == nil {
+			t.Errorf("kernel %s takes %q, not one structure", name, e[2])
+			continue
+		}
+		if size, _ := strconv.Atoi(p[1]); uintptr(size) != want[name] {
+			t.Errorf("kernel %s takes %d bytes, but is given %d", name, size, want[name])
+		}
+	}
+	for name := range want {
+		if !found[name] {
+			t.Errorf("there is no kernel %s", name)
+		}
+	}
+}

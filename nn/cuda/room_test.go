@@ -1,0 +1,139 @@
+package cuda
+
+import (
+	"context"
+	"math"
+	"slices"
+	"testing"
+
+	"lsrun/nn"
+	"lsrun/nn/engine"
+	"lsrun/nn/zoo"
+	"lsrun/nn/zoo/formula"
+)
+
+// results are the logits of seven images at five points.
+func results(t *testing.T, change func(e *Engine, h *host)) (logits []float32, e *Engine) {
+	t.Helper()
+	g, err := zoo.New("lenet5", zoo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := newHost()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err = newEngine(g, nn.CrossEntropy, TF32x3, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	states := formula.States(g, 1, 1)
+	if err := e.SetPlane(nn.Plane{Theta: states, X: states, Y: formula.States(g, 2, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	set, err := e.Load(formula.Images(1, 7, g.Input))
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(e, h)
+	points := []nn.Point{{}, {Alpha: 0.5}, {Beta: -1}, {Alpha: 1, Beta: 1}, {Alpha: -0.25, Beta: 0.125}}
+	outs := make([]engine.Output, len(points))
+	for i := range outs {
+		outs[i] = engine.NewOutput(7, g.Classes)
+	}
+	if err := e.Evaluate(context.Background(), set, points, outs); err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range outs {
+		logits = append(logits, out.Logits...)
+	}
+	return logits, e
+}
+
+func same(a, b []float32) bool {
+	return slices.EqualFunc(a, b, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) })
+}
+
+func TestGroupsAndChunksDoNotChangeABit(t *testing.T) {
+	want, e := results(t, func(*Engine, *host) {})
+	if e.room.group != 5 || e.room.chunk != 7 {
+		t.Fatalf("%d points × %d images are evaluated at a time, not all", e.room.group, e.room.chunk)
+	}
+	for _, most := range []int{1, 2, 3, 5, 7, 8, 14, 20, 21} {
+		got, e := results(t, func(e *Engine, _ *host) { e.most = most })
+		if e.room.group*e.room.chunk > most {
+			t.Errorf("%d points × %d images are evaluated at a time, more than %d", e.room.group, e.room.chunk, most)
+		}
+		if !same(got, want) {
+			t.Errorf("with %d images in flight there are other logits", most)
+		}
+	}
+}
+
+func TestShortMemoryMakesGroupsSmaller(t *testing.T) {
+	want, e := results(t, func(*Engine, *host) {})
+	all := e.device.(*host).taken
+	for _, part := range []int64{2, 3, 5} {
+		got, e := results(t, func(_ *Engine, h *host) { h.limit = h.taken + (all-h.taken)/part })
+		if e.room.group == 5 && e.room.chunk == 7 {
+			t.Errorf("with 1/%d of the memory everything is evaluated at a time", part)
+		}
+		if !same(got, want) {
+			t.Errorf("with 1/%d of the memory there are other logits", part)
+		}
+	}
+}
+
+func TestWhatIsNotFiniteIsTheSameInEveryGroup(t *testing.T) {
+	g, err := zoo.New("lenet5", zoo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(precision Precision, most int) []engine.Output {
+		h, err := newHost()
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := newEngine(g, nn.CrossEntropy, precision, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		e.most = most
+		states := formula.States(g, 1, 1)
+		if err := e.SetPlane(nn.Plane{Theta: states, X: states}); err != nil {
+			t.Fatal(err)
+		}
+		images := formula.Images(1, 3, g.Input)
+		images.Pixels[g.Input.Size()+5] = float32(math.Inf(1))
+		set, err := e.Load(images)
+		if err != nil {
+			t.Fatal(err)
+		}
+		points := []nn.Point{{}, {Alpha: 1e30}, {Alpha: 0.5}, {Alpha: 1e36}, {Alpha: -0.5}, {Alpha: 2}, {Alpha: 1e33}}
+		outs := make([]engine.Output, len(points))
+		for i := range outs {
+			outs[i] = engine.NewOutput(3, g.Classes)
+		}
+		if err := e.Evaluate(context.Background(), set, points, outs); err != nil {
+			t.Fatal(err)
+		}
+		return outs
+	}
+	exact, want := run(Float32, 100), run(TF32x3, 100)
+	for p := range want {
+		for k, z := range want[p].Logits {
+			if z := float64(z); (math.IsNaN(z) || math.IsInf(z, 0)) && !same(want[p].Logits[k:k+1], exact[p].Logits[k:k+1]) {
+				t.Errorf("point %d: logit %d is %v, in float32 %v", p, k, z, exact[p].Logits[k])
+			}
+		}
+	}
+	for _, most := range []int{1, 3, 6, 9} {
+		for p, out := range run(TF32x3, most) {
+			if !same(out.Logits, want[p].Logits) {
+				t.Errorf("with %d images in flight, point %d has logits %v, not %v", most, p, out.Logits, want[p].Logits)
+			}
+		}
+	}
+}
