@@ -19,6 +19,8 @@ func (t *tape) kinks() kinks {
 	return kinks{make([]byte, t.signs*t.block+1), make([]int32, t.choices*t.block)} // kernels read a byte more
 }
 
+func (t *tape) kinksBytes() int64 { return int64(t.signs*t.block) + 4*int64(t.choices*t.block) }
+
 // signsOf are those from pixel (y, x) of image n of p on.
 func (h *hand) signsOf(p *picture, n, y, x int) []byte {
 	return h.kinks.signs[h.tape.block*p.signs+(((h.from+n)*p.height+y)*p.width+x)*p.signBytes():]

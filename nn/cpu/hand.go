@@ -44,7 +44,7 @@ func (t *tape) state() *state {
 }
 
 // stateBytes is the size of a state.
-func (t *tape) stateBytes() int64 { return 8 * int64(t.planeRoom()) }
+func (t *tape) stateBytes() int64 { return 8*int64(t.planeRoom()) + 2*hugePage }
 
 // planeRoom is a plane of a block; kernels read past its end.
 func (t *tape) planeRoom() int { return t.block*t.plane + 2*t.channels + 64 }

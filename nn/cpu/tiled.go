@@ -44,10 +44,6 @@ func (s *tiled) size() int { return s.Positions() * s.position }
 
 // pack brings G·g·Gᵀ, computed in float64 and rounded once, into the order [position][panel][channel][column].
 func (s *tiled) pack(packed, weights []float32) {
-	transform := transform2
-	if s.Tile == 4 {
-		transform = transform4
-	}
 	panels(s.out.channels, s.columns, func(first, count, columns int) {
 		for c := range s.in.channels {
 			for o := range count {
@@ -57,7 +53,12 @@ func (s *tiled) pack(packed, weights []float32) {
 						g[8-i] = v
 					}
 				}
-				transform(packed[first*s.in.channels+c*columns+o:], s.position, &g)
+				to := packed[first*s.in.channels+c*columns+o:]
+				if s.Tile == 4 {
+					transform4(to, s.position, &g)
+				} else {
+					transform2(to, s.position, &g)
+				}
 			}
 		}
 	})
