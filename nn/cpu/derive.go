@@ -399,7 +399,7 @@ func eachPixelOf(h *hand, images *nn.Images, block int, f func(at int, v float32
 	for n := range h.count {
 		for c := range in.channels {
 			for y := range in.height {
-				at := h.index(in, n, y, 0) + c
+				at := h.index(values, in, n, y, 0) + c
 				for x, v := range pixels[:in.width] {
 					f(at+x*in.channels, v)
 				}

@@ -39,7 +39,7 @@ func (h *hand) decide(images *nn.Images, block int) (loss float64) {
 		}
 	})
 	for n := range h.count {
-		logits := h.exact[h.index(h.tape.top.picture, n, 0, 0):][:h.tape.graph.Classes]
+		logits := h.exact[h.index(values, h.tape.top.picture, n, 0, 0):][:h.tape.graph.Classes]
 		loss += h.loss.Image(logits, int(images.Labels[block*h.tape.block+n]))
 	}
 	return loss
@@ -49,7 +49,7 @@ func (h *hand) decide(images *nn.Images, block int) (loss float64) {
 func (h *hand) rectify(p *picture) {
 	h.eachRow(p, func(n, y int) {
 		signs := h.signsOf(p, n, y, 0)
-		row := h.exact[h.index(p, n, y, 0):]
+		row := h.exact[h.index(values, p, n, y, 0):]
 		for x := range p.width {
 			bits := signs[x*p.signBytes():][:p.signBytes()]
 			clear(bits)
@@ -66,7 +66,7 @@ func (h *hand) rectify(p *picture) {
 
 // exactPixel is the channels of pixel (y, x) of image n.
 func (h *hand) exactPixel(p *picture, n, y, x int) []float64 {
-	return h.exact[h.index(p, n, y, x):][:p.channels]
+	return h.exact[h.index(values, p, n, y, x):][:p.channels]
 }
 
 func (l *conv) decide(h *hand) {
@@ -92,7 +92,7 @@ func (g *gathered) run64(h *hand, weights []float64, finish func(n, y, o, channe
 	most := g.chunkRows(g.out.width)
 	for first := 0; first < h.count*g.out.height; first += most {
 		count := min(most, h.count*g.out.height-first)
-		rows := g.gather(h, p, first, count)
+		rows := g.gather(h, h.rows[:0], values, p, first, count)
 		at := 0
 		for group := range g.groups {
 			panels(g.to, g.columns, func(o, channels, columns int) {

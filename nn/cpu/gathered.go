@@ -147,7 +147,7 @@ func (g *gathered) plan(*tape) tapeRooms {
 		_, width := g.extent(p)
 		rows = max(rows, roundUp(g.chunkRows(width)*width, g.multiple))
 	}
-	return tapeRooms{rows: rows, sums: rows * g.columns(g.to)}
+	return tapeRooms{rows: 2 * rows, sums: rows * g.columns(g.to)}
 }
 
 // blocks cuts the sum over channels inputs at each tap of p into blocks. Where inputs lie together, they are one run.
@@ -199,18 +199,23 @@ func (g *gathered) run(h *hand, sources []source, end *ending) {
 // chunk computes count rows of outputs of a phase from the first on, those of all images numbered through.
 func (g *gathered) chunk(h *hand, p *phase, first, count int, sources []source, end *ending) {
 	height, width := g.extent(p)
-	rows := g.gather(h, p, first, count)
+	var rows [2][]int
+	room := h.rows[:0]
+	for s, source := range sources {
+		rows[s] = g.gather(h, room, source.plane, p, first, count)
+		room = rows[s][len(rows[s]):]
+	}
 	terms, at := len(p.taps)*g.from, p.packed
 	for group := range g.groups {
 		panels(g.to, g.columns, func(o, channels, columns int) {
-			sums := h.sums[:len(rows)*columns]
+			sums := h.sums[:len(rows[0])*columns]
 			if len(p.blocks) == 0 {
 				clear(sums)
 			}
 			for s, source := range sources {
 				in := h.planes[source.plane][group*g.from:]
 				for i, b := range p.blocks {
-					h.kernel.Gemm(sums, in, rows, b.taps, b.run, source.weights[at+b.from*columns:], columns, s+i > 0)
+					h.kernel.Gemm(sums, in, rows[s], b.taps, b.run, source.weights[at+b.from*columns:], columns, s+i > 0)
 				}
 			}
 			at += terms * columns
@@ -222,12 +227,11 @@ func (g *gathered) chunk(h *hand, p *phase, first, count int, sources []source, 
 	}
 }
 
-// gather lists where in a plane the inputs of each output of a chunk begin, up to whole products.
-func (g *gathered) gather(h *hand, p *phase, first, count int) []int {
+// gather appends to rows where in plane l the inputs of each output of a chunk begin, up to whole products.
+func (g *gathered) gather(h *hand, rows []int, l plane, p *phase, first, count int) []int {
 	height, width := g.extent(p)
-	rows := h.rows[:0]
 	for r := first; r < first+count; r++ {
-		at := h.index(g.in, r/height, p.origin[0]+r%height*g.inStep[0], p.origin[1])
+		at := h.index(l, g.in, r/height, p.origin[0]+r%height*g.inStep[0], p.origin[1])
 		for x := range width {
 			rows = append(rows, at+x*g.inStep[1]*g.in.channels)
 		}
@@ -294,9 +298,9 @@ func (g *gatheredProducts) add(h *hand, p pair, sums []float32) {
 	}
 	for n := range images {
 		for y := range height {
-			to := h.index(g.out, n, y, 0)
+			to := h.index(p.out, g.out, n, y, 0)
 			for i := range g.Kernel[0] {
-				from := h.index(g.in, n, y*g.Stride[0]-g.Pad[0]+i*g.Dilation[0], -g.Pad[1])
+				from := h.index(p.in, g.in, n, y*g.Stride[0]-g.Pad[0]+i*g.Dilation[0], -g.Pad[1])
 				for group := range g.Groups {
 					own := sums[group*g.groupSize()+i*g.places*g.rows*g.columns:]
 					at := 0

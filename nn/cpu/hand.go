@@ -47,7 +47,9 @@ func (t *tape) state() *state {
 func (t *tape) stateBytes() int64 { return 8*int64(t.planeRoom()) + 2*hugePage }
 
 // planeRoom is a plane of a block; kernels read past its end.
-func (t *tape) planeRoom() int { return t.block*t.plane + 2*t.channels + 64 }
+func (t *tape) planeRoom() int { return lined(t.block*t.plane + t.slack()) }
+
+func (t *tape) slack() int { return 2*t.channels + 64 }
 
 func (t *tape) hand(loss nn.Loss) *hand {
 	h := &hand{tape: t, kernel: t.kernel, loss: loss, slope: make([]float64, t.graph.Classes), rows: make([]int, t.rows),
@@ -55,7 +57,7 @@ func (t *tape) hand(loss nn.Loss) *hand {
 	for i := range h.logits {
 		h.logits[i] = make([]float64, t.graph.Classes)
 	}
-	h.planes[tangents], h.planes[adjointTangents] = allocate(t.planeRoom()), allocate(t.planeRoom())
+	h.planes[tangents], h.planes[adjointTangents] = allocate(t.planeRoom()), allocate(t.planeRoom()+t.brief+t.slack())
 	h.exact, h.sums64 = make([]float64, t.planeRoom()), make([]float64, t.sums64)
 	h.gradient = allocate(t.gradient)
 	for _, part := range []struct {
@@ -73,7 +75,7 @@ func (t *tape) hand(loss nn.Loss) *hand {
 
 // bytes is what a hand holds, in bytes.
 func (t *tape) handBytes() int64 {
-	floats := 4*t.planeRoom() + 2*t.sums64 + t.gradient + t.sums + t.products + t.columns + t.outer + t.outerKept + 2*t.inputs
+	floats := 4*t.planeRoom() + t.brief + t.slack() + 2*t.sums64 + t.gradient + t.sums + t.products + t.columns + t.outer + t.outerKept + 2*t.inputs
 	return 4*int64(floats) + 12*hugePage
 }
 
@@ -110,14 +112,18 @@ func (h *hand) rounds(g group, f func()) {
 	h.whole()
 }
 
-// index is where in a plane pixel (y, x) of image n of the round begins; y and x may point into the border.
-func (h *hand) index(p *picture, n, y, x int) int {
-	return h.tape.block*p.offset + (h.from+n)*p.size() + (y+p.before[0])*p.row() + (x+p.before[1])*p.channels
+// index is where in plane l pixel (y, x) of image n of the round begins; y and x may point into the border.
+func (h *hand) index(l plane, p *picture, n, y, x int) int {
+	pixel := (y+p.before[0])*p.row() + (x+p.before[1])*p.channels
+	if l == adjointTangents && p.brief {
+		return h.tape.planeRoom() + p.at + n*p.size() + pixel
+	}
+	return h.tape.block*p.offset + (h.from+n)*p.size() + pixel
 }
 
 // at is plane l from pixel (y, x) of image n on.
 func (h *hand) at(l plane, p *picture, n, y, x int) []float32 {
-	return h.planes[l][h.index(p, n, y, x):]
+	return h.planes[l][h.index(l, p, n, y, x):]
 }
 
 // eachRow calls f for every row of every image.
@@ -143,7 +149,7 @@ func (h *hand) eachPixel(p *picture, f func(n, y, x int)) {
 // receive prepares the adjoints of e for being added to.
 func (h *hand) receive(e *edge, o order) {
 	if !e.adds {
-		clear(h.planes[o.behind()][h.index(e.picture, 0, -e.before[0], -e.before[1]):][:h.count*e.size()])
+		clear(h.planes[o.behind()][h.index(o.behind(), e.picture, 0, -e.before[0], -e.before[1]):][:h.count*e.size()])
 	}
 }
 

@@ -79,7 +79,7 @@ func (l *flat) output() *picture { return l.out }
 // each calls f with the index of every pixel and where its channel c is in the vector, at + c·step.
 func (l *flat) each(h *hand, f func(pixel, at, step int)) {
 	h.eachPixel(l.in.picture, func(n, y, x int) {
-		f(h.index(l.in.picture, n, y, x), h.index(l.out, n, 0, 0)+y*l.in.width+x, l.in.height*l.in.width)
+		f(h.index(values, l.in.picture, n, y, x), h.index(values, l.out, n, 0, 0)+y*l.in.width+x, l.in.height*l.in.width)
 	})
 }
 
@@ -128,9 +128,9 @@ func (l *sample) backward(h *hand, o order) {
 	h.receive(l.in, o)
 	p := h.planes[o.behind()]
 	h.eachPixel(l.out, func(n, y, x int) {
-		from := p[h.index(l.out, n, y, x)+l.front():]
-		for c := range p[h.index(l.in.picture, n, y*l.stride, x*l.stride):][:l.in.channels] {
-			p[h.index(l.in.picture, n, y*l.stride, x*l.stride)+c] += from[c]
+		from := p[h.index(values, l.out, n, y, x)+l.front():]
+		for c := range p[h.index(values, l.in.picture, n, y*l.stride, x*l.stride):][:l.in.channels] {
+			p[h.index(values, l.in.picture, n, y*l.stride, x*l.stride)+c] += from[c]
 		}
 	})
 	h.handOn(l.in, o)

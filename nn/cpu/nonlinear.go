@@ -54,7 +54,7 @@ func (l *nonlinear) backward(h *hand, o order) {
 // each calls f with the indices of every output and its input.
 func (l *nonlinear) each(h *hand, f func(to, from int)) {
 	h.eachRow(l.out, func(n, y int) {
-		to, from := h.index(l.out, n, y, 0), h.index(l.in.picture, n, y, 0)
+		to, from := h.index(values, l.out, n, y, 0), h.index(values, l.in.picture, n, y, 0)
 		for i := range l.out.width * l.out.channels {
 			f(to+i, from+i)
 		}

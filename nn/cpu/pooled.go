@@ -24,7 +24,7 @@ func (l *maximum) plan(*tape) tapeRooms { return tapeRooms{rows: l.in.height * l
 func (l *maximum) each(h *hand, f func(n, y, x, at int, choices []int32)) {
 	left := h.kinks.choices[h.tape.block*l.choices+h.from*l.out.shape.Size():]
 	h.eachPixel(l.out, func(n, y, x int) {
-		f(n, y, x, h.index(l.out, n, y, x), left[:l.out.channels])
+		f(n, y, x, h.index(values, l.out, n, y, x), left[:l.out.channels])
 		left = left[l.out.channels:]
 	})
 }
@@ -45,7 +45,7 @@ func windowTaps(h *hand, w window, in, out *picture, n, y, x int) []int {
 	taps := h.rows[:0]
 	for v := top; v < bottom; v++ {
 		for u := left; u < right; u++ {
-			taps = append(taps, h.index(in, n, v, u))
+			taps = append(taps, h.index(values, in, n, v, u))
 		}
 	}
 	return taps
@@ -85,7 +85,7 @@ func (l *average) each(h *hand, f func(at int, taps []int, divisor float64)) {
 			_, _, columns := l.window(1, x, l.in.width, l.out.width)
 			divisor = rows * columns
 		}
-		f(h.index(l.out, n, y, x), taps, float64(divisor))
+		f(h.index(values, l.out, n, y, x), taps, float64(divisor))
 	})
 }
 

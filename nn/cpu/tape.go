@@ -24,6 +24,7 @@ type tape struct {
 	plane     int   // floats of a plane for one image
 	choices   int   // of maxima for one image
 	signs     int   // bytes of the signs of one image
+	brief     int   // floats of brief adjoint tangents
 	packed64  int   // float64s of the weights in the order of the kernels
 	packed    int   // floats of the weights in the order of the kernels
 	phi       int   // effective parameters
@@ -75,6 +76,8 @@ type picture struct {
 	constant  bool     // depends on no parameter: its tangents are zero, and nobody asks for its adjoints
 	rectified bool     // by ReLU: its adjoints are masked where it is zero
 	signs     int      // where its signs are among those of one image
+	brief     bool     // its adjoint tangents have room for a round's images alone
+	at        int      // where
 }
 
 // edge is an input of a layer, and says how the layer hands adjoints on.
@@ -127,6 +130,7 @@ func record(g *nn.Graph, k *kernel.Kernel, exact bool) *tape {
 	}
 	t.block = max(1, min(blockImages, blockBytes/(4*4*t.plane)))
 	t.divide()
+	t.shorten()
 	for _, l := range t.layers {
 		if l, ok := l.(interface{ plan(t *tape) tapeRooms }); ok {
 			t.grow(l.plan(t))
