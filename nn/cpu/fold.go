@@ -98,11 +98,33 @@ func apply[T float32 | float64](f *folding, p *parameters, phi []T, o order) {
 	for k := range f.channels {
 		sigma, tau := f.channel(p, k, links)
 		weights := phi[f.at+k*f.terms:][:f.terms]
-		for i := range weights {
-			weights[i] = T(sigma.times(f.weightAt(p, k*f.terms+i)).part(o))
+		own, along := f.weights(p, k)
+		switch {
+		case f.weight < 0:
+			weights[0] = T(sigma.part(o))
+		case o == first:
+			for i, w := range own {
+				weights[i] = T(sigma.v * float64(w))
+			}
+		default:
+			for i, w := range own {
+				weights[i] = T(float64(sigma.v*along[i]) + float64(sigma.d*float64(w)))
+			}
 		}
 		phi[f.shifts()+k] = T(tau.part(o))
 	}
+}
+
+// weights are those of channel k, and what p's vector says of them; nothing where there are none.
+func (f *folding) weights(p *parameters, k int) (own []float32, along []float64) {
+	if f.weight < 0 {
+		return nil, nil
+	}
+	own = p.entries[f.weight][k*f.terms:][:f.terms]
+	if p.vector != nil {
+		along = p.vector[p.first[f.weight]+k*f.terms:][:f.terms]
+	}
+	return own, along
 }
 
 func (a dual) part(o order) float64 {
@@ -110,13 +132,6 @@ func (a dual) part(o order) float64 {
 		return a.v
 	}
 	return a.d
-}
-
-func (f *folding) weightAt(p *parameters, i int) dual {
-	if f.weight < 0 {
-		return dual{v: 1}
-	}
-	return p.at(f.weight, i)
 }
 
 // pull writes the derivatives by the layer's parameters into out, given sums of those by φ: g, and for the second order
@@ -132,13 +147,9 @@ func (f *folding) pull(p *parameters, g, dg, out []float64, o order) {
 	put := func(entry, i int, x dual) { out[p.first[entry]+i] = x.part(o) }
 	for k := range f.channels {
 		sigma, _ := f.channel(p, k, links)
-		var bySigma dual
-		for i := range f.terms {
-			x := given(f.by + f.index(k, i))
-			bySigma = bySigma.plus(x.times(f.weightAt(p, k*f.terms+i)))
-			if f.weight >= 0 {
-				put(f.weight, k*f.terms+i, x.times(sigma))
-			}
+		bySigma := given(f.by + f.index(k, 0))
+		if f.weight >= 0 {
+			bySigma = f.pullWeights(p, k, sigma, g, dg, out[p.first[f.weight]+k*f.terms:], o)
 		}
 		byTau := given(f.byShift + k)
 		for j := len(links) - 1; j >= 0; j-- {
@@ -152,4 +163,20 @@ func (f *folding) pull(p *parameters, g, dg, out []float64, o order) {
 			put(f.bias, k, byTau)
 		}
 	}
+}
+
+// pullWeights writes the derivatives by the weights of channel k and returns that by σ.
+func (f *folding) pullWeights(p *parameters, k int, sigma dual, g, dg, out []float64, o order) (bySigma dual) {
+	own, along := f.weights(p, k)
+	for i, w := range own {
+		at := f.by + f.index(k, i)
+		bySigma.v += float64(float64(w) * g[at])
+		if o == first {
+			out[i] = sigma.v * g[at]
+			continue
+		}
+		bySigma.d += float64(float64(w)*dg[at]) + float64(along[i]*g[at])
+		out[i] = float64(sigma.v*dg[at]) + float64(sigma.d*g[at])
+	}
+	return bySigma
 }

@@ -174,7 +174,7 @@ type tiledProducts struct {
 }
 
 func (t *tape) tiledProducts(s *tiled) *tiledProducts {
-	return &tiledProducts{tiled: s, rows: roundUp(s.in.channels, t.kernel.OuterRows), widths: widths(s.out.channels, s.columns), kept: -1}
+	return &tiledProducts{tiled: s, rows: t.kernel.OuterRows(s.in.channels), widths: widths(s.out.channels, s.columns), kept: -1}
 }
 
 // keep makes room for sums that outlast a round.

@@ -1067,7 +1067,11 @@ wide_position:
 	MOVQ g_base+0(FP), CX
 	MOVQ v_base+40(FP), DX
 
-wide_tile:
+wide_next:
+	CMPQ    AX, $0x04
+	JEQ     wide_last
+	CMPQ    AX, $0x08
+	JEQ     wide_last
 	MOVQ    gRow+32(FP), BX
 	MOVQ    CX, SI
 	VMOVUPS (SI), Y0
@@ -1094,9 +1098,9 @@ wide_tile:
 	MOVQ    yRow+112(FP), R9
 	MOVQ    terms+136(FP), R10
 
-wide_term_many:
+wide_tile_term_many:
 	CMPQ         R10, $0x04
-	JLT          wide_term_few
+	JLT          wide_tile_term_few
 	VMOVUPS      (DI), Y13
 	VMOVUPS      32(DI), Y14
 	VBROADCASTSS (SI), Y12
@@ -1186,11 +1190,11 @@ wide_term_many:
 	ADDQ         R8, SI
 	ADDQ         R9, DI
 	SUBQ         $0x04, R10
-	JMP          wide_term_many
+	JMP          wide_tile_term_many
 
-wide_term_few:
+wide_tile_term_few:
 	TESTQ        R10, R10
-	JZ           wide_term_end
+	JZ           wide_tile_term_end
 	VMOVUPS      (DI), Y13
 	VMOVUPS      32(DI), Y14
 	VBROADCASTSS (SI), Y12
@@ -1214,9 +1218,9 @@ wide_term_few:
 	ADDQ         R8, SI
 	ADDQ         R9, DI
 	DECQ         R10
-	JMP          wide_term_few
+	JMP          wide_tile_term_few
 
-wide_term_end:
+wide_tile_term_end:
 	MOVQ    CX, SI
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
@@ -1244,15 +1248,153 @@ wide_term_end:
 	ADDQ    BX, CX
 	ADDQ    $0x18, DX
 	SUBQ    $0x06, AX
-	JG      wide_tile
-	MOVQ    gStride+24(FP), AX
-	ADDQ    AX, g_base+0(FP)
-	MOVQ    vStride+64(FP), AX
-	ADDQ    AX, v_base+40(FP)
-	MOVQ    yStride+104(FP), AX
-	ADDQ    AX, y_base+80(FP)
-	DECQ    positions+144(FP)
-	JNZ     wide_position
+	JG      wide_next
+	JMP     wide_end
+
+wide_last:
+	MOVQ    gRow+32(FP), BX
+	MOVQ    CX, SI
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	ADDQ    BX, SI
+	VMOVUPS (SI), Y2
+	VMOVUPS 32(SI), Y3
+	ADDQ    BX, SI
+	VMOVUPS (SI), Y4
+	VMOVUPS 32(SI), Y5
+	ADDQ    BX, SI
+	VMOVUPS (SI), Y6
+	VMOVUPS 32(SI), Y7
+	ADDQ    BX, SI
+	MOVQ    y_base+80(FP), DI
+	MOVQ    DX, SI
+	MOVQ    vRow+72(FP), R8
+	MOVQ    yRow+112(FP), R9
+	MOVQ    terms+136(FP), R10
+
+wide_last_term_many:
+	CMPQ         R10, $0x04
+	JLT          wide_last_term_few
+	VMOVUPS      (DI), Y9
+	VMOVUPS      32(DI), Y10
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 4(SI), Y8
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS 8(SI), Y8
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS 12(SI), Y8
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	VMOVUPS      (DI), Y9
+	VMOVUPS      32(DI), Y10
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 4(SI), Y8
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS 8(SI), Y8
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS 12(SI), Y8
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	VMOVUPS      (DI), Y9
+	VMOVUPS      32(DI), Y10
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 4(SI), Y8
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS 8(SI), Y8
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS 12(SI), Y8
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	VMOVUPS      (DI), Y9
+	VMOVUPS      32(DI), Y10
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 4(SI), Y8
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS 8(SI), Y8
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS 12(SI), Y8
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	SUBQ         $0x04, R10
+	JMP          wide_last_term_many
+
+wide_last_term_few:
+	TESTQ        R10, R10
+	JZ           wide_last_term_end
+	VMOVUPS      (DI), Y9
+	VMOVUPS      32(DI), Y10
+	VBROADCASTSS (SI), Y8
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 4(SI), Y8
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS 8(SI), Y8
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS 12(SI), Y8
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	DECQ         R10
+	JMP          wide_last_term_few
+
+wide_last_term_end:
+	MOVQ    CX, SI
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	ADDQ    BX, SI
+	VMOVUPS Y2, (SI)
+	VMOVUPS Y3, 32(SI)
+	ADDQ    BX, SI
+	VMOVUPS Y4, (SI)
+	VMOVUPS Y5, 32(SI)
+	ADDQ    BX, SI
+	VMOVUPS Y6, (SI)
+	VMOVUPS Y7, 32(SI)
+	ADDQ    BX, SI
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    $0x10, DX
+	SUBQ    $0x04, AX
+	JG      wide_last
+
+wide_end:
+	MOVQ gStride+24(FP), AX
+	ADDQ AX, g_base+0(FP)
+	MOVQ vStride+64(FP), AX
+	ADDQ AX, v_base+40(FP)
+	MOVQ yStride+104(FP), AX
+	ADDQ AX, y_base+80(FP)
+	DECQ positions+144(FP)
+	JNZ  wide_position
 	VZEROUPPER
 	RET
 
@@ -1261,7 +1403,11 @@ narrow_position:
 	MOVQ g_base+0(FP), CX
 	MOVQ v_base+40(FP), DX
 
-narrow_tile:
+narrow_next:
+	CMPQ    AX, $0x04
+	JEQ     narrow_last
+	CMPQ    AX, $0x08
+	JEQ     narrow_last
 	MOVQ    gRow+32(FP), BX
 	MOVQ    CX, SI
 	VMOVUPS (SI), Y0
@@ -1282,9 +1428,9 @@ narrow_tile:
 	MOVQ    yRow+112(FP), R9
 	MOVQ    terms+136(FP), R10
 
-narrow_term_many:
+narrow_tile_term_many:
 	CMPQ         R10, $0x04
-	JLT          narrow_term_few
+	JLT          narrow_tile_term_few
 	VMOVUPS      (DI), Y7
 	VBROADCASTSS (SI), Y6
 	VFMADD231PS  Y7, Y6, Y0
@@ -1346,11 +1492,11 @@ narrow_term_many:
 	ADDQ         R8, SI
 	ADDQ         R9, DI
 	SUBQ         $0x04, R10
-	JMP          narrow_term_many
+	JMP          narrow_tile_term_many
 
-narrow_term_few:
+narrow_tile_term_few:
 	TESTQ        R10, R10
-	JZ           narrow_term_end
+	JZ           narrow_tile_term_end
 	VMOVUPS      (DI), Y7
 	VBROADCASTSS (SI), Y6
 	VFMADD231PS  Y7, Y6, Y0
@@ -1367,9 +1513,9 @@ narrow_term_few:
 	ADDQ         R8, SI
 	ADDQ         R9, DI
 	DECQ         R10
-	JMP          narrow_term_few
+	JMP          narrow_tile_term_few
 
-narrow_term_end:
+narrow_tile_term_end:
 	MOVQ    CX, SI
 	VMOVUPS Y0, (SI)
 	ADDQ    BX, SI
@@ -1391,15 +1537,120 @@ narrow_term_end:
 	ADDQ    BX, CX
 	ADDQ    $0x18, DX
 	SUBQ    $0x06, AX
-	JG      narrow_tile
-	MOVQ    gStride+24(FP), AX
-	ADDQ    AX, g_base+0(FP)
-	MOVQ    vStride+64(FP), AX
-	ADDQ    AX, v_base+40(FP)
-	MOVQ    yStride+104(FP), AX
-	ADDQ    AX, y_base+80(FP)
-	DECQ    positions+144(FP)
-	JNZ     narrow_position
+	JG      narrow_next
+	JMP     narrow_end
+
+narrow_last:
+	MOVQ    gRow+32(FP), BX
+	MOVQ    CX, SI
+	VMOVUPS (SI), Y0
+	ADDQ    BX, SI
+	VMOVUPS (SI), Y1
+	ADDQ    BX, SI
+	VMOVUPS (SI), Y2
+	ADDQ    BX, SI
+	VMOVUPS (SI), Y3
+	ADDQ    BX, SI
+	MOVQ    y_base+80(FP), DI
+	MOVQ    DX, SI
+	MOVQ    vRow+72(FP), R8
+	MOVQ    yRow+112(FP), R9
+	MOVQ    terms+136(FP), R10
+
+narrow_last_term_many:
+	CMPQ         R10, $0x04
+	JLT          narrow_last_term_few
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(SI), Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(SI), Y4
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(SI), Y4
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(SI), Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(SI), Y4
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(SI), Y4
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(SI), Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(SI), Y4
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(SI), Y4
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(SI), Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(SI), Y4
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(SI), Y4
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	SUBQ         $0x04, R10
+	JMP          narrow_last_term_many
+
+narrow_last_term_few:
+	TESTQ        R10, R10
+	JZ           narrow_last_term_end
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (SI), Y4
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(SI), Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(SI), Y4
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(SI), Y4
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	DECQ         R10
+	JMP          narrow_last_term_few
+
+narrow_last_term_end:
+	MOVQ    CX, SI
+	VMOVUPS Y0, (SI)
+	ADDQ    BX, SI
+	VMOVUPS Y1, (SI)
+	ADDQ    BX, SI
+	VMOVUPS Y2, (SI)
+	ADDQ    BX, SI
+	VMOVUPS Y3, (SI)
+	ADDQ    BX, SI
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    BX, CX
+	ADDQ    $0x10, DX
+	SUBQ    $0x04, AX
+	JG      narrow_last
+
+narrow_end:
+	MOVQ gStride+24(FP), AX
+	ADDQ AX, g_base+0(FP)
+	MOVQ vStride+64(FP), AX
+	ADDQ AX, v_base+40(FP)
+	MOVQ yStride+104(FP), AX
+	ADDQ AX, y_base+80(FP)
+	DECQ positions+144(FP)
+	JNZ  narrow_position
 	VZEROUPPER
 	RET
 

@@ -1527,9 +1527,9 @@ wide_tile:
 	MOVQ    yRow+112(FP), R9
 	MOVQ    terms+136(FP), R10
 
-wide_term_many:
+wide_tile_term_many:
 	CMPQ         R10, $0x04
-	JLT          wide_term_few
+	JLT          wide_tile_term_few
 	VMOVUPS      (DI), Z17
 	VMOVUPS      64(DI), Z18
 	VBROADCASTSS (SI), Z16
@@ -1643,11 +1643,11 @@ wide_term_many:
 	ADDQ         R8, SI
 	ADDQ         R9, DI
 	SUBQ         $0x04, R10
-	JMP          wide_term_many
+	JMP          wide_tile_term_many
 
-wide_term_few:
+wide_tile_term_few:
 	TESTQ        R10, R10
-	JZ           wide_term_end
+	JZ           wide_tile_term_end
 	VMOVUPS      (DI), Z17
 	VMOVUPS      64(DI), Z18
 	VBROADCASTSS (SI), Z16
@@ -1677,9 +1677,9 @@ wide_term_few:
 	ADDQ         R8, SI
 	ADDQ         R9, DI
 	DECQ         R10
-	JMP          wide_term_few
+	JMP          wide_tile_term_few
 
-wide_term_end:
+wide_tile_term_end:
 	MOVQ    CX, SI
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
@@ -1757,9 +1757,9 @@ narrow_tile:
 	MOVQ    yRow+112(FP), R9
 	MOVQ    terms+136(FP), R10
 
-narrow_term_many:
+narrow_tile_term_many:
 	CMPQ             R10, $0x04
-	JLT              narrow_term_few
+	JLT              narrow_tile_term_few
 	VMOVUPS          (DI), Z8
 	VFMADD231PS.BCST (SI), Z8, Z0
 	VFMADD231PS.BCST 4(SI), Z8, Z1
@@ -1805,11 +1805,11 @@ narrow_term_many:
 	ADDQ             R8, SI
 	ADDQ             R9, DI
 	SUBQ             $0x04, R10
-	JMP              narrow_term_many
+	JMP              narrow_tile_term_many
 
-narrow_term_few:
+narrow_tile_term_few:
 	TESTQ            R10, R10
-	JZ               narrow_term_end
+	JZ               narrow_tile_term_end
 	VMOVUPS          (DI), Z8
 	VFMADD231PS.BCST (SI), Z8, Z0
 	VFMADD231PS.BCST 4(SI), Z8, Z1
@@ -1822,9 +1822,9 @@ narrow_term_few:
 	ADDQ             R8, SI
 	ADDQ             R9, DI
 	DECQ             R10
-	JMP              narrow_term_few
+	JMP              narrow_tile_term_few
 
-narrow_term_end:
+narrow_tile_term_end:
 	MOVQ    CX, SI
 	VMOVUPS Z0, (SI)
 	ADDQ    BX, SI

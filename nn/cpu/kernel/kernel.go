@@ -23,9 +23,9 @@ type Kernel struct {
 	Arithmetic string // Rounded or Fused
 
 	// Products work on panels of Lanes or 2·Lanes columns (Columns says which), Gemm on multiples of
-	// Rows rows, Batched on multiples of Tiles, Outer on multiples of OuterRows.
-	Rows, Tiles, OuterRows int
-	Lanes                  int // float32s in a vector
+	// Rows rows, Batched on multiples of Tiles, Outer on OuterRows.
+	Rows, Tiles int
+	Lanes       int // float32s in a vector
 
 	// Gemm multiplies rows of a by a panel b of columns columns:
 	//
@@ -48,7 +48,7 @@ type Kernel struct {
 	//
 	//	g[p·gStride + r·gRow + o] += Σ_t v[p·vStride + t·vRow + r] · y[p·yStride + t·yRow + o]
 	//
-	// for t < terms, one after another, r < rows and o < columns. rows is a multiple of OuterRows, columns is
+	// for t < terms, one after another, r < rows and o < columns. rows is as OuterRows has it, columns is
 	// Lanes or 2·Lanes, positions at least one.
 	Outer func(g []float32, gStride, gRow int, v []float32, vStride, vRow int, y []float32, yStride, yRow, rows, columns, terms, positions int)
 
@@ -119,6 +119,14 @@ func (k *Kernel) Columns(channels int) int {
 	return k.Lanes
 }
 
+// OuterRows is the number of rows of Outer for the given number: a multiple of what its tiles have.
+func (k *Kernel) OuterRows(rows int) int {
+	if k.Lanes == 16 {
+		return (rows + 7) / 8 * 8
+	}
+	return max(4, (rows+1)/2*2) // all of these are sums of fours and sixes
+}
+
 // Columns64 is the width of the panel of Gemm64 for the given number of channels.
 func (k *Kernel) Columns64(channels int) int {
 	if channels > k.Lanes/2 {
@@ -127,7 +135,7 @@ func (k *Kernel) Columns64(channels int) int {
 	return k.Lanes / 2
 }
 
-var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Tiles: 6, OuterRows: 6, Lanes: 8,
+var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Tiles: 6, Lanes: 8,
 	Gemm: gemmPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Gemm64: gemm64Plain, Affine: affinePlain,
 	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
 	F2: winogradPlain(2, input2, output2, spread2, weights2), F4: winogradPlain(4, input4, output4, spread4, weights4)}

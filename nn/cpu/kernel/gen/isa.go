@@ -19,13 +19,13 @@ type isa struct {
 	cols  int // vectors in a row of a wide tile; narrow ones have one
 	// Rows of a tile of batched, whose rows lie at equal distances and take fewer registers.
 	wideRows, narrowRows int
-	outerRows            int // of a tile of outer
+	outerRows, outerLast int // of a tile of outer, and of one of the last two
 }
 
 var isas = map[string]isa{
 	// 12 sums, 2 vectors of weights and a broadcast fit 16 registers.
-	"avx2":   {name: "AVX2", lanes: 8, vec: YMM, rows: 6, cols: 2, wideRows: 6, narrowRows: 6, outerRows: 6},
-	"avx512": {name: "AVX512", lanes: 16, vec: ZMM, rows: 8, cols: 2, wideRows: 12, narrowRows: 24, outerRows: 8},
+	"avx2":   {name: "AVX2", lanes: 8, vec: YMM, rows: 6, cols: 2, wideRows: 6, narrowRows: 6, outerRows: 6, outerLast: 4},
+	"avx512": {name: "AVX512", lanes: 16, vec: ZMM, rows: 8, cols: 2, wideRows: 12, narrowRows: 24, outerRows: 8, outerLast: 8},
 }
 
 func (s isa) bytes() int { return 4 * s.lanes }

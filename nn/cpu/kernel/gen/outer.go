@@ -26,11 +26,29 @@ func (s isa) outerPositions(label string, cols int) {
 	left, sums, first := Load(Param("rows"), GP64()), GP64(), GP64()
 	MOVQ(g, sums)
 	MOVQ(v, first)
-	Label(label + "tile")
-	s.outerTile(label, cols, sums, first)
-	ADDQ(Imm(uint64(4*s.outerRows)), first)
-	SUBQ(Imm(uint64(s.outerRows)), left)
-	JG(LabelRef(label + "tile"))
+	tile := func(label string, rows int) {
+		Label(label)
+		s.outerTile(label+"_", rows, cols, sums, first)
+		ADDQ(Imm(uint64(4*rows)), first)
+		SUBQ(Imm(uint64(rows)), left)
+	}
+	if s.outerLast != s.outerRows {
+		Label(label + "next")
+		for _, rest := range []int{s.outerLast, 2 * s.outerLast} {
+			CMPQ(left, Imm(uint64(rest)))
+			JEQ(LabelRef(label + "last"))
+		}
+	}
+	tile(label+"tile", s.outerRows)
+	if s.outerLast != s.outerRows {
+		JG(LabelRef(label + "next"))
+		JMP(LabelRef(label + "end"))
+		tile(label+"last", s.outerLast)
+		JG(LabelRef(label + "last"))
+		Label(label + "end")
+	} else {
+		JG(LabelRef(label + "tile"))
+	}
 	for _, side := range []struct {
 		begin  Mem
 		stride string
@@ -45,9 +63,9 @@ func (s isa) outerPositions(label string, cols int) {
 }
 
 // outerTile adds all terms to a tile of sums, and moves sums on to the next.
-func (s isa) outerTile(label string, cols int, sums, first Register) {
+func (s isa) outerTile(label string, rows, cols int, sums, first Register) {
 	gRow := Load(Param("gRow"), GP64())
-	sum := make([][]VecVirtual, s.outerRows)
+	sum := make([][]VecVirtual, rows)
 	each := func(f func(m Mem, v VecVirtual)) {
 		at := GP64()
 		MOVQ(sums, at)
