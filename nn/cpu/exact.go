@@ -51,14 +51,19 @@ func (h *hand) rectify(p *picture) {
 		signs := h.signsOf(p, n, y, 0)
 		row := h.exact[h.index(values, p, n, y, 0):]
 		for x := range p.width {
-			bits := signs[x*p.signBytes():][:p.signBytes()]
-			clear(bits)
-			for c, v := range row[x*p.channels:][:p.channels] {
-				if v <= 0 {
-					row[x*p.channels+c] = 0
-				} else {
-					bits[c/8] |= 1 << (c % 8)
+			bits, pixel := signs[x*p.signBytes():][:p.signBytes()], row[x*p.channels:][:p.channels]
+			for b := range bits {
+				eight := pixel[8*b : min(8*b+8, len(pixel))]
+				var set byte
+				for c, v := range eight { // without branches, which nobody could predict
+					var one byte
+					if !(v <= 0) {
+						one = 1
+					}
+					set |= one << c
+					eight[c] = max(v, 0)
 				}
+				bits[b] = set
 			}
 		}
 	})
@@ -70,17 +75,19 @@ func (h *hand) exactPixel(p *picture, n, y, x int) []float64 {
 }
 
 func (l *conv) decide(h *hand) {
-	shift := h.phi64[l.shifts():][:l.channels]
 	l.exact.run64(h, h.packed64[l.exactAt:], func(n, y, o, channels int, sums []float64, stride int) {
+		shift := h.phi64[l.shifts()+o:][:channels]
 		for x := range l.out.width {
-			dst := h.exactPixel(l.out, n, y, x)[o:][:channels]
-			for c, v := range sums[x*stride:][:channels] {
-				dst[c] = v + shift[o+c]
-			}
-			if l.residual != nil {
-				for c, v := range h.exactPixel(l.residual.picture, n, y, x)[o:][:channels] {
-					dst[c] += v
+			sum, dst := sums[x*stride:][:channels], h.exactPixel(l.out, n, y, x)[o:][:channels]
+			if l.residual == nil {
+				for c, v := range shift {
+					dst[c] = sum[c] + v
 				}
+				continue
+			}
+			residual := h.exactPixel(l.residual.picture, n, y, x)[o:][:channels]
+			for c, v := range shift {
+				dst[c] = sum[c] + v + residual[c]
 			}
 		}
 	})
