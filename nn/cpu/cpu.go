@@ -18,6 +18,8 @@
 // are not all finite is therefore evaluated again without them: for such images the results are those
 // of Options.Exact. What goes unseen is an overflow that finite sums beyond some 5e37 cause in a
 // transform alone and that the next activation function cuts off.
+//
+// Derivatives have a lowering of their own, the tape (tape.go, derive.go).
 package cpu
 
 import (

@@ -83,9 +83,11 @@ func (e *Engine) DerivativeMemory(images int) int64 {
 	return threads + shared + blocks*t.kinksBytes() + kept*t.stateBytes()
 }
 
-// Gradient is that of engine.Differentiator. Activations, adjoints and sums over a block of images
-// are float32; parameters are folded and pulled back, and blocks added up, in float64. Of an image whose logits
-// are not finite the derivatives are NaN.
+// Gradient is that of engine.Differentiator.
+//
+// What ReLU lets through, which input is a maximum, and the losses are computed in float64, so that derivatives are those
+// on the right side of every kink (of ELU's and SELU's, which are milder, float32 decides). Activations, adjoints, their derivatives and sums of them over a block of images are float32, by Winograd's
+// transforms where evaluation uses them; batch norms are folded and pulled back, and blocks added up in their order, in float64.
 func (e *Engine) Gradient(ctx context.Context, s engine.Set, at nn.Point, gradient []float64) (float64, error) {
 	images, err := e.Accept(s, nil, nil)
 	if err != nil {
@@ -221,12 +223,14 @@ func (d *derivatives) pull(p *parameters, dg, out []float64, o order) {
 	})
 }
 
+// average divides a sum over images.
 func (d *derivatives) average(images *nn.Images, sum []float64) {
 	for i := range sum {
 		sum[i] /= float64(images.Len())
 	}
 }
 
+// accumulate adds a block's part.
 func accumulate(total []float64, part []float32) {
 	for i, v := range part {
 		total[i] += float64(v)

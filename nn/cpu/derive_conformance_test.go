@@ -1,6 +1,7 @@
 package cpu_test
 
 import (
+	"fmt"
 	"testing"
 
 	"lsrun/nn"
@@ -12,11 +13,11 @@ import (
 
 func TestDerivativesConform(t *testing.T) {
 	for _, k := range kernel.Available() {
-		for name, state := range map[string]int64{"kept": 0, "computed again": -1} {
-			t.Run(k.Name+"/"+name, func(t *testing.T) {
+		for _, exact := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/exact=%v", k.Name, exact), func(t *testing.T) {
 				t.Setenv("LSRUN_KERNEL", k.Name)
-				conformance.RunDerivatives(t, 1e-3, func(g *nn.Graph, loss nn.Loss, threads int) (engine.Engine, error) {
-					return cpu.New(g, loss, cpu.Options{Threads: threads, StateBytes: state})
+				conformance.RunDerivatives(t, 1e-4, func(g *nn.Graph, loss nn.Loss, threads int) (engine.Engine, error) {
+					return cpu.New(g, loss, cpu.Options{Threads: threads, Exact: exact})
 				})
 			})
 		}

@@ -73,7 +73,7 @@ func (t *tape) hand(loss nn.Loss) *hand {
 	return h
 }
 
-// bytes is what a hand holds, in bytes.
+// handBytes is what a hand holds.
 func (t *tape) handBytes() int64 {
 	floats := 4*t.planeRoom() + t.brief + t.slack() + 2*t.sums64 + t.gradient + t.sums + t.products + t.columns + t.outer + t.outerKept + 2*t.inputs
 	return 4*int64(floats) + 12*hugePage

@@ -68,16 +68,16 @@ const (
 func (o order) ahead() plane  { return [...]plane{values, tangents}[o] }
 func (o order) behind() plane { return [...]plane{adjoints, adjointTangents}[o] }
 
-// picture is a layer's output for each image of a block, at the same place of every plane.
+// picture is a layer's output for each image of a block, at the same place of every plane but where it is brief.
 type picture struct {
 	geometry
 	shape     nn.Shape // channels, height, width
 	offset    int      // in a plane of one image
 	constant  bool     // depends on no parameter: its tangents are zero, and nobody asks for its adjoints
-	rectified bool     // by ReLU: its adjoints are masked where it is zero
+	rectified bool     // by ReLU, which lets through where signs have a bit, in all planes
 	signs     int      // where its signs are among those of one image
 	brief     bool     // its adjoint tangents have room for a round's images alone
-	at        int      // where
+	at        int      // where, behind the other planes
 }
 
 // edge is an input of a layer, and says how the layer hands adjoints on.
@@ -105,7 +105,7 @@ type layer interface {
 // Limits of a block.
 const (
 	blockImages = 16
-	blockBytes  = 128 << 20
+	blockBytes  = 128 << 20 // of its planes in float32
 )
 
 // record lowers g for derivatives.
@@ -193,7 +193,7 @@ func (t *tape) direct() {
 	for i := len(t.layers) - 1; i >= 0; i-- {
 		for _, e := range t.layers[i].inputs() {
 			before, ok := last[e.picture]
-			e.adds = ok
+			e.adds = ok // the others write, on what the block before has left there
 			if ok && before.passes && !before.adds && e.borrows {
 				before.lends, e.lender = true, before.out
 			}
