@@ -9,6 +9,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -56,11 +57,11 @@ func parse() (o options, err error) {
 	flag.BoolVar(&o.compile, "compile", false, "with -gpu, also beside torch.compile, which takes minutes to start")
 	flag.StringVar(&o.report, "o", "", "where the report goes (default build/bench.md; with -hessian build/bench-hessian.md)")
 	flag.Parse()
-	race, report := usual, "build/bench.md"
+	names, report := usual, "build/bench.md"
 	if o.hessian {
-		race, report = usualCurved, "build/bench-hessian.md"
+		names, report = usualCurved, "build/bench-hessian.md"
 	}
-	o.nets, o.report = strings.Split(cmp.Or(*nets, race), ","), cmp.Or(o.report, report)
+	o.nets, o.report = strings.Split(cmp.Or(*nets, names), ","), cmp.Or(o.report, report)
 	if o.all {
 		o.nets = zoo.Names()
 	}
@@ -69,6 +70,9 @@ func parse() (o options, err error) {
 		if o.all || o.hessian {
 			o.rounds = 1
 		}
+	}
+	if o.hessian && o.gpu {
+		return o, errors.New("-hessian -gpu: there are no derivatives on cards yet")
 	}
 	for _, t := range strings.Split(*threads, ",") {
 		n, err := strconv.Atoi(t)
