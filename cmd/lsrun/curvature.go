@@ -57,10 +57,12 @@ var hessianPlanFlags = slices.Concat([]cli.Flag{
 // planHessian reads the flags of curvature; nil if none is wanted.
 func (s *subject) planHessian(c *cli.Context, grid shard.Grid) (*shard.Hessian, error) {
 	if !c.Bool("hessian") {
-		for _, flag := range hessianPlanFlags {
-			name := flag.Names()[0]
-			used := name == "hessian" || c.String("dir-x") != "" && name != "hessian-grid"
-			if c.IsSet(name) && !used {
+		useless := hessianPlanFlags[1:]
+		if c.String("dir-x") != "" {
+			useless = hessianPlanFlags[1 : len(hessianPlanFlags)-len(hessianFlags)]
+		}
+		for _, flag := range useless {
+			if name := flag.Names()[0]; c.IsSet(name) {
 				return nil, usagef("--%s: it says how --hessian works, which is not given", name)
 			}
 		}
@@ -130,6 +132,15 @@ func hessianValues(h *shard.Hessian) map[string]string {
 		values["hessian-tol-ratio"] = strconv.FormatFloat(h.RatioTolerance, 'g', -1, 64)
 	}
 	return values
+}
+
+// hessianGrid is the --hessian-grid of a plan's Hessian.
+func hessianGrid(h *shard.Hessian, grid shard.Grid) string {
+	text := strconv.Itoa((grid.X.N-1)/h.StepX + 1)
+	if grid.Y != nil {
+		text += "x" + strconv.Itoa((grid.Y.N-1)/h.StepY+1)
+	}
+	return text
 }
 
 // describeHessian says in a few words what a Hessian is of, and how exact its eigenvalues are.
