@@ -33,6 +33,7 @@ type options struct {
 	all     bool
 	gpu     bool
 	compile bool
+	product bool
 	report  string
 }
 
@@ -45,6 +46,7 @@ func parse() (o options, err error) {
 	flag.BoolVar(&o.all, "all", false, "every network of the zoo, beside PyTorch as the paper runs it only")
 	flag.BoolVar(&o.gpu, "gpu", false, "on an NVIDIA card, beside PyTorch there")
 	flag.BoolVar(&o.compile, "compile", false, "with -gpu, also beside torch.compile, which takes minutes to start")
+	flag.BoolVar(&o.product, "products", false, "with -gpu, Hessian-vector products instead of evaluations")
 	flag.StringVar(&o.report, "o", "build/bench.md", "where the report goes")
 	flag.Parse()
 	o.nets = strings.Split(*nets, ",")
@@ -82,6 +84,14 @@ func main() {
 
 // bench writes the report anew after each network: a run that ends early has one too.
 func bench(ctx context.Context, o options) error {
+	if o.gpu && o.product {
+		for _, name := range o.nets {
+			if err := raceProducts(ctx, name); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		return nil
+	}
 	facts := machine()
 	var results []result
 	for _, threads := range o.threads {
