@@ -162,10 +162,14 @@ func (t *tape) lower(n int, users [][]int, first []int) {
 		in[i] = &edge{picture: t.at[k]}
 		constant = constant && in[i].constant
 	}
-	output := func(last int) *picture {
-		t.at[last] = t.picture(t.graph.Nodes[last].Shape)
-		t.at[last].constant = constant
-		return t.at[last]
+	// output is of consecutive nodes; those inside are needed by nobody else.
+	output := func(nodes ...int) *picture {
+		out := t.picture(node.Shape)
+		out.constant = constant
+		for _, n := range nodes {
+			t.at[n] = out
+		}
+		return out
 	}
 	add := func(l layer) { t.layers = append(t.layers, l) }
 	// next is the only user of node n if it is an operation of the wanted kind.
@@ -175,12 +179,12 @@ func (t *tape) lower(n int, users [][]int, first []int) {
 		}
 		return 0
 	}
-	rectify := func(c *combine, n int) int {
-		if relu := next(n, nn.ReLU{}); relu > 0 {
+	rectify := func(c *combine, nodes ...int) {
+		if relu := next(nodes[len(nodes)-1], nn.ReLU{}); relu > 0 {
 			c.kind, c.a, c.b = activation(nn.ReLU{})
-			return relu
+			nodes = append(nodes, relu)
 		}
-		return n
+		c.out = output(nodes...)
 	}
 	switch op := node.Op.(type) {
 	case nn.Dropout, nn.AlphaDropout:
@@ -202,25 +206,24 @@ func (t *tape) lower(n int, users [][]int, first []int) {
 	case nn.BatchNorm:
 		constant = false
 		c := &combine{in: in[0], norm: t.norm(op, node.Entries, first, in[0].pixel)}
-		last := n
+		nodes := []int{n}
 		if sum := next(n, nn.Add{}); sum > 0 {
 			both := t.graph.Nodes[sum].Inputs
 			if other := both[0] + both[1] - n; len(both) == 2 && other < n {
 				c.residual = &edge{picture: t.at[other]}
-				last = sum
+				nodes = append(nodes, sum)
 			}
 		}
-		c.out = output(rectify(c, last))
+		rectify(c, nodes...)
 		add(c)
 	case nn.Add:
 		for i, e := range in[1:] {
 			c := &combine{in: in[0], residual: e}
 			if i+2 < len(in) {
-				c.out = t.picture(node.Shape)
-				c.out.constant = constant
+				c.out = output()
 				in[0] = &edge{picture: c.out}
 			} else {
-				c.out = output(rectify(c, n))
+				rectify(c, n)
 			}
 			add(c)
 		}
