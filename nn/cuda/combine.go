@@ -89,7 +89,7 @@ func (l *combine) arguments(h *hand, second bool) *combineArguments {
 }
 
 func (l *combine) run(h *hand, kernel string, a *combineArguments) {
-	h.each(kernel, a.pixels*int64(a.pixel), unsafe.Pointer(a))
+	h.each(kernel, a.pixels*int64(a.pixel)/4, unsafe.Pointer(a))
 }
 
 func (l *combine) forward(h *hand) { l.run(h, "combine64", l.arguments(h, false)) }

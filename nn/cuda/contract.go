@@ -164,7 +164,7 @@ func (c *conv) contract(h *hand, kernel string, from, to *picture, channels, col
 
 // Sums over pixels are cut into runs, enough to fill a card; of their lengths, in float32, the error depends.
 const (
-	wantedBlocks = 512
+	wantedBlocks = 396
 	shortestRun  = 512
 	longestRun   = 4096
 )

@@ -297,7 +297,8 @@ func (h *hand) each(kernel string, count int64, arguments unsafe.Pointer) {
 
 // reduce adds up parts of count sums, step apart from one another, to those by φ.
 func (h *hand) reduce(parts address, at, count, step, splits int) {
-	h.each("reduce", int64(count), unsafe.Pointer(&reduceArguments{parts, h.gradient.at(2 * int64(at)), int64(count), int64(step), int32(splits)}))
+	h.launch(launch{kernel: "reduce", grid: [3]int{blocks(count, 32), 1, 1}, block: 256, shared: 8 * 256},
+		unsafe.Pointer(&reduceArguments{parts, h.gradient.at(2 * int64(at)), int64(count), int64(step), int32(splits)}))
 }
 
 // behind is the plane of adjoints of an order.

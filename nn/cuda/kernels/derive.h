@@ -42,6 +42,13 @@ template <typename T, int MODE, int N> struct Contraction {
 
 	struct Spot { int n, y, x; }; // a pixel
 
+	// advance moves s on by so many pixels.
+	DEVICE void advance(const Contract &a, Spot &s, int by) {
+		s.x += by;
+		while (s.x >= a.rowWidth) s.x -= a.rowWidth, s.y++;
+		while (s.y >= a.rowHeight) s.y -= a.rowHeight, s.n++;
+	}
+
 	DEVICE Spot spot(const Contract &a, int m) {
 		int pixels = a.rowHeight * a.rowWidth, n = m / pixels, yx = m - n * pixels, y = yx / a.rowWidth;
 		return {n, y, yx - y * a.rowWidth};
@@ -50,7 +57,7 @@ template <typename T, int MODE, int N> struct Contraction {
 	// along is the coordinate of a that the place k of the kernel sees from r; negative if there is none.
 	DEVICE int along(int r, int k, int stride, int pad, int dilation, int size) {
 		int y = MODE == BACK ? r + pad - k * dilation : r * stride + k * dilation - pad;
-		if (MODE == BACK) {
+		if (MODE == BACK && stride > 1) {
 			if (y % stride) return -1;
 			y /= stride;
 		}
@@ -95,15 +102,6 @@ template <typename T, int MODE, int N> struct Contraction {
 		int first = split * a.chunk, terms = MODE == WEIGHTS ? (pixels < first + a.chunk ? pixels : first + a.chunk) : inner;
 		distance weights = (distance)group * inner * a.columns;
 
-		Spot spots[QUADS];
-		if (MODE != WEIGHTS) {
-			UNROLL
-			for (int i = 0; i < QUADS; i++) {
-				int m = m0 + t / 4 + THREADS / 4 * i;
-				spots[i] = spot(a, m < rows ? m : 0);
-				if (m >= rows) spots[i].n = a.images;
-			}
-		}
 		T sum[DOWN][4];
 		UNROLL
 		for (int i = 0; i < DOWN; i++)
@@ -113,15 +111,20 @@ template <typename T, int MODE, int N> struct Contraction {
 		for (int source = 0; source < a.sources; source++) {
 			const T *from = (const T *)a.a[source] + group * a.channels;
 			const T *by = (const T *)a.b[source] + (MODE == WEIGHTS ? group * a.columns : weights);
+			Spot spots[QUADS]; // what this thread reads of a: its rows or (WEIGHTS) its next terms
+			UNROLL
+			for (int i = 0; i < QUADS; i++) {
+				int m = MODE == WEIGHTS ? first + t / (M / 4) + THREADS / (M / 4) * i : m0 + t / 4 + THREADS / 4 * i;
+				spots[i] = spot(a, m);
+			}
 			Quad quads[QUADS], other;
 			auto load = [&](int term) {
 				UNROLL
 				for (int i = 0; i < QUADS; i++) {
 					if (MODE == WEIGHTS) {
-						int p = term + t / (M / 4) + THREADS / (M / 4) * i, m = m0 + t % (M / 4) * 4;
-						Spot at = spot(a, p < terms ? p : 0);
-						if (p >= terms) at.n = a.images;
-						quads[i] = gather(a, from, at, m);
+						bool ended = term + t / (M / 4) + THREADS / (M / 4) * i >= terms;
+						quads[i] = gather(a, from, {ended ? a.images : spots[i].n, spots[i].y, spots[i].x}, m0 + t % (M / 4) * 4);
+						advance(a, spots[i], K);
 					} else {
 						quads[i] = gather(a, from, spots[i], term + t % 4 * 4);
 					}
@@ -130,6 +133,11 @@ template <typename T, int MODE, int N> struct Contraction {
 				if (t >= K * N / 4) return;
 				if (MODE == BACK) { // four terms of a column
 					int i = term + t % 4 * 4, n = n0 + t / 4;
+					if (a.fours) {
+						int k = i / a.channels;
+						if (i < terms && n < a.columns) other = *(const Quad *)(by + (distance)(k * a.columns + n) * a.channels + (i - k * a.channels));
+						return;
+					}
 					UNROLL
 					for (int e = 0; e < 4; e++)
 						if (i + e < terms && n < a.columns) other.v[e] = by[((i + e) / a.channels * a.columns + n) * a.channels + (i + e) % a.channels];
@@ -184,21 +192,34 @@ template <typename T, int MODE, int N> struct Contraction {
 		}
 		UNROLL
 		for (int i = 0; i < DOWN; i++) {
-			int m = m0 + t / ACROSS * 4 + BETWEEN * (i / 4 * 4) + i % 4;
+			int m = m0 + t / ACROSS * 4 + BETWEEN * (i / 4 * 4) + i % 4, n = n0 + t % ACROSS * 4;
 			if (m >= rows) continue;
+			if (MODE == WEIGHTS) {
+				double *to = (double *)a.out + ((distance)split * a.groups + group) * inner * a.columns + (distance)m * a.columns + n;
+				UNROLL
+				for (int e = 0; e < 4; e++)
+					if (n + e < a.columns) to[e] = sum[i][e];
+				continue;
+			}
+			T *to = (T *)a.out + (distance)m * a.rowPixel + group * a.columns + n;
+			const T *shift = (const T *)a.shift + group * a.columns + n;
+			if (a.fours && n < a.columns) {
+				Quad y;
+				UNROLL
+				for (int e = 0; e < 4; e++) y.v[e] = a.shift ? sum[i][e] + shift[e] : sum[i][e];
+				if (a.adds) {
+					Quad old = *(const Quad *)to;
+					UNROLL
+					for (int e = 0; e < 4; e++) y.v[e] += old.v[e];
+				}
+				*(Quad *)to = y;
+				continue;
+			}
 			UNROLL
 			for (int e = 0; e < 4; e++) {
-				int n = n0 + t % ACROSS * 4 + e;
-				if (n >= a.columns) continue;
-				if (MODE == WEIGHTS) {
-					((double *)a.out)[((distance)split * a.groups + group) * inner * a.columns + (distance)m * a.columns + n] = sum[i][e];
-					continue;
-				}
-				T *to = (T *)a.out + (distance)m * a.rowPixel + group * a.columns + n;
-				T y = sum[i][e];
-				if (a.shift) y += ((const T *)a.shift)[group * a.columns + n];
-				if (a.adds) y += *to;
-				*to = y;
+				if (n + e >= a.columns) continue;
+				T y = a.shift ? sum[i][e] + shift[e] : sum[i][e];
+				to[e] = a.adds ? y + to[e] : y;
 			}
 		}
 	}
@@ -238,57 +259,78 @@ struct Combine {
 	int chunk;
 };
 
-KERNEL(256) combine64(const Combine a) {
-	distance i = (distance)blockX() * 256 + threadX();
-	if (i >= a.pixels * a.pixel) return;
-	int c = i % a.pixel;
-	double z = a.x64[i];
-	if (a.scale64) z = __builtin_fma(z, a.scale64[c], a.shift64[c]);
-	if (a.r64) z += a.r64[i];
-	a.y64[i] = activate64(a.kind, a.a, a.b, z);
+// A thread does four channels; first is the index of the first, c the channel, and it is −1 if there is none. A block has less than 2³¹
+// elements of a picture.
+DEVICE int first(const Combine &a, int *c) {
+	unsigned i = blockX() * 256 + threadX(), fours = a.pixel / 4;
+	*c = i % fours * 4;
+	return i < (unsigned)a.pixels * fours ? (int)(i * 4) : -1;
 }
 
-// slopes are f′ and f″; at a kink they are PyTorch's.
-DEVICE void slopes(const Combine &a, distance i, double *slope, double *bend) {
-	*slope = 1, *bend = 0;
-	if (a.kind == RELU) *slope = a.y[i] > 0 ? 1 : a.y[i] <= 0 ? 0 : (double)a.y[i]; // NaN stays NaN
-	if (a.kind > RELU) bends(a.kind, a.a, a.b, a.x[i], slope, bend);
+DEVICE Four four(const float *from, int i) { return *(const Four *)(from + i); }
+
+KERNEL(256) combine64(const Combine a) {
+	int c, i = first(a, &c);
+	if (i < 0) return;
+	UNROLL
+	for (int e = 0; e < 4; e++) {
+		double z = a.x64[i + e];
+		if (a.scale64) z = __builtin_fma(z, a.scale64[c + e], a.shift64[c + e]);
+		if (a.r64) z += a.r64[i + e];
+		a.y64[i + e] = a.kind == NONE ? z : a.kind == RELU ? z < 0 ? 0 : z : activate64(a.kind, a.a, a.b, z);
+	}
+}
+
+// apply is f′·u and, in the second order, f″·v·w more; y is f(x). At a kink derivatives are PyTorch's.
+DEVICE float apply(const Combine &a, float x, float y, float u, float v, float w) {
+	if (a.kind == NONE) return u;
+	if (a.kind == RELU) return y > 0 ? u : y <= 0 ? 0 * u : y; // NaN stays NaN
+	double slope, bend;
+	bends(a.kind, a.a, a.b, x, &slope, &bend);
+	return (float)(slope * u + bend * v * w);
 }
 
 KERNEL(256) tangent(const Combine a) {
-	distance i = (distance)blockX() * 256 + threadX();
-	if (i >= a.pixels * a.pixel) return;
-	int c = i % a.pixel;
-	float dz = a.dx[i];
-	if (a.scale) dz = __builtin_fmaf(dz, a.scale[c], __builtin_fmaf(a.x[i], a.dScale[c], a.dShift[c]));
-	if (a.dr) dz += a.dr[i];
-	double slope, bend;
-	slopes(a, i, &slope, &bend);
-	a.dy[i] = slope == 0 ? 0 : (float)(slope * dz);
-}
-
-// inner gives z̄ and dz̄.
-DEVICE void inner(const Combine &a, distance i, float *g, float *dg) {
-	double slope, bend;
-	slopes(a, i, &slope, &bend);
-	*g = (float)(slope * a.gy[i]), *dg = 0;
-	if (!a.second) return;
-	double d = slope * a.dgy[i];
-	if (bend != 0) d += bend * a.dx[i] * a.gy[i];
-	*dg = (float)d;
+	int c, i = first(a, &c);
+	if (i < 0) return;
+	Four x = four(a.x, i), y = four(a.y, i), dx = four(a.dx, i), dr = {{0, 0, 0, 0}}, out;
+	if (a.dr) dr = four(a.dr, i);
+	UNROLL
+	for (int e = 0; e < 4; e++) {
+		float dz = dx.v[e];
+		if (a.scale) dz = __builtin_fmaf(dz, a.scale[c + e], __builtin_fmaf(x.v[e], a.dScale[c + e], a.dShift[c + e]));
+		if (a.dr) dz += dr.v[e];
+		out.v[e] = apply(a, x.v[e], y.v[e], dz, 0, 0);
+	}
+	*(Four *)(a.dy + i) = out;
 }
 
 KERNEL(256) adjoint(const Combine a) {
-	distance i = (distance)blockX() * 256 + threadX();
-	if (i >= a.pixels * a.pixel) return;
-	int c = i % a.pixel;
-	float g, dg;
-	inner(a, i, &g, &dg);
-	float top = a.second ? dg : g, gx = top;
-	if (a.scale) gx = a.scale[c] * top;
-	if (a.scale && a.second) gx = __builtin_fmaf(a.dScale[c], g, gx);
-	a.gx[i] = a.addsX ? a.gx[i] + gx : gx;
-	if (a.gr) a.gr[i] = a.addsR ? a.gr[i] + top : top;
+	int c, i = first(a, &c);
+	if (i < 0) return;
+	Four none = {{0, 0, 0, 0}}, y = none, x = none, dx = none, gy = four(a.gy, i), dgy = none, gx, gr;
+	if (a.kind != NONE) y = four(a.y, i);
+	if (a.kind > RELU) x = four(a.x, i);
+	if (a.kind > RELU && a.second) dx = four(a.dx, i);
+	if (a.second) dgy = four(a.dgy, i);
+	UNROLL
+	for (int e = 0; e < 4; e++) {
+		float g = apply(a, x.v[e], y.v[e], gy.v[e], 0, 0), top = g;
+		if (a.second) top = apply(a, x.v[e], y.v[e], dgy.v[e], dx.v[e], gy.v[e]);
+		gx.v[e] = a.scale ? a.scale[c + e] * top : top;
+		if (a.scale && a.second) gx.v[e] = __builtin_fmaf(a.dScale[c + e], g, gx.v[e]);
+		gr.v[e] = top;
+	}
+	Four old = none;
+	if (a.addsX) old = four(a.gx, i);
+	UNROLL
+	for (int e = 0; e < 4; e++) gx.v[e] += old.v[e];
+	*(Four *)(a.gx + i) = gx;
+	if (!a.gr) return;
+	old = a.addsR ? four(a.gr, i) : none;
+	UNROLL
+	for (int e = 0; e < 4; e++) gr.v[e] += old.v[e];
+	*(Four *)(a.gr + i) = gr;
 }
 
 // sums adds up, for 32 channels and a run of pixels, the derivatives by scale, x·z̄, and shift, z̄. Without x those by the scale are zero.
@@ -299,12 +341,16 @@ KERNEL(256) sums(const Combine a) {
 	double byScale = 0, byShift = 0;
 	if (c < a.pixel)
 		for (distance p = first + row; p < end; p += 8) {
-			distance i = p * a.pixel + c;
-			float g, dg;
-			inner(a, i, &g, &dg);
-			byShift += a.second ? dg : g;
-			if (!a.x) continue;
-			byScale += a.second ? (double)a.x[i] * dg + (double)a.dx[i] * g : (double)a.x[i] * g;
+			int i = (int)p * a.pixel + c;
+			float x = a.x ? a.x[i] : 0, y = a.kind == NONE ? 0 : a.y[i], gy = a.gy[i], g = apply(a, x, y, gy, 0, 0);
+			if (a.second) {
+				float dx = a.x ? a.dx[i] : 0, dg = apply(a, x, y, a.dgy[i], dx, gy);
+				byShift += dg;
+				byScale += (double)x * dg + (double)dx * g;
+			} else {
+				byShift += g;
+				byScale += (double)x * g;
+			}
 		}
 	shared[row * 64 + t % 32] = byScale;
 	shared[row * 64 + 32 + t % 32] = byShift;
@@ -322,12 +368,18 @@ struct Reduce {
 	int splits;
 };
 
-// reduce adds partial sums to those of the blocks before.
+// reduce adds partial sums to those of the blocks before; a block does 32, by eight parts of theirs.
 KERNEL(256) reduce(const Reduce a) {
-	distance i = (distance)blockX() * 256 + threadX();
-	if (i >= a.count) return;
+	double *shared = (double *)sharedMemory();
+	int t = threadX(), part = t / 32;
+	distance i = (distance)blockX() * 32 + t % 32;
 	double sum = 0;
-	for (int s = 0; s < a.splits; s++) sum += a.parts[s * a.step + i];
+	if (i < a.count)
+		for (int s = part; s < a.splits; s += 8) sum += a.parts[s * a.step + i];
+	shared[t] = sum;
+	barrier();
+	if (part > 0 || i >= a.count) return;
+	for (int r = 1; r < 8; r++) sum += shared[r * 32 + t];
 	a.to[i] += sum;
 }
 
@@ -393,9 +445,10 @@ template <typename T> DEVICE int largest(const Windows &a, const T *guide, Span 
 }
 
 template <typename T> DEVICE void poolForward(const Windows &a) {
-	distance i = (distance)blockX() * 256 + threadX();
-	if (i >= (distance)a.images * a.outHeight * a.outWidth * a.outPixel) return;
-	int c = i % a.outPixel, pixels = a.outHeight * a.outWidth, n = i / a.outPixel / pixels, p = i / a.outPixel % pixels;
+	unsigned i = blockX() * 256 + threadX();
+	if (i >= (unsigned)a.images * a.outHeight * a.outWidth * a.outPixel) return;
+	unsigned pixels = a.outHeight * a.outWidth, q = i / a.outPixel;
+	int c = i % a.outPixel, n = q / pixels, p = q % pixels;
 	Span y = span(p / a.outWidth, a.kernelY, a.strideY, a.padY, a.height, a.outHeight, a.kind == 2);
 	Span x = span(p % a.outWidth, a.kernelX, a.strideX, a.padX, a.width, a.outWidth, a.kind == 2);
 	distance image = (distance)n * a.height * a.width * a.pixel + c;
@@ -425,9 +478,10 @@ DEVICE Span seeing(int i, int kernel, int stride, int pad, int outSize) {
 
 // poolBack hands adjoints of the output, `in`, to the input's, `out`; a thread an element of the input.
 KERNEL(256) poolBack(const Windows a) {
-	distance i = (distance)blockX() * 256 + threadX();
-	if (i >= (distance)a.images * a.height * a.width * a.pixel) return;
-	int c = i % a.pixel, pixels = a.height * a.width, n = i / a.pixel / pixels, p = i / a.pixel % pixels, y = p / a.width, x = p % a.width;
+	unsigned i = blockX() * 256 + threadX();
+	if (i >= (unsigned)a.images * a.height * a.width * a.pixel) return;
+	unsigned pixels = a.height * a.width, q = i / a.pixel;
+	int c = i % a.pixel, n = q / pixels, p = q % pixels, y = p / a.width, x = p % a.width;
 	Span down = seeing(y, a.kernelY, a.strideY, a.padY, a.outHeight), right = seeing(x, a.kernelX, a.strideX, a.padX, a.outWidth);
 	const float *guide = (const float *)a.guide + (distance)n * pixels * a.pixel + c;
 	const float *in = (const float *)a.in + (distance)n * a.outHeight * a.outWidth * a.outPixel + c;
@@ -450,9 +504,10 @@ KERNEL(256) poolBack(const Windows a) {
 enum { PART, SUBSAMPLE, FLATTEN };
 
 template <typename T> DEVICE void moveForward(const Windows &a) {
-	distance i = (distance)blockX() * 256 + threadX();
-	if (i >= (distance)a.images * a.outHeight * a.outWidth * a.outPixel) return;
-	int c = i % a.outPixel, pixels = a.outHeight * a.outWidth, n = i / a.outPixel / pixels, p = i / a.outPixel % pixels;
+	unsigned i = blockX() * 256 + threadX();
+	if (i >= (unsigned)a.images * a.outHeight * a.outWidth * a.outPixel) return;
+	unsigned pixels = a.outHeight * a.outWidth, q = i / a.outPixel;
+	int c = i % a.outPixel, n = q / pixels, p = q % pixels;
 	const T *in = (const T *)a.in + (distance)n * a.height * a.width * a.pixel;
 	T *out = (T *)a.out + i;
 	bool padding = c >= a.outChannels;
@@ -476,9 +531,10 @@ KERNEL(256) move32(const Windows a) { moveForward<float>(a); }
 
 // moveBack is to moveForward what poolBack is to poolForward.
 KERNEL(256) moveBack(const Windows a) {
-	distance i = (distance)blockX() * 256 + threadX();
-	if (i >= (distance)a.images * a.height * a.width * a.pixel) return;
-	int c = i % a.pixel, pixels = a.height * a.width, n = i / a.pixel / pixels, p = i / a.pixel % pixels, y = p / a.width, x = p % a.width;
+	unsigned i = blockX() * 256 + threadX();
+	if (i >= (unsigned)a.images * a.height * a.width * a.pixel) return;
+	unsigned pixels = a.height * a.width, q = i / a.pixel;
+	int c = i % a.pixel, n = q / pixels, p = q % pixels, y = p / a.width, x = p % a.width;
 	const float *in = (const float *)a.in + (distance)n * a.outHeight * a.outWidth * a.outPixel;
 	float g = 0;
 	if (c < a.channels) {
