@@ -72,7 +72,7 @@ type weighted interface {
 // Limits of a block: planes of two values of four bytes for each order, and one of eight.
 const (
 	blockImages = 512
-	blockBytes  = 12 << 30
+	blockBytes  = 16 << 30
 	planeBytes  = 4*4 + 8
 )
 

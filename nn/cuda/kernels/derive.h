@@ -33,7 +33,11 @@ enum { FORWARD, BACK, WEIGHTS };
 template <typename T, int MODE, int N> struct Contraction {
 	enum { THREADS = 256, M = N == 16 ? 256 : 128, K = 16, QUADS = M * K / 4 / THREADS, ACROSS = N / 4, DOWN = M * ACROSS / THREADS, BETWEEN = THREADS / ACROSS };
 
-	struct __attribute__((aligned(16))) Quad { T v[4]; };
+	typedef T Quad __attribute__((ext_vector_type(4), aligned(16)));
+
+	// quad is four numbers by one instruction, which the compiler does only where it does not see a float's alignment.
+	DEVICE Quad quad(const T *aligned) { return *(const Quad *)aligned; }
+	DEVICE void put(T *aligned, Quad q) { *(Quad *)aligned = q; }
 
 	struct Stage {
 		T a[K][M + 4];
@@ -72,7 +76,7 @@ template <typename T, int MODE, int N> struct Contraction {
 
 	// gather reads four terms from i = (place, channel) on.
 	DEVICE Quad gather(const Contract &a, const T *from, Spot s, int i) {
-		Quad q = {{0, 0, 0, 0}};
+		Quad q = {0, 0, 0, 0};
 		int places = a.kernelY * a.kernelX, k = i / a.channels, c = i - k * a.channels;
 		if (s.n >= a.images) return q;
 		if (a.fours) {
@@ -83,10 +87,9 @@ template <typename T, int MODE, int N> struct Contraction {
 		}
 		UNROLL
 		for (int e = 0; e < 4; e++) {
-			if (k >= places) break;
-			const T *p = pixel(a, from, s, k / a.kernelX, k % a.kernelX);
-			if (p) q.v[e] = p[c];
-			if (++c == a.channels) c = 0, k++;
+			k = (i + e) / a.channels, c = i + e - k * a.channels;
+			const T *p = k < places ? pixel(a, from, s, k / a.kernelX, k % a.kernelX) : nullptr;
+			if (p) q[e] = p[c];
 		}
 		return q;
 	}
@@ -118,7 +121,7 @@ template <typename T, int MODE, int N> struct Contraction {
 				spots[i] = spot(a, m);
 			}
 			Quad quads[QUADS], other;
-			auto load = [&](int term) {
+			auto load = [&](int term) __attribute__((always_inline)) {
 				UNROLL
 				for (int i = 0; i < QUADS; i++) {
 					if (MODE == WEIGHTS) {
@@ -129,7 +132,7 @@ template <typename T, int MODE, int N> struct Contraction {
 						quads[i] = gather(a, from, spots[i], term + t % 4 * 4);
 					}
 				}
-				other = {{0, 0, 0, 0}};
+				other = {0, 0, 0, 0};
 				if (t >= K * N / 4) return;
 				if (MODE == BACK) { // four terms of a column
 					int i = term + t % 4 * 4, n = n0 + t / 4;
@@ -140,7 +143,7 @@ template <typename T, int MODE, int N> struct Contraction {
 					}
 					UNROLL
 					for (int e = 0; e < 4; e++)
-						if (i + e < terms && n < a.columns) other.v[e] = by[((i + e) / a.channels * a.columns + n) * a.channels + (i + e) % a.channels];
+						if (i + e < terms && n < a.columns) other[e] = by[((i + e) / a.channels * a.columns + n) * a.channels + (i + e) % a.channels];
 					return;
 				}
 				int k = term + t / ACROSS, n = n0 + t % ACROSS * 4;
@@ -152,7 +155,7 @@ template <typename T, int MODE, int N> struct Contraction {
 				}
 				UNROLL
 				for (int e = 0; e < 4; e++)
-					if (n + e < a.columns) other.v[e] = row[e];
+					if (n + e < a.columns) other[e] = row[e];
 			};
 			load(first);
 			for (int term = first; term < terms; term += K) {
@@ -160,32 +163,32 @@ template <typename T, int MODE, int N> struct Contraction {
 				UNROLL
 				for (int i = 0; i < QUADS; i++) {
 					if (MODE == WEIGHTS) {
-						*(Quad *)&s.a[t / (M / 4) + THREADS / (M / 4) * i][t % (M / 4) * 4] = quads[i];
+						put(&s.a[t / (M / 4) + THREADS / (M / 4) * i][t % (M / 4) * 4], quads[i]);
 					} else {
 						UNROLL
-						for (int e = 0; e < 4; e++) s.a[t % 4 * 4 + e][t / 4 + THREADS / 4 * i] = quads[i].v[e];
+						for (int e = 0; e < 4; e++) s.a[t % 4 * 4 + e][t / 4 + THREADS / 4 * i] = quads[i][e];
 					}
 				}
 				if (t < K * N / 4) {
 					if (MODE == BACK) {
 						UNROLL
-						for (int e = 0; e < 4; e++) s.b[t % 4 * 4 + e][t / 4] = other.v[e];
+						for (int e = 0; e < 4; e++) s.b[t % 4 * 4 + e][t / 4] = other[e];
 					} else {
-						*(Quad *)&s.b[t / ACROSS][t % ACROSS * 4] = other;
+						put(&s.b[t / ACROSS][t % ACROSS * 4], other);
 					}
 				}
 				barrier();
 				if (term + K < terms) load(term + K);
 				UNROLL
 				for (int k = 0; k < K; k++) {
-					Quad y = *(const Quad *)&s.b[k][t % ACROSS * 4];
+					Quad y = quad(&s.b[k][t % ACROSS * 4]);
 					UNROLL
 					for (int i = 0; i < DOWN; i += 4) {
-						Quad x = *(const Quad *)&s.a[k][t / ACROSS * 4 + BETWEEN * i];
+						Quad x = quad(&s.a[k][t / ACROSS * 4 + BETWEEN * i]);
 						UNROLL
 						for (int d = 0; d < 4; d++)
 							UNROLL
-							for (int e = 0; e < 4; e++) sum[i + d][e] = fma(x.v[d], y.v[e], sum[i + d][e]);
+							for (int e = 0; e < 4; e++) sum[i + d][e] = fma(x[d], y[e], sum[i + d][e]);
 					}
 				}
 			}
@@ -206,11 +209,11 @@ template <typename T, int MODE, int N> struct Contraction {
 			if (a.fours && n < a.columns) {
 				Quad y;
 				UNROLL
-				for (int e = 0; e < 4; e++) y.v[e] = a.shift ? sum[i][e] + shift[e] : sum[i][e];
+				for (int e = 0; e < 4; e++) y[e] = a.shift ? sum[i][e] + shift[e] : sum[i][e];
 				if (a.adds) {
 					Quad old = *(const Quad *)to;
 					UNROLL
-					for (int e = 0; e < 4; e++) y.v[e] += old.v[e];
+					for (int e = 0; e < 4; e++) y[e] += old[e];
 				}
 				*(Quad *)to = y;
 				continue;
