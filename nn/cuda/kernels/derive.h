@@ -74,22 +74,35 @@ template <typename T, int MODE, int N> struct Contraction {
 		return y < 0 || x < 0 ? nullptr : from + (distance)((s.n * a.height + y) * a.width + x) * a.pixel;
 	}
 
-	// gather reads four terms from i = (place, channel) on.
-	DEVICE Quad gather(const Contract &a, const T *from, Spot s, int i) {
+	struct Term { int ky, kx, c; };
+
+	DEVICE Term term(const Contract &a, int i) {
+		int k = i / a.channels, ky = k / a.kernelX;
+		return {ky, k - ky * a.kernelX, i - k * a.channels};
+	}
+
+	// carry moves s on by so many terms.
+	DEVICE void carry(const Contract &a, Term &s, int by) {
+		s.c += by;
+		while (s.c >= a.channels) {
+			s.c -= a.channels;
+			if (++s.kx == a.kernelX) s.kx = 0, s.ky++;
+		}
+	}
+
+	// gather reads four terms from i on, of which f is the first.
+	DEVICE Quad gather(const Contract &a, const T *from, Spot s, Term f, int i) {
 		Quad q = {0, 0, 0, 0};
-		int places = a.kernelY * a.kernelX, k = i / a.channels, c = i - k * a.channels;
 		if (s.n >= a.images) return q;
 		if (a.fours) {
-			if (k >= places) return q;
-			int ky = k / a.kernelX;
-			const T *p = pixel(a, from, s, ky, k - ky * a.kernelX);
-			return p ? *(const Quad *)(p + c) : q;
+			const T *p = f.ky < a.kernelY ? pixel(a, from, s, f.ky, f.kx) : nullptr;
+			return p ? *(const Quad *)(p + f.c) : q;
 		}
 		UNROLL
 		for (int e = 0; e < 4; e++) {
-			k = (i + e) / a.channels, c = i + e - k * a.channels;
-			const T *p = k < places ? pixel(a, from, s, k / a.kernelX, k % a.kernelX) : nullptr;
-			if (p) q[e] = p[c];
+			Term g = term(a, i + e);
+			const T *p = g.ky < a.kernelY ? pixel(a, from, s, g.ky, g.kx) : nullptr;
+			if (p) q[e] = p[g.c];
 		}
 		return q;
 	}
@@ -120,25 +133,27 @@ template <typename T, int MODE, int N> struct Contraction {
 				int m = MODE == WEIGHTS ? first + t / (M / 4) + THREADS / (M / 4) * i : m0 + t / 4 + THREADS / 4 * i;
 				spots[i] = spot(a, m);
 			}
+			int own = MODE == WEIGHTS ? m0 + t % (M / 4) * 4 : t % 4 * 4; // the first of its rows or next terms of a
+			Term next = term(a, own);
 			Quad quads[QUADS], other;
-			auto load = [&](int term) __attribute__((always_inline)) {
+			auto load = [&](int first) __attribute__((always_inline)) {
 				UNROLL
 				for (int i = 0; i < QUADS; i++) {
 					if (MODE == WEIGHTS) {
-						bool ended = term + t / (M / 4) + THREADS / (M / 4) * i >= terms;
-						quads[i] = gather(a, from, {ended ? a.images : spots[i].n, spots[i].y, spots[i].x}, m0 + t % (M / 4) * 4);
+						bool ended = first + t / (M / 4) + THREADS / (M / 4) * i >= terms;
+						quads[i] = gather(a, from, {ended ? a.images : spots[i].n, spots[i].y, spots[i].x}, next, own);
 						advance(a, spots[i], K);
 					} else {
-						quads[i] = gather(a, from, spots[i], term + t % 4 * 4);
+						quads[i] = gather(a, from, spots[i], next, first + own);
 					}
 				}
 				other = {0, 0, 0, 0};
 				if (t >= K * N / 4) return;
 				if (MODE == BACK) { // four terms of a column
-					int i = term + t % 4 * 4, n = n0 + t / 4;
+					int i = first + own, n = n0 + t / 4;
 					if (a.fours) {
-						int k = i / a.channels;
-						if (i < terms && n < a.columns) other = *(const Quad *)(by + (distance)(k * a.columns + n) * a.channels + (i - k * a.channels));
+						int k = next.ky * a.kernelX + next.kx;
+						if (i < terms && n < a.columns) other = *(const Quad *)(by + (distance)(k * a.columns + n) * a.channels + next.c);
 						return;
 					}
 					UNROLL
@@ -146,7 +161,7 @@ template <typename T, int MODE, int N> struct Contraction {
 						if (i + e < terms && n < a.columns) other[e] = by[((i + e) / a.channels * a.columns + n) * a.channels + (i + e) % a.channels];
 					return;
 				}
-				int k = term + t / ACROSS, n = n0 + t % ACROSS * 4;
+				int k = first + t / ACROSS, n = n0 + t % ACROSS * 4;
 				const T *row = by + (distance)k * (MODE == WEIGHTS ? a.rowPixel : a.columns) + n;
 				if (k >= terms) return;
 				if (a.fours) {
@@ -158,7 +173,7 @@ template <typename T, int MODE, int N> struct Contraction {
 					if (n + e < a.columns) other[e] = row[e];
 			};
 			load(first);
-			for (int term = first; term < terms; term += K) {
+			for (int step = first; step < terms; step += K) {
 				barrier();
 				UNROLL
 				for (int i = 0; i < QUADS; i++) {
@@ -178,7 +193,8 @@ template <typename T, int MODE, int N> struct Contraction {
 					}
 				}
 				barrier();
-				if (term + K < terms) load(term + K);
+				if (MODE != WEIGHTS) carry(a, next, K);
+				if (step + K < terms) load(step + K);
 				UNROLL
 				for (int k = 0; k < K; k++) {
 					Quad y = quad(&s.b[k][t % ACROSS * 4]);
