@@ -3,7 +3,7 @@
 GO      ?= go
 BUILD   := build
 
-.PHONY: all build setup demo test check-long bench static release clean
+.PHONY: all build setup demo test check-long bench bench-engines bench-hessian bench-program static release clean
 
 all: build
 
@@ -28,19 +28,27 @@ test: setup
 FUZZTIME := 20s
 check-long: setup test
 	$(GO) test -race -timeout=30m ./shard/... ./io/... ./nn/cpu/... ./nn/ref/... ./slurm/...
-	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestLogitsAndLosses|TestTheMeanLoss|TestDerivatives' ./nn/cpu ./nn/ref
+	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestLogitsAndLosses|TestDerivativesAreThose|TestTheMeanLoss|TestDerivatives' ./nn/cpu ./nn/ref
 	@for target in $$(grep -rhoE --include=*_test.go --exclude-dir=gen '^func Fuzz[A-Za-z0-9]+' . | sed 's/func //'); do \
 		package=$$(dirname $$(grep -rlE "^func $$target\(" --include=*_test.go .)); \
 		echo "$$package $$target"; \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$package || exit 1; \
 	done
 
-# lsrun beside PyTorch and ONNX Runtime on this machine, as build/bench.md; an hour if nothing is left out.
-# BENCH='-nets resnet20 -threads 2 -rounds 2' is a short one; -all goes through the zoo.
-bench:
+# lsrun beside others on this machine: images a second beside PyTorch and ONNX Runtime, as build/bench.md, an hour if nothing
+# is left out; and eigenvalues of Hessians beside PyTorch and SciPy, as build/bench-hessian.md.
+# BENCH='-nets resnet20 -threads 2 -rounds 2' makes the first short; -all goes through the zoo. HESSIAN='-nets resnet20' makes the second short.
+bench: bench-engines bench-hessian
+
+bench-engines: bench-program
+	$(BUILD)/lsrun-bench $(BENCH)
+
+bench-hessian: bench-program
+	$(BUILD)/lsrun-bench -hessian $(HESSIAN)
+
+bench-program:
 	@sh bench/setup $(BUILD)/bench
 	$(GO) build -o $(BUILD)/lsrun-bench ./bench
-	$(BUILD)/lsrun-bench $(BENCH)
 
 # A fully static, CPU-only binary: runs on any Linux of this architecture, but can load no GPU driver.
 STATIC_LIBS := -lhdf5_hl -lhdf5 -lsz -laec -lz -lm -ldl -lpthread

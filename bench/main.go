@@ -3,10 +3,11 @@
 // All engines evaluate the same network with the same weights and images (nn/zoo/formula); their
 // logits are compared first. Then they take turns, round by round, so that a machine that
 // drifts drifts for all of them. The other engines are programs that stay alive in between
-// (child.go) and sleep while another runs.
+// (child.go) and sleep while another runs. With -hessian they find the ends of the Hessian's spectrum instead (hessian.go).
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -24,6 +25,12 @@ import (
 // modules is where bench/setup puts onnxruntime-node; a path from the repository's root.
 const modules = "build/bench"
 
+// Networks that are measured where none is named.
+const (
+	usual       = "resnet20,resnet56,vgg9,wrn56_4,densenet121,resnet18,alexnet"
+	usualCurved = "resnet20,resnet56,vgg9"
+)
+
 type options struct {
 	nets    []string
 	threads []int
@@ -31,31 +38,35 @@ type options struct {
 	images  int           // a turn; 0: as many as take length
 	length  time.Duration // of a turn
 	all     bool
+	hessian bool
 	gpu     bool
 	compile bool
-	product bool
 	report  string
 }
 
 func parse() (o options, err error) {
-	nets := flag.String("nets", "resnet20,resnet56,vgg9,wrn56_4,densenet121,resnet18,alexnet", "networks, as lsrun models lists them")
-	threads := flag.String("threads", "1,2", "numbers of threads")
-	flag.IntVar(&o.rounds, "rounds", 0, "rounds (0: five, or one with -all)")
-	flag.IntVar(&o.images, "images", 0, "images a turn (0: as many as take a turn's length)")
+	nets := flag.String("nets", "", "networks, as lsrun models lists them (default "+usual+"; with -hessian "+usualCurved+")")
+	threads := flag.String("threads", "1,2", "numbers of threads; -hessian takes the largest")
+	flag.IntVar(&o.rounds, "rounds", 0, "rounds (0: five, or one with -all or -hessian)")
+	flag.IntVar(&o.images, "images", 0, "images a turn (0: as many as take a turn's length), or of the Hessian (0: 128)")
 	flag.DurationVar(&o.length, "turn", 2*time.Second, "length of a turn")
 	flag.BoolVar(&o.all, "all", false, "every network of the zoo, beside PyTorch as the paper runs it only")
+	flag.BoolVar(&o.hessian, "hessian", false, "race pairs of eigenvalues of the Hessian instead, beside PyTorch and SciPy; with -gpu its products with a vector")
 	flag.BoolVar(&o.gpu, "gpu", false, "on an NVIDIA card, beside PyTorch there")
 	flag.BoolVar(&o.compile, "compile", false, "with -gpu, also beside torch.compile, which takes minutes to start")
-	flag.BoolVar(&o.product, "products", false, "with -gpu, Hessian-vector products instead of evaluations")
-	flag.StringVar(&o.report, "o", "build/bench.md", "where the report goes")
+	flag.StringVar(&o.report, "o", "", "where the report goes (default build/bench.md; with -hessian build/bench-hessian.md)")
 	flag.Parse()
-	o.nets = strings.Split(*nets, ",")
+	names, report := usual, "build/bench.md"
+	if o.hessian {
+		names, report = usualCurved, "build/bench-hessian.md"
+	}
+	o.nets, o.report = strings.Split(cmp.Or(*nets, names), ","), cmp.Or(o.report, report)
 	if o.all {
 		o.nets = zoo.Names()
 	}
 	if o.rounds == 0 {
 		o.rounds = 5
-		if o.all {
+		if o.all || o.hessian {
 			o.rounds = 1
 		}
 	}
@@ -74,7 +85,14 @@ func main() {
 	defer stop()
 	o, err := parse()
 	if err == nil {
-		err = bench(ctx, o)
+		switch {
+		case o.hessian && o.gpu:
+			err = raceProducts(ctx, o.nets)
+		case o.hessian:
+			err = raceHessians(ctx, o)
+		default:
+			err = bench(ctx, o)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -84,14 +102,6 @@ func main() {
 
 // bench writes the report anew after each network: a run that ends early has one too.
 func bench(ctx context.Context, o options) error {
-	if o.gpu && o.product {
-		for _, name := range o.nets {
-			if err := raceProducts(ctx, name); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-		}
-		return nil
-	}
 	facts := machine()
 	var results []result
 	for _, threads := range o.threads {
@@ -101,11 +111,7 @@ func bench(ctx context.Context, o options) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			for _, s := range said {
-				if !slices.Contains(facts, s) {
-					facts = append(facts, s)
-				}
-			}
+			facts = gather(facts, said)
 			results = append(results, r)
 			if err := os.WriteFile(o.report, []byte(markdown(facts, results)), 0o644); err != nil {
 				return err
@@ -114,6 +120,16 @@ func bench(ctx context.Context, o options) error {
 	}
 	fmt.Print(markdown(facts, results))
 	return nil
+}
+
+// gather adds what is not among the facts yet.
+func gather(facts, said []string) []string {
+	for _, s := range said {
+		if !slices.Contains(facts, s) {
+			facts = append(facts, s)
+		}
+	}
+	return facts
 }
 
 // compete measures one network. It also tells what the engines say of themselves.

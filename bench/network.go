@@ -22,7 +22,12 @@ func newNetwork(name string) (*network, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &network{graph: g, states: formula.States(g, 1, 1), images: formula.Images(1, poolSize(g), g.Input)}
+	return keep(g, formula.States(g, 1, 1), formula.Images(1, poolSize(g), g.Input))
+}
+
+// keep leaves all in a new folder.
+func keep(g *nn.Graph, states nn.Params, images *nn.Images) (n *network, err error) {
+	n = &network{graph: g, states: states, images: images}
 	if n.folder, err = os.MkdirTemp("", "lsrun-bench"); err != nil {
 		return nil, err
 	}
@@ -46,7 +51,9 @@ func (n *network) first(images int) *nn.Images {
 }
 
 func (n *network) write() error {
-	for name, content := range map[string][]byte{"torch_contender.py": torchProgram, "torch_gpu.py": torchOnCard, "ort_contender.mjs": onnxProgram} {
+	for name, content := range map[string][]byte{
+		"torch_contender.py": torchProgram, "torch_gpu.py": torchOnCard, "torch_hessian.py": torchHessian, "ort_contender.mjs": onnxProgram,
+	} {
 		if err := os.WriteFile(filepath.Join(n.folder, name), content, 0o644); err != nil {
 			return err
 		}

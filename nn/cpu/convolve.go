@@ -16,6 +16,7 @@ type conv struct {
 	against  correlation // W⊤*; nil where in is constant
 	weigh    products
 	taps     []int     // the pixels of an image of out
+	rounds   bool      // takes the images of a block in several rounds
 	exact    *gathered // W* in float64
 	exactAt  int       // where its weights begin
 }
@@ -41,7 +42,7 @@ type products interface {
 	// extent is the number of sums, index the place of the one by a weight.
 	extent() int
 	index(channel, term int) int
-	// multiply writes the sum over pairs.
+	// multiply adds the sum over pairs to that of the rounds before.
 	multiply(h *hand, pairs []pair, sums []float32)
 }
 
@@ -67,6 +68,7 @@ func (t *tape) place(c correlation) correlation {
 func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 	node := t.graph.Nodes[c.head]
 	l := &conv{in: in, out: out}
+	in.borrows = true
 	terms := in.channels / op.Groups * op.Kernel[0] * op.Kernel[1]
 	l.folding = t.folding(op.Out, terms, c.norms)
 	l.weight = node.Entries[0]
@@ -74,7 +76,7 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 		l.bias = node.Entries[1]
 	}
 	if c.residual >= 0 {
-		l.residual = &edge{picture: t.at[c.residual]}
+		l.residual = &edge{picture: t.at[c.residual], passes: true, borrows: true}
 	}
 	l.along, l.weigh = t.correlate(op, in.picture, out)
 	t.sum(&l.folding, l.weigh.extent(), l.weigh.index)
@@ -145,13 +147,10 @@ func (l *conv) forward(h *hand, o order) {
 	if l.residual != nil {
 		end.residual, end.residualPlane = l.residual.picture, o.ahead()
 	}
-	if l.out.rectified && o == second {
+	if l.out.rectified {
 		end.mask = l.out
 	}
-	l.along.run(h, l.sources(h, l.along, values, o, l.in.constant), &end)
-	if o == first {
-		h.impose(l.out)
-	}
+	h.correlate(l.along, l.sources(h, l.along, values, o, l.in.constant), &end)
 }
 
 func (l *conv) backward(h *hand, o order) {
@@ -163,18 +162,30 @@ func (l *conv) backward(h *hand, o order) {
 		}
 		l.weigh.multiply(h, pairs, h.gradient[l.by:][:l.weigh.extent()])
 	}
-	if r := l.residual; r != nil && !r.constant {
+	if r := l.residual; r != nil && !r.constant && !r.lends {
 		h.eachRow(l.out, func(n, y int) {
 			h.add(r, o, n, y, 0, 1, l.out.width, 0, l.out.channels, h.at(o.behind(), l.out, n, y, 0), l.out.channels)
 		})
 	}
 	if l.against != nil {
 		end := h.handing(l.in, o)
-		l.against.run(h, l.sources(h, l.against, adjoints, o, false), &end)
+		h.correlate(l.against, l.sources(h, l.against, adjoints, o, false), &end)
 	}
 }
 
-// sumPixels sums all pixels of a plane of p into dst, those of an image in float64. taps are the pixels of an image.
+// correlate runs c. Masks begin at whole bytes, which groups of channels may not.
+func (h *hand) correlate(c correlation, sources []source, end *ending) {
+	mask := end.mask
+	if g, ok := c.(placed).correlation.(*gathered); ok && g.groups > 1 {
+		end.mask = nil
+	}
+	c.run(h, sources, end)
+	if mask != nil && end.mask == nil {
+		h.eachRow(mask, func(n, y int) { h.mask(h.at(end.plane, end.to, n, y, 0), mask, n, y) })
+	}
+}
+
+// sumPixels sums all pixels of a plane of p into dst, those of a round in float64. taps are the pixels of an image.
 func (h *hand) sumPixels(dst []float32, p *picture, l plane, taps []int) {
 	sums, image := h.means[:p.channels], h.pixel[:p.channels]
 	clear(sums)
@@ -184,8 +195,16 @@ func (h *hand) sumPixels(dst []float32, p *picture, l plane, taps []int) {
 			sums[c] += float64(v)
 		}
 	}
+	h.collect(dst, sums)
+}
+
+// collect adds what the images in hand give to sums over the block.
+func (h *hand) collect(dst []float32, sums []float64) {
+	if h.from == 0 {
+		clear(dst[:len(sums)])
+	}
 	for c, v := range sums {
-		dst[c] = float32(v)
+		dst[c] += float32(v)
 	}
 }
 
@@ -204,6 +223,9 @@ func (l *conv) plan(t *tape) tapeRooms {
 	l.taps = l.out.pixels()
 	rooms := l.exact.plan(t)
 	rooms.sums, rooms.sums64 = 0, rooms.sums
+	if p, ok := l.weigh.(*tiledProducts); ok && l.rounds {
+		p.keep(t)
+	}
 	for _, part := range []any{l.along, l.against, l.weigh} {
 		if c, ok := part.(placed); ok {
 			part = c.correlation

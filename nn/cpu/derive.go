@@ -33,8 +33,16 @@ type derivatives struct {
 // side is effective parameters, or their derivatives along a vector, as they are and in the order of the kernels.
 type side struct{ phi, packed []float32 }
 
-// mostVectors bounds the vectors that a sweep over the images takes along.
-const mostVectors = 4
+// Bounds of the vectors that a sweep over the images takes along.
+const (
+	mostVectors = 4
+	vectorBytes = 1 << 30
+)
+
+// vectors is how many they are.
+func (t *tape) vectors() int { return int(max(1, min(mostVectors, vectorBytes/t.sideBytes()))) }
+
+func (t *tape) sideBytes() int64 { return 4*int64(t.phi+t.packed) + 2*hugePage }
 
 func (e *Engine) differentiate() *derivatives {
 	if e.derived != nil {
@@ -64,10 +72,15 @@ func (e *Engine) differentiate() *derivatives {
 // thread, for all of them together, and for the states that are kept.
 func (e *Engine) DerivativeMemory(images int) int64 {
 	t := record(e.Graph, &e.kernel, e.exact)
-	threads := int64(e.threads) * (t.handBytes() + t.stateBytes())
-	shared := 4*int64((1+mostVectors)*(t.phi+t.packed)) + 8*int64((1+mostVectors)*t.phi) + 4*int64(e.Graph.Parameters())
-	blocks := (images + t.block - 1) / t.block
-	return threads + shared + max(0, min(int64(blocks)*t.stateBytes(), e.stateBytes))
+	blocks := int64(images+t.block-1) / int64(t.block)
+	kept := min(blocks, e.stateBytes/t.stateBytes())
+	threads := int64(e.threads) * t.handBytes()
+	if kept < blocks {
+		threads += int64(e.threads) * t.stateBytes()
+	}
+	vectors := int64(t.vectors())
+	shared := (1+vectors)*t.sideBytes() + (1+vectors)*8*int64(t.gradient) + 8*int64(t.phi+t.packed64) + 4*int64(e.Graph.Parameters())
+	return threads + shared + blocks*t.kinksBytes() + kept*t.stateBytes()
 }
 
 // Gradient is that of engine.Differentiator. Activations, adjoints and sums over a block of images
@@ -124,8 +137,9 @@ func (e *Engine) Products(ctx context.Context, vectors, products [][]float64) er
 				k, len(vectors[k]), len(products[k]), e.Graph.Name, n)
 		}
 	}
-	for at := 0; at < len(vectors); at += mostVectors {
-		end := min(at+mostVectors, len(vectors))
+	most := d.tape.vectors()
+	for at := 0; at < len(vectors); at += most {
+		end := min(at+most, len(vectors))
 		if err := d.products(ctx, vectors[at:end], products[at:end]); err != nil {
 			return err
 		}
@@ -305,7 +319,8 @@ func (s *sum) add(ctx context.Context, i int, f func()) {
 // turnTo takes up the base state of a block.
 func (h *hand) turnTo(s *state, images *nn.Images, block int) {
 	h.planes[values], h.planes[adjoints] = s.values, s.adjoints
-	h.count = min(h.tape.block, images.Len()-block*h.tape.block)
+	h.images = min(h.tape.block, images.Len()-block*h.tape.block)
+	h.whole()
 }
 
 // base computes the base state of a block in s, the gradient of its losses, and their sum.
@@ -326,9 +341,7 @@ func (h *hand) again(s *state, images *nn.Images, block int) {
 
 func (h *hand) firstOrder(images *nn.Images, block int) {
 	eachPixelOf(h, images, block, func(at int, v float32) { h.planes[values][at] = v })
-	for _, l := range h.tape.layers {
-		l.forward(h, first)
-	}
+	h.ahead(func(l layer) { l.forward(h, first) })
 	for n := range h.count {
 		label := int(images.Labels[block*h.tape.block+n])
 		h.loss.Gradient(h.slope, h.widen(h.logits[0], values, n), label)
@@ -341,11 +354,11 @@ func (h *hand) firstOrder(images *nn.Images, block int) {
 // along computes the derivative of the block's gradient along a vector.
 func (h *hand) along(s side, images *nn.Images, block int) {
 	h.phi[second], h.packed[second] = s.phi, s.packed
-	for _, l := range h.tape.layers {
+	h.ahead(func(l layer) {
 		if !l.output().constant {
 			l.forward(h, second)
 		}
-	}
+	})
 	for n := range h.count {
 		label := int(images.Labels[block*h.tape.block+n])
 		h.loss.Product(h.slope, h.widen(h.logits[0], values, n), h.widen(h.logits[1], tangents, n), label)
@@ -356,11 +369,11 @@ func (h *hand) along(s side, images *nn.Images, block int) {
 }
 
 func (h *hand) backward(o order) {
-	for i := len(h.tape.layers) - 1; i >= 0; i-- {
-		if l := h.tape.layers[i]; !l.output().constant {
+	h.behind(func(l layer) {
+		if !l.output().constant {
 			l.backward(h, o)
 		}
-	}
+	})
 }
 
 // widen is plane l of the logits of image n.

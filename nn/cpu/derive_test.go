@@ -4,7 +4,7 @@ import (
 	"context"
 	"maps"
 	"math"
-	"os"
+	"runtime/debug"
 	"slices"
 	"syscall"
 	"testing"
@@ -17,6 +17,7 @@ import (
 	"lsrun/nn/zoo/formula"
 )
 
+// TestDerivativesAreThoseOfThePaperCode demands more than float32 would give if it decided what ReLU lets through.
 func TestDerivativesAreThoseOfThePaperCode(t *testing.T) {
 	nets, err := formula.Zoo("../../testdata/reference/zoo.json")
 	if err != nil {
@@ -30,7 +31,11 @@ func TestDerivativesAreThoseOfThePaperCode(t *testing.T) {
 		tested[k.Arithmetic] = true
 		for _, name := range slices.Sorted(maps.Keys(nets)) {
 			g, net := build(t, name), nets[name]
-			if g.MACs() > 100e6 && k.Name == "plain" && !long() {
+			most := int64(200e6)
+			if k.Name == "plain" {
+				most = 10e6
+			}
+			if g.MACs() > most && !long() {
 				continue // minutes, for make check-long
 			}
 			t.Run(k.Name+"/"+name, func(t *testing.T) {
@@ -44,8 +49,9 @@ func TestDerivativesAreThoseOfThePaperCode(t *testing.T) {
 func checkDerivatives(t *testing.T, g *nn.Graph, net formula.Network) {
 	plane := nn.Plane{Theta: formula.States(g, net.Base, net.BNScale)}
 	images := formula.Images(net.Base, len(net.Labels), net.Input)
-	e, set := ready(t, g, nn.CrossEntropy, cpu.Options{Threads: 2, Exact: os.Getenv("ZZEXACT") != ""}, plane, images)
+	e, set := ready(t, g, nn.CrossEntropy, cpu.Options{Threads: 2}, plane, images)
 	defer e.Close()
+	t.Cleanup(debug.FreeOSMemory)
 	d := e.(engine.Differentiator)
 	v := vector(g, net.Base)
 	gradient, product := make([]float64, len(v)), make([]float64, len(v))
@@ -72,7 +78,7 @@ func agree(t *testing.T, what string, got, want []float64) {
 			worst = d
 		}
 	}
-	if !(worst <= 1e-3) {
+	if !(worst <= 1e-4) {
 		t.Errorf("%s: norms differ by %.2g of the largest", what, worst)
 	}
 	t.Logf("%s: norms differ by %.2g of the largest", what, worst)
@@ -82,7 +88,7 @@ func agree(t *testing.T, what string, got, want []float64) {
 func along(t *testing.T, what string, got, want, size float64) {
 	t.Helper()
 	d := math.Abs(got-want) / max(math.Abs(want), 1e-3*size)
-	if !(d <= 1e-3) {
+	if !(d <= 1e-4) {
 		t.Errorf("%s is %v, not %v", what, got, want)
 	}
 	t.Logf("%s differs by %.2g of itself", what, d)

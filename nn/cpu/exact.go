@@ -19,32 +19,25 @@ func (t *tape) kinks() kinks {
 	return kinks{make([]byte, t.signs*t.block+1), make([]int32, t.choices*t.block)} // kernels read a byte more
 }
 
-// signsOf are those from row y of image n of p on.
-func (h *hand) signsOf(p *picture, n, y int) []byte {
-	row := p.width * p.signBytes()
-	return h.kinks.signs[h.tape.block*p.signs+(n*p.height+y)*row:]
+func (t *tape) kinksBytes() int64 { return int64(t.signs*t.block) + 4*int64(t.choices*t.block) }
+
+// signsOf are those from pixel (y, x) of image n of p on.
+func (h *hand) signsOf(p *picture, n, y, x int) []byte {
+	return h.kinks.signs[h.tape.block*p.signs+(((h.from+n)*p.height+y)*p.width+x)*p.signBytes():]
 }
 
+// signBytes are those of a pixel.
 func (p *picture) signBytes() int { return (p.channels + 7) / 8 }
-
-// impose gives the values of p the signs that were found.
-func (h *hand) impose(p *picture) {
-	if p.rectified {
-		h.eachRow(p, func(n, y int) {
-			h.kernel.Impose(h.at(values, p, n, y, 0), p.channels, h.signsOf(p, n, y), p.width, p.channels)
-		})
-	}
-}
 
 // decide finds the kinks of a block, and the sum of its losses, in float64.
 func (h *hand) decide(images *nn.Images, block int) (loss float64) {
 	eachPixelOf(h, images, block, func(at int, v float32) { h.exact[at] = float64(v) })
-	for _, l := range h.tape.layers {
+	h.ahead(func(l layer) {
 		l.decide(h)
 		if p := l.output(); p.rectified {
 			h.rectify(p)
 		}
-	}
+	})
 	for n := range h.count {
 		logits := h.exact[h.index(h.tape.top.picture, n, 0, 0):][:h.tape.graph.Classes]
 		loss += h.loss.Image(logits, int(images.Labels[block*h.tape.block+n]))
@@ -55,7 +48,7 @@ func (h *hand) decide(images *nn.Images, block int) (loss float64) {
 // rectify applies ReLU and notes what it lets through.
 func (h *hand) rectify(p *picture) {
 	h.eachRow(p, func(n, y int) {
-		signs := h.signsOf(p, n, y)
+		signs := h.signsOf(p, n, y, 0)
 		row := h.exact[h.index(p, n, y, 0):]
 		for x := range p.width {
 			bits := signs[x*p.signBytes():][:p.signBytes()]

@@ -276,7 +276,9 @@ func (g *gatheredProducts) index(channel, term int) int {
 }
 
 func (g *gatheredProducts) multiply(h *hand, pairs []pair, sums []float32) {
-	clear(sums)
+	if h.from == 0 {
+		clear(sums)
+	}
 	for _, p := range pairs {
 		g.add(h, p, sums)
 	}

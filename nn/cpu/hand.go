@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"slices"
+
 	"lsrun/nn"
 	"lsrun/nn/cpu/kernel"
 )
@@ -11,7 +13,8 @@ type hand struct {
 	kernel *kernel.Kernel
 	loss   nn.Loss
 
-	count           int // images in the block in hand
+	images          int // in the block in hand
+	from, count     int // those of the round in hand
 	planes          [4][]float32
 	kinks           kinks
 	exact           []float64    // the values in float64, while kinks are found
@@ -24,13 +27,13 @@ type hand struct {
 	slope    []float64 // of the loss, by the logits
 	logits   [2][]float64
 
-	sums, products, columns, outer []float32
-	sums64                         []float64
-	inputs, outputs                []float32 // transformed
-	rows                           []int
-	ones, zeros                    []float32
-	pixel                          []float32
-	means                          []float64
+	sums, products, columns, outer, kept []float32
+	sums64                               []float64
+	inputs, outputs                      []float32 // transformed
+	rows                                 []int
+	ones, zeros                          []float32
+	pixel                                []float32
+	means                                []float64
 }
 
 // state is the base state of a block: what products at one point share.
@@ -41,7 +44,7 @@ func (t *tape) state() *state {
 }
 
 // stateBytes is the size of a state.
-func (t *tape) stateBytes() int64 { return 8 * int64(t.planeRoom()) }
+func (t *tape) stateBytes() int64 { return 8*int64(t.planeRoom()) + 2*hugePage }
 
 // planeRoom is a plane of a block; kernels read past its end.
 func (t *tape) planeRoom() int { return t.block*t.plane + 2*t.channels + 64 }
@@ -58,7 +61,7 @@ func (t *tape) hand(loss nn.Loss) *hand {
 	for _, part := range []struct {
 		slice *[]float32
 		size  int
-	}{{&h.sums, t.sums}, {&h.products, t.products}, {&h.columns, t.columns}, {&h.outer, t.outer}, {&h.inputs, t.inputs},
+	}{{&h.sums, t.sums}, {&h.products, t.products}, {&h.columns, t.columns}, {&h.outer, t.outer}, {&h.kept, t.outerKept}, {&h.inputs, t.inputs},
 		{&h.outputs, t.inputs}, {&h.ones, t.tapeRooms.channels}, {&h.zeros, t.tapeRooms.channels}} {
 		*part.slice = allocate(part.size)
 	}
@@ -70,13 +73,46 @@ func (t *tape) hand(loss nn.Loss) *hand {
 
 // bytes is what a hand holds, in bytes.
 func (t *tape) handBytes() int64 {
-	floats := 4*t.planeRoom() + 2*t.sums64 + t.gradient + t.sums + t.products + t.columns + t.outer + 2*t.inputs
+	floats := 4*t.planeRoom() + 2*t.sums64 + t.gradient + t.sums + t.products + t.columns + t.outer + t.outerKept + 2*t.inputs
 	return 4*int64(floats) + 12*hugePage
 }
 
-// index is where in a plane pixel (y, x) of image n begins; y and x may point into the border.
+// whole turns to all images of the block.
+func (h *hand) whole() { h.from, h.count = 0, h.images }
+
+// ahead calls f for the layers, group by group and round by round.
+func (h *hand) ahead(f func(l layer)) {
+	for _, g := range h.tape.groups {
+		h.rounds(g, func() {
+			for _, l := range h.tape.layers[g.first:g.end] {
+				f(l)
+			}
+		})
+	}
+}
+
+// behind is ahead from the last layer to the first.
+func (h *hand) behind(f func(l layer)) {
+	for _, g := range slices.Backward(h.tape.groups) {
+		h.rounds(g, func() {
+			for _, l := range slices.Backward(h.tape.layers[g.first:g.end]) {
+				f(l)
+			}
+		})
+	}
+}
+
+func (h *hand) rounds(g group, f func()) {
+	for h.from = 0; h.from < h.images; h.from += g.images {
+		h.count = min(g.images, h.images-h.from)
+		f()
+	}
+	h.whole()
+}
+
+// index is where in a plane pixel (y, x) of image n of the round begins; y and x may point into the border.
 func (h *hand) index(p *picture, n, y, x int) int {
-	return (h.tape.block*p.offset + n*p.size()) + (y+p.before[0])*p.row() + (x+p.before[1])*p.channels
+	return h.tape.block*p.offset + (h.from+n)*p.size() + (y+p.before[0])*p.row() + (x+p.before[1])*p.channels
 }
 
 // at is plane l from pixel (y, x) of image n on.
@@ -118,21 +154,21 @@ func (h *hand) handOn(e *edge, o order) {
 	}
 }
 
-// mask multiplies a row by the derivative of the ReLU that made row y of image n of p.
+// mask lets through of a row what ReLU does of row y of image n of p.
 func (h *hand) mask(row []float32, p *picture, n, y int) {
-	h.kernel.Mask(row, p.channels, h.at(values, p, n, y, 0), p.channels, p.width, p.channels)
+	h.kernel.Mask(row, p.channels, h.signsOf(p, n, y, 0), p.signBytes(), p.width, p.channels)
 }
 
 // ending is what is done to sums before they are written to a picture:
 //
-//	to = sum + shift + residual, or 0 where mask is
+//	to = sum + shift + residual, or 0 where the ReLU of mask lets nothing through
 type ending struct {
 	to            *picture
 	plane         plane
 	shift         []float32 // by channel
 	residual      *picture  // or nil
 	residualPlane plane
-	mask          *picture // its values, or nil
+	mask          *picture // or nil
 }
 
 // handing is the ending of a sum that goes to the adjoints of e.
@@ -140,6 +176,9 @@ func (h *hand) handing(e *edge, o order) ending {
 	end := ending{to: e.picture, plane: o.behind(), shift: h.zeros[:e.channels]}
 	if e.adds {
 		end.residual, end.residualPlane = e.picture, end.plane
+	}
+	if e.lender != nil {
+		end.residual = e.lender
 	}
 	if e.masks {
 		end.mask = e.picture
@@ -158,7 +197,7 @@ func (h *hand) finish(e *ending, n, y, x, step, pixels, c, channels int, sums []
 	}
 	h.kernel.Affine(dst, to, sums, stride, pixels, h.ones[:channels], e.shift[c:][:channels], residual, residualStride, minusInfinity)
 	if e.mask != nil {
-		h.kernel.Mask(dst, to, h.at(values, e.mask, n, y, x)[c:], step*e.mask.channels, pixels, channels)
+		h.kernel.Mask(dst, to, h.signsOf(e.mask, n, y, x)[c/8:], step*e.mask.signBytes(), pixels, channels)
 	}
 }
 

@@ -19,18 +19,15 @@ func (l *addition) forward(h *hand, o order) {
 				h.ones[:p.channels], h.zeros[:p.channels], sum, p.channels, minusInfinity)
 			sum = dst
 		}
-		if p.rectified && o == second {
+		if p.rectified {
 			h.mask(dst, p, n, y)
 		}
 	})
-	if o == first {
-		h.impose(p)
-	}
 }
 
 func (l *addition) backward(h *hand, o order) {
 	for _, e := range l.in {
-		if !e.constant {
+		if !e.constant && !e.lends {
 			h.eachRow(l.out, func(n, y int) {
 				h.add(e, o, n, y, 0, 1, l.out.width, 0, l.out.channels, h.at(o.behind(), l.out, n, y, 0), l.out.channels)
 			})

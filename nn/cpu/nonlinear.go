@@ -95,8 +95,11 @@ func slopes(op nn.Op) func(x float64) (slope, bend float64) {
 // exponential is scale·x, or scaleAlpha·(eˣ − 1) where x is not positive.
 func exponential(scale, scaleAlpha float64) func(x float64) (slope, bend float64) {
 	return func(x float64) (float64, float64) {
-		if x > 0 {
+		switch {
+		case x > 0:
 			return scale, 0
+		case x == 0:
+			return scaleAlpha, 0
 		}
 		e := scaleAlpha * math.Exp(x)
 		return e, e

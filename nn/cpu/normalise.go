@@ -30,22 +30,22 @@ func (l *normalisation) factors(h *hand, o order) (scale, shift []float32) {
 func (l *normalisation) forward(h *hand, o order) {
 	scale, shift := l.factors(h, first)
 	h.eachRow(l.out, func(n, y int) {
-		x, dst := h.at(values, l.in.picture, n, y, 0), h.at(o.ahead(), l.out, n, y, 0)
-		if o == first {
-			h.kernel.Affine(dst, l.channels, x, l.channels, l.out.width, scale, shift, nil, 0, minusInfinity)
-			return
+		affine := func(plane plane, scale, shift, residual []float32) {
+			h.kernel.Affine(h.at(o.ahead(), l.out, n, y, 0), l.channels, h.at(plane, l.in.picture, n, y, 0), l.channels, l.out.width,
+				scale, shift, residual, l.channels, minusInfinity)
 		}
-		dScale, dShift := l.factors(h, second)
-		h.kernel.Affine(dst, l.channels, x, l.channels, l.out.width, dScale, dShift, nil, 0, minusInfinity)
-		h.kernel.Affine(dst, l.channels, h.at(tangents, l.in.picture, n, y, 0), l.channels, l.out.width,
-			scale, h.zeros[:l.channels], dst, l.channels, minusInfinity)
+		dst := h.at(o.ahead(), l.out, n, y, 0)
+		if o == first {
+			affine(values, scale, shift, nil)
+		} else {
+			dScale, dShift := l.factors(h, second)
+			affine(values, dScale, dShift, nil)
+			affine(tangents, scale, h.zeros[:l.channels], dst)
+		}
 		if l.out.rectified {
 			h.mask(dst, l.out, n, y)
 		}
 	})
-	if o == first {
-		h.impose(l.out)
-	}
 }
 
 func (l *normalisation) backward(h *hand, o order) {
@@ -90,7 +90,5 @@ func (l *normalisation) products(h *hand, dst []float32, o order) {
 	if o == second && !l.in.constant {
 		add(tangents, adjoints)
 	}
-	for c, v := range sums {
-		dst[c] = float32(v)
-	}
+	h.collect(dst, sums)
 }

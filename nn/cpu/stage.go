@@ -27,7 +27,7 @@ const (
 	mostImages = 96
 	arenaBytes = 32 << 20
 	// fewRows is how many rows of a product at least share weights that the caches do not hold.
-	fewRows = 96
+	fewRows = 64
 )
 
 // stages divides the steps where pictures become smaller, so that later ones can take more images at a time
@@ -59,7 +59,8 @@ func (p *program) stage(i int) int {
 	return s
 }
 
-// setBatches chooses the micro-batch of every stage, each a multiple of the one before.
+// setBatches chooses the micro-batch of every stage, each a multiple of the one before: what the
+// second cache holds of the pictures that a step touches, or more where the weights of a step are too many for it.
 func (p *program) setBatches(cache int) {
 	p.batch = make([]int, len(p.ends))
 	begin := 0
@@ -78,11 +79,11 @@ func (p *program) setBatches(cache int) {
 			image = max(image, size)
 			if m, ok := step.(multiplier); ok {
 				w, r := m.work()
-				weights += 4 * w
+				weights = max(weights, 4*w)
 				rows = min(rows, r)
 			}
 		}
-		for most < mostImages && (following(most)*image <= cache/2 || weights > cache/2 && most*rows < fewRows) {
+		for most < mostImages && (following(most)*image <= cache/4*3 || weights > cache/2 && most*rows < fewRows) {
 			most = following(most)
 		}
 		p.batch[s] = most

@@ -14,21 +14,23 @@ import (
 // in what a second pass adds, so that one code serves both orders: where the first has a product W·x, the
 // second has dW·x + W·dx.
 type tape struct {
-	graph    *nn.Graph
-	kernel   *kernel.Kernel
-	exact    bool
-	at       []*picture // by node: where its output is
-	pictures []*picture
-	layers   []layer
-	plane    int   // floats of a plane for one image
-	choices  int   // of maxima for one image
-	signs    int   // bytes of the signs of one image
-	packed64 int   // float64s of the weights in the order of the kernels
-	packed   int   // floats of the weights in the order of the kernels
-	phi      int   // effective parameters
-	gradient int   // sums of derivatives by them
-	block    int   // images in a block
-	top      *edge // where the loss hands on
+	graph     *nn.Graph
+	kernel    *kernel.Kernel
+	exact     bool
+	at        []*picture // by node: where its output is
+	pictures  []*picture
+	layers    []layer
+	groups    []group
+	plane     int   // floats of a plane for one image
+	choices   int   // of maxima for one image
+	signs     int   // bytes of the signs of one image
+	packed64  int   // float64s of the weights in the order of the kernels
+	packed    int   // floats of the weights in the order of the kernels
+	phi       int   // effective parameters
+	gradient  int   // sums of derivatives by them
+	outerKept int   // floats of sums that outlast a round
+	block     int   // images in a block
+	top       *edge // where the loss hands on
 	tapeRooms
 }
 
@@ -78,8 +80,12 @@ type picture struct {
 // edge is an input of a layer, and says how the layer hands adjoints on.
 type edge struct {
 	*picture
-	adds  bool // to those that layers after it have handed on
-	masks bool // it is the last to do so
+	passes, borrows bool // hands on the adjoints of the output as they are; can add to those of another picture
+
+	adds   bool     // to the adjoints that layers after it have handed on
+	masks  bool     // it is the last to do so
+	lends  bool     // hands nothing on: the next to do so adds to the adjoints of the output instead
+	lender *picture // that output, of the edge before
 }
 
 // layer is some nodes of the graph that are computed together.
@@ -120,6 +126,7 @@ func record(g *nn.Graph, k *kernel.Kernel, exact bool) *tape {
 		}
 	}
 	t.block = max(1, min(blockImages, blockBytes/(4*4*t.plane)))
+	t.divide()
 	for _, l := range t.layers {
 		if l, ok := l.(interface{ plan(t *tape) tapeRooms }); ok {
 			t.grow(l.plan(t))
@@ -129,6 +136,37 @@ func record(g *nn.Graph, k *kernel.Kernel, exact bool) *tape {
 		t.channels = max(t.channels, p.channels)
 	}
 	return t
+}
+
+// group is consecutive layers that take some of a block's images at a time, before the next ones come: few
+// where pictures are large, so that what a layer writes is in the caches when the next reads it; as many as share
+// the weights well where they are small.
+type group struct{ first, end, images int }
+
+// groupPixels is about how many pixels of the larger picture a layer takes at a time.
+const groupPixels = 1024
+
+// divide groups the layers.
+func (t *tape) divide() {
+	for i, l := range t.layers {
+		area := l.output().height * l.output().width
+		for _, e := range l.inputs() {
+			area = max(area, e.height*e.width)
+		}
+		images := max(1, min(t.block, groupPixels/area))
+		if last := len(t.groups) - 1; last >= 0 && t.groups[last].images == images {
+			t.groups[last].end++
+			continue
+		}
+		t.groups = append(t.groups, group{i, i + 1, images})
+	}
+	for _, g := range t.groups {
+		for _, l := range t.layers[g.first:g.end] {
+			if c, ok := l.(*conv); ok {
+				c.rounds = g.images < t.block
+			}
+		}
+	}
 }
 
 func (t *tape) picture(shape nn.Shape) *picture {
@@ -142,16 +180,24 @@ func (t *tape) picture(shape nn.Shape) *picture {
 
 // direct decides, from the last layer to the first, who adds to adjoints and who finishes them.
 func (t *tape) direct() {
+	type giver struct {
+		*edge
+		out *picture
+	}
 	t.top = &edge{picture: t.at[t.graph.Output()]}
-	last := map[*picture]*edge{t.top.picture: t.top}
+	last := map[*picture]giver{t.top.picture: {t.top, nil}}
 	for i := len(t.layers) - 1; i >= 0; i-- {
 		for _, e := range t.layers[i].inputs() {
-			e.adds = last[e.picture] != nil
-			last[e.picture] = e
+			before, ok := last[e.picture]
+			e.adds = ok
+			if ok && before.passes && !before.adds && e.borrows {
+				before.lends, e.lender = true, before.out
+			}
+			last[e.picture] = giver{e, t.layers[i].output()}
 		}
 	}
-	for p, e := range last {
-		e.masks = p.rectified
+	for p, g := range last {
+		g.masks = p.rectified
 	}
 }
 
@@ -236,6 +282,11 @@ func (t *tape) lower(c chain) {
 		t.at[c.last] = out
 		return out
 	}
+	pass := func(in []*edge) {
+		for _, e := range in {
+			e.passes, e.borrows = true, true
+		}
+	}
 	add := func(l layer) { t.layers = append(t.layers, l) }
 	switch op := node.Op.(type) {
 	case nn.Dropout, nn.AlphaDropout:
@@ -258,9 +309,11 @@ func (t *tape) lower(c chain) {
 		constant = false
 		add(t.normalise(c, in[0], output()))
 	case nn.Add:
+		pass(in)
 		add(&addition{in: in, out: output()})
 	case nn.ReLU:
 		c.relu = true
+		pass(in)
 		add(&addition{in: in, out: output()})
 	case nn.Concat:
 		add(&concatenation{in: in, out: output()})

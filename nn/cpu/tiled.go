@@ -38,16 +38,12 @@ func (t *tape) tiled(w kernel.Winograd, pad [2]int, in, out *picture, turned boo
 }
 
 // chunkTiles is about how many tiles there are in a chunk.
-const chunkTiles = 96
+const chunkTiles = 48
 
 func (s *tiled) size() int { return s.Positions() * s.position }
 
 // pack brings G·g·Gᵀ, computed in float64 and rounded once, into the order [position][panel][channel][column].
 func (s *tiled) pack(packed, weights []float32) {
-	transform := transform2
-	if s.Tile == 4 {
-		transform = transform4
-	}
 	panels(s.out.channels, s.columns, func(first, count, columns int) {
 		for c := range s.in.channels {
 			for o := range count {
@@ -57,7 +53,12 @@ func (s *tiled) pack(packed, weights []float32) {
 						g[8-i] = v
 					}
 				}
-				transform(packed[first*s.in.channels+c*columns+o:], s.position, &g)
+				to := packed[first*s.in.channels+c*columns+o:]
+				if s.Tile == 4 {
+					transform4(to, s.position, &g)
+				} else {
+					transform2(to, s.position, &g)
+				}
 			}
 		}
 	})
@@ -80,9 +81,9 @@ func (s *tiled) plan(*tape) tapeRooms {
 }
 
 // eachChunk calls f for the rows of tiles of all images, numbered through.
-func (s *tiled) eachChunk(h *hand, rows int, f func(first, count int)) {
-	for first, total := 0, h.count*s.tiles[0]; first < total; first += rows {
-		f(first, min(rows, total-first))
+func (s *tiled) eachChunk(h *hand, f func(first, count int)) {
+	for first, total := 0, h.count*s.tiles[0]; first < total; first += s.rows {
+		f(first, min(s.rows, total-first))
 	}
 }
 
@@ -99,7 +100,7 @@ func (s *tiled) transform(h *hand, v []float32, l plane, first, count, vStride i
 }
 
 func (s *tiled) run(h *hand, sources []source, end *ending) {
-	s.eachChunk(h, s.rows, func(first, count int) {
+	s.eachChunk(h, func(first, count int) {
 		tiles := roundUp(count*s.tiles[1], s.multiple)
 		vStride, mStride := stream(tiles, s.inRow()), stream(tiles, s.outputs)
 		for i, source := range sources {
@@ -155,7 +156,7 @@ func (s *tiled) back(h *hand, row, o, channels int, m []float32, mStride int, e 
 		residual, residualRow, residualPixel, minusInfinity)
 	if e.mask != nil {
 		for i := range rows {
-			h.kernel.Mask(dst[i*e.to.row():], e.to.channels, h.at(values, e.mask, n, y+i, 0)[o:], e.mask.channels, e.to.width, channels)
+			h.kernel.Mask(dst[i*e.to.row():], e.to.channels, h.signsOf(e.mask, n, y+i, 0)[o/8:], e.mask.signBytes(), e.to.width, channels)
 		}
 	}
 }
@@ -169,10 +170,17 @@ type tiledProducts struct {
 	*tiled
 	rows   int // channels of the input in whole products
 	widths int // columns of all panels
+	kept   int // where sums that outlast a round are, or −1
 }
 
 func (t *tape) tiledProducts(s *tiled) *tiledProducts {
-	return &tiledProducts{tiled: s, rows: roundUp(s.in.channels, t.kernel.OuterRows), widths: widths(s.out.channels, s.columns)}
+	return &tiledProducts{tiled: s, rows: roundUp(s.in.channels, t.kernel.OuterRows), widths: widths(s.out.channels, s.columns), kept: -1}
+}
+
+// keep makes room for sums that outlast a round.
+func (s *tiledProducts) keep(t *tape) {
+	s.kept = t.outerKept
+	t.outerKept += lined(s.Positions() * s.position())
 }
 
 // extent is that of sums in the order [input][place][output].
@@ -194,8 +202,13 @@ func (s *tiledProducts) plan(*tape) tapeRooms {
 func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
 	size := s.position()
 	sums := h.outer[:s.Positions()*size]
-	clear(sums)
-	s.eachChunk(h, max(1, s.tiled.rows/2), func(first, count int) {
+	if s.kept >= 0 {
+		sums = h.kept[s.kept:][:len(sums)]
+	}
+	if h.from == 0 {
+		clear(sums)
+	}
+	s.eachChunk(h, func(first, count int) {
 		tiles := count * s.tiles[1] // of a pair; those of all pairs follow each other
 		vStride, yStride := stream(len(pairs)*tiles, s.inRow()), stream(len(pairs)*tiles, s.widths)
 		for i, p := range pairs {
@@ -209,6 +222,9 @@ func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
 			})
 		}
 	})
+	if h.from+h.count < h.images {
+		return
+	}
 	for c := range s.in.channels {
 		s.Weights(weights[c*9*s.widths:], s.widths, sums[c*s.widths:], size, s.widths)
 	}

@@ -4529,20 +4529,17 @@ done:
 	VZEROUPPER
 	RET
 
-// func maskAVX2(x []float32, stride int, y []float32, yStride int, pixels int, channels int)
-// Requires: AVX
+// func maskAVX2(x []float32, stride int, bits []byte, bitStride int, pixels int, channels int)
+// Requires: AVX, AVX2
 TEXT ·maskAVX2(SB), NOSPLIT, $0-80
 	MOVQ    x_base+0(FP), AX
-	MOVQ    y_base+32(FP), CX
+	MOVQ    bits_base+32(FP), CX
 	MOVQ    stride+24(FP), DX
 	SHLQ    $0x02, DX
-	MOVQ    yStride+56(FP), BX
-	SHLQ    $0x02, BX
+	MOVQ    bitStride+56(FP), BX
 	MOVQ    pixels+64(FP), SI
 	MOVQ    channels+72(FP), DI
-	TESTQ   SI, SI
-	JZ      done
-	VXORPS  Y0, Y0, Y0
+	VMOVUPS laneBits<>+0(SB), Y0
 	MOVQ    DI, R8
 	ANDQ    $0x07, R8
 	LEAQ    laneMasks<>+0(SB), R9
@@ -4553,104 +4550,44 @@ pixel:
 	XORQ R8, R8
 
 channel_whole:
-	MOVQ    DI, R9
-	SUBQ    R8, R9
-	CMPQ    R9, $0x08
-	JLT     channel_part
-	VMOVUPS (AX)(R8*4), Y2
-	VMOVUPS (CX)(R8*4), Y3
-	VCMPPS  $0x06, Y0, Y3, Y3
-	VANDPS  Y3, Y2, Y2
-	VMOVUPS Y2, (AX)(R8*4)
-	ADDQ    $0x08, R8
-	JMP     channel_whole
-
-channel_part:
-	TESTQ      R9, R9
-	JZ         channel_end
-	VMASKMOVPS (AX)(R8*4), Y1, Y2
-	VMASKMOVPS (CX)(R8*4), Y1, Y3
-	VCMPPS     $0x06, Y0, Y3, Y3
-	VANDPS     Y3, Y2, Y2
-	VMASKMOVPS Y2, Y1, (AX)(R8*4)
-
-channel_end:
-	ADDQ DX, AX
-	ADDQ BX, CX
-	DECQ SI
-	JNZ  pixel
-
-done:
-	VZEROUPPER
-	RET
-
-// func imposeAVX2(x []float32, stride int, signs []byte, pixels int, channels int)
-// Requires: AVX, AVX2
-TEXT ·imposeAVX2(SB), NOSPLIT, $0-72
-	MOVQ         x_base+0(FP), AX
-	MOVQ         signs_base+32(FP), CX
-	MOVQ         stride+24(FP), DX
-	SHLQ         $0x02, DX
-	MOVQ         pixels+56(FP), BX
-	MOVQ         channels+64(FP), SI
-	MOVQ         SI, DI
-	ADDQ         $0x07, DI
-	SHRQ         $0x03, DI
-	VBROADCASTSS smallestNormal<>+0(SB), Y0
-	VMOVUPS      laneBits<>+0(SB), Y1
-	MOVQ         SI, R8
-	ANDQ         $0x07, R8
-	LEAQ         laneMasks<>+0(SB), R9
-	SHLQ         $0x05, R8
-	VMOVUPS      (R9)(R8*1), Y2
-
-pixel:
-	XORQ R8, R8
-
-channel_whole:
-	MOVQ         SI, R9
+	MOVQ         DI, R9
 	SUBQ         R8, R9
 	CMPQ         R9, $0x08
 	JLT          channel_part
-	VMOVUPS      (AX)(R8*4), Y3
-	VMAXPS       Y3, Y0, Y3
+	VMOVUPS      (AX)(R8*4), Y2
 	MOVQ         R8, R9
 	SHRQ         $0x03, R9
 	MOVBLZX      (CX)(R9*1), R9
-	VMOVD        R9, X4
-	VPBROADCASTD X4, Y4
-	VPAND        Y1, Y4, Y4
-	VPCMPEQD     Y1, Y4, Y4
-	VANDPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (AX)(R8*4)
+	VMOVD        R9, X3
+	VPBROADCASTD X3, Y3
+	VPAND        Y0, Y3, Y3
+	VPCMPEQD     Y0, Y3, Y3
+	VANDPS       Y3, Y2, Y2
+	VMOVUPS      Y2, (AX)(R8*4)
 	ADDQ         $0x08, R8
 	JMP          channel_whole
 
 channel_part:
 	TESTQ        R9, R9
 	JZ           channel_end
-	VMASKMOVPS   (AX)(R8*4), Y2, Y3
-	VMAXPS       Y3, Y0, Y3
+	VMASKMOVPS   (AX)(R8*4), Y1, Y2
 	MOVQ         R8, R9
 	SHRQ         $0x03, R9
 	MOVBLZX      (CX)(R9*1), R9
-	VMOVD        R9, X4
-	VPBROADCASTD X4, Y4
-	VPAND        Y1, Y4, Y4
-	VPCMPEQD     Y1, Y4, Y4
-	VANDPS       Y4, Y3, Y3
-	VMASKMOVPS   Y3, Y2, (AX)(R8*4)
+	VMOVD        R9, X3
+	VPBROADCASTD X3, Y3
+	VPAND        Y0, Y3, Y3
+	VPCMPEQD     Y0, Y3, Y3
+	VANDPS       Y3, Y2, Y2
+	VMASKMOVPS   Y2, Y1, (AX)(R8*4)
 
 channel_end:
 	ADDQ DX, AX
-	ADDQ DI, CX
-	DECQ BX
+	ADDQ BX, CX
+	DECQ SI
 	JNZ  pixel
 	VZEROUPPER
 	RET
-
-DATA smallestNormal<>+0(SB)/4, $0x00800000
-GLOBL smallestNormal<>(SB), RODATA|NOPTR, $4
 
 DATA laneBits<>+0(SB)/4, $0x00000001
 DATA laneBits<>+4(SB)/4, $0x00000002

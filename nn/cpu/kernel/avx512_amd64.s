@@ -4836,25 +4836,21 @@ done:
 	VZEROUPPER
 	RET
 
-// func maskAVX512(x []float32, stride int, y []float32, yStride int, pixels int, channels int)
+// func maskAVX512(x []float32, stride int, bits []byte, bitStride int, pixels int, channels int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·maskAVX512(SB), NOSPLIT, $0-80
-	MOVQ   x_base+0(FP), AX
-	MOVQ   y_base+32(FP), CX
-	MOVQ   stride+24(FP), DX
-	SHLQ   $0x02, DX
-	MOVQ   yStride+56(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   pixels+64(FP), SI
-	MOVQ   channels+72(FP), DI
-	TESTQ  SI, SI
-	JZ     done
-	VPXORD Z0, Z0, Z0
-	MOVQ   DI, R8
-	ANDQ   $0x0f, R8
-	MOVL   $0xffffffff, R9
-	BZHIL  R8, R9, R9
-	KMOVW  R9, K1
+	MOVQ  x_base+0(FP), AX
+	MOVQ  bits_base+32(FP), CX
+	MOVQ  stride+24(FP), DX
+	SHLQ  $0x02, DX
+	MOVQ  bitStride+56(FP), BX
+	MOVQ  pixels+64(FP), SI
+	MOVQ  channels+72(FP), DI
+	MOVQ  DI, R8
+	ANDQ  $0x0f, R8
+	MOVL  $0xffffffff, R9
+	BZHIL R8, R9, R9
+	KMOVW R9, K1
 
 pixel:
 	XORQ R8, R8
@@ -4864,93 +4860,34 @@ channel_whole:
 	SUBQ      R8, R9
 	CMPQ      R9, $0x10
 	JLT       channel_part
-	VMOVUPS   (AX)(R8*4), Z1
-	VMOVUPS   (CX)(R8*4), Z2
-	VCMPPS    $0x06, Z0, Z2, K2
-	VMOVAPS.Z Z1, K2, Z1
-	VMOVUPS   Z1, (AX)(R8*4)
+	VMOVUPS   (AX)(R8*4), Z0
+	MOVQ      R8, R9
+	SHRQ      $0x03, R9
+	MOVWLZX   (CX)(R9*1), R9
+	KMOVW     R9, K2
+	VMOVAPS.Z Z0, K2, Z0
+	VMOVUPS   Z0, (AX)(R8*4)
 	ADDQ      $0x10, R8
 	JMP       channel_whole
 
 channel_part:
 	TESTQ     R9, R9
 	JZ        channel_end
-	VMOVUPS.Z (AX)(R8*4), K1, Z1
-	VMOVUPS.Z (CX)(R8*4), K1, Z2
-	VCMPPS    $0x06, Z0, Z2, K2
-	VMOVAPS.Z Z1, K2, Z1
-	VMOVUPS   Z1, K1, (AX)(R8*4)
+	VMOVUPS.Z (AX)(R8*4), K1, Z0
+	MOVQ      R8, R9
+	SHRQ      $0x03, R9
+	MOVWLZX   (CX)(R9*1), R9
+	KMOVW     R9, K2
+	VMOVAPS.Z Z0, K2, Z0
+	VMOVUPS   Z0, K1, (AX)(R8*4)
 
 channel_end:
 	ADDQ DX, AX
 	ADDQ BX, CX
 	DECQ SI
 	JNZ  pixel
-
-done:
 	VZEROUPPER
 	RET
-
-// func imposeAVX512(x []float32, stride int, signs []byte, pixels int, channels int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·imposeAVX512(SB), NOSPLIT, $0-72
-	MOVQ         x_base+0(FP), AX
-	MOVQ         signs_base+32(FP), CX
-	MOVQ         stride+24(FP), DX
-	SHLQ         $0x02, DX
-	MOVQ         pixels+56(FP), BX
-	MOVQ         channels+64(FP), SI
-	MOVQ         SI, DI
-	ADDQ         $0x07, DI
-	SHRQ         $0x03, DI
-	VBROADCASTSS smallestNormal<>+0(SB), Z0
-	MOVQ         SI, R8
-	ANDQ         $0x0f, R8
-	MOVL         $0xffffffff, R9
-	BZHIL        R8, R9, R9
-	KMOVW        R9, K1
-
-pixel:
-	XORQ R8, R8
-
-channel_whole:
-	MOVQ      SI, R9
-	SUBQ      R8, R9
-	CMPQ      R9, $0x10
-	JLT       channel_part
-	VMOVUPS   (AX)(R8*4), Z1
-	VMAXPS    Z1, Z0, Z1
-	MOVQ      R8, R9
-	SHRQ      $0x03, R9
-	MOVWLZX   (CX)(R9*1), R9
-	KMOVW     R9, K2
-	VMOVAPS.Z Z1, K2, Z1
-	VMOVUPS   Z1, (AX)(R8*4)
-	ADDQ      $0x10, R8
-	JMP       channel_whole
-
-channel_part:
-	TESTQ     R9, R9
-	JZ        channel_end
-	VMOVUPS.Z (AX)(R8*4), K1, Z1
-	VMAXPS    Z1, Z0, Z1
-	MOVQ      R8, R9
-	SHRQ      $0x03, R9
-	MOVWLZX   (CX)(R9*1), R9
-	KMOVW     R9, K2
-	VMOVAPS.Z Z1, K2, Z1
-	VMOVUPS   Z1, K1, (AX)(R8*4)
-
-channel_end:
-	ADDQ DX, AX
-	ADDQ DI, CX
-	DECQ BX
-	JNZ  pixel
-	VZEROUPPER
-	RET
-
-DATA smallestNormal<>+0(SB)/4, $0x00800000
-GLOBL smallestNormal<>(SB), RODATA|NOPTR, $4
 
 // func maxPixelAVX512(dst []float32, x []float32, taps []int)
 // Requires: AVX, AVX512F, BMI2

@@ -52,18 +52,13 @@ type Kernel struct {
 	// Lanes or 2·Lanes, positions at least one.
 	Outer func(g []float32, gStride, gRow int, v []float32, vStride, vRow int, y []float32, yStride, yRow, rows, columns, terms, positions int)
 
-	// Mask multiplies the channels c < channels of a row of pixels by the derivative of ReLU at y:
+	// Mask replaces the channels c < channels of a row of pixels by zeros where their bits, the least of a byte first,
+	// are zero:
 	//
-	//	x[p·stride + c] = 0 if y[p·yStride + c] ≤ 0
-	Mask func(x []float32, stride int, y []float32, yStride, pixels, channels int)
-
-	// Impose makes the channels c < channels of a row of pixels positive or zero, by the bits of signs,
-	// whole bytes of them a pixel, the least first:
+	//	x[p·stride + c] = 0 if bit c%8 of bits[p·bitStride + c/8] is 0
 	//
-	//	x[p·stride + c] = max(x[p·stride + c], 2⁻¹²⁶) if bit c of pixel p is set, else 0
-	//
-	// NaN stays NaN where the bit is set. There is at least one pixel; a byte behind signs is readable.
-	Impose func(x []float32, stride int, signs []byte, pixels, channels int)
+	// There is at least one pixel. A byte more of bits must be readable.
+	Mask func(x []float32, stride int, bits []byte, bitStride, pixels, channels int)
 
 	// Gemm64 is Gemm in float64, with panels of Lanes/2 or Lanes columns (Columns64 says which).
 	Gemm64 func(acc, a []float64, rows, taps []int, run int, b []float64, columns int, accumulate bool)
@@ -133,7 +128,7 @@ func (k *Kernel) Columns64(channels int) int {
 }
 
 var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Tiles: 6, OuterRows: 6, Lanes: 8,
-	Gemm: gemmPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Impose: imposePlain, Gemm64: gemm64Plain, Affine: affinePlain,
+	Gemm: gemmPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Gemm64: gemm64Plain, Affine: affinePlain,
 	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
 	F2: winogradPlain(2, input2, output2, spread2, weights2), F4: winogradPlain(4, input4, output4, spread4, weights4)}
 

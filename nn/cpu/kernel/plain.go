@@ -71,24 +71,11 @@ func outerPlain(g []float32, gStride, gRow int, v []float32, vStride, vRow int, 
 	}
 }
 
-func maskPlain(x []float32, stride int, y []float32, yStride, pixels, channels int) {
+func maskPlain(x []float32, stride int, bits []byte, bitStride, pixels, channels int) {
 	for p := range pixels {
-		for c, v := range y[p*yStride:][:channels] {
-			if v <= 0 {
+		for c := range channels {
+			if bits[p*bitStride+c/8]>>(c%8)&1 == 0 {
 				x[p*stride+c] = 0
-			}
-		}
-	}
-}
-
-func imposePlain(x []float32, stride int, signs []byte, pixels, channels int) {
-	for p := range pixels {
-		for c, v := range x[p*stride:][:channels] {
-			switch {
-			case signs[p*((channels+7)/8)+c/8]>>(c%8)&1 == 0:
-				x[p*stride+c] = 0
-			case v < 0x1p-126:
-				x[p*stride+c] = 0x1p-126
 			}
 		}
 	}

@@ -27,7 +27,6 @@ func main() {
 	}
 	s.affine()
 	s.mask()
-	s.impose()
 	s.maxPixel()
 	s.meanPixel()
 	s.depthwise()

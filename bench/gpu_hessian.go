@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -26,13 +27,24 @@ var productVariants = []struct {
 	{"float32 eager", "eager_fp32", productImages},
 }
 
-// raceProducts prints what a product of the Hessian over productImages and a vector of ones takes on a card: lsrun's, with the
-// gradient that it needs first at a point, and PyTorch's double backward. The products must agree.
-func raceProducts(ctx context.Context, name string) error {
+// raceProducts prints what products take on a card, of each network.
+func raceProducts(ctx context.Context, nets []string) error {
+	for _, name := range nets {
+		if err := raceProduct(ctx, name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// raceProduct prints what a product of the Hessian over productImages and a vector of ones takes: lsrun's, with the
+// gradient that it needs first at a point, and PyTorch's double backward. The reader sees whether they agree.
+func raceProduct(ctx context.Context, name string) error {
 	n, err := newNetwork(name)
 	if err != nil {
 		return err
 	}
+	defer os.RemoveAll(n.folder)
 	l := &lineup{network: n, threads: 1}
 	defer l.close()
 	e, err := cuda.New(n.graph, nn.CrossEntropy, cuda.Options{})
