@@ -95,8 +95,14 @@ func (d *derivatives) clear(at address, floats int64) error {
 	if floats == 0 {
 		return nil
 	}
-	k := launch{kernel: "zero", grid: [3]int{int((floats + 255) / 256), 1, 1}, block: 256}
-	return d.hand.device.launch(k, unsafe.Pointer(&convertArguments{to: at, count: floats}))
+	k, a := conversion("zero", 0, at, floats)
+	return d.hand.device.launch(k, a)
+}
+
+// conversion copies values to others of another type.
+func conversion(kernel string, from, to address, count int64) (launch, unsafe.Pointer) {
+	const ofBlock = 4096
+	return launch{kernel: kernel, grid: [3]int{int((count + ofBlock - 1) / ofBlock), 1, 1}, block: 256}, unsafe.Pointer(&convertArguments{from, to, count})
 }
 
 func (d *derivatives) state() (*state, error) {
@@ -285,12 +291,11 @@ func (d *derivatives) sweep(ctx context.Context, e *Engine, set *images, second 
 func (d *derivatives) base(e *Engine, set *images, first int) (loss float64) {
 	h, t := &d.hand, d.tape
 	in, out := t.at[0], t.at[e.graph.Output()]
-	h.each("widen", int64(h.count)*in.size(), unsafe.Pointer(&convertArguments{set.at.at(int64(first) * in.size()), h.at64(in), int64(h.count) * in.size()}))
+	h.launch(conversion("widen", set.at.at(int64(first)*in.size()), h.at64(in), int64(h.count)*in.size()))
 	for _, l := range t.layers {
 		l.forward(h)
 	}
-	count := t.plane * int64(h.capacity)
-	h.each("narrow", count, unsafe.Pointer(&convertArguments{h.values64, h.planes[values], count}))
+	h.launch(conversion("narrow", h.values64, h.planes[values], t.plane*int64(h.capacity)))
 	rows := make([]float64, h.count*out.pixel)
 	d.fetch(bytes(rows), h.at64(out))
 	if h.err != nil {

@@ -408,19 +408,23 @@ struct Convert {
 	distance count;
 };
 
+enum { CONVERTED = 4096 }; // by a block
+
+template <typename F> DEVICE void eachConverted(const Convert &a, F f) {
+	distance first = (distance)blockX() * CONVERTED, end = first + CONVERTED < a.count ? first + CONVERTED : a.count;
+	for (distance i = first + threadX(); i < end; i += 256) f(i);
+}
+
 KERNEL(256) widen(const Convert a) {
-	distance i = (distance)blockX() * 256 + threadX();
-	if (i < a.count) ((double *)a.to)[i] = ((const float *)a.from)[i];
+	eachConverted(a, [&](distance i) { ((double *)a.to)[i] = ((const float *)a.from)[i]; });
 }
 
 KERNEL(256) narrow(const Convert a) {
-	distance i = (distance)blockX() * 256 + threadX();
-	if (i < a.count) ((float *)a.to)[i] = (float)((const double *)a.from)[i];
+	eachConverted(a, [&](distance i) { ((float *)a.to)[i] = (float)((const double *)a.from)[i]; });
 }
 
 KERNEL(256) zero(const Convert a) {
-	distance i = (distance)blockX() * 256 + threadX();
-	if (i < a.count) ((float *)a.to)[i] = 0;
+	eachConverted(a, [&](distance i) { ((float *)a.to)[i] = 0; });
 }
 
 // Window is a pool, or a move of values from one place to another.
