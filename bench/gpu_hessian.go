@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -51,9 +52,8 @@ func raceProduct(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	l.engines = append(l.engines, e)
 	gradient, product, err := ownProduct(ctx, n, e)
-	if err != nil {
+	if err := errors.Join(err, e.Close()); err != nil { // PyTorch may want its memory
 		return err
 	}
 	fmt.Printf("%s lsrun: gradient %.2f ms, product %.2f ms, ‖Hv‖ %.6g, v·Hv %.6g\n", name, 1e3*gradient.Seconds(), 1e3*product.Seconds, product.Norm, product.Along)

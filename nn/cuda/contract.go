@@ -76,6 +76,7 @@ func (c *conv) pull(parameters, phi []float64) {
 // pairs are what is multiplied: the first product of a first order, and both of a second.
 type pairs [][2]address
 
+// weights are c's, and their derivatives along the vector in hand.
 func (h *hand) weights(c *conv) (w, dw address) {
 	return h.phi.at(int64(c.at)), h.dPhi.at(int64(c.at))
 }
@@ -148,7 +149,7 @@ func (c *conv) arguments(h *hand, from, rows *picture, channels, columns int, p 
 	return a
 }
 
-// product is the launch of a kernel for a product of so many rows and columns.
+// contraction is the launch of a kernel for a product of so many rows and columns, in each of so many layers of blocks; bytes are an element's.
 func contraction(kernel string, rows, columns, layers, bytes int) launch {
 	n, m := tileColumns(columns), contractRows(columns)
 	return launch{kernel: fmt.Sprintf("%s_%d", kernel, n), grid: [3]int{blocks(rows, m), blocks(columns, n), layers}, block: 256,
@@ -169,12 +170,13 @@ const (
 	longestRun   = 4096
 )
 
-// runs cuts the sum over so many pixels.
+// runs cuts the sum over so many pixels into splits of chunk pixels.
 func (c *conv) runs(pixels int) (splits, chunk int) {
 	chunk = int(roundUp(int64(min(max(blocks(pixels, max(1, wantedBlocks/c.tiles())), shortestRun), longestRun)), contractTerms))
 	return blocks(pixels, chunk), chunk
 }
 
+// room is how many partial sums there are at most.
 func (c *conv) room(images int) int64 {
 	pixels := images * c.out.height * c.out.width
 	splits := min(max(wantedBlocks/c.tiles(), pixels/longestRun), pixels/shortestRun) + 1

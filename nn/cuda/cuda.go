@@ -5,6 +5,9 @@
 // driver is loaded at run time (driver.go). θ, δ, η and the images stay on the card, where the weights are moved to a point as
 // nn.Plane.Entry says, batch norms folded to scales and shifts, and weights brought into the order of the products.
 //
+// Derivatives go over another lowering of the graph (tape.go, kernels/derive.h), whose layers also run backwards; values are float64
+// there, the rest plain float32, whatever the precision.
+//
 // Every output is one chain of operations whose order is a function of the layer's shape and the precision alone:
 // results depend neither on what shares a launch nor on the card's size.
 package cuda
