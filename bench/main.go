@@ -9,7 +9,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -52,7 +51,7 @@ func parse() (o options, err error) {
 	flag.IntVar(&o.images, "images", 0, "images a turn (0: as many as take a turn's length), or of the Hessian (0: 128)")
 	flag.DurationVar(&o.length, "turn", 2*time.Second, "length of a turn")
 	flag.BoolVar(&o.all, "all", false, "every network of the zoo, beside PyTorch as the paper runs it only")
-	flag.BoolVar(&o.hessian, "hessian", false, "race pairs of eigenvalues of the Hessian instead, beside PyTorch and SciPy")
+	flag.BoolVar(&o.hessian, "hessian", false, "race pairs of eigenvalues of the Hessian instead, beside PyTorch and SciPy; with -gpu its products with a vector")
 	flag.BoolVar(&o.gpu, "gpu", false, "on an NVIDIA card, beside PyTorch there")
 	flag.BoolVar(&o.compile, "compile", false, "with -gpu, also beside torch.compile, which takes minutes to start")
 	flag.StringVar(&o.report, "o", "", "where the report goes (default build/bench.md; with -hessian build/bench-hessian.md)")
@@ -71,9 +70,6 @@ func parse() (o options, err error) {
 			o.rounds = 1
 		}
 	}
-	if o.hessian && o.gpu {
-		return o, errors.New("-hessian -gpu: there are no derivatives on cards yet")
-	}
 	for _, t := range strings.Split(*threads, ",") {
 		n, err := strconv.Atoi(t)
 		if err != nil {
@@ -89,9 +85,12 @@ func main() {
 	defer stop()
 	o, err := parse()
 	if err == nil {
-		if o.hessian {
+		switch {
+		case o.hessian && o.gpu:
+			err = raceProducts(ctx, o.nets)
+		case o.hessian:
 			err = raceHessians(ctx, o)
-		} else {
+		default:
 			err = bench(ctx, o)
 		}
 	}

@@ -68,9 +68,6 @@ func (s *subject) planHessian(c *cli.Context, grid shard.Grid) (*shard.Hessian, 
 		}
 		return nil, nil
 	}
-	if c.String("device") != onCPU {
-		return nil, usagef("--hessian needs --device %s: there are no derivatives on cards yet", onCPU)
-	}
 	h, err := s.describeHessian(c)
 	if err != nil {
 		return nil, err
@@ -259,7 +256,7 @@ type curvature struct {
 func newCurvature(h *shard.Hessian, graph *nn.Graph, plain engine.Engine, images *nn.Images) (*curvature, error) {
 	e, ok := plain.(engine.Differentiator)
 	if !ok {
-		return nil, fmt.Errorf("%w: the kernel %s has no derivatives: Hessians are computed with --device cpu", shard.ErrRefused, plain.Kernel())
+		return nil, fmt.Errorf("%w: the kernel %s has no derivatives", shard.ErrRefused, plain.Kernel())
 	}
 	set, err := e.Load(images)
 	if err != nil {
