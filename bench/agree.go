@@ -51,7 +51,8 @@ func distance(got, want []float64) float64 {
 
 // agreeOnAProduct is an error unless lsrun's product with a vector is that of PyTorch in float64.
 func agreeOnAProduct(ctx context.Context, c *curved, child *child) error {
-	own, err := newOwnHessian(c, c.first(compared), 1)
+	images := min(compared, c.images.Len())
+	own, err := newOwnHessian(c, c.first(images), 1)
 	if err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func agreeOnAProduct(ctx context.Context, c *curved, child *child) error {
 	if err := writeRaw(filepath.Join(c.folder, "vector.f64"), v); err != nil {
 		return err
 	}
-	if err := child.ask(map[string]any{"do": "product", "images": compared}, &struct{}{}); err != nil {
+	if err := child.ask(map[string]any{"do": "product", "images": images}, &struct{}{}); err != nil {
 		return err
 	}
 	want, err := readRaw[float64](filepath.Join(c.folder, "product.f64"))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -37,7 +38,12 @@ func newCurved(name string, images int) (*curved, error) {
 	if name == trained {
 		return newTrained(g, images)
 	}
-	states := formula.States(g, 1, 1)
+	models, err := formula.Zoo(filepath.Join(reference, "zoo.json"))
+	if err != nil {
+		return nil, err
+	}
+	// With the reference's scale logits are ordinary, and so is the spectrum.
+	states := formula.States(g, 1, cmp.Or(models[name].BNScale, 1))
 	n, err := keep(g, states, formula.Images(1, images, g.Input))
 	return &curved{network: n, plane: nn.Plane{Theta: states}}, err
 }

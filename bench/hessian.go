@@ -141,7 +141,8 @@ func (l *lineup) startHessians(ctx context.Context, env ...string) (*child, erro
 	return c, err
 }
 
-// count counts the products over the grid, if there is one: those of eigsh are lsrun's, to save time.
+// count counts products over the grid, if there is one. To save time eigsh is given lsrun's, which are PyTorch's
+// but for rounding.
 func count(ctx context.Context, c *curved, own *ownHessian, paper *child) ([]*finder, error) {
 	finders := []*finder{
 		{name: "lsrun to 1e-2", tolerance: 1e-2, find: own.to(1e-2)},

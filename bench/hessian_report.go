@@ -42,8 +42,9 @@ func hessianMarkdown(facts []string, results []hessianResult) string {
 weights and images; a product was compared with PyTorch's in float64. Means over the rounds. As the paper: double backward
 anew for every product, float32, SciPy's ` + "`eigsh`" + ` with a tolerance of 1e-2, and again after a shift by 0.51·λ₁.
 lsrun's Lanczos in PyTorch: the gradient's graph is kept, and freed pages are. ResNet-20 is the reference's, trained; other
-networks have weights by a formula. An error is the worst of all, relative to the larger magnitude. Where others keep the processors
-busy in the pauses, the times mean little, and those of engines with OpenMP least.
+networks have weights by a formula. A forward pass is the same engine's over the same images, batch norm frozen. An error
+is the worst of all, relative to the larger magnitude. Where others keep the processors busy in the pauses, the times mean
+little, and those of engines with OpenMP least.
 
 `)
 	b.WriteString("| network | images | threads | both ends by | s a pair | lsrun to 1e-2 is faster by | to 1e-3 by | processors' s a pair | products | s a product | in forward passes | error of λmax | of λmin | busy in pauses |\n")

@@ -81,6 +81,7 @@ func TestEveryFinderIsWarmBeforeItIsMeasured(t *testing.T) {
 
 // The child wants the product with a vector of zeros.
 func TestAChildIsGivenTheProductsThatItWants(t *testing.T) {
+	t.Chdir("..")
 	c, err := newCurved("lenet5", 4)
 	if err != nil {
 		t.Fatal(err)

@@ -51,16 +51,16 @@ func parse() (o options, err error) {
 	flag.IntVar(&o.images, "images", 0, "images a turn (0: as many as take a turn's length), or of the Hessian (0: 128)")
 	flag.DurationVar(&o.length, "turn", 2*time.Second, "length of a turn")
 	flag.BoolVar(&o.all, "all", false, "every network of the zoo, beside PyTorch as the paper runs it only")
-	flag.BoolVar(&o.hessian, "hessian", false, "race pairs of eigenvalues of the Hessian instead, beside PyTorch and SciPy")
+	flag.BoolVar(&o.hessian, "hessian", false, "race pairs of eigenvalues of the Hessian instead, beside PyTorch and SciPy; with -gpu its products with a vector")
 	flag.BoolVar(&o.gpu, "gpu", false, "on an NVIDIA card, beside PyTorch there")
 	flag.BoolVar(&o.compile, "compile", false, "with -gpu, also beside torch.compile, which takes minutes to start")
 	flag.StringVar(&o.report, "o", "", "where the report goes (default build/bench.md; with -hessian build/bench-hessian.md)")
 	flag.Parse()
-	race, report := usual, "build/bench.md"
+	names, report := usual, "build/bench.md"
 	if o.hessian {
-		race, report = usualCurved, "build/bench-hessian.md"
+		names, report = usualCurved, "build/bench-hessian.md"
 	}
-	o.nets, o.report = strings.Split(cmp.Or(*nets, race), ","), cmp.Or(o.report, report)
+	o.nets, o.report = strings.Split(cmp.Or(*nets, names), ","), cmp.Or(o.report, report)
 	if o.all {
 		o.nets = zoo.Names()
 	}
@@ -85,9 +85,12 @@ func main() {
 	defer stop()
 	o, err := parse()
 	if err == nil {
-		if o.hessian {
+		switch {
+		case o.hessian && o.gpu:
+			err = raceProducts(ctx, o.nets)
+		case o.hessian:
 			err = raceHessians(ctx, o)
-		} else {
+		default:
 			err = bench(ctx, o)
 		}
 	}

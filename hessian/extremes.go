@@ -23,7 +23,7 @@ type Options struct {
 	// Tolerance is how long the residual of a wanted pair and how wide the intervals of λmax and
 	// λmin may be, relative to the larger of |λmax| and |λmin|: 1e-3.
 	Tolerance float64
-	// RatioTolerance, if not zero, asks instead that the interval of |λmin/λmax| be no
+	// RatioTolerance, if not zero, asks of λmax and λmin instead that the interval of |λmin/λmax| be no
 	// wider than this.
 	RatioTolerance float64
 	// Confidence is the probability that both intervals hold: 0.99.
@@ -218,16 +218,16 @@ func (l *lanczos) spectrum(r *ritz, o *Options, logComponent float64) *Spectrum 
 // within reports whether the spectrum is as precise as asked for. Where the Krylov space is
 // exhausted the ends are exact, although the ratio may be 0/0.
 func (s *Spectrum) within(o *Options, exhausted bool) bool {
-	if o.RatioTolerance > 0 {
-		return exhausted || s.Ratio.Width() <= o.RatioTolerance
-	}
 	bound := o.Tolerance * max(math.Abs(s.Top[0].Value), math.Abs(s.Bottom[0].Value))
 	for _, pairs := range [][]Pair{s.Top, s.Bottom} {
-		for _, p := range pairs {
-			if p.Residual > bound {
+		for k, p := range pairs {
+			if p.Residual > bound && (k > 0 || o.RatioTolerance == 0) {
 				return false
 			}
 		}
+	}
+	if o.RatioTolerance > 0 {
+		return exhausted || s.Ratio.Width() <= o.RatioTolerance
 	}
 	return exhausted || s.Max.Width() <= bound && s.Min.Width() <= bound
 }

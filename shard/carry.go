@@ -78,11 +78,13 @@ func (s *session) replay(ctx context.Context, unit Unit, k int, points map[int]e
 	return carry, s.Run.keep(unit.Index, carry)
 }
 
-// dropCarries deletes what the points of a published unit handed on. What cannot be deleted does no harm.
-func (r *Run) dropCarries(unit Unit, points map[int]entry) {
-	for _, e := range points {
-		if e.carry != (carryID{}) {
-			r.files.Remove(r.carryPath(unit.Index, e.carry))
+// dropCarries deletes what the points of a published unit handed on, in all attempts. What cannot be deleted does no
+// harm.
+func (r *Run) dropCarries(unit Unit) {
+	names, _ := r.list(carryDir)
+	for _, name := range names {
+		if u, _, ok := parseUnitName(name); ok && u == unit.Index {
+			r.files.Remove(r.path(carryDir, name))
 		}
 	}
 }

@@ -331,7 +331,9 @@ func (s *session) compute(ctx context.Context, unit Unit, attempt string, points
 		s.tell(Event{Kind: Computed, Unit: unit.Index, Points: 1})
 		return nil
 	}
-	for batch := range slices.Chunk(missing, max(s.Evaluator.Batch(), 1)) {
+	for len(missing) > 0 {
+		batch := missing[:together(missing, s.Evaluator.Batch())]
+		missing = missing[len(batch):]
 		carry, err := s.carried(ctx, unit, batch[0], points)
 		if err == nil {
 			err = s.Evaluator.Evaluate(ctx, batch, carry, done)
@@ -351,6 +353,16 @@ func (s *session) compute(ctx context.Context, unit Unit, attempt string, points
 		}
 	}
 	return nil
+}
+
+// together is how many of the first points, at most most, follow one another without a gap, across which
+// nothing could be handed on.
+func together(points []int, most int) int {
+	n := 1
+	for n < min(len(points), most) && points[n] == points[n-1]+1 {
+		n++
+	}
+	return n
 }
 
 // missing lists the unit's points that are not in points.
@@ -381,7 +393,7 @@ func (s *session) publish(unit Unit, points map[int]entry) error {
 	if err := s.Run.files.Publish(s.Run.path(shardsDir, shardName(unit.Index, data)), data); err != nil {
 		return fmt.Errorf("publishing the shard of unit %d: %w", unit.Index, err)
 	}
-	s.Run.dropCarries(unit, points)
+	s.Run.dropCarries(unit)
 	s.report.Published++
 	s.todo = slices.DeleteFunc(s.todo, func(u int) bool { return u == unit.Index })
 	return nil

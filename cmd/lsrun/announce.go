@@ -152,8 +152,11 @@ func memory(e engine.Engine, s *subject, plan *shard.Plan, threads int) int64 {
 	if e, ok := e.(*cpu.Engine); ok {
 		perThread, shared = e.Memory()
 		if h := plan.Hessian; h != nil {
-			shared += e.DerivativeMemory(h.Images) + 8*int64(basis(h)+4)*int64(s.graph.Parameters())
+			shared += e.DerivativeMemory(h.Images)
 		}
+	}
+	if h := plan.Hessian; h != nil {
+		shared += 8 * int64(basis(h)+4) * int64(s.graph.Parameters())
 	}
 	for _, images := range []int{plan.Data.Train, plan.Data.Test} {
 		if images > 0 && images < threads { // every thread has a point of its own

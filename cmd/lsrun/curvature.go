@@ -57,17 +57,16 @@ var hessianPlanFlags = slices.Concat([]cli.Flag{
 // planHessian reads the flags of curvature; nil if none is wanted.
 func (s *subject) planHessian(c *cli.Context, grid shard.Grid) (*shard.Hessian, error) {
 	if !c.Bool("hessian") {
-		for _, flag := range hessianPlanFlags {
-			name := flag.Names()[0]
-			used := name == "hessian" || c.String("dir-x") != "" && name != "hessian-grid"
-			if c.IsSet(name) && !used {
+		useless := hessianPlanFlags[1:]
+		if c.String("dir-x") != "" {
+			useless = hessianPlanFlags[1 : len(hessianPlanFlags)-len(hessianFlags)]
+		}
+		for _, flag := range useless {
+			if name := flag.Names()[0]; c.IsSet(name) {
 				return nil, usagef("--%s: it says how --hessian works, which is not given", name)
 			}
 		}
 		return nil, nil
-	}
-	if c.String("device") != onCPU {
-		return nil, usagef("--hessian needs --device %s: there are no derivatives on cards yet", onCPU)
 	}
 	h, err := s.describeHessian(c)
 	if err != nil {
@@ -130,6 +129,15 @@ func hessianValues(h *shard.Hessian) map[string]string {
 		values["hessian-tol-ratio"] = strconv.FormatFloat(h.RatioTolerance, 'g', -1, 64)
 	}
 	return values
+}
+
+// hessianGrid is the --hessian-grid of a plan's Hessian.
+func hessianGrid(h *shard.Hessian, grid shard.Grid) string {
+	text := strconv.Itoa((grid.X.N-1)/h.StepX + 1)
+	if grid.Y != nil {
+		text += "x" + strconv.Itoa((grid.Y.N-1)/h.StepY+1)
+	}
+	return text
 }
 
 // describeHessian says in a few words what a Hessian is of, and how exact its eigenvalues are.
@@ -248,7 +256,7 @@ type curvature struct {
 func newCurvature(h *shard.Hessian, graph *nn.Graph, plain engine.Engine, images *nn.Images) (*curvature, error) {
 	e, ok := plain.(engine.Differentiator)
 	if !ok {
-		return nil, fmt.Errorf("%w: the kernel %s has no derivatives: Hessians are computed with --device cpu", shard.ErrRefused, plain.Kernel())
+		return nil, fmt.Errorf("%w: the kernel %s has no derivatives", shard.ErrRefused, plain.Kernel())
 	}
 	set, err := e.Load(images)
 	if err != nil {

@@ -87,7 +87,7 @@ func pointNamed(s *shard.Surface, text string) (int, error) {
 				nearest = i
 			}
 		}
-		if spacing := axes[a][len(axes[a])-1] - axes[a][0]; math.Abs(axes[a][nearest]-v) > 1e-9*max(spacing, math.Abs(v)) {
+		if width := axes[a][len(axes[a])-1] - axes[a][0]; !(math.Abs(axes[a][nearest]-v) <= 1e-9*max(width, math.Abs(axes[a][nearest]))) {
 			return 0, usagef("--density-at %s: no point of the grid is there: the nearest coordinate is %g", text, axes[a][nearest])
 		}
 		k = k*len(axes[a]) + nearest

@@ -33,6 +33,9 @@ func (s *subject) directionsAlongEigenvectors(c *cli.Context, d *shard.Direction
 	if d.X.Eigenvector, err = parseEigenvector(c, "dir-x"); err != nil {
 		return err
 	}
+	if c.String("dir-type") == typeName(true) {
+		return usagef("--dir-type states: eigenvectors are over weights, as batch norm's statistics are constants of the Hessian")
+	}
 	most := max(d.X.Eigenvector, -d.X.Eigenvector)
 	if d.Y != nil {
 		if d.Y.Eigenvector, err = parseEigenvector(c, "dir-y"); err != nil {
@@ -47,9 +50,13 @@ func (s *subject) directionsAlongEigenvectors(c *cli.Context, d *shard.Direction
 	if err != nil {
 		return err
 	}
-	h.TopK = max(h.TopK, most)
+	h.TopK, h.RatioTolerance = max(h.TopK, most), 0 // vectors are as exact as their residuals
 	d.Source, d.Type, d.Hessian, d.Seed = eigenvectors, typeName(false), h, 0
-	e, err := cpu.New(s.graph, s.loss, cpu.Options{Threads: threads(c), Kernel: c.String("kernel"), Exact: c.Bool("exact")})
+	o := cpu.Options{Threads: threads(c), Exact: c.Bool("exact")}
+	if c.String("device") == onCPU {
+		o.Kernel = c.String("kernel")
+	}
+	e, err := cpu.New(s.graph, s.loss, o)
 	if err != nil {
 		return usageError{err.Error()}
 	}

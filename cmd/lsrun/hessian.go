@@ -58,18 +58,36 @@ type curvatureReport struct {
 	Products int              `json:"products"`
 	Top      []eigenvalue     `json:"top"`
 	Bottom   []eigenvalue     `json:"bottom"`
-	Max      hessian.Interval `json:"max_interval"`
-	Min      hessian.Interval `json:"min_interval"`
-	Ratio    hessian.Interval `json:"ratio_interval"`
-	Halves   [][2]float64     `json:"halves"` // λmax and λmin of each
-	Trace    *hessian.Trace   `json:"trace,omitempty"`
+	Max      [2]number        `json:"max_interval"`
+	Min      [2]number        `json:"min_interval"`
+	Ratio    [2]number        `json:"ratio_interval"`
+	Halves   [][2]number      `json:"halves"` // λmax and λmin of each
+	Trace    *traceEstimate   `json:"trace,omitempty"`
 	Density  *hessian.Density `json:"density,omitempty"`
 }
 
 type eigenvalue struct {
-	Value    float64 `json:"value"`
-	Residual float64 `json:"residual"`
+	Value    number `json:"value"`
+	Residual number `json:"residual"`
 }
+
+type traceEstimate struct {
+	Value         number `json:"value"`
+	StandardError number `json:"standard_error"`
+	Products      int    `json:"products"`
+}
+
+// number is null in JSON where it is not finite.
+type number float64
+
+func (n number) MarshalJSON() ([]byte, error) {
+	if math.IsNaN(float64(n)) || math.IsInf(float64(n), 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(n))
+}
+
+func ends(i hessian.Interval) [2]number { return [2]number{number(i.Low), number(i.High)} }
 
 func hessianAction(c *cli.Context) error {
 	path, err := oneArgument(c, "a checkpoint")
@@ -142,14 +160,16 @@ func (s *subject) curvatureReport(c *cli.Context, h *shard.Hessian) (*curvatureR
 		return nil, err
 	}
 	r := &curvatureReport{Network: s.graph.Name, Loss: s.loss.String(), Hessian: h, Status: spectrum.Status, Products: spectrum.Products,
-		Top: eigenvalues(spectrum.Top), Bottom: eigenvalues(spectrum.Bottom), Max: spectrum.Max, Min: spectrum.Min, Ratio: spectrum.Ratio}
+		Top: eigenvalues(spectrum.Top), Bottom: eigenvalues(spectrum.Bottom), Max: ends(spectrum.Max), Min: ends(spectrum.Min), Ratio: ends(spectrum.Ratio)}
 	if spectrum.Status == hessian.NotFinite {
 		return r, nil
 	}
 	if n := c.Int("trace"); n > 0 {
-		if r.Trace, err = hessian.HutchPlusPlus(ctx, v.operator, n, h.Seed); err != nil {
+		t, err := hessian.HutchPlusPlus(ctx, v.operator, n, h.Seed)
+		if err != nil {
 			return nil, err
 		}
+		r.Trace = &traceEstimate{number(t.Value), number(t.StandardError), t.Products}
 	}
 	if n := c.Int("probes"); n > 0 {
 		if r.Density, err = hessian.SpectralDensity(ctx, v.operator, n, c.Int("steps"), h.Seed); err != nil {
@@ -175,14 +195,14 @@ func countProducts(out io.Writer) func(int) {
 func eigenvalues(pairs []hessian.Pair) []eigenvalue {
 	values := make([]eigenvalue, len(pairs))
 	for i, p := range pairs {
-		values[i] = eigenvalue{p.Value, p.Residual}
+		values[i] = eigenvalue{number(p.Value), number(p.Residual)}
 	}
 	return values
 }
 
 // halves are λmax and λmin over every other image, and over the others.
-func (v *curvature) halves(ctx context.Context, graph *nn.Graph, images *nn.Images, carry []byte) ([][2]float64, error) {
-	var ends [][2]float64
+func (v *curvature) halves(ctx context.Context, graph *nn.Graph, images *nn.Images, carry []byte) ([][2]number, error) {
+	var found [][2]number
 	for first := range min(2, images.Len()) {
 		var numbers []int
 		for i := first; i < images.Len(); i += 2 {
@@ -193,17 +213,17 @@ func (v *curvature) halves(ctx context.Context, graph *nn.Graph, images *nn.Imag
 			return nil, err
 		}
 		half.whole.done = v.whole.done
-		s, err := half.at(ctx, nn.Point{}, v.Seed, carry)
+		s, err := half.at(ctx, nn.Point{}, v.Seed+1+uint64(first), carry) // carry comes from v.Seed
 		if err != nil {
 			return nil, err
 		}
 		if s.Status == hessian.NotFinite {
-			ends = append(ends, [2]float64{math.NaN(), math.NaN()})
+			found = append(found, [2]number{number(math.NaN()), number(math.NaN())})
 			continue
 		}
-		ends = append(ends, [2]float64{s.Top[0].Value, s.Bottom[0].Value})
+		found = append(found, [2]number{number(s.Top[0].Value), number(s.Bottom[0].Value)})
 	}
-	return ends, nil
+	return found, nil
 }
 
 func (r *curvatureReport) print(out io.Writer) {
@@ -222,11 +242,11 @@ func (r *curvatureReport) print(out io.Writer) {
 		fmt.Fprintf(table, "%d\t%.6g\t%.1g\t\n", -k-1, e.Value, e.Residual)
 	}
 	table.Flush()
-	fmt.Fprintf(out, "intervals   λmax from %.6g to %.6g, λmin from %.6g to %.6g", r.Max.Low, r.Max.High, r.Min.Low, r.Min.High)
-	if r.Min.Contains(0) {
+	fmt.Fprintf(out, "intervals   λmax from %.6g to %.6g, λmin from %.6g to %.6g", r.Max[0], r.Max[1], r.Min[0], r.Min[1])
+	if r.Min[0] <= 0 && 0 <= r.Min[1] {
 		fmt.Fprint(out, " (sign undetermined)")
 	}
-	fmt.Fprintf(out, "\nratio       |λmin/λmax| from %.3g to %.3g\n", r.Ratio.Low, r.Ratio.High)
+	fmt.Fprintf(out, "\nratio       |λmin/λmax| from %.3g to %.3g\n", r.Ratio[0], r.Ratio[1])
 	fmt.Fprintf(out, "products    %d, %s\n", r.Products, r.Status)
 	for i, h := range r.Halves {
 		fmt.Fprintf(out, "half %d      λmax %.6g, λmin %.6g\n", i+1, h[0], h[1])

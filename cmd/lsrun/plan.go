@@ -336,7 +336,7 @@ func (s *subject) draft(c *cli.Context) (*shard.Plan, nn.Plane, error) {
 func (s *subject) pointMACs(plan *shard.Plan) int64 {
 	macs := s.graph.MACs() * int64(plan.Data.Train+plan.Data.Test)
 	if h := plan.Hessian; h != nil {
-		macs += hessianMACs(h, s.graph) * int64(h.Points(plan.Grid)) / int64(plan.Grid.Points())
+		macs += int64(float64(hessianMACs(h, s.graph)) * float64(h.Points(plan.Grid)) / float64(plan.Grid.Points()))
 	}
 	return macs
 }
@@ -678,6 +678,11 @@ func adoptPlan(c *cli.Context, dir string) error {
 	}
 	if h := p.Hessian; h != nil && (!c.IsSet("hessian") || c.Bool("hessian")) {
 		maps.Copy(values, hessianValues(h))
+		if !c.IsSet("x") && !c.IsSet("y") {
+			values["hessian-grid"] = hessianGrid(h, p.Grid)
+		} else if !c.IsSet("hessian-grid") && (h.StepX > 1 || h.StepY > 1) {
+			return usagef("--like %s: its Hessians are at some points only: say at which of these axes with --hessian-grid", dir)
+		}
 	}
 	for name, value := range values {
 		if value == "" || c.IsSet(name) {

@@ -56,7 +56,7 @@ func plotAction(c *cli.Context) error {
 	}
 	addRatios(surface)
 	metrics := []string{c.String("metric")}
-	if metrics[0] == "" && c.String("o") == "" && surface.Layer(eigRatio) != nil {
+	if metrics[0] == "" && c.String("o") == "" && !scaled(c) && surface.Layer(eigRatio) != nil {
 		metrics = append(metrics, eigRatio)
 	}
 	for _, metric := range metrics {
@@ -65,6 +65,11 @@ func plotAction(c *cli.Context) error {
 		}
 	}
 	return nil
+}
+
+// scaled reports whether a scale is asked for, which then is the loss's.
+func scaled(c *cli.Context) bool {
+	return slices.ContainsFunc([]string{"log", "linear", "vmin", "vmax", "vlevel"}, func(flag string) bool { return c.IsSet(flag) })
 }
 
 // plotDensity draws the spectral density at a point.

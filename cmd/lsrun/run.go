@@ -123,7 +123,7 @@ func (j *job) work(c *cli.Context, rank slurm.Rank, units []int) error {
 	if err != nil {
 		return err
 	}
-	evaluator, err := j.newEvaluator(c.Context, data, worker{threads: rankThreads(c, rank), card: rank.Local})
+	evaluator, err := j.newEvaluator(c.Context, data, worker{threads: rankThreads(c, rank), card: rank.Local, sharers: rank.LocalSize})
 	if err != nil {
 		return err
 	}

@@ -249,14 +249,17 @@ const (
 )
 
 // worker is what an engine gets of a machine: threads of the processor, or a card.
-type worker struct{ threads, card int }
+type worker struct {
+	threads, card int
+	sharers       int // workers on this host; 0 if nobody says
+}
 
 // newEngine makes an engine on the device with the plane resident. An empty kernel is the device's best.
 func newEngine(graph *nn.Graph, loss nn.Loss, plane nn.Plane, w worker, device, kernel string) (e engine.Engine, err error) {
 	if device == onCard {
 		e, err = newCardEngine(graph, loss, w, kernel)
 	} else {
-		e, err = cpu.New(graph, loss, cpu.Options{Threads: w.threads, Kernel: kernel})
+		e, err = cpu.New(graph, loss, cpu.Options{Threads: w.threads, Kernel: kernel, Sharers: w.sharers})
 	}
 	if err != nil {
 		return nil, err

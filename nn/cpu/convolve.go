@@ -49,18 +49,18 @@ type products interface {
 // pair is a plane of the input and one of the output.
 type pair struct{ in, out plane }
 
-// place is a correlation with its place among the packed weights.
+// placed is a correlation with its place among the packed weights.
 type placed struct {
 	correlation
-	at int
+	at, floats int
 }
 
-func (p placed) weights(packed []float32) []float32 { return packed[p.at:][:p.size()] }
+func (p placed) weights(packed []float32) []float32 { return packed[p.at:][:p.floats] }
 
 // place makes room for the weights of c.
 func (t *tape) place(c correlation) correlation {
-	p := placed{c, t.packed}
-	t.packed = lined(t.packed + c.size())
+	p := placed{c, t.packed, c.size()}
+	t.packed = lined(p.at + p.floats)
 	return p
 }
 

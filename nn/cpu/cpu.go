@@ -56,8 +56,9 @@ type Engine struct {
 // Options say how an engine works. Kernel and Exact alone can change results.
 type Options struct {
 	// StateBytes bounds what Gradient keeps of a point for Products, which compute the rest again for every
-	// product. 0 stands for a quarter of the machine's memory; negative for nothing.
+	// product. 0 stands for a quarter of the machine's memory, divided by Sharers; negative for nothing.
 	StateBytes int64
+	Sharers    int // processes like this one that share the machine's memory; 0 counts as 1
 
 	Threads int    // at least one
 	Kernel  string // an engine's Kernel, or the name of an instruction set; empty for the fastest. The environment's LSRUN_KERNEL overrules it
@@ -78,7 +79,7 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 	}
 	e := &Engine{Resident: engine.Resident{Graph: g}, loss: loss, threads: o.Threads, exact: exact, kernel: k, stateBytes: o.StateBytes}
 	if e.stateBytes == 0 {
-		e.stateBytes = defaultStateBytes()
+		e.stateBytes = defaultStateBytes() / int64(max(o.Sharers, 1))
 	}
 	e.stateBytes = max(e.stateBytes, 0)
 	cache := secondCache()

@@ -56,7 +56,7 @@ func (a dual) scale(r float64) dual { return dual{a.v * r, a.d * r} }
 type parameters struct {
 	graph   *nn.Graph
 	entries [][]float32
-	first   []int // by entry: where it begins in a vector, −1 where it is not learnable
+	first   []int // by entry: where it begins in a vector, if it is learnable
 	vector  []float64
 }
 

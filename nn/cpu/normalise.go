@@ -82,7 +82,7 @@ func (l *normalisation) products(h *hand, dst []float32, o order) {
 		h.eachPixel(l.out, func(n, y, x int) {
 			a, b := h.at(in, l.in.picture, n, y, x)[:len(sums)], h.at(out, l.out, n, y, x)[:len(sums)]
 			for c := range sums {
-				sums[c] += float64(a[c] * b[c])
+				sums[c] += float64(float64(a[c]) * float64(b[c]))
 			}
 		})
 	}

@@ -84,3 +84,57 @@ type foldArguments struct {
 	layers, states, factors   address
 	statesPoint, factorsPoint int64
 }
+
+type contractArguments struct {
+	a, b                         [2]address
+	out, shift                   address
+	sources                      int32
+	images, height, width, pixel int32
+	rowHeight, rowWidth          int32
+	rowPixel                     int32
+	channels, columns            int32
+	kernel, stride               [2]int32
+	pad, dilation                [2]int32
+	fours, adds                  int32
+	groups, splits, chunk        int32
+}
+
+type combineArguments struct {
+	x64, r64, scale64, shift64                   address
+	y64                                          address
+	x, y, dx, dr, scale, dScale, dShift, gy, dgy address
+	dy, gx, gr                                   address
+	sums                                         address
+	pixels                                       int64
+	pixel, kind                                  int32
+	a, b                                         float32
+	addsX, addsR, second                         int32
+	chunk                                        int32
+}
+
+type reduceArguments struct {
+	parts, to   address
+	count, step int64
+	splits      int32
+}
+
+type convertArguments struct {
+	from, to address
+	count    int64
+}
+
+type windowArguments struct {
+	in, guide, out                             address
+	images, height, width, pixel, channels     int32
+	outHeight, outWidth, outPixel, outChannels int32
+	kernel, stride, pad                        [2]int32
+	kind, from, adds                           int32
+}
+
+type normaliseArguments struct {
+	x64, y64                address
+	y, dx, gy, dgy          address
+	dy, gx                  address
+	pixels, pixel, channels int32
+	logarithm, adds, second int32
+}

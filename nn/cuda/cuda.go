@@ -5,6 +5,9 @@
 // driver is loaded at run time (driver.go). θ, δ, η and the images stay on the card, where the weights are moved to a point as
 // nn.Plane.Entry says, batch norms folded to scales and shifts, and weights brought into the order of the products.
 //
+// Derivatives go over another lowering of the graph (tape.go, kernels/derive.h), whose layers also run backwards; values are float64
+// there, the rest plain float32, whatever the precision.
+//
 // Every output is one chain of operations whose order is a function of the layer's shape and the precision alone:
 // results depend neither on what shares a launch nor on the card's size.
 package cuda
@@ -103,6 +106,10 @@ type Engine struct {
 	most        int          // images in flight at most
 	logits      [2][]float32 // of the group in hand and of the one before
 	exactLogits []float32
+	given       *nn.Plane    // the plane in the host's memory
+	derived     *derivatives // nil until they are first asked for
+	blockImages int          // of derivatives, at most
+	stateBytes  int64        // of base states that are kept, at most
 }
 
 // images is a resident set: pixel by pixel, channels padded to a multiple of four.
@@ -152,7 +159,8 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 }
 
 func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Engine, err error) {
-	e = &Engine{graph: g, loss: loss, precision: precision, device: d, program: lower(g, precision), sets: map[*images]bool{}}
+	e = &Engine{graph: g, loss: loss, precision: precision, device: d, program: lower(g, precision), sets: map[*images]bool{},
+		blockImages: blockImages, stateBytes: keptBytes}
 	if e.tables, err = e.announce(e.program); err == nil && (precision == TF32x3 || precision == Mixed) {
 		e.exact = lower(g, Float32)
 		e.again, err = e.announce(e.exact)
@@ -274,6 +282,7 @@ func (e *Engine) SetPlane(plane nn.Plane) error {
 	if err := plane.Check(e.graph); err != nil {
 		return err
 	}
+	e.given = &plane
 	for _, at := range []*address{&e.plane.theta, &e.plane.x, &e.plane.y, &e.plane.sparse} {
 		if err := e.release(at); err != nil {
 			return err

@@ -261,6 +261,9 @@ func (c *card) free(at address) error {
 }
 
 func (c *card) upload(dst address, src []byte) error {
+	if len(src) == 0 {
+		return nil
+	}
 	err := c.do(func() error {
 		return c.check(c.memcpyHtoDAsync(dst, unsafe.Pointer(&src[0]), uint64(len(src)), c.stream), "copy %d bytes to the card", len(src))
 	})
@@ -272,6 +275,9 @@ func (c *card) upload(dst address, src []byte) error {
 }
 
 func (c *card) download(dst []byte, src address) error {
+	if len(dst) == 0 {
+		return nil
+	}
 	return c.do(func() error {
 		return c.check(c.memcpyDtoHAsync(unsafe.Pointer(&dst[0]), src, uint64(len(dst)), c.stream), "copy %d bytes from the card", len(dst))
 	})

@@ -27,6 +27,22 @@ func TestKernelsTakeWhatTheyAreGiven(t *testing.T) {
 		"perturb": unsafe.Sizeof(perturbArguments{}), "pack": unsafe.Sizeof(packArguments{}), "fold": unsafe.Sizeof(foldArguments{}),
 		"affine": elements, "pool": elements, "softmax": elements, "subsample": elements, "flatten": elements, "grouped": conv,
 	}
+	for size, names := range map[uintptr][]string{
+		unsafe.Sizeof(combineArguments{}):   {"combine64", "tangent", "adjoint", "sums"},
+		unsafe.Sizeof(reduceArguments{}):    {"reduce"},
+		unsafe.Sizeof(convertArguments{}):   {"widen", "narrow", "zero"},
+		unsafe.Sizeof(windowArguments{}):    {"pool64", "pool32", "poolBack", "move64", "move32", "moveBack"},
+		unsafe.Sizeof(normaliseArguments{}): {"normalise64", "normaliseTangent", "normaliseBack"},
+	} {
+		for _, name := range names {
+			want[name] = size
+		}
+	}
+	for _, name := range []string{"forward64", "forward", "back", "weigh"} {
+		for _, n := range []string{"16", "32", "64"} {
+			want[name+"_"+n] = unsafe.Sizeof(contractArguments{})
+		}
+	}
 	for _, p := range []Precision{TF32x3, Float32, TF32} {
 		for _, n := range []string{"16", "32", "64"} {
 			want["product_"+p.String()+"_"+n] = conv

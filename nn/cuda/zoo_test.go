@@ -90,8 +90,12 @@ func compare(t *testing.T, g *nn.Graph, e *Engine, net formula.Network, precisio
 		}
 		loss += out.Loss[i] / float64(len(net.Logits))
 	}
+	// On an H100 errors reached, of PyTorch's in float32, 2.5 times in Float32, 3.2 in TF32x3 and 6.2 in Mixed.
 	bound := max(5*net.Float32Error, 2e-6)
-	if precision == TF32 {
+	switch precision {
+	case Mixed:
+		bound *= 2
+	case TF32:
 		bound = 3e-2
 	}
 	if !(distance <= bound*norm) {

@@ -1,3 +1,4 @@
+#include "derive.h"
 #include "elements.h"
 #include "patch.h"
 #include "weights.h"

@@ -1,0 +1,122 @@
+package cuda
+
+import (
+	"math"
+	"unsafe"
+
+	"lsrun/nn"
+)
+
+// combine is y = f(scale·x + shift + residual), with a batch norm's scale and shift, a residual or an activation f, and with all
+// of them if f is ReLU; Combine in derive.h has the derivatives.
+type combine struct {
+	in, residual *edge // residual may be nil
+	out          *picture
+	norm         *norming // or nil
+	kind         int32
+	a, b         float32
+}
+
+// norming is a frozen batch norm, scale = weight/√(variance + ε) and shift = bias − mean·scale: linear in the parameters.
+type norming struct {
+	op             nn.BatchNorm
+	weight, bias   int // in the parameters
+	mean, variance int // entries
+	at             int // in φ: the scales, then the shifts
+	pixel          int
+	means, slope   []float64 // at the point: slope is 1/√(variance + ε)
+}
+
+func (t *tape) norm(op nn.BatchNorm, entries, first []int, pixel int) *norming {
+	return &norming{op: op, weight: first[entries[0]], bias: first[entries[1]], mean: entries[2], variance: entries[3], at: t.takePhi(2 * pixel), pixel: pixel}
+}
+
+// moveTo takes up the running statistics of a point.
+func (n *norming) moveTo(entries [][]float32) {
+	n.means, n.slope = make([]float64, len(entries[n.mean])), make([]float64, len(entries[n.mean]))
+	for c, m := range entries[n.mean] {
+		n.means[c], n.slope[c] = float64(m), 1/math.Sqrt(float64(entries[n.variance][c])+n.op.Eps)
+	}
+}
+
+func (l *combine) fill(phi, parameters []float64) {
+	if n := l.norm; n != nil {
+		for c, slope := range n.slope {
+			scale := parameters[n.weight+c] * slope
+			phi[n.at+c] = scale
+			phi[n.at+n.pixel+c] = parameters[n.bias+c] - float64(n.means[c]*scale)
+		}
+	}
+}
+
+func (l *combine) pull(parameters, phi []float64) {
+	if n := l.norm; n != nil {
+		for c, slope := range n.slope {
+			byScale, byShift := phi[n.at+c], phi[n.at+n.pixel+c]
+			parameters[n.weight+c] = (byScale - float64(n.means[c]*byShift)) * slope
+			parameters[n.bias+c] = byShift
+		}
+	}
+}
+
+func (l *combine) inputs() []*edge {
+	if l.residual != nil {
+		return []*edge{l.in, l.residual}
+	}
+	return []*edge{l.in}
+}
+
+func (l *combine) output() *picture { return l.out }
+
+func (l *combine) room(images int) int64 { return sumsRoom(l.out, images) }
+
+// arguments are what all kernels of the layer take.
+func (l *combine) arguments(h *hand, second bool) *combineArguments {
+	in := l.in.picture
+	a := &combineArguments{x64: h.at64(in), y64: h.at64(l.out), x: h.at(values, in), y: h.at(values, l.out), dx: h.at(tangents, in),
+		dy: h.at(tangents, l.out), gy: h.at(adjoints, l.out), dgy: h.at(adjointTangents, l.out), gx: h.at(behind(second), in),
+		pixels: int64(h.count * l.out.height * l.out.width), pixel: int32(l.out.pixel), kind: l.kind, a: l.a, b: l.b,
+		addsX: flag(l.in.adds), second: flag(second)}
+	if n := l.norm; n != nil {
+		at := int64(n.at)
+		a.scale64, a.shift64 = h.phi64.at(2*at), h.phi64.at(2*(at+int64(n.pixel)))
+		a.scale, a.dScale, a.dShift = h.phi.at(at), h.dPhi.at(at), h.dPhi.at(at+int64(n.pixel))
+	}
+	if r := l.residual; r != nil {
+		a.r64, a.dr, a.gr, a.addsR = h.at64(r.picture), h.at(tangents, r.picture), h.at(behind(second), r.picture), flag(r.adds)
+	}
+	return a
+}
+
+func (l *combine) run(h *hand, kernel string, a *combineArguments) {
+	h.each(kernel, a.pixels*int64(a.pixel)/4, unsafe.Pointer(a))
+}
+
+func (l *combine) forward(h *hand) { l.run(h, "combine64", l.arguments(h, false)) }
+func (l *combine) tangent(h *hand) { l.run(h, "tangent", l.arguments(h, true)) }
+
+func (l *combine) backward(h *hand, second bool) {
+	a := l.arguments(h, second)
+	if n := l.norm; n != nil && !h.bare {
+		splits := h.sums(a, l.out)
+		h.reduce(h.parts, n.at, 2*n.pixel, 2*n.pixel, splits)
+	}
+	l.run(h, "adjoint", a)
+}
+
+// sumsRun is how many pixels a block of threads sums at least.
+const sumsRun = 256
+
+func sumsRoom(out *picture, images int) int64 {
+	return int64(min(wantedBlocks, blocks(images*out.height*out.width, sumsRun))+1) * 2 * int64(out.pixel)
+}
+
+// sums adds up derivatives by the scales and shifts of out's channels in parts, [split][by scale, by shift][channel].
+func (h *hand) sums(a *combineArguments, out *picture) (splits int) {
+	pixels := h.count * out.height * out.width
+	chunk := max(sumsRun, blocks(pixels, wantedBlocks))
+	splits = blocks(pixels, chunk)
+	a.sums, a.pixels, a.pixel, a.chunk = h.parts, int64(pixels), int32(out.pixel), int32(chunk)
+	h.launch(launch{kernel: "sums", grid: [3]int{blocks(out.pixel, 32), splits, 1}, block: 256, shared: 8 * 8 * 64}, unsafe.Pointer(a))
+	return splits
+}

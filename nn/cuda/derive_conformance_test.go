@@ -1,0 +1,31 @@
+package cuda
+
+import (
+	"testing"
+
+	"lsrun/nn"
+	"lsrun/nn/engine"
+	"lsrun/nn/engine/conformance"
+)
+
+// TestDerivativesConformOnTheHost goes through several blocks of images, of which only the first keep their state.
+func TestDerivativesConformOnTheHost(t *testing.T) {
+	conformance.RunDerivatives(t, 1e-3, func(g *nn.Graph, loss nn.Loss, _ int) (engine.Engine, error) {
+		h, err := newHost()
+		if err != nil {
+			return nil, err
+		}
+		e, err := newEngine(g, loss, Float32, h)
+		if err == nil {
+			e.blockImages, e.stateBytes = 32, 2*32*8*record(g, 32).plane
+		}
+		return e, err
+	})
+}
+
+func TestDerivativesConformOnACard(t *testing.T) {
+	needCard(t)
+	conformance.RunDerivatives(t, 1e-3, func(g *nn.Graph, loss nn.Loss, _ int) (engine.Engine, error) {
+		return New(g, loss, Options{})
+	})
+}
