@@ -20,6 +20,7 @@ demo: build
 # Every test; the packages without cgo once more as a CPU-only cross-check.
 test: setup
 	$(GO) vet ./...
+	$(GO) vet -tags card ./nn/cuda
 	CGO_ENABLED=0 $(GO) test $$($(GO) list ./... | grep -v -e lsrun/io/h5 -e lsrun/cmd)
 	$(GO) test ./io/h5 ./cmd/...
 

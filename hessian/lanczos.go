@@ -79,17 +79,33 @@ func (l *lanczos) expand(ctx context.Context) error {
 
 // apply writes A·v into w and returns its norm.
 func apply(ctx context.Context, op Operator, v, w []float64) (float64, error) {
-	if err := ctx.Err(); err != nil {
+	sizes, err := applyAll(ctx, op, [][]float64{v}, [][]float64{w})
+	if err != nil {
 		return 0, err
 	}
-	if err := op.Apply(ctx, [][]float64{v}, [][]float64{w}); err != nil {
-		return 0, err
+	return sizes[0], nil
+}
+
+// applyAll writes A·vectors[k] into products[k] and returns the norms of these.
+func applyAll(ctx context.Context, op Operator, vectors, products [][]float64) (sizes []float64, err error) {
+	err = ctx.Err()
+	if err == nil {
+		err = op.Apply(ctx, vectors, products)
 	}
-	size := norm(w)
-	if math.IsNaN(size) || math.IsInf(size, 0) {
-		return 0, errNotFinite
+	if err == nil {
+		err = ctx.Err() // an operator need not look
 	}
-	return size, nil
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range products {
+		size := norm(w)
+		if math.IsNaN(size) || math.IsInf(size, 0) {
+			return nil, errNotFinite
+		}
+		sizes = append(sizes, size)
+	}
+	return sizes, nil
 }
 
 // orthogonalise makes w, whose norm is size, a unit vector orthogonal to an orthonormal basis:

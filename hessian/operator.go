@@ -7,8 +7,8 @@
 // number of threads. Random numbers are SplitMix64's, a function of a seed.
 //
 // Memory, beyond what the operator needs: Extremes keeps Options.Basis + 1 vectors and those
-// that it returns, SpectralDensity steps + 1, HutchPlusPlus a third of its products + 2,
-// Hutchinson 2.
+// that it returns, SpectralDensity steps + 1, HutchPlusPlus a third of its products + 8,
+// Hutchinson 8; a Restriction keeps two whole ones for every vector that it is given at a time.
 package hessian
 
 import (
@@ -33,10 +33,10 @@ type Range struct{ First, End int }
 // select: the other coordinates are held at zero. Unlike the projected operator P·A·P of
 // full dimension it has no eigenvalues 0 that are not A's doing.
 type Restriction struct {
-	whole           Operator
-	ranges          []Range
-	dim             int
-	vector, product []float64
+	whole             Operator
+	ranges            []Range
+	dim               int
+	vectors, products [][]float64 // of the whole operator's dimension, as many as were needed at a time
 }
 
 // Restrict selects ranges, which must be in rising order and disjoint.
@@ -50,24 +50,27 @@ func Restrict(whole Operator, ranges []Range) (*Restriction, error) {
 		end = s.End
 		r.dim += s.End - s.First
 	}
-	r.vector = make([]float64, whole.Dim())
-	r.product = make([]float64, whole.Dim())
 	return r, nil
 }
 
 // Dim is the number of selected coordinates.
 func (r *Restriction) Dim() int { return r.dim }
 
-// Apply applies the whole operator to one vector after another.
+// Apply applies the whole operator to all vectors at once.
 func (r *Restriction) Apply(ctx context.Context, vectors, products [][]float64) error {
+	for len(r.vectors) < len(vectors) {
+		r.vectors = append(r.vectors, make([]float64, r.whole.Dim()))
+		r.products = append(r.products, make([]float64, r.whole.Dim()))
+	}
 	for k, v := range vectors {
-		r.Scatter(v, r.vector)
-		if err := r.whole.Apply(ctx, [][]float64{r.vector}, [][]float64{r.product}); err != nil {
-			return err
-		}
-		p := products[k]
+		r.Scatter(v, r.vectors[k])
+	}
+	if err := r.whole.Apply(ctx, r.vectors[:len(vectors)], r.products[:len(vectors)]); err != nil {
+		return err
+	}
+	for k, p := range products {
 		for _, s := range r.ranges {
-			p = p[copy(p, r.product[s.First:s.End]):]
+			p = p[copy(p, r.products[k][s.First:s.End]):]
 		}
 	}
 	return nil

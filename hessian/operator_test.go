@@ -82,9 +82,11 @@ func (f *faulty) Apply(ctx context.Context, vectors, products [][]float64) error
 	if err := f.Operator.Apply(ctx, vectors, products); err != nil {
 		return err
 	}
-	f.count++
-	if f.count == f.at {
-		return f.spoil(products[0])
+	for _, product := range products {
+		f.count++
+		if f.count == f.at {
+			return f.spoil(product) // and of this call no more are counted
+		}
 	}
 	return nil
 }

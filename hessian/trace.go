@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Trace is an estimate of an operator's trace.
@@ -43,52 +44,63 @@ func deflated(ctx context.Context, op Operator, sketch, products int, seed uint6
 	random := newStream(seed, 0)
 	t := &Trace{Status: Converged}
 	var basis [][]float64
-	g, w := make([]float64, n), make([]float64, n)
-	// form is gᵀ·A·g.
-	form := func(g []float64) (float64, error) {
-		t.Products++
-		if _, err := apply(ctx, op, g, w); err != nil {
-			return 0, err
-		}
-		return dots([][]float64{g}, w)[0], nil
+	gs, ws := make([][]float64, together), make([][]float64, together)
+	for i := range together {
+		gs[i], ws[i] = make([]float64, n), make([]float64, n)
 	}
-	for range min(sketch, n) {
-		random.signs(g)
-		t.Products++
-		size, err := apply(ctx, op, g, w)
+	for left := min(sketch, n); left > 0; left -= together {
+		g := gs[:min(left, together)]
+		for _, v := range g {
+			random.signs(v)
+		}
+		sizes, err := t.apply(ctx, op, g, ws)
 		if err != nil {
 			return t.failed(err)
 		}
-		if _, beta := orthogonalise(w, basis, size, size); beta > 0 {
-			basis = append(basis, w)
-			w = make([]float64, n)
+		for i, size := range sizes {
+			if _, beta := orthogonalise(ws[i], basis, size, size); beta > 0 {
+				basis = append(basis, ws[i])
+				ws[i] = make([]float64, n)
+			}
 		}
 	}
-	inside := 0.0
-	for _, q := range basis {
-		x, err := form(q)
-		if err != nil {
+	for q := range slices.Chunk(basis, together) {
+		if _, err := t.apply(ctx, op, q, ws); err != nil {
 			return t.failed(err)
 		}
-		inside += x
+		for i := range q {
+			t.Value += dots(q[i:i+1], ws[i])[0]
+		}
 	}
 	var outside []float64
 	for t.Products < products && len(basis) < n {
-		random.signs(g)
-		subtract(g, basis, dots(basis, g))
-		x, err := form(g)
-		if err != nil {
+		g := gs[:min(products-t.Products, together)]
+		for _, v := range g {
+			random.signs(v)
+			subtract(v, basis, dots(basis, v))
+		}
+		if _, err := t.apply(ctx, op, g, ws); err != nil {
 			return t.failed(err)
 		}
-		outside = append(outside, x)
+		for i := range g {
+			outside = append(outside, dots(g[i:i+1], ws[i])[0])
+		}
 	}
-	t.Value = inside
 	if len(outside) > 0 {
 		mean, standardError := meanAndError(outside)
 		t.Value += mean
 		t.StandardError = standardError
 	}
 	return t, nil
+}
+
+// together is how many vectors an estimate of the trace gives the operator at a time.
+const together = 4
+
+// apply writes A·vectors[k] into products[k] and returns the norms of these.
+func (t *Trace) apply(ctx context.Context, op Operator, vectors, products [][]float64) ([]float64, error) {
+	t.Products += len(vectors)
+	return applyAll(ctx, op, vectors, products[:len(vectors)])
 }
 
 func (t *Trace) failed(err error) (*Trace, error) {

@@ -41,7 +41,7 @@ type lowering struct {
 	graph     *nn.Graph
 	kernel    *kernel.Kernel
 	exact     bool
-	users     [][]int      // by node: the nodes that take its output
+	users     nn.Users
 	at        []*value     // by node: where its output is; nil while it is not lowered
 	open      map[int]bool // sums that a step before them has already promised to compute
 	steps     []step
@@ -55,13 +55,8 @@ type lowering struct {
 
 // lower compiles g. exact forbids Winograd's transforms.
 func lower(g *nn.Graph, k *kernel.Kernel, exact bool, cache int) *program {
-	l := &lowering{graph: g, kernel: k, exact: exact, users: make([][]int, len(g.Nodes)),
+	l := &lowering{graph: g, kernel: k, exact: exact, users: g.Users(),
 		at: make([]*value, len(g.Nodes)), open: map[int]bool{}}
-	for n, node := range g.Nodes {
-		for _, k := range node.Inputs {
-			l.users[k] = append(l.users[k], n)
-		}
-	}
 	l.at[0] = l.allocate(g.Input)
 	for n := range g.Nodes {
 		l.need(n)
@@ -100,7 +95,7 @@ func (l *lowering) node(n int) {
 	case nn.Dropout, nn.AlphaDropout:
 		l.at[n] = in[0]
 	case nn.Flatten:
-		if in[0].shape[1]*in[0].shape[2] == 1 || l.onlyForLinear(n) {
+		if in[0].shape[1]*in[0].shape[2] == 1 || l.users.OnlyLinear(n) {
 			l.at[n] = in[0]
 		} else {
 			l.at[n] = l.append(alone(op, in[0], l.allocate(node.Shape)))
@@ -154,22 +149,6 @@ func (l *lowering) append(s step) *value {
 	return out
 }
 
-// onlyForLinear reports whether nothing but linear maps takes node n's output.
-func (l *lowering) onlyForLinear(n int) bool {
-	for _, user := range l.users[n] {
-		switch l.graph.Nodes[user].Op.(type) {
-		case nn.Linear:
-		case nn.Dropout, nn.AlphaDropout:
-			if !l.onlyForLinear(user) {
-				return false
-			}
-		default:
-			return false
-		}
-	}
-	return len(l.users[n]) > 0
-}
-
 // epilogue is what a step does to its sums before it writes them:
 // activation(norms(sum) + residual).
 type epilogue struct {
@@ -181,13 +160,13 @@ type epilogue struct {
 // takeAlong extends the epilogue ep of the step that computes node n by the nodes after it as
 // far as it can; the nodes on the way are needed by nobody else. The last one's output is out.
 func (l *lowering) takeAlong(ep epilogue, n int, out *value) epilogue {
-	for ; ; n = l.users[n][0] {
+	for {
 		l.at[n] = out
-		if len(l.users[n]) != 1 {
+		next, op, ok := l.users.Only(n)
+		if !ok {
 			return ep
 		}
-		next := l.users[n][0]
-		switch op := l.graph.Nodes[next].Op.(type) {
+		switch op.(type) {
 		case nn.Dropout, nn.AlphaDropout:
 		case nn.BatchNorm:
 			if ep.residual != nil || ep.activation != nil {
@@ -213,6 +192,7 @@ func (l *lowering) takeAlong(ep epilogue, n int, out *value) epilogue {
 		default:
 			return ep
 		}
+		n = next
 	}
 }
 
@@ -259,27 +239,16 @@ func algorithmFor(k *kernel.Kernel, c nn.Conv, in nn.Shape, exact bool) *kernel.
 // prologue lowers node n, a batch norm, together with a ReLU and a 1×1 convolution that alone take
 // it. It reports whether it could.
 func (l *lowering) prologue(n int, in *value) bool {
-	follows := func(n int) (int, nn.Op) {
-		if len(l.users[n]) != 1 {
-			return 0, nil
-		}
-		return l.users[n][0], l.graph.Nodes[l.users[n][0]].Op
-	}
 	if _, ok := l.graph.Nodes[n].Op.(nn.BatchNorm); !ok {
 		return false
 	}
-	relu, op := follows(n)
-	if _, ok := op.(nn.ReLU); !ok {
-		return false
-	}
-	next, op := follows(relu)
-	c, ok := op.(nn.Conv)
-	if !ok || c.Kernel != [2]int{1, 1} || c.Pad != [2]int{} || c.Groups != 1 {
+	relu, next, ok := l.users.Prologue(n)
+	if !ok {
 		return false
 	}
 	l.at[n], l.at[relu] = in, in // nobody else asks for them
 	l.current = next
-	l.conv(next, c, in, []int{n})
+	l.conv(next, l.graph.Nodes[next].Op.(nn.Conv), in, []int{n})
 	return true
 }
 

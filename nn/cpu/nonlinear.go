@@ -71,14 +71,14 @@ func slopes(op nn.Op) func(x float64) (slope, bend float64) {
 	case nn.Tanh:
 		return func(x float64) (float64, float64) {
 			t := math.Tanh(x)
-			slope := 1 - t*t
+			slope := 1 - float64(t*t)
 			return slope, -2 * t * slope
 		}
 	case nn.Sigmoid:
 		return func(x float64) (float64, float64) {
 			s := 1 / (1 + math.Exp(-x))
 			slope := s * (1 - s)
-			return slope, slope * (1 - 2*s)
+			return slope, slope * (1 - float64(2*s))
 		}
 	case nn.GELU:
 		if op.Tanh {
@@ -86,7 +86,7 @@ func slopes(op nn.Op) func(x float64) (slope, bend float64) {
 		}
 		return func(x float64) (float64, float64) {
 			density := math.Exp(-x*x/2) / math.Sqrt(2*math.Pi)
-			return math.Erfc(-x/math.Sqrt2)/2 + x*density, density * (2 - x*x)
+			return math.Erfc(-x/math.Sqrt2)/2 + float64(x*density), density * (2 - float64(x*x))
 		}
 	}
 	panic("cpu: unknown activation")
@@ -110,11 +110,11 @@ func exponential(scale, scaleAlpha float64) func(x float64) (slope, bend float64
 func geluTanhSlopes(x float64) (slope, bend float64) {
 	const c = 0.044715
 	root := math.Sqrt(2 / math.Pi)
-	t := math.Tanh(root * (x + c*x*x*x))
-	u1, u2 := root*(1+3*c*x*x), root*6*c*x
-	t1 := (1 - t*t) * u1
-	t2 := (1-t*t)*u2 - 2*t*t1*u1
-	return (1+t)/2 + x/2*t1, t1 + x/2*t2
+	t := math.Tanh(root * (x + float64(c*x*x*x)))
+	u1, u2 := root*(1+float64(3*c*x*x)), root*6*c*x
+	t1 := (1 - float64(t*t)) * u1
+	t2 := float64((1-float64(t*t))*u2) - float64(2*t*t1*u1)
+	return (1+t)/2 + float64(x/2*t1), t1 + float64(x/2*t2)
 }
 
 // normalised is the softmax of the channels of each pixel, y, or its logarithm, in float64. With p = softmax,
@@ -142,7 +142,7 @@ func (l *normalised) forward(h *hand, o order) {
 		dx, p, _ := l.point(h, n, y, x)
 		mean := 0.0
 		for c, v := range dx {
-			mean += p(c) * float64(v)
+			mean += float64(p(c) * float64(v))
 		}
 		for c, v := range dx {
 			d := float64(v) - mean
@@ -186,12 +186,12 @@ func (l *normalised) handBack(dst []float32, p func(int) float64, a []float32) {
 		if l.logarithm {
 			mean += float64(a[c])
 		} else {
-			mean += p(c) * float64(a[c])
+			mean += float64(p(c) * float64(a[c]))
 		}
 	}
 	for c := range dst {
 		if l.logarithm {
-			dst[c] += float32(float64(a[c]) - p(c)*mean)
+			dst[c] += float32(float64(a[c]) - float64(p(c)*mean))
 		} else {
 			dst[c] += float32(p(c) * (float64(a[c]) - mean))
 		}
@@ -205,15 +205,15 @@ func (l *normalised) handBackTangent(dst []float32, p, dp func(int) float64, a [
 		if l.logarithm {
 			mean += float64(a[c])
 		} else {
-			mean += p(c) * float64(a[c])
-			dMean += dp(c) * float64(a[c])
+			mean += float64(p(c) * float64(a[c]))
+			dMean += float64(dp(c) * float64(a[c]))
 		}
 	}
 	for c := range dst {
 		if l.logarithm {
 			dst[c] -= float32(dp(c) * mean)
 		} else {
-			dst[c] += float32(dp(c)*(float64(a[c])-mean) - p(c)*dMean)
+			dst[c] += float32(float64(dp(c)*(float64(a[c])-mean)) - float64(p(c)*dMean))
 		}
 	}
 }

@@ -217,12 +217,7 @@ type chain struct {
 // chains groups the nodes of g, by their last one; nodes inside of a chain have none. The order of last
 // nodes is one in which chains can be computed.
 func chains(g *nn.Graph) []*chain {
-	users := make([][]int, len(g.Nodes))
-	for n, node := range g.Nodes {
-		for _, k := range node.Inputs {
-			users[k] = append(users[k], n)
-		}
-	}
+	users := g.Users()
 	byLast := make([]*chain, len(g.Nodes))
 	taken := make([]bool, len(g.Nodes))
 	for n := 1; n < len(g.Nodes); n++ {
@@ -230,9 +225,12 @@ func chains(g *nn.Graph) []*chain {
 			continue
 		}
 		c := &chain{head: n, last: n, residual: -1}
-		for len(users[c.last]) == 1 && !taken[users[c.last][0]] && c.takes(g, users[c.last][0]) {
-			c.last = users[c.last][0]
-			taken[c.last] = true
+		for {
+			next, _, ok := users.Only(c.last)
+			if !ok || taken[next] || !c.takes(g, next) {
+				break
+			}
+			c.last, taken[next] = next, true
 		}
 		byLast[c.last] = c
 	}

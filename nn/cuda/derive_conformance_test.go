@@ -22,10 +22,3 @@ func TestDerivativesConformOnTheHost(t *testing.T) {
 		return e, err
 	})
 }
-
-func TestDerivativesConformOnACard(t *testing.T) {
-	needCard(t)
-	conformance.RunDerivatives(t, 1e-3, func(g *nn.Graph, loss nn.Loss, _ int) (engine.Engine, error) {
-		return New(g, loss, Options{})
-	})
-}

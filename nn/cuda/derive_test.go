@@ -21,13 +21,6 @@ func TestDerivativesAreThoseOfThePaperCodeOnTheHost(t *testing.T) {
 	})
 }
 
-func TestDerivativesAreThoseOfThePaperCodeOnACard(t *testing.T) {
-	needCard(t)
-	derivativesLikeThePaper(t, []string{"resnet20", "resnet56", "vgg9", "densenet121", "wrn56_4", "alexnet"}, func(g *nn.Graph) (*Engine, error) {
-		return New(g, nn.CrossEntropy, Options{})
-	})
-}
-
 // derivativesLikeThePaper compares those of two images with what PyTorch computes in float64.
 func derivativesLikeThePaper(t *testing.T, names []string, new func(g *nn.Graph) (*Engine, error)) {
 	nets, err := formula.Zoo("../../testdata/reference/zoo.json")

@@ -47,19 +47,14 @@ type lowering struct {
 	program
 	graph     *nn.Graph
 	precision Precision
-	users     [][]int      // by node: the nodes that take its output
+	users     nn.Users
 	at        []*value     // by node: where its output is; nil while it is not lowered
 	open      map[int]bool // sums that a step before them has already promised to compute
 	allocated []*value
 }
 
 func lower(g *nn.Graph, precision Precision) *program {
-	l := &lowering{graph: g, precision: precision, users: make([][]int, len(g.Nodes)), at: make([]*value, len(g.Nodes)), open: map[int]bool{}}
-	for n, node := range g.Nodes {
-		for _, k := range node.Inputs {
-			l.users[k] = append(l.users[k], n)
-		}
-	}
+	l := &lowering{graph: g, precision: precision, users: g.Users(), at: make([]*value, len(g.Nodes)), open: map[int]bool{}}
 	for _, e := range g.Entries {
 		l.states = append(l.states, l.length)
 		l.length += roundUp(int64(e.Shape.Size()), entryBlock)
@@ -123,7 +118,7 @@ func (l *lowering) node(n int) {
 	case nn.Dropout, nn.AlphaDropout:
 		l.at[n] = in[0]
 	case nn.Flatten:
-		if in[0].shape[1]*in[0].shape[2] == 1 || l.onlyForLinear(n) {
+		if in[0].shape[1]*in[0].shape[2] == 1 || l.users.OnlyLinear(n) {
 			l.at[n] = in[0]
 		} else {
 			l.alone(n, op, in[0])
@@ -187,22 +182,6 @@ func (l *lowering) alone(n int, op nn.Op, in *value) {
 
 func pair(p [2]int) [2]int32 { return [2]int32{int32(p[0]), int32(p[1])} }
 
-// onlyForLinear reports whether nothing but linear maps takes node n's output.
-func (l *lowering) onlyForLinear(n int) bool {
-	for _, user := range l.users[n] {
-		switch l.graph.Nodes[user].Op.(type) {
-		case nn.Linear:
-		case nn.Dropout, nn.AlphaDropout:
-			if !l.onlyForLinear(user) {
-				return false
-			}
-		default:
-			return false
-		}
-	}
-	return len(l.users[n]) > 0
-}
-
 // epilogue is what a step does to its sums before it writes them:
 // activation(norms(sum) + residual).
 type epilogue struct {
@@ -215,13 +194,13 @@ type epilogue struct {
 // far as it can; the nodes on the way are needed by nobody else. The last one's output is out. Without all, ReLU is the
 // only activation that the step knows.
 func (l *lowering) takeAlong(ep epilogue, n int, out *value, all bool) epilogue {
-	for ; ; n = l.users[n][0] {
+	for {
 		l.at[n] = out
-		if len(l.users[n]) != 1 {
+		next, op, ok := l.users.Only(n)
+		if !ok {
 			return ep
 		}
-		next := l.users[n][0]
-		switch op := l.graph.Nodes[next].Op.(type) {
+		switch op.(type) {
 		case nn.Dropout, nn.AlphaDropout:
 		case nn.BatchNorm:
 			if ep.residual != nil || ep.activation != nil || len(ep.norms) == mostNorms {
@@ -245,29 +224,19 @@ func (l *lowering) takeAlong(ep epilogue, n int, out *value, all bool) epilogue 
 		default:
 			return ep
 		}
+		n = next
 	}
 }
 
 // prologue lowers node n, a batch norm, together with a ReLU and a 1×1 convolution that alone take
 // it. It reports whether it could.
 func (l *lowering) prologue(n int, in *value) bool {
-	follows := func(n int) (int, nn.Op) {
-		if len(l.users[n]) != 1 {
-			return 0, nil
-		}
-		return l.users[n][0], l.graph.Nodes[l.users[n][0]].Op
-	}
-	relu, op := follows(n)
-	if _, ok := op.(nn.ReLU); !ok {
-		return false
-	}
-	next, op := follows(relu)
-	c, ok := op.(nn.Conv)
-	if !ok || c.Kernel != [2]int{1, 1} || c.Pad != [2]int{} || c.Groups != 1 {
+	relu, next, ok := l.users.Prologue(n)
+	if !ok {
 		return false
 	}
 	l.at[n], l.at[relu] = in, in // nobody else asks for them
-	l.conv(next, c, in, []int{n})
+	l.conv(next, l.graph.Nodes[next].Op.(nn.Conv), in, []int{n})
 	return true
 }
 

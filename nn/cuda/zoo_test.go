@@ -27,17 +27,6 @@ func TestLogitsAreThoseOfThePaperCodeOnTheHost(t *testing.T) {
 	}
 }
 
-func TestLogitsAreThoseOfThePaperCodeOnACard(t *testing.T) {
-	needCard(t)
-	for _, precision := range []Precision{Mixed, TF32x3, Float32, TF32} {
-		t.Run(precision.String(), func(t *testing.T) {
-			likeThePaper(t, precision, nil, func(g *nn.Graph) (*Engine, error) {
-				return New(g, nn.CrossEntropy, Options{Precision: precision})
-			})
-		})
-	}
-}
-
 // likeThePaper compares two images with what PyTorch computes in float64, for the networks of the given names or, if
 // there are none, for all.
 func likeThePaper(t *testing.T, precision Precision, names []string, new func(g *nn.Graph) (*Engine, error)) {
