@@ -28,8 +28,8 @@ test: setup
 # derivatives on every network, and every fuzz target for a while.
 FUZZTIME := 20s
 check-long: setup test
-	$(GO) test -race -timeout=30m ./shard/... ./io/... ./nn/cpu/... ./nn/ref/... ./slurm/...
-	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestLogitsAndLosses|TestDerivativesAreThose|TestTheMeanLoss|TestDerivatives' ./nn/cpu ./nn/ref
+	$(GO) test -race -timeout=30m ./shard/... ./hessian ./io/... ./nn/cpu/... ./nn/ref/... ./slurm/...
+	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestLogitsAndLosses|TestTheMeanLoss|TestDerivatives' ./nn/cpu ./nn/ref
 	@for target in $$(grep -rhoE --include=*_test.go --exclude-dir=gen '^func Fuzz[A-Za-z0-9]+' . | sed 's/func //'); do \
 		package=$$(dirname $$(grep -rlE "^func $$target\(" --include=*_test.go .)); \
 		echo "$$package $$target"; \
