@@ -24,7 +24,11 @@ var launchers = []struct{ index, size, local, place string }{
 // batch script too, array tasks included, where it would make all of them rank 0 of n.
 func RankFrom(getenv func(string) string) (Rank, bool) {
 	for _, l := range launchers {
-		if r, ok := parseRank(getenv(l.index), getenv(l.size), getenv(l.local), getenv(l.place)); ok {
+		place := getenv(l.place)
+		if place == "" && getenv(l.index) == getenv("SLURM_PROCID") { // srun's PMI leaves it out
+			place = getenv("SLURM_LOCALID")
+		}
+		if r, ok := parseRank(getenv(l.index), getenv(l.size), getenv(l.local), place); ok {
 			return r, true
 		}
 	}

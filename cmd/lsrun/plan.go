@@ -351,6 +351,9 @@ func chooseArithmetic(s *subject, c *cli.Context) (string, error) {
 		}
 		return e.Kernel(), nil
 	case onCard:
+		if c.Bool("mix") {
+			return "", errors.New("--mix is for processors: all workers with cards compute by --kernel")
+		}
 		if c.Bool("exact") {
 			return "", errors.New("--exact is for processors: on cards --kernel fp32 computes every sum in float32")
 		}

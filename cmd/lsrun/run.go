@@ -130,7 +130,7 @@ func (j *job) work(c *cli.Context, rank slurm.Rank, units []int) error {
 	defer evaluator.engine.Close()
 	progress := newProgress(c.App.ErrWriter, j.plan.Grid.Points())
 	worker := shard.Worker{Run: j.run, Evaluator: evaluator, Codec: h5.Codec{}, Rank: rank.Index, Ranks: rank.Size,
-		Static: c.String("schedule") == "static", Units: units, Progress: progress.event, Notes: evaluator.originNotes(j.plan)}
+		Static: c.String("schedule") == "static", Units: units, Progress: progress.event, Notes: evaluator.notes(j.plan)}
 	report, err := worker.Work(c.Context)
 	progress.end()
 	for _, problem := range report.Problems {

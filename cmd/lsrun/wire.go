@@ -300,12 +300,17 @@ type part struct {
 
 // newEvaluator makes the plan's images and plane resident. It evaluates the origin, θ
 // itself, which the paired standard errors refer to.
-func (j *job) newEvaluator(ctx context.Context, data images, w worker) (*evaluator, error) {
+func (j *job) newEvaluator(ctx context.Context, data images, w worker) (ev *evaluator, err error) {
 	e, err := j.newEngine(w)
 	if err != nil {
 		return nil, err
 	}
-	ev := &evaluator{engine: e, batch: 1, grid: j.plan.Grid}
+	defer func() {
+		if err != nil {
+			e.Close()
+		}
+	}()
+	ev = &evaluator{engine: e, batch: 1, grid: j.plan.Grid}
 	for _, p := range []struct {
 		images *nn.Images
 		of     int
@@ -325,6 +330,7 @@ func (j *job) newEvaluator(ctx context.Context, data images, w worker) (*evaluat
 		}
 		ev.parts = append(ev.parts, part)
 	}
+	ev.batch = min(ev.batch, j.plan.UnitPoints) // no worker is given more at a time
 	for _, part := range ev.parts {
 		for range ev.batch {
 			part.here = append(part.here, engine.NewOutput(part.set.Len(), 0))
@@ -339,6 +345,9 @@ func (j *job) newEvaluator(ctx context.Context, data images, w worker) (*evaluat
 // newEngine makes an engine of the plan's kernel with the plane resident.
 func (j *job) newEngine(w worker) (engine.Engine, error) {
 	e, err := newEngine(j.graph, j.loss, j.plane, w, j.plan.Device, j.kernel())
+	if err != nil && j.plan.Device == onCard {
+		return nil, fmt.Errorf("%w: %s: %w: use a machine whose card is free", shard.ErrRefused, j.run.Dir, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w: use a machine that can, or plan with --mix", shard.ErrRefused, j.run.Dir, err)
 	}
@@ -411,6 +420,18 @@ func (e *evaluator) addCurvature(ctx context.Context, record *shard.Record, at n
 // originNote begins the names of a shard's notes that say what the worker found for θ
 // itself; the metric's name follows.
 const originNote = "origin "
+
+// deviceNote is the name of a shard's note that says which card computed it.
+const deviceNote = "device"
+
+// notes are a shard's provenance: the card, if it was one, and originNotes.
+func (e *evaluator) notes(plan *shard.Plan) map[string]string {
+	notes := e.originNotes(plan)
+	if card, ok := e.engine.(*cuda.Engine); ok {
+		notes[deviceNote] = card.Device()
+	}
+	return notes
+}
 
 // originNotes are the loss and accuracy of θ itself over each set.
 func (e *evaluator) originNotes(plan *shard.Plan) map[string]string {
