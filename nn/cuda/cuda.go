@@ -176,10 +176,11 @@ func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Eng
 	return e, nil
 }
 
-// Kernel names the arithmetic.
+// Kernel names the arithmetic. It gives the same bits on all cards of one compute capability; which that is, Device tells, for a plan
+// names its kernel where there need be no card.
 func (e *Engine) Kernel() string { return e.precision.Kernel() }
 
-// Device is the card's model, and the driver's version.
+// Device is the card's model, UUID and compute capability, and the driver's version: on one line, for records of what computed.
 func (e *Engine) Device() string { return e.device.name() }
 
 // Points is how many points it takes until there are enough images for a launch.

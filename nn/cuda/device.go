@@ -5,7 +5,7 @@ import "unsafe"
 // device is what the engine asks of a card. Work is done in the order of the calls; launch and download return
 // before it is done, sync waits for it.
 type device interface {
-	// name tells the model and the driver.
+	// name tells the model, which card it is, and the driver.
 	name() string
 	// alloc returns a pointer aligned to 256 bytes; errMemory if there is not enough.
 	alloc(bytes int64) (address, error)

@@ -55,6 +55,16 @@ func (f *fake) call(name string, arguments []reflect.Value) result {
 		*arguments[0].Interface().(*int32) = 1 + f.cards
 	case "deviceGet":
 		f.got = arguments[1].Interface().(int32)
+	case "deviceGetName":
+		copy(unsafe.Slice(arguments[0].Interface().(*byte), arguments[1].Int()), "NVIDIA H100\x00")
+	case "deviceGetUuid":
+		for i := range 16 {
+			unsafe.Slice(arguments[0].Interface().(*byte), 16)[i] = byte(0x11 * i)
+		}
+	case "deviceGetAttribute": // 9.2
+		*arguments[0].Interface().(*int32) = map[int64]int32{75: 9, 76: 2}[arguments[1].Int()]
+	case "driverGetVersion":
+		*arguments[0].Interface().(*int32) = 12040
 	case "getErrorName":
 		*arguments[1].Interface().(**byte) = unsafe.StringData(fmt.Sprintf("CUDA_ERROR_%d\x00", arguments[0].Interface()))
 	case "getErrorString":
@@ -159,6 +169,16 @@ func TestACardThatIsNotThereIsAnError(t *testing.T) {
 	_, err := (&fake{cards: -1}).driver().processor(0)
 	if err == nil || !strings.Contains(err.Error(), "no NVIDIA card 0") {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestACardSaysWhatItIs(t *testing.T) {
+	p, err := (&fake{}).driver().processor(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "NVIDIA H100, GPU-00112233-4455-6677-8899-aabbccddeeff, compute capability 9.2, driver for CUDA 12.4"; p.title != want {
+		t.Errorf("%q, not %q", p.title, want)
 	}
 }
 
