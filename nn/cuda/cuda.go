@@ -88,6 +88,7 @@ type Options struct {
 	Device    int // number of the card, counted round those that there are
 	Precision Precision
 	InFlight  int // images that a launch works on at most; 0: chosen
+	Threads   int // for the host's share of the work; 0: GOMAXPROCS
 }
 
 // Engine evaluates a network on a card.
@@ -96,6 +97,7 @@ type Engine struct {
 	loss        nn.Loss
 	precision   Precision
 	device      device
+	threads     threads
 	program     *program
 	exact       *program // in Float32, or nil
 	tables      tables
@@ -152,15 +154,21 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e, err := newEngine(g, loss, o.Precision, d)
-	if err == nil && o.InFlight > 0 {
+	if err != nil {
+		return nil, err
+	}
+	if o.InFlight > 0 {
 		e.most = o.InFlight
 	}
-	return e, err
+	if o.Threads > 0 {
+		e.threads = threads(o.Threads)
+	}
+	return e, nil
 }
 
 func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Engine, err error) {
-	e = &Engine{graph: g, loss: loss, precision: precision, device: d, program: lower(g, precision), sets: map[*images]bool{},
-		blockImages: blockImages, stateBytes: keptBytes}
+	e = &Engine{graph: g, loss: loss, precision: precision, device: d, threads: threads(runtime.GOMAXPROCS(0)), program: lower(g, precision),
+		sets: map[*images]bool{}, blockImages: blockImages, stateBytes: keptBytes}
 	if e.tables, err = e.announce(e.program); err == nil && (precision == TF32x3 || precision == Mixed) {
 		e.exact = lower(g, Float32)
 		e.again, err = e.announce(e.exact)
@@ -242,7 +250,7 @@ func (e *Engine) Load(set *nn.Images) (engine.Set, error) {
 	size := set.Shape.Size()
 	for first := 0; first < set.Len(); first += most {
 		n := min(most, set.Len()-first)
-		inParallel(n, func(i int) {
+		e.threads.each(n, func(i int) {
 			pixelByPixel(part[i*b.size:][:b.size], set.Pixels[(first+i)*size:][:size], e.program.input)
 		})
 		if err := e.device.upload(at.at(int64(first)*int64(b.size)), bytes(part[:n*b.size])); err != nil {
@@ -264,10 +272,13 @@ func pixelByPixel(dst, src []float32, v *value) {
 	}
 }
 
-// inParallel calls f for 0 … n−1 on all processors.
-func inParallel(n int, f func(i int)) {
+// threads is how many goroutines share the host's work.
+type threads int
+
+// each calls f for 0 … n−1.
+func (t threads) each(n int, f func(i int)) {
 	var running sync.WaitGroup
-	workers := min(n, runtime.GOMAXPROCS(0))
+	workers := min(n, int(t))
 	for w := range workers {
 		running.Go(func() {
 			for i := w * n / workers; i < (w+1)*n/workers; i++ {
@@ -565,7 +576,7 @@ func (e *Engine) prepare(p *program, t *tables, packed address, points []nn.Poin
 // stay wanted.
 func (e *Engine) report(out engine.Output, set *images, logits []float32, wanted []bool) {
 	row, classes := e.program.output.buffer.size, e.graph.Classes
-	inParallel(set.Len(), func(i int) {
+	e.threads.each(set.Len(), func(i int) {
 		if !wanted[i] {
 			return
 		}

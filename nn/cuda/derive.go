@@ -14,11 +14,12 @@ var _ engine.Differentiator = (*Engine)(nil)
 
 // derivatives is what an engine holds to differentiate.
 type derivatives struct {
-	tape  *tape
-	hand  hand
-	kept  []*state // by block: its base state, or nil where there is no memory for it
-	spare *state   // for those
-	full  bool     // no more states can be kept
+	threads threads
+	tape    *tape
+	hand    hand
+	kept    []*state // by block: its base state, or nil where there is no memory for it
+	spare   *state   // for those
+	full    bool     // no more states can be kept
 
 	held []*address
 
@@ -45,7 +46,7 @@ func (e *Engine) differentiate(images int) (*derivatives, error) {
 		return nil, err
 	}
 	t := record(e.graph, e.blockImages)
-	d := &derivatives{tape: t, phi: make([]float64, t.phi), narrow: make([]float32, t.phi), gradient: make([]float64, t.phi)}
+	d := &derivatives{threads: e.threads, tape: t, phi: make([]float64, t.phi), narrow: make([]float32, t.phi), gradient: make([]float64, t.phi)}
 	h := &d.hand
 	h.device, h.tape, h.capacity = e.device, t, min(t.block, images)
 	e.derived = d
@@ -220,7 +221,7 @@ func (d *derivatives) moveTo(e *Engine, at nn.Point) error {
 
 // fill computes φ, or its derivative along a vector, on the host.
 func (d *derivatives) fill(parameters []float64) {
-	inParallel(len(d.tape.layers), func(i int) {
+	d.threads.each(len(d.tape.layers), func(i int) {
 		if l, ok := d.tape.layers[i].(weighted); ok {
 			l.fill(d.phi, parameters)
 		}
@@ -241,7 +242,7 @@ func (d *derivatives) pull(out []float64, images int) {
 		d.gradient[i] /= float64(images)
 	}
 	clear(out) // of what the output does not depend on
-	inParallel(len(d.tape.layers), func(i int) {
+	d.threads.each(len(d.tape.layers), func(i int) {
 		if l, ok := d.tape.layers[i].(weighted); ok {
 			l.pull(out, d.gradient)
 		}
@@ -302,7 +303,7 @@ func (d *derivatives) base(e *Engine, set *images, first int) (loss float64) {
 		return 0
 	}
 	losses, slopes, classes := make([]float64, h.count), make([]float32, h.count*out.pixel), e.graph.Classes
-	inParallel(h.count, func(i int) {
+	d.threads.each(h.count, func(i int) {
 		z, label := d.logits[(first+i)*classes:][:classes], int(set.labels[first+i])
 		copy(z, rows[i*out.pixel:])
 		losses[i] = e.loss.Image(z, label)
@@ -334,7 +335,7 @@ func (d *derivatives) along(e *Engine, set *images, first int) {
 	if h.err != nil {
 		return
 	}
-	inParallel(h.count, func(i int) {
+	d.threads.each(h.count, func(i int) {
 		own, product := make([]float64, classes), make([]float64, classes)
 		for c := range own {
 			own[c] = float64(rows[i*out.pixel+c])
