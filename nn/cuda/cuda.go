@@ -168,15 +168,20 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 
 func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Engine, err error) {
 	e = &Engine{graph: g, loss: loss, precision: precision, device: d, threads: threads(runtime.GOMAXPROCS(0)), program: lower(g, precision),
-		sets: map[*images]bool{}, blockImages: blockImages, stateBytes: keptBytes}
+		sets: map[*images]bool{}, blockImages: blockImages}
 	if e.tables, err = e.announce(e.program); err == nil && (precision == TF32x3 || precision == Mixed) {
 		e.exact = lower(g, Float32)
 		e.again, err = e.announce(e.exact)
+	}
+	var free int64
+	if err == nil {
+		free, err = d.available()
 	}
 	if err != nil {
 		e.Close()
 		return nil, err
 	}
+	e.stateBytes = free / 100 * keptStates
 	e.most = inFlight
 	if perImage := 4 * e.program.arena; perImage > 0 {
 		e.most = int(max(1, min(inFlight, arenaBytes/perImage)))

@@ -33,8 +33,8 @@ type derivatives struct {
 // state is the base state of a block: what products at one point share.
 type state struct{ values, adjoints address }
 
-// keptBytes bounds the states that are kept, so that evaluations have room beside them.
-const keptBytes = 48 << 30
+// keptStates is the percentage of the memory that was free at first which kept states may take, so that evaluations have room beside them.
+const keptStates = 60
 
 // differentiate makes what derivatives need when they are first asked for, or for larger sets than before: a block is as long
 // as there are images.
@@ -106,13 +106,13 @@ func conversion(kernel string, from, to address, count int64) (launch, unsafe.Po
 	return launch{kernel: kernel, grid: [3]int{int((count + ofBlock - 1) / ofBlock), 1, 1}, block: 256}, unsafe.Pointer(&convertArguments{from, to, count})
 }
 
+// state takes memory for a base state: all of it or none.
 func (d *derivatives) state() (*state, error) {
-	s := &state{}
-	for _, at := range []*address{&s.values, &s.adjoints} {
-		if err := d.zeros(at, d.tape.plane*int64(d.hand.capacity)); err != nil {
-			return nil, err
-		}
+	s, plane := &state{}, d.tape.plane*int64(d.hand.capacity)
+	if err := d.zeros(&s.values, 2*plane); err != nil {
+		return nil, err
 	}
+	s.adjoints = s.values.at(plane)
 	return s, nil
 }
 

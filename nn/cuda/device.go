@@ -10,6 +10,8 @@ type device interface {
 	// alloc returns a pointer aligned to 256 bytes; errMemory if there is not enough.
 	alloc(bytes int64) (address, error)
 	free(at address) error
+	// available is how many bytes of memory nobody has taken.
+	available() (int64, error)
 	// upload returns when src may change again.
 	upload(dst address, src []byte) error
 	// download fills dst by the time that sync returns.

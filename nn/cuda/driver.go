@@ -47,6 +47,7 @@ type driver struct {
 	funcSetAttribute   func(function uintptr, attribute, value int32) result
 	memAlloc           func(at *address, bytes uint64) result
 	memFree            func(at address) result
+	memGetInfo         func(free, total *uint64) result
 	memcpyHtoDAsync    func(dst address, src unsafe.Pointer, bytes uint64, stream uintptr) result
 	memcpyDtoHAsync    func(dst unsafe.Pointer, src address, bytes uint64, stream uintptr) result
 	streamCreate       func(stream *uintptr, flags uint32) result
@@ -68,7 +69,7 @@ func load() (*driver, error) {
 		"cuDeviceGetUuid": &d.deviceGetUuid, "cuDeviceGetAttribute": &d.deviceGetAttribute,
 		"cuDevicePrimaryCtxRetain": &d.primaryCtxRetain, "cuDevicePrimaryCtxRelease_v2": &d.primaryCtxRelease, "cuCtxSetCurrent": &d.ctxSetCurrent,
 		"cuModuleLoadDataEx": &d.moduleLoadDataEx, "cuModuleGetFunction": &d.moduleGetFunction,
-		"cuFuncSetAttribute": &d.funcSetAttribute, "cuMemAlloc_v2": &d.memAlloc, "cuMemFree_v2": &d.memFree,
+		"cuFuncSetAttribute": &d.funcSetAttribute, "cuMemAlloc_v2": &d.memAlloc, "cuMemFree_v2": &d.memFree, "cuMemGetInfo_v2": &d.memGetInfo,
 		"cuMemcpyHtoDAsync_v2": &d.memcpyHtoDAsync, "cuMemcpyDtoHAsync_v2": &d.memcpyDtoHAsync,
 		"cuStreamCreate": &d.streamCreate, "cuStreamDestroy_v2": &d.streamDestroy, "cuStreamSynchronize": &d.streamSynchronize,
 		"cuLaunchKernel": &d.launchKernel,
@@ -267,6 +268,12 @@ func (c *card) alloc(bytes int64) (at address, err error) {
 func (c *card) free(at address) error {
 	delete(c.held, at)
 	return c.do(func() error { return c.check(c.memFree(at), "give back the card's memory") })
+}
+
+func (c *card) available() (int64, error) {
+	var free, total uint64
+	err := c.do(func() error { return c.check(c.memGetInfo(&free, &total), "ask for the card's free memory") })
+	return int64(free), err
 }
 
 func (c *card) upload(dst address, src []byte) error {

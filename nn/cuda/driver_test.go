@@ -83,6 +83,11 @@ func (f *fake) call(name string, arguments []reflect.Value) result {
 			return 1
 		}
 		delete(f.memory, at)
+	case "memGetInfo":
+		*arguments[0].Interface().(*uint64) = 1 << 40
+		if f.limit > 0 {
+			*arguments[0].Interface().(*uint64) = f.limit - f.taken()
+		}
 	case "streamCreate":
 		*arguments[0].Interface().(*uintptr) = 1
 	}

@@ -76,6 +76,13 @@ func (h *host) free(at address) error {
 	return syscall.Munmap(m)
 }
 
+func (h *host) available() (int64, error) {
+	if h.limit == 0 {
+		return 1 << 40, nil
+	}
+	return h.limit - h.taken, nil
+}
+
 func (h *host) memoryAt(at address, n int) []byte {
 	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&at))), n)
 }
