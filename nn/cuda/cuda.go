@@ -106,6 +106,7 @@ type Engine struct {
 	plane       residentPlane
 	room        room
 	most        int          // images in flight at most
+	bytes       int64        // of their values at most, and of their points' weights: less once memory was short
 	logits      [2][]float32 // of the group in hand and of the one before
 	exactLogits []float32
 	given       *nn.Plane    // the plane in the host's memory
@@ -133,19 +134,27 @@ type tables struct {
 	blocks                       int
 }
 
-// room is the memory of an evaluation: of a group of points and a chunk of images at each.
+// room is the memory of evaluations: of a group of points and a chunk of images at each. It stays what the largest took.
 type room struct {
-	asked                                   [2]int // points and images at a time, had there been memory
-	group, chunk, set                       int    // points, images of each, images of a set
-	points, states, packed, factors, logits address
-	arena, exact                            address
+	group, chunk                            int // of the evaluation in hand
+	points, states, packed, factors, logits span
+	arena, exact                            span // exact are packed weights of one point in Float32
 }
 
-// inFlight bounds the images that a launch works on, and arenaBytes what their values take.
+// span is memory of so many floats.
+type span struct {
+	address
+	floats int64
+}
+
+// inFlight bounds the images that a launch works on, roomBytes what their values take, and what the weights of their points do.
 const (
-	inFlight   = 16384
-	arenaBytes = 8 << 30
+	inFlight  = 16384
+	roomBytes = 8 << 30
 )
+
+// mostBlocks is how many blocks of threads a grid has at most, up and deep.
+const mostBlocks = 65535
 
 // New compiles g for evaluation with loss on a card.
 func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
@@ -168,7 +177,7 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 
 func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Engine, err error) {
 	e = &Engine{graph: g, loss: loss, precision: precision, device: d, threads: threads(runtime.GOMAXPROCS(0)), program: lower(g, precision),
-		sets: map[*images]bool{}, blockImages: blockImages}
+		sets: map[*images]bool{}, blockImages: blockImages, most: inFlight, bytes: roomBytes}
 	if e.tables, err = e.announce(e.program); err == nil && (precision == TF32x3 || precision == Mixed) {
 		e.exact = lower(g, Float32)
 		e.again, err = e.announce(e.exact)
@@ -182,10 +191,6 @@ func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Eng
 		return nil, err
 	}
 	e.stateBytes = free / 100 * keptStates
-	e.most = inFlight
-	if perImage := 4 * e.program.arena; perImage > 0 {
-		e.most = int(max(1, min(inFlight, arenaBytes/perImage)))
-	}
 	return e, nil
 }
 
@@ -390,7 +395,7 @@ func (e *Engine) Evaluate(ctx context.Context, s engine.Set, points []nn.Point, 
 		n := min(e.room.group, len(points))
 		g := &group{points: points[:n], outs: outs[:n]}
 		points, outs = points[n:], outs[n:]
-		if err := e.launch(ctx, e.program, &e.tables, e.room.packed, set, g.points); err != nil {
+		if err := e.launch(ctx, e.program, &e.tables, e.room.packed.address, set, g.points); err != nil {
 			return err
 		}
 		e.reduce(set, last) // while the card works
@@ -440,13 +445,7 @@ func (e *Engine) evaluateAgain(ctx context.Context, set *images, g *group) error
 		if !slices.Contains(g.wanted[p], true) {
 			continue
 		}
-		if e.room.exact == 0 && e.exact.packed > 0 {
-			var err error
-			if e.room.exact, err = e.device.alloc(4 * e.exact.packed); err != nil {
-				return fmt.Errorf("evaluate in float32 what is not finite: %w", err)
-			}
-		}
-		if err := e.launch(ctx, e.exact, &e.again, e.room.exact, set, g.points[p:p+1]); err != nil {
+		if err := e.launch(ctx, e.exact, &e.again, e.room.exact.address, set, g.points[p:p+1]); err != nil {
 			return err
 		}
 		logits, err := e.fetch(&e.exactLogits, set, 1)
@@ -458,57 +457,87 @@ func (e *Engine) evaluateAgain(ctx context.Context, set *images, g *group) error
 	return nil
 }
 
-// reserve makes room for evaluations of n images at so many points: for fewer of both at a time where memory is short.
+// fit is how many points make a group, and how many images of each, of n, are worked on at a time.
+func (e *Engine) fit(n int) (group, chunk int) {
+	chunk = int(max(1, min(int64(n), int64(e.most), e.bytes/e.ofImage())))
+	group = int(max(1, min(int64(e.most/chunk), e.bytes/(e.ofImage()*int64(chunk)), e.bytes/e.ofPoint(n), mostBlocks)))
+	return group, chunk
+}
+
+// ofImage is how many bytes the values of an image take; ofPoint those of a point's states, weights and factors, and its logits of n images.
+func (e *Engine) ofImage() int64 { return 4 * max(1, e.program.arena) }
+
+func (e *Engine) ofPoint(n int) int64 {
+	p := e.program
+	return 4 * (p.length + p.packed + p.factors + int64(p.output.buffer.size)*int64(n))
+}
+
+// reserve makes room for evaluations of n images at so many points: for fewer of both at a time, from now on, where memory is short.
 func (e *Engine) reserve(points, n int) error {
-	chunk := min(n, e.most)
-	group := min(points, max(1, e.most/chunk))
-	asked := [2]int{group, chunk}
-	if e.room.asked == asked && n <= e.room.set {
-		return nil
-	}
 	for {
+		group, chunk := e.fit(n)
+		group = min(group, points)
 		err := e.allocate(group, chunk, n)
-		if !errors.Is(err, errMemory) || group == 1 && chunk == 1 {
-			if err == nil {
-				e.room.asked = asked
+		if errors.Is(err, errMemory) { // there may be enough without what is larger than it need be
+			if err = e.forgetRoom(); err == nil {
+				err = e.allocate(group, chunk, n)
 			}
+		}
+		if !errors.Is(err, errMemory) || group == 1 && chunk == 1 {
 			return err
 		}
+		e.bytes = e.ofImage() * int64(group*chunk) / 2
 		if group > 1 {
-			group /= 2
-		} else {
-			chunk /= 2
+			e.bytes = max(e.bytes, e.ofPoint(n)*int64(group)/2)
 		}
 	}
 }
 
+// allocate takes what the room lacks for a group of points, a chunk of images at each, of n.
 func (e *Engine) allocate(group, chunk, n int) error {
-	r := &e.room
-	for _, at := range []*address{&r.points, &r.states, &r.packed, &r.factors, &r.logits, &r.arena, &r.exact} {
-		if err := e.release(at); err != nil {
-			return err
-		}
+	r, p := &e.room, e.program
+	exact := int64(0)
+	if e.exact != nil {
+		exact = e.exact.packed
 	}
-	*r = room{}
-	p := e.program
 	for _, part := range []struct {
-		at     *address
+		*span
 		floats int64
 	}{
 		{&r.points, 4 * int64(group)}, {&r.states, p.length * int64(group)}, {&r.packed, p.packed * int64(group)},
 		{&r.factors, p.factors * int64(group)}, {&r.logits, int64(p.output.buffer.size) * int64(n) * int64(group)},
-		{&r.arena, p.arena * int64(group) * int64(chunk)},
+		{&r.arena, p.arena * int64(group) * int64(chunk)}, {&r.exact, exact},
 	} {
-		if part.floats == 0 {
+		if part.floats <= part.span.floats {
 			continue
 		}
-		var err error
-		if *part.at, err = e.device.alloc(4 * part.floats); err != nil {
+		if err := e.vacate(part.span); err != nil {
+			return err
+		}
+		at, err := e.device.alloc(4 * part.floats)
+		if err != nil {
+			return err
+		}
+		*part.span = span{at, part.floats}
+	}
+	r.group, r.chunk = group, chunk
+	return nil
+}
+
+// forgetRoom frees the memory of evaluations.
+func (e *Engine) forgetRoom() error {
+	r := &e.room
+	for _, s := range []*span{&r.points, &r.states, &r.packed, &r.factors, &r.logits, &r.arena, &r.exact} {
+		if err := e.vacate(s); err != nil {
 			return err
 		}
 	}
-	r.group, r.chunk, r.set = group, chunk, n
 	return nil
+}
+
+func (e *Engine) vacate(s *span) error {
+	s.floats = 0
+	return e.release(&s.address)
 }
 
 // launch has the card run p at the points, as many as there is room for, over all images.
@@ -521,7 +550,7 @@ func (e *Engine) launch(ctx context.Context, p *program, t *tables, packed addre
 		pass := pass{program: p, points: len(points), images: min(r.chunk, n-first), imagesOfAPoint: n,
 			input:  set.at.at(int64(first) * int64(p.input.buffer.size)),
 			logits: r.logits.at(int64(first) * int64(p.output.buffer.size)),
-			arena:  r.arena, slots: int64(r.group) * int64(r.chunk), weights: packed, factor: r.factors}
+			arena:  r.arena.address, slots: int64(r.group) * int64(r.chunk), weights: packed, factor: r.factors.address}
 		for _, s := range p.steps {
 			if ctx.Err() != nil {
 				return errors.Join(ctx.Err(), e.device.sync())
@@ -542,7 +571,7 @@ func (e *Engine) fetch(room *[]float32, set *images, points int) ([]float32, err
 		*room = make([]float32, size)
 	}
 	logits := (*room)[:size]
-	if err := e.device.download(bytes(logits), e.room.logits); err != nil {
+	if err := e.device.download(bytes(logits), e.room.logits.address); err != nil {
 		return nil, err
 	}
 	return logits, e.device.sync()
@@ -551,7 +580,7 @@ func (e *Engine) fetch(room *[]float32, set *images, points int) ([]float32, err
 // prepare moves p's weights to the points.
 func (e *Engine) prepare(p *program, t *tables, packed address, points []nn.Point) error {
 	r := &e.room
-	if err := e.device.upload(r.points, bytes(points)); err != nil {
+	if err := e.device.upload(r.points.address, bytes(points)); err != nil {
 		return err
 	}
 	g := len(points)
@@ -561,11 +590,11 @@ func (e *Engine) prepare(p *program, t *tables, packed address, points []nn.Poin
 	}
 	for _, w := range []work{
 		{launch{kernel: "perturb", grid: [3]int{int(p.length / entryBlock), g, 1}, block: entryBlock},
-			unsafe.Pointer(&perturbArguments{e.plane.theta, e.plane.x, e.plane.y, e.plane.sparse, r.points, r.states, p.length})},
+			unsafe.Pointer(&perturbArguments{e.plane.theta, e.plane.x, e.plane.y, e.plane.sparse, r.points.address, r.states.address, p.length})},
 		{launch{kernel: "pack", grid: [3]int{t.blocks, g, 1}, block: 256},
-			unsafe.Pointer(&packArguments{t.panels, t.panel, t.first, r.states, packed, p.length, p.packed})},
+			unsafe.Pointer(&packArguments{t.panels, t.panel, t.first, r.states.address, packed, p.length, p.packed})},
 		{launch{kernel: "fold", grid: [3]int{len(p.layers), g, 1}, block: 128},
-			unsafe.Pointer(&foldArguments{t.layers, r.states, r.factors, p.length, p.factors})},
+			unsafe.Pointer(&foldArguments{t.layers, r.states.address, r.factors.address, p.length, p.factors})},
 	} {
 		if w.grid[0] == 0 {
 			continue

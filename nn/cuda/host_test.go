@@ -15,10 +15,11 @@ import (
 // host is a device without a card: the kernels' source, compiled for this machine, run thread by
 // thread (kernels/host.h). Its memory begins as NaN, and what is read or written beyond the end of an allocation is a crash.
 type host struct {
-	held    map[address][]byte
-	kernels map[string]func(x, y, z, threads int32, arguments unsafe.Pointer)
-	limit   int64 // bytes; 0: none
-	taken   int64
+	held        map[address][]byte
+	kernels     map[string]func(x, y, z, threads int32, arguments unsafe.Pointer)
+	limit       int64 // bytes; 0: none
+	taken       int64
+	allocations int // that were tried
 }
 
 var library = sync.OnceValues(func() (uintptr, error) {
@@ -49,6 +50,7 @@ func (h *host) sync() error  { return nil }
 const page = 4096
 
 func (h *host) alloc(size int64) (address, error) {
+	h.allocations++
 	if h.limit > 0 && h.taken+size > h.limit {
 		return 0, errMemory
 	}

@@ -85,6 +85,89 @@ func TestShortMemoryMakesGroupsSmaller(t *testing.T) {
 	}
 }
 
+// lenet5 is an engine of its own, at random weights, on a device that counts what is taken of it.
+func lenet5(t *testing.T) (*Engine, *host) {
+	t.Helper()
+	g, err := zoo.New("lenet5", zoo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := newHost()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := newEngine(g, nn.CrossEntropy, TF32x3, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	if err := e.SetPlane(nn.Plane{Theta: formula.States(g, 1, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	return e, h
+}
+
+func loaded(t *testing.T, e *Engine, n int) engine.Set {
+	t.Helper()
+	set, err := e.Load(formula.Images(1, n, e.graph.Input))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// evaluate gives the logits at as many equal points.
+func evaluate(t *testing.T, e *Engine, set engine.Set, points int) (logits []float32) {
+	t.Helper()
+	outs := make([]engine.Output, points)
+	for i := range outs {
+		outs[i] = engine.NewOutput(set.Len(), e.graph.Classes)
+	}
+	if err := e.Evaluate(context.Background(), set, make([]nn.Point, points), outs); err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range outs {
+		logits = append(logits, out.Logits...)
+	}
+	return logits
+}
+
+func TestSetsInTurnTakeMemoryOnce(t *testing.T) {
+	e, h := lenet5(t)
+	e.most = 12
+	train, test := loaded(t, e, 10), loaded(t, e, 3)
+	round := func() (logits []float32) {
+		return append(append(evaluate(t, e, train, 1), evaluate(t, e, train, 2)...), evaluate(t, e, test, 8)...)
+	}
+	want, allocations := round(), h.allocations
+	if !same(round(), want) {
+		t.Error("in the second round there are other logits")
+	}
+	if h.allocations != allocations {
+		t.Errorf("the second round takes memory %d times", h.allocations-allocations)
+	}
+	layers, err := e.Profile(test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := layers[1].Images; n != test.Len() {
+		t.Errorf("a profile of %d images tells of %d", test.Len(), n)
+	}
+}
+
+func TestWeightsBoundGroups(t *testing.T) {
+	e, _ := lenet5(t)
+	set := loaded(t, e, 2)
+	want := evaluate(t, e, set, 7)
+	if e.room.group != 7 {
+		t.Fatalf("%d points are evaluated at a time, not all", e.room.group)
+	}
+	e.bytes = 3 * e.ofPoint(2)
+	if got := evaluate(t, e, set, 7); e.room.group != 3 || !same(got, want) {
+		t.Errorf("%d points are evaluated at a time where there is room for the weights of 3, or there are other logits", e.room.group)
+	}
+}
+
 func TestWhatIsNotFiniteIsTheSameInEveryGroup(t *testing.T) {
 	g, err := zoo.New("lenet5", zoo.Options{})
 	if err != nil {
