@@ -201,8 +201,17 @@ func (e *Engine) Kernel() string { return e.precision.Kernel() }
 // Device is the card's model, UUID and compute capability, and the driver's version: on one line, for records of what computed.
 func (e *Engine) Device() string { return e.device.name() }
 
-// Points is how many points it takes until there are enough images for a launch.
-func (e *Engine) Points(s engine.Set) int { return max(1, e.most/s.Len()) }
+// Points are several groups, so that the host can reduce the logits of one while the card computes those of the next.
+func (e *Engine) Points(s engine.Set) int {
+	group, _ := e.fit(s.Len())
+	return max(4, 2*group)
+}
+
+// InFlight is how many images a launch works on at most.
+func (e *Engine) InFlight() int {
+	_, chunk := e.fit(e.most)
+	return chunk
+}
 
 // Close gives the card's memory back.
 func (e *Engine) Close() error { return e.device.close() }

@@ -155,6 +155,21 @@ func TestSetsInTurnTakeMemoryOnce(t *testing.T) {
 	}
 }
 
+func TestPointsAreSeveralGroups(t *testing.T) {
+	e, _ := lenet5(t)
+	e.most = 12
+	for n, want := range map[int]int{1: 24, 3: 8, 5: 4, 7: 4, 12: 4, 20: 4} {
+		set := loaded(t, e, n)
+		if got := e.Points(set); got != want {
+			t.Errorf("%d images ask for %d points, not %d", n, got, want)
+		}
+		evaluate(t, e, set, want)
+		if 2*e.room.group > want {
+			t.Errorf("%d points of %d images are evaluated %d at a time", want, n, e.room.group)
+		}
+	}
+}
+
 func TestWeightsBoundGroups(t *testing.T) {
 	e, _ := lenet5(t)
 	set := loaded(t, e, 2)
