@@ -260,10 +260,33 @@ func (e *Engine) Load(set *nn.Images) (engine.Set, error) {
 		return nil, err
 	}
 	b := e.program.input.buffer
-	at, err := e.device.alloc(4 * int64(b.size) * int64(set.Len()))
+	size := 4 * int64(b.size) * int64(set.Len())
+	var at address
+	err := e.makingRoom(func() (err error) {
+		at, err = e.device.alloc(size)
+		return err
+	})
+	if errors.Is(err, errMemory) {
+		free, asked := e.device.available()
+		return nil, errors.Join(fmt.Errorf("load %d images: they take %d MB of the card's memory, of which %d MB are free: take fewer (--subset), or a card with more memory: %w",
+			set.Len(), size>>20, free>>20, err), asked)
+	}
+	if err == nil {
+		if err = e.copyTo(at, set); err != nil {
+			err = errors.Join(err, e.device.free(at))
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("load %d images: %w", set.Len(), err)
 	}
+	s := &images{labels: set.Labels, at: at}
+	e.sets[s] = true
+	return s, nil
+}
+
+// copyTo copies images to the card.
+func (e *Engine) copyTo(at address, set *nn.Images) error {
+	b := e.program.input.buffer
 	const most = 1024 // images at a time
 	part := make([]float32, min(most, set.Len())*b.size)
 	size := set.Shape.Size()
@@ -273,12 +296,10 @@ func (e *Engine) Load(set *nn.Images) (engine.Set, error) {
 			pixelByPixel(part[i*b.size:][:b.size], set.Pixels[(first+i)*size:][:size], e.program.input)
 		})
 		if err := e.device.upload(at.at(int64(first)*int64(b.size)), bytes(part[:n*b.size])); err != nil {
-			return nil, fmt.Errorf("load %d images: %w", set.Len(), err)
+			return err
 		}
 	}
-	s := &images{labels: set.Labels, at: at}
-	e.sets[s] = true
-	return s, nil
+	return nil
 }
 
 // pixelByPixel brings an image into the order of the device.
@@ -486,12 +507,7 @@ func (e *Engine) reserve(points, n int) error {
 	for {
 		group, chunk := e.fit(n)
 		group = min(group, points)
-		err := e.allocate(group, chunk, n)
-		if errors.Is(err, errMemory) { // there may be enough without what is larger than it need be
-			if err = e.forgetRoom(); err == nil {
-				err = e.allocate(group, chunk, n)
-			}
-		}
+		err := e.makingRoom(func() error { return e.allocate(group, chunk, n) })
 		if !errors.Is(err, errMemory) || group == 1 && chunk == 1 {
 			return err
 		}
@@ -542,6 +558,17 @@ func (e *Engine) forgetRoom() error {
 		}
 	}
 	return nil
+}
+
+// makingRoom takes memory and, where there is not enough, once more without that of evaluations, which they take anew.
+func (e *Engine) makingRoom(take func() error) error {
+	err := take()
+	if errors.Is(err, errMemory) {
+		if err = e.forgetRoom(); err == nil {
+			err = take()
+		}
+	}
+	return err
 }
 
 func (e *Engine) vacate(s *span) error {

@@ -148,7 +148,11 @@ func (e *Engine) Gradient(ctx context.Context, s engine.Set, at nn.Point, gradie
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	d, err := e.differentiate(set.Len())
+	var d *derivatives
+	err = e.makingRoom(func() (err error) {
+		d, err = e.differentiate(set.Len())
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}

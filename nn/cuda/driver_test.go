@@ -170,6 +170,34 @@ func TestEveryErrorOfTheDriverIsReported(t *testing.T) {
 	}
 }
 
+func TestASetThatCannotBeCopiedIsGivenBack(t *testing.T) {
+	g, err := zoo.New("lenet5", zoo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fake{name: "memcpyHtoDAsync", code: 719}
+	p, err := f.driver().processor(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := p.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := newEngine(g, nn.CrossEntropy, Float32, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := f.taken()
+	f.n = f.calls[f.name] + 2 // of two parts the second
+	if _, err := e.Load(formula.Images(1, 1500, g.Input)); err == nil || !strings.Contains(err.Error(), "719") {
+		t.Errorf("error %v", err)
+	}
+	if f.taken() != before {
+		t.Errorf("%d bytes are held of a set that was not loaded", f.taken()-before)
+	}
+}
+
 func TestACardThatIsNotThereIsAnError(t *testing.T) {
 	_, err := (&fake{cards: -1}).driver().processor(0)
 	if err == nil || !strings.Contains(err.Error(), "no NVIDIA card 0") {

@@ -2,8 +2,10 @@ package cuda
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"lsrun/nn"
@@ -153,6 +155,49 @@ func TestSetsInTurnTakeMemoryOnce(t *testing.T) {
 	if n := layers[1].Images; n != test.Len() {
 		t.Errorf("a profile of %d images tells of %d", test.Len(), n)
 	}
+}
+
+func TestDerivativesTakeTheMemoryOfEvaluations(t *testing.T) {
+	gradient := func(e *Engine, set engine.Set) []float64 {
+		v := make([]float64, e.graph.Parameters())
+		if _, err := e.Gradient(context.Background(), set, nn.Point{}, v); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	e, h := lenet5(t)
+	set, before := loaded(t, e, 7), h.taken
+	want := gradient(e, set)
+	derivatives := h.taken - before
+	evaluation := -h.taken
+	logits := evaluate(t, e, set, 9)
+	evaluation += h.taken
+
+	e, h = lenet5(t)
+	set = loaded(t, e, 7)
+	evaluate(t, e, set, 9)
+	h.limit = before + derivatives + evaluation/2
+	if got := gradient(e, set); !slices.Equal(got, want) {
+		t.Error("after an evaluation there is another gradient")
+	}
+	if got := evaluate(t, e, set, 9); !same(got, logits) {
+		t.Error("after a gradient there are other logits")
+	}
+}
+
+func TestASetThatTheCardCannotHoldSaysSo(t *testing.T) {
+	e, h := lenet5(t)
+	h.limit = h.taken + 3<<20
+	_, err := e.Load(formula.Images(1, 1000, e.graph.Input))
+	if !errors.Is(err, errMemory) {
+		t.Fatalf("error %v", err)
+	}
+	for _, part := range []string{"1000 images", "16 MB", "3 MB are free", "--subset", "more memory"} { // 1000 × 32 × 32 × 4 × 4 bytes
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q does not tell of %s", err, part)
+		}
+	}
+	loaded(t, e, 10)
 }
 
 func TestPointsAreSeveralGroups(t *testing.T) {
