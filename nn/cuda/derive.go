@@ -45,6 +45,11 @@ func (e *Engine) differentiate(images int) (*derivatives, error) {
 	if err := e.forgetDerivatives(); err != nil {
 		return nil, err
 	}
+	for _, n := range e.graph.Nodes {
+		if c, ok := n.Op.(nn.Conv); ok && c.Groups > mostBlocks {
+			return nil, fmt.Errorf("derivatives of %s: a convolution has %d groups, a card's grid at most %d: compute them on the CPU", e.graph.Name, c.Groups, mostBlocks)
+		}
+	}
 	t := record(e.graph, e.blockImages)
 	d := &derivatives{threads: e.threads, tape: t, phi: make([]float64, t.phi), narrow: make([]float32, t.phi), gradient: make([]float64, t.phi)}
 	h := &d.hand

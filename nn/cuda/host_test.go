@@ -100,6 +100,9 @@ func (h *host) download(dst []byte, src address) error {
 }
 
 func (h *host) launch(l launch, arguments unsafe.Pointer) error {
+	if !launchable(l) {
+		return fmt.Errorf("a card cannot launch kernel %s in a grid of %v blocks of %d threads", l.kernel, l.grid, l.block)
+	}
 	f := h.kernels[l.kernel]
 	if f == nil {
 		lib, _ := library()
@@ -112,6 +115,12 @@ func (h *host) launch(l launch, arguments unsafe.Pointer) error {
 	}
 	f(int32(l.grid[0]), int32(l.grid[1]), int32(l.grid[2]), int32(l.block), arguments)
 	return nil
+}
+
+// launchable reports whether cards of any compute capability take the grid, by the CUDA programming guide's table of technical specifications.
+func launchable(l launch) bool {
+	x, y, z := l.grid[0], l.grid[1], l.grid[2]
+	return 0 < x && x < 1<<31 && 0 < y && y < 1<<16 && 0 < z && z < 1<<16 && 0 < l.block && l.block <= 1024
 }
 
 func (h *host) close() error {

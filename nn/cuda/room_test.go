@@ -192,7 +192,7 @@ func TestASetThatTheCardCannotHoldSaysSo(t *testing.T) {
 	if !errors.Is(err, errMemory) {
 		t.Fatalf("error %v", err)
 	}
-	for _, part := range []string{"1000 images", "16 MB", "3 MB are free", "--subset", "more memory"} { // 1000 × 32 × 32 × 4 × 4 bytes
+	for _, part := range []string{"1000 images", "11 MB", "3 MB are free", "--subset", "more memory"} { // 1000 × 28 × 28 × 4 × 4 bytes
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q does not tell of %s", err, part)
 		}
