@@ -180,6 +180,9 @@ func TestDerivativesTakeTheMemoryOfEvaluations(t *testing.T) {
 	if got := gradient(e, set); !slices.Equal(got, want) {
 		t.Error("after an evaluation there is another gradient")
 	}
+	if e.room.states.floats != 0 {
+		t.Error("there was memory for both")
+	}
 	if got := evaluate(t, e, set, 9); !same(got, logits) {
 		t.Error("after a gradient there are other logits")
 	}
