@@ -126,11 +126,7 @@ func (l *lineup) onCard(p cuda.Precision, sweep bool) error {
 	if err != nil {
 		return err
 	}
-	_, one, err := load(own, 1)
-	if err != nil {
-		return err
-	}
-	sizes := []int{1 << (bits.Len(uint(e.Points(one))) - 1)}
+	sizes := []int{1 << (bits.Len(uint(e.InFlight())) - 1)}
 	engines[sizes[0]] = e
 	if sweep {
 		sizes = inFlight

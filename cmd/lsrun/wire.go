@@ -276,7 +276,7 @@ func newCardEngine(graph *nn.Graph, loss nn.Loss, w worker, kernel string) (engi
 	if err != nil {
 		return nil, err
 	}
-	return cuda.New(graph, loss, cuda.Options{Device: w.card, Precision: precision})
+	return cuda.New(graph, loss, cuda.Options{Device: w.card, Precision: precision, Threads: w.threads})
 }
 
 // evaluator computes the plan's metrics at points of its grid.

@@ -16,12 +16,16 @@ var tolerances = map[Precision]float64{Float32: 1e-4, TF32x3: 3e-4, Mixed: 3e-4,
 func TestTheEngineConformsOnTheHost(t *testing.T) {
 	for precision, tolerance := range tolerances {
 		t.Run(precision.String(), func(t *testing.T) {
-			conformance.Run(t, tolerance, func(g *nn.Graph, loss nn.Loss, _ int) (engine.Engine, error) {
+			conformance.Run(t, tolerance, func(g *nn.Graph, loss nn.Loss, n int) (engine.Engine, error) {
 				h, err := newHost()
 				if err != nil {
 					return nil, err
 				}
-				return newEngine(g, loss, precision, h)
+				e, err := newEngine(g, loss, precision, h)
+				if err == nil {
+					e.threads = threads(n)
+				}
+				return e, err
 			})
 		})
 	}

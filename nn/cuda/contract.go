@@ -170,9 +170,11 @@ const (
 	longestRun   = 4096
 )
 
-// runs cuts the sum over so many pixels into splits of chunk pixels.
+// runs cuts the sum over so many pixels into splits of chunk pixels, longer than longestRun only where there are too many groups
+// for a grid of all their runs.
 func (c *conv) runs(pixels int) (splits, chunk int) {
-	chunk = int(roundUp(int64(min(max(blocks(pixels, max(1, wantedBlocks/c.tiles())), shortestRun), longestRun)), contractTerms))
+	chunk = min(max(blocks(pixels, max(1, wantedBlocks/c.tiles())), shortestRun), longestRun)
+	chunk = int(roundUp(int64(max(chunk, blocks(pixels, mostBlocks/c.Groups))), contractTerms))
 	return blocks(pixels, chunk), chunk
 }
 

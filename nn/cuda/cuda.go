@@ -88,6 +88,7 @@ type Options struct {
 	Device    int // number of the card, counted round those that there are
 	Precision Precision
 	InFlight  int // images that a launch works on at most; 0: chosen
+	Threads   int // for the host's share of the work; 0: GOMAXPROCS
 }
 
 // Engine evaluates a network on a card.
@@ -96,6 +97,7 @@ type Engine struct {
 	loss        nn.Loss
 	precision   Precision
 	device      device
+	threads     threads
 	program     *program
 	exact       *program // in Float32, or nil
 	tables      tables
@@ -104,6 +106,7 @@ type Engine struct {
 	plane       residentPlane
 	room        room
 	most        int          // images in flight at most
+	bytes       int64        // of their values at most, and of their points' weights: less once memory was short
 	logits      [2][]float32 // of the group in hand and of the one before
 	exactLogits []float32
 	given       *nn.Plane    // the plane in the host's memory
@@ -131,19 +134,27 @@ type tables struct {
 	blocks                       int
 }
 
-// room is the memory of an evaluation: of a group of points and a chunk of images at each.
+// room is the memory of evaluations: of a group of points and a chunk of images at each. It stays what the largest took.
 type room struct {
-	asked                                   [2]int // points and images at a time, had there been memory
-	group, chunk, set                       int    // points, images of each, images of a set
-	points, states, packed, factors, logits address
-	arena, exact                            address
+	group, chunk                            int // of the evaluation in hand
+	points, states, packed, factors, logits span
+	arena, exact                            span // exact are packed weights of one point in Float32
 }
 
-// inFlight bounds the images that a launch works on, and arenaBytes what their values take.
+// span is memory of so many floats.
+type span struct {
+	address
+	floats int64
+}
+
+// inFlight bounds the images that a launch works on, roomBytes what their values take, and what the weights of their points do.
 const (
-	inFlight   = 16384
-	arenaBytes = 8 << 30
+	inFlight  = 16384
+	roomBytes = 8 << 30
 )
+
+// mostBlocks is how many blocks of threads a grid has at most, up and deep.
+const mostBlocks = 65535
 
 // New compiles g for evaluation with loss on a card.
 func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
@@ -152,38 +163,55 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e, err := newEngine(g, loss, o.Precision, d)
-	if err == nil && o.InFlight > 0 {
+	if err != nil {
+		return nil, err
+	}
+	if o.InFlight > 0 {
 		e.most = o.InFlight
 	}
-	return e, err
+	if o.Threads > 0 {
+		e.threads = threads(o.Threads)
+	}
+	return e, nil
 }
 
 func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Engine, err error) {
-	e = &Engine{graph: g, loss: loss, precision: precision, device: d, program: lower(g, precision), sets: map[*images]bool{},
-		blockImages: blockImages, stateBytes: keptBytes}
+	e = &Engine{graph: g, loss: loss, precision: precision, device: d, threads: threads(runtime.GOMAXPROCS(0)), program: lower(g, precision),
+		sets: map[*images]bool{}, blockImages: blockImages, most: inFlight, bytes: roomBytes}
 	if e.tables, err = e.announce(e.program); err == nil && (precision == TF32x3 || precision == Mixed) {
 		e.exact = lower(g, Float32)
 		e.again, err = e.announce(e.exact)
+	}
+	var free int64
+	if err == nil {
+		free, err = d.available()
 	}
 	if err != nil {
 		e.Close()
 		return nil, err
 	}
-	e.most = inFlight
-	if perImage := 4 * e.program.arena; perImage > 0 {
-		e.most = int(max(1, min(inFlight, arenaBytes/perImage)))
-	}
+	e.stateBytes = free / 100 * keptStates
 	return e, nil
 }
 
-// Kernel names the arithmetic.
+// Kernel names the arithmetic. It gives the same bits on all cards of one compute capability; which that is, Device tells, for a plan
+// names its kernel where there need be no card.
 func (e *Engine) Kernel() string { return e.precision.Kernel() }
 
-// Device is the card's model, and the driver's version.
+// Device is the card's model, UUID and compute capability, and the driver's version: on one line, for records of what computed.
 func (e *Engine) Device() string { return e.device.name() }
 
-// Points is how many points it takes until there are enough images for a launch.
-func (e *Engine) Points(s engine.Set) int { return max(1, e.most/s.Len()) }
+// Points are several groups, so that the host can reduce the logits of one while the card computes those of the next.
+func (e *Engine) Points(s engine.Set) int {
+	group, _ := e.fit(s.Len())
+	return max(4, 2*group)
+}
+
+// InFlight is how many images a launch works on at most.
+func (e *Engine) InFlight() int {
+	_, chunk := e.fit(e.most)
+	return chunk
+}
 
 // Close gives the card's memory back.
 func (e *Engine) Close() error { return e.device.close() }
@@ -232,25 +260,46 @@ func (e *Engine) Load(set *nn.Images) (engine.Set, error) {
 		return nil, err
 	}
 	b := e.program.input.buffer
-	at, err := e.device.alloc(4 * int64(b.size) * int64(set.Len()))
+	size := 4 * int64(b.size) * int64(set.Len())
+	var at address
+	err := e.makingRoom(func() (err error) {
+		at, err = e.device.alloc(size)
+		return err
+	})
+	if errors.Is(err, errMemory) {
+		free, asked := e.device.available()
+		return nil, errors.Join(fmt.Errorf("load %d images: they take %d MB of the card's memory, of which %d MB are free: take fewer (--subset), or a card with more memory: %w",
+			set.Len(), size>>20, free>>20, err), asked)
+	}
+	if err == nil {
+		if err = e.copyTo(at, set); err != nil {
+			err = errors.Join(err, e.device.free(at))
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("load %d images: %w", set.Len(), err)
 	}
+	s := &images{labels: set.Labels, at: at}
+	e.sets[s] = true
+	return s, nil
+}
+
+// copyTo copies images to the card.
+func (e *Engine) copyTo(at address, set *nn.Images) error {
+	b := e.program.input.buffer
 	const most = 1024 // images at a time
 	part := make([]float32, min(most, set.Len())*b.size)
 	size := set.Shape.Size()
 	for first := 0; first < set.Len(); first += most {
 		n := min(most, set.Len()-first)
-		inParallel(n, func(i int) {
+		e.threads.each(n, func(i int) {
 			pixelByPixel(part[i*b.size:][:b.size], set.Pixels[(first+i)*size:][:size], e.program.input)
 		})
 		if err := e.device.upload(at.at(int64(first)*int64(b.size)), bytes(part[:n*b.size])); err != nil {
-			return nil, fmt.Errorf("load %d images: %w", set.Len(), err)
+			return err
 		}
 	}
-	s := &images{labels: set.Labels, at: at}
-	e.sets[s] = true
-	return s, nil
+	return nil
 }
 
 // pixelByPixel brings an image into the order of the device.
@@ -263,10 +312,13 @@ func pixelByPixel(dst, src []float32, v *value) {
 	}
 }
 
-// inParallel calls f for 0 … n−1 on all processors.
-func inParallel(n int, f func(i int)) {
+// threads is how many goroutines share the host's work.
+type threads int
+
+// each calls f for 0 … n−1.
+func (t threads) each(n int, f func(i int)) {
 	var running sync.WaitGroup
-	workers := min(n, runtime.GOMAXPROCS(0))
+	workers := min(n, int(t))
 	for w := range workers {
 		running.Go(func() {
 			for i := w * n / workers; i < (w+1)*n/workers; i++ {
@@ -373,7 +425,7 @@ func (e *Engine) Evaluate(ctx context.Context, s engine.Set, points []nn.Point, 
 		n := min(e.room.group, len(points))
 		g := &group{points: points[:n], outs: outs[:n]}
 		points, outs = points[n:], outs[n:]
-		if err := e.launch(ctx, e.program, &e.tables, e.room.packed, set, g.points); err != nil {
+		if err := e.launch(ctx, e.program, &e.tables, e.room.packed.address, set, g.points); err != nil {
 			return err
 		}
 		e.reduce(set, last) // while the card works
@@ -423,13 +475,7 @@ func (e *Engine) evaluateAgain(ctx context.Context, set *images, g *group) error
 		if !slices.Contains(g.wanted[p], true) {
 			continue
 		}
-		if e.room.exact == 0 && e.exact.packed > 0 {
-			var err error
-			if e.room.exact, err = e.device.alloc(4 * e.exact.packed); err != nil {
-				return fmt.Errorf("evaluate in float32 what is not finite: %w", err)
-			}
-		}
-		if err := e.launch(ctx, e.exact, &e.again, e.room.exact, set, g.points[p:p+1]); err != nil {
+		if err := e.launch(ctx, e.exact, &e.again, e.room.exact.address, set, g.points[p:p+1]); err != nil {
 			return err
 		}
 		logits, err := e.fetch(&e.exactLogits, set, 1)
@@ -441,57 +487,93 @@ func (e *Engine) evaluateAgain(ctx context.Context, set *images, g *group) error
 	return nil
 }
 
-// reserve makes room for evaluations of n images at so many points: for fewer of both at a time where memory is short.
+// fit is how many points make a group, and how many images of each, of n, are worked on at a time.
+func (e *Engine) fit(n int) (group, chunk int) {
+	chunk = int(max(1, min(int64(n), int64(e.most), e.bytes/e.ofImage())))
+	group = int(max(1, min(int64(e.most/chunk), e.bytes/(e.ofImage()*int64(chunk)), e.bytes/e.ofPoint(n), mostBlocks)))
+	return group, chunk
+}
+
+// ofImage is how many bytes the values of an image take; ofPoint those of a point's states, weights and factors, and its logits of n images.
+func (e *Engine) ofImage() int64 { return 4 * max(1, e.program.arena) }
+
+func (e *Engine) ofPoint(n int) int64 {
+	p := e.program
+	return 4 * (p.length + p.packed + p.factors + int64(p.output.buffer.size)*int64(n))
+}
+
+// reserve makes room for evaluations of n images at so many points: for fewer of both at a time, from now on, where memory is short.
 func (e *Engine) reserve(points, n int) error {
-	chunk := min(n, e.most)
-	group := min(points, max(1, e.most/chunk))
-	asked := [2]int{group, chunk}
-	if e.room.asked == asked && n <= e.room.set {
-		return nil
-	}
 	for {
-		err := e.allocate(group, chunk, n)
+		group, chunk := e.fit(n)
+		group = min(group, points)
+		err := e.makingRoom(func() error { return e.allocate(group, chunk, n) })
 		if !errors.Is(err, errMemory) || group == 1 && chunk == 1 {
-			if err == nil {
-				e.room.asked = asked
-			}
 			return err
 		}
+		e.bytes = e.ofImage() * int64(group*chunk) / 2
 		if group > 1 {
-			group /= 2
-		} else {
-			chunk /= 2
+			e.bytes = max(e.bytes, e.ofPoint(n)*int64(group)/2)
 		}
 	}
 }
 
+// allocate takes what the room lacks for a group of points, a chunk of images at each, of n.
 func (e *Engine) allocate(group, chunk, n int) error {
-	r := &e.room
-	for _, at := range []*address{&r.points, &r.states, &r.packed, &r.factors, &r.logits, &r.arena, &r.exact} {
-		if err := e.release(at); err != nil {
-			return err
-		}
+	r, p := &e.room, e.program
+	exact := int64(0)
+	if e.exact != nil {
+		exact = e.exact.packed
 	}
-	*r = room{}
-	p := e.program
 	for _, part := range []struct {
-		at     *address
+		*span
 		floats int64
 	}{
 		{&r.points, 4 * int64(group)}, {&r.states, p.length * int64(group)}, {&r.packed, p.packed * int64(group)},
 		{&r.factors, p.factors * int64(group)}, {&r.logits, int64(p.output.buffer.size) * int64(n) * int64(group)},
-		{&r.arena, p.arena * int64(group) * int64(chunk)},
+		{&r.arena, p.arena * int64(group) * int64(chunk)}, {&r.exact, exact},
 	} {
-		if part.floats == 0 {
+		if part.floats <= part.span.floats {
 			continue
 		}
-		var err error
-		if *part.at, err = e.device.alloc(4 * part.floats); err != nil {
+		if err := e.vacate(part.span); err != nil {
+			return err
+		}
+		at, err := e.device.alloc(4 * part.floats)
+		if err != nil {
+			return err
+		}
+		*part.span = span{at, part.floats}
+	}
+	r.group, r.chunk = group, chunk
+	return nil
+}
+
+// forgetRoom frees the memory of evaluations.
+func (e *Engine) forgetRoom() error {
+	r := &e.room
+	for _, s := range []*span{&r.points, &r.states, &r.packed, &r.factors, &r.logits, &r.arena, &r.exact} {
+		if err := e.vacate(s); err != nil {
 			return err
 		}
 	}
-	r.group, r.chunk, r.set = group, chunk, n
 	return nil
+}
+
+// makingRoom takes memory and, where there is not enough, once more without that of evaluations, which they take anew.
+func (e *Engine) makingRoom(take func() error) error {
+	err := take()
+	if errors.Is(err, errMemory) {
+		if err = e.forgetRoom(); err == nil {
+			err = take()
+		}
+	}
+	return err
+}
+
+func (e *Engine) vacate(s *span) error {
+	s.floats = 0
+	return e.release(&s.address)
 }
 
 // launch has the card run p at the points, as many as there is room for, over all images.
@@ -504,7 +586,7 @@ func (e *Engine) launch(ctx context.Context, p *program, t *tables, packed addre
 		pass := pass{program: p, points: len(points), images: min(r.chunk, n-first), imagesOfAPoint: n,
 			input:  set.at.at(int64(first) * int64(p.input.buffer.size)),
 			logits: r.logits.at(int64(first) * int64(p.output.buffer.size)),
-			arena:  r.arena, slots: int64(r.group) * int64(r.chunk), weights: packed, factor: r.factors}
+			arena:  r.arena.address, slots: int64(r.group) * int64(r.chunk), weights: packed, factor: r.factors.address}
 		for _, s := range p.steps {
 			if ctx.Err() != nil {
 				return errors.Join(ctx.Err(), e.device.sync())
@@ -525,7 +607,7 @@ func (e *Engine) fetch(room *[]float32, set *images, points int) ([]float32, err
 		*room = make([]float32, size)
 	}
 	logits := (*room)[:size]
-	if err := e.device.download(bytes(logits), e.room.logits); err != nil {
+	if err := e.device.download(bytes(logits), e.room.logits.address); err != nil {
 		return nil, err
 	}
 	return logits, e.device.sync()
@@ -534,7 +616,7 @@ func (e *Engine) fetch(room *[]float32, set *images, points int) ([]float32, err
 // prepare moves p's weights to the points.
 func (e *Engine) prepare(p *program, t *tables, packed address, points []nn.Point) error {
 	r := &e.room
-	if err := e.device.upload(r.points, bytes(points)); err != nil {
+	if err := e.device.upload(r.points.address, bytes(points)); err != nil {
 		return err
 	}
 	g := len(points)
@@ -544,11 +626,11 @@ func (e *Engine) prepare(p *program, t *tables, packed address, points []nn.Poin
 	}
 	for _, w := range []work{
 		{launch{kernel: "perturb", grid: [3]int{int(p.length / entryBlock), g, 1}, block: entryBlock},
-			unsafe.Pointer(&perturbArguments{e.plane.theta, e.plane.x, e.plane.y, e.plane.sparse, r.points, r.states, p.length})},
+			unsafe.Pointer(&perturbArguments{e.plane.theta, e.plane.x, e.plane.y, e.plane.sparse, r.points.address, r.states.address, p.length})},
 		{launch{kernel: "pack", grid: [3]int{t.blocks, g, 1}, block: 256},
-			unsafe.Pointer(&packArguments{t.panels, t.panel, t.first, r.states, packed, p.length, p.packed})},
+			unsafe.Pointer(&packArguments{t.panels, t.panel, t.first, r.states.address, packed, p.length, p.packed})},
 		{launch{kernel: "fold", grid: [3]int{len(p.layers), g, 1}, block: 128},
-			unsafe.Pointer(&foldArguments{t.layers, r.states, r.factors, p.length, p.factors})},
+			unsafe.Pointer(&foldArguments{t.layers, r.states.address, r.factors.address, p.length, p.factors})},
 	} {
 		if w.grid[0] == 0 {
 			continue
@@ -564,7 +646,7 @@ func (e *Engine) prepare(p *program, t *tables, packed address, points []nn.Poin
 // stay wanted.
 func (e *Engine) report(out engine.Output, set *images, logits []float32, wanted []bool) {
 	row, classes := e.program.output.buffer.size, e.graph.Classes
-	inParallel(set.Len(), func(i int) {
+	e.threads.each(set.Len(), func(i int) {
 		if !wanted[i] {
 			return
 		}

@@ -14,11 +14,12 @@ var _ engine.Differentiator = (*Engine)(nil)
 
 // derivatives is what an engine holds to differentiate.
 type derivatives struct {
-	tape  *tape
-	hand  hand
-	kept  []*state // by block: its base state, or nil where there is no memory for it
-	spare *state   // for those
-	full  bool     // no more states can be kept
+	threads threads
+	tape    *tape
+	hand    hand
+	kept    []*state // by block: its base state, or nil where there is no memory for it
+	spare   *state   // for those
+	full    bool     // no more states can be kept
 
 	held []*address
 
@@ -32,8 +33,8 @@ type derivatives struct {
 // state is the base state of a block: what products at one point share.
 type state struct{ values, adjoints address }
 
-// keptBytes bounds the states that are kept, so that evaluations have room beside them.
-const keptBytes = 48 << 30
+// keptStates is the percentage of the memory that was free at first which kept states may take, so that evaluations have room beside them.
+const keptStates = 60
 
 // differentiate makes what derivatives need when they are first asked for, or for larger sets than before: a block is as long
 // as there are images.
@@ -44,8 +45,13 @@ func (e *Engine) differentiate(images int) (*derivatives, error) {
 	if err := e.forgetDerivatives(); err != nil {
 		return nil, err
 	}
+	for _, n := range e.graph.Nodes {
+		if c, ok := n.Op.(nn.Conv); ok && c.Groups > mostBlocks {
+			return nil, fmt.Errorf("derivatives of %s: a convolution has %d groups, a card's grid at most %d: compute them on the CPU", e.graph.Name, c.Groups, mostBlocks)
+		}
+	}
 	t := record(e.graph, e.blockImages)
-	d := &derivatives{tape: t, phi: make([]float64, t.phi), narrow: make([]float32, t.phi), gradient: make([]float64, t.phi)}
+	d := &derivatives{threads: e.threads, tape: t, phi: make([]float64, t.phi), narrow: make([]float32, t.phi), gradient: make([]float64, t.phi)}
 	h := &d.hand
 	h.device, h.tape, h.capacity = e.device, t, min(t.block, images)
 	e.derived = d
@@ -105,13 +111,13 @@ func conversion(kernel string, from, to address, count int64) (launch, unsafe.Po
 	return launch{kernel: kernel, grid: [3]int{int((count + ofBlock - 1) / ofBlock), 1, 1}, block: 256}, unsafe.Pointer(&convertArguments{from, to, count})
 }
 
+// state takes memory for a base state: all of it or none.
 func (d *derivatives) state() (*state, error) {
-	s := &state{}
-	for _, at := range []*address{&s.values, &s.adjoints} {
-		if err := d.zeros(at, d.tape.plane*int64(d.hand.capacity)); err != nil {
-			return nil, err
-		}
+	s, plane := &state{}, d.tape.plane*int64(d.hand.capacity)
+	if err := d.zeros(&s.values, 2*plane); err != nil {
+		return nil, err
 	}
+	s.adjoints = s.values.at(plane)
 	return s, nil
 }
 
@@ -147,7 +153,11 @@ func (e *Engine) Gradient(ctx context.Context, s engine.Set, at nn.Point, gradie
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	d, err := e.differentiate(set.Len())
+	var d *derivatives
+	err = e.makingRoom(func() (err error) {
+		d, err = e.differentiate(set.Len())
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -220,7 +230,7 @@ func (d *derivatives) moveTo(e *Engine, at nn.Point) error {
 
 // fill computes φ, or its derivative along a vector, on the host.
 func (d *derivatives) fill(parameters []float64) {
-	inParallel(len(d.tape.layers), func(i int) {
+	d.threads.each(len(d.tape.layers), func(i int) {
 		if l, ok := d.tape.layers[i].(weighted); ok {
 			l.fill(d.phi, parameters)
 		}
@@ -241,7 +251,7 @@ func (d *derivatives) pull(out []float64, images int) {
 		d.gradient[i] /= float64(images)
 	}
 	clear(out) // of what the output does not depend on
-	inParallel(len(d.tape.layers), func(i int) {
+	d.threads.each(len(d.tape.layers), func(i int) {
 		if l, ok := d.tape.layers[i].(weighted); ok {
 			l.pull(out, d.gradient)
 		}
@@ -302,7 +312,7 @@ func (d *derivatives) base(e *Engine, set *images, first int) (loss float64) {
 		return 0
 	}
 	losses, slopes, classes := make([]float64, h.count), make([]float32, h.count*out.pixel), e.graph.Classes
-	inParallel(h.count, func(i int) {
+	d.threads.each(h.count, func(i int) {
 		z, label := d.logits[(first+i)*classes:][:classes], int(set.labels[first+i])
 		copy(z, rows[i*out.pixel:])
 		losses[i] = e.loss.Image(z, label)
@@ -334,7 +344,7 @@ func (d *derivatives) along(e *Engine, set *images, first int) {
 	if h.err != nil {
 		return
 	}
-	inParallel(h.count, func(i int) {
+	d.threads.each(h.count, func(i int) {
 		own, product := make([]float64, classes), make([]float64, classes)
 		for c := range own {
 			own[c] = float64(rows[i*out.pixel+c])

@@ -21,6 +21,45 @@ func TestDerivativesAreThoseOfThePaperCodeOnTheHost(t *testing.T) {
 	})
 }
 
+// TestStatesAreKeptWholeOrNotAtAll differentiates over four blocks of images where there is memory for the states of two and a half.
+func TestStatesAreKeptWholeOrNotAtAll(t *testing.T) {
+	g, err := zoo.New("lenet5", zoo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gradient := func(limit int64) (v []float64, taken, state int64) {
+		h, err := newHost()
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := newEngine(g, nn.CrossEntropy, Float32, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		h.limit, e.blockImages, v = limit, 2, make([]float64, g.Parameters())
+		if err := e.SetPlane(nn.Plane{Theta: formula.States(g, 1, 1)}); err != nil {
+			t.Fatal(err)
+		}
+		set, err := e.Load(formula.Images(1, 7, g.Input))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Gradient(context.Background(), set, nn.Point{}, v); err != nil {
+			t.Fatal(err)
+		}
+		return v, h.taken, 2 * 4 * 2 * e.derived.tape.plane // two planes of two images
+	}
+	want, all, state := gradient(0)
+	got, taken, _ := gradient(all - 2*state + state/2)
+	if taken != all-2*state {
+		t.Errorf("%d bytes are taken, with four states %d, of %d each", taken, all, state)
+	}
+	if !slices.Equal(got, want) {
+		t.Error("with two states there is another gradient")
+	}
+}
+
 // derivativesLikeThePaper compares those of two images with what PyTorch computes in float64.
 func derivativesLikeThePaper(t *testing.T, names []string, new func(g *nn.Graph) (*Engine, error)) {
 	nets, err := formula.Zoo("../../testdata/reference/zoo.json")

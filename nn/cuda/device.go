@@ -5,11 +5,13 @@ import "unsafe"
 // device is what the engine asks of a card. Work is done in the order of the calls; launch and download return
 // before it is done, sync waits for it.
 type device interface {
-	// name tells the model and the driver.
+	// name tells the model, which card it is, and the driver.
 	name() string
 	// alloc returns a pointer aligned to 256 bytes; errMemory if there is not enough.
 	alloc(bytes int64) (address, error)
 	free(at address) error
+	// available is how many bytes of memory nobody has taken.
+	available() (int64, error)
 	// upload returns when src may change again.
 	upload(dst address, src []byte) error
 	// download fills dst by the time that sync returns.

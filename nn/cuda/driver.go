@@ -30,27 +30,30 @@ const (
 
 // driver is what of the CUDA driver API is used: functions of libcuda.so.1, by their names there.
 type driver struct {
-	init              func(flags uint32) result
-	driverGetVersion  func(version *int32) result
-	getErrorName      func(r result, name **byte) result
-	getErrorString    func(r result, text **byte) result
-	deviceGet         func(device *int32, ordinal int32) result
-	deviceGetCount    func(n *int32) result
-	deviceGetName     func(name *byte, length int32, device int32) result
-	primaryCtxRetain  func(context *uintptr, device int32) result
-	primaryCtxRelease func(device int32) result
-	ctxSetCurrent     func(context uintptr) result
-	moduleLoadDataEx  func(module *uintptr, image unsafe.Pointer, options uint32, names *int32, values *uintptr) result
-	moduleGetFunction func(function *uintptr, module uintptr, name string) result
-	funcSetAttribute  func(function uintptr, attribute, value int32) result
-	memAlloc          func(at *address, bytes uint64) result
-	memFree           func(at address) result
-	memcpyHtoDAsync   func(dst address, src unsafe.Pointer, bytes uint64, stream uintptr) result
-	memcpyDtoHAsync   func(dst unsafe.Pointer, src address, bytes uint64, stream uintptr) result
-	streamCreate      func(stream *uintptr, flags uint32) result
-	streamDestroy     func(stream uintptr) result
-	streamSynchronize func(stream uintptr) result
-	launchKernel      func(function uintptr, gridX, gridY, gridZ, blockX, blockY, blockZ, shared uint32, stream uintptr, parameters *unsafe.Pointer, extra *unsafe.Pointer) result
+	init               func(flags uint32) result
+	driverGetVersion   func(version *int32) result
+	getErrorName       func(r result, name **byte) result
+	getErrorString     func(r result, text **byte) result
+	deviceGet          func(device *int32, ordinal int32) result
+	deviceGetCount     func(n *int32) result
+	deviceGetName      func(name *byte, length int32, device int32) result
+	deviceGetUuid      func(uuid *byte, device int32) result
+	deviceGetAttribute func(value *int32, attribute int32, device int32) result
+	primaryCtxRetain   func(context *uintptr, device int32) result
+	primaryCtxRelease  func(device int32) result
+	ctxSetCurrent      func(context uintptr) result
+	moduleLoadDataEx   func(module *uintptr, image unsafe.Pointer, options uint32, names *int32, values *uintptr) result
+	moduleGetFunction  func(function *uintptr, module uintptr, name string) result
+	funcSetAttribute   func(function uintptr, attribute, value int32) result
+	memAlloc           func(at *address, bytes uint64) result
+	memFree            func(at address) result
+	memGetInfo         func(free, total *uint64) result
+	memcpyHtoDAsync    func(dst address, src unsafe.Pointer, bytes uint64, stream uintptr) result
+	memcpyDtoHAsync    func(dst unsafe.Pointer, src address, bytes uint64, stream uintptr) result
+	streamCreate       func(stream *uintptr, flags uint32) result
+	streamDestroy      func(stream uintptr) result
+	streamSynchronize  func(stream uintptr) result
+	launchKernel       func(function uintptr, gridX, gridY, gridZ, blockX, blockY, blockZ, shared uint32, stream uintptr, parameters *unsafe.Pointer, extra *unsafe.Pointer) result
 }
 
 // load finds the driver's functions.
@@ -63,9 +66,10 @@ func load() (*driver, error) {
 	for name, f := range map[string]any{
 		"cuInit": &d.init, "cuDriverGetVersion": &d.driverGetVersion, "cuGetErrorName": &d.getErrorName, "cuGetErrorString": &d.getErrorString,
 		"cuDeviceGet": &d.deviceGet, "cuDeviceGetCount": &d.deviceGetCount, "cuDeviceGetName": &d.deviceGetName,
+		"cuDeviceGetUuid": &d.deviceGetUuid, "cuDeviceGetAttribute": &d.deviceGetAttribute,
 		"cuDevicePrimaryCtxRetain": &d.primaryCtxRetain, "cuDevicePrimaryCtxRelease_v2": &d.primaryCtxRelease, "cuCtxSetCurrent": &d.ctxSetCurrent,
 		"cuModuleLoadDataEx": &d.moduleLoadDataEx, "cuModuleGetFunction": &d.moduleGetFunction,
-		"cuFuncSetAttribute": &d.funcSetAttribute, "cuMemAlloc_v2": &d.memAlloc, "cuMemFree_v2": &d.memFree,
+		"cuFuncSetAttribute": &d.funcSetAttribute, "cuMemAlloc_v2": &d.memAlloc, "cuMemFree_v2": &d.memFree, "cuMemGetInfo_v2": &d.memGetInfo,
 		"cuMemcpyHtoDAsync_v2": &d.memcpyHtoDAsync, "cuMemcpyDtoHAsync_v2": &d.memcpyDtoHAsync,
 		"cuStreamCreate": &d.streamCreate, "cuStreamDestroy_v2": &d.streamDestroy, "cuStreamSynchronize": &d.streamSynchronize,
 		"cuLaunchKernel": &d.launchKernel,
@@ -136,14 +140,19 @@ func (d *driver) processor(number int) (*processor, error) {
 	}
 	number %= int(count)
 	p := &processor{driver: d, functions: map[string]function{}}
-	var handle, version int32
+	const capabilityMajor, capabilityMinor = 75, 76 // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_…
+	var handle, major, minor, version int32
 	var name [256]byte
+	var uuid [16]byte
 	for _, step := range []struct {
 		what string
 		do   func() result
 	}{
 		{"find the card", func() result { return d.deviceGet(&handle, int32(number)) }},
 		{"ask the card's name", func() result { return d.deviceGetName(&name[0], int32(len(name)), handle) }},
+		{"ask the card's UUID", func() result { return d.deviceGetUuid(&uuid[0], handle) }},
+		{"ask the card's compute capability", func() result { return d.deviceGetAttribute(&major, capabilityMajor, handle) }},
+		{"ask the card's compute capability", func() result { return d.deviceGetAttribute(&minor, capabilityMinor, handle) }},
 		{"ask the driver's version", func() result { return d.driverGetVersion(&version) }},
 		{"open the card", func() result { return d.primaryCtxRetain(&p.context, handle) }},
 	} {
@@ -151,7 +160,8 @@ func (d *driver) processor(number int) (*processor, error) {
 			return nil, err
 		}
 	}
-	p.title = fmt.Sprintf("%s, driver for CUDA %d.%d", text(&name[0]), version/1000, version%1000/10)
+	p.title = fmt.Sprintf("%s, GPU-%x-%x-%x-%x-%x, compute capability %d.%d, driver for CUDA %d.%d", text(&name[0]),
+		uuid[:4], uuid[4:6], uuid[6:8], uuid[8:10], uuid[10:], major, minor, version/1000, version%1000/10)
 	err := d.check(d.ctxSetCurrent(p.context), "enter the card's context")
 	if err == nil {
 		err = p.compile()
@@ -258,6 +268,12 @@ func (c *card) alloc(bytes int64) (at address, err error) {
 func (c *card) free(at address) error {
 	delete(c.held, at)
 	return c.do(func() error { return c.check(c.memFree(at), "give back the card's memory") })
+}
+
+func (c *card) available() (int64, error) {
+	var free, total uint64
+	err := c.do(func() error { return c.check(c.memGetInfo(&free, &total), "ask for the card's free memory") })
+	return int64(free), err
 }
 
 func (c *card) upload(dst address, src []byte) error {

@@ -55,6 +55,16 @@ func (f *fake) call(name string, arguments []reflect.Value) result {
 		*arguments[0].Interface().(*int32) = 1 + f.cards
 	case "deviceGet":
 		f.got = arguments[1].Interface().(int32)
+	case "deviceGetName":
+		copy(unsafe.Slice(arguments[0].Interface().(*byte), arguments[1].Int()), "NVIDIA H100\x00")
+	case "deviceGetUuid":
+		for i := range 16 {
+			unsafe.Slice(arguments[0].Interface().(*byte), 16)[i] = byte(0x11 * i)
+		}
+	case "deviceGetAttribute": // 9.2
+		*arguments[0].Interface().(*int32) = map[int64]int32{75: 9, 76: 2}[arguments[1].Int()]
+	case "driverGetVersion":
+		*arguments[0].Interface().(*int32) = 12040
 	case "getErrorName":
 		*arguments[1].Interface().(**byte) = unsafe.StringData(fmt.Sprintf("CUDA_ERROR_%d\x00", arguments[0].Interface()))
 	case "getErrorString":
@@ -73,6 +83,11 @@ func (f *fake) call(name string, arguments []reflect.Value) result {
 			return 1
 		}
 		delete(f.memory, at)
+	case "memGetInfo":
+		*arguments[0].Interface().(*uint64) = 1 << 40
+		if f.limit > 0 {
+			*arguments[0].Interface().(*uint64) = f.limit - f.taken()
+		}
 	case "streamCreate":
 		*arguments[0].Interface().(*uintptr) = 1
 	}
@@ -155,10 +170,48 @@ func TestEveryErrorOfTheDriverIsReported(t *testing.T) {
 	}
 }
 
+func TestASetThatCannotBeCopiedIsGivenBack(t *testing.T) {
+	g, err := zoo.New("lenet5", zoo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fake{name: "memcpyHtoDAsync", code: 719}
+	p, err := f.driver().processor(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := p.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := newEngine(g, nn.CrossEntropy, Float32, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := f.taken()
+	f.n = f.calls[f.name] + 2 // of two parts the second
+	if _, err := e.Load(formula.Images(1, 1500, g.Input)); err == nil || !strings.Contains(err.Error(), "719") {
+		t.Errorf("error %v", err)
+	}
+	if f.taken() != before {
+		t.Errorf("%d bytes are held of a set that was not loaded", f.taken()-before)
+	}
+}
+
 func TestACardThatIsNotThereIsAnError(t *testing.T) {
 	_, err := (&fake{cards: -1}).driver().processor(0)
 	if err == nil || !strings.Contains(err.Error(), "no NVIDIA card 0") {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestACardSaysWhatItIs(t *testing.T) {
+	p, err := (&fake{}).driver().processor(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "NVIDIA H100, GPU-00112233-4455-6677-8899-aabbccddeeff, compute capability 9.2, driver for CUDA 12.4"; p.title != want {
+		t.Errorf("%q, not %q", p.title, want)
 	}
 }
 

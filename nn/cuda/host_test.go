@@ -15,10 +15,11 @@ import (
 // host is a device without a card: the kernels' source, compiled for this machine, run thread by
 // thread (kernels/host.h). Its memory begins as NaN, and what is read or written beyond the end of an allocation is a crash.
 type host struct {
-	held    map[address][]byte
-	kernels map[string]func(x, y, z, threads int32, arguments unsafe.Pointer)
-	limit   int64 // bytes; 0: none
-	taken   int64
+	held        map[address][]byte
+	kernels     map[string]func(x, y, z, threads int32, arguments unsafe.Pointer)
+	limit       int64 // bytes; 0: none
+	taken       int64
+	allocations int // that were tried
 }
 
 var library = sync.OnceValues(func() (uintptr, error) {
@@ -49,6 +50,7 @@ func (h *host) sync() error  { return nil }
 const page = 4096
 
 func (h *host) alloc(size int64) (address, error) {
+	h.allocations++
 	if h.limit > 0 && h.taken+size > h.limit {
 		return 0, errMemory
 	}
@@ -76,6 +78,13 @@ func (h *host) free(at address) error {
 	return syscall.Munmap(m)
 }
 
+func (h *host) available() (int64, error) {
+	if h.limit == 0 {
+		return 1 << 40, nil
+	}
+	return h.limit - h.taken, nil
+}
+
 func (h *host) memoryAt(at address, n int) []byte {
 	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&at))), n)
 }
@@ -91,6 +100,9 @@ func (h *host) download(dst []byte, src address) error {
 }
 
 func (h *host) launch(l launch, arguments unsafe.Pointer) error {
+	if !launchable(l) {
+		return fmt.Errorf("a card cannot launch kernel %s in a grid of %v blocks of %d threads", l.kernel, l.grid, l.block)
+	}
 	f := h.kernels[l.kernel]
 	if f == nil {
 		lib, _ := library()
@@ -103,6 +115,12 @@ func (h *host) launch(l launch, arguments unsafe.Pointer) error {
 	}
 	f(int32(l.grid[0]), int32(l.grid[1]), int32(l.grid[2]), int32(l.block), arguments)
 	return nil
+}
+
+// launchable reports whether cards of any compute capability take the grid, by the CUDA programming guide's table of technical specifications.
+func launchable(l launch) bool {
+	x, y, z := l.grid[0], l.grid[1], l.grid[2]
+	return 0 < x && x < 1<<31 && 0 < y && y < 1<<16 && 0 < z && z < 1<<16 && 0 < l.block && l.block <= 1024
 }
 
 func (h *host) close() error {

@@ -49,13 +49,13 @@ func (e *Engine) Profile(s engine.Set) (layers []Layer, err error) {
 		}
 		return took, nil
 	}
-	took, err := timed(func() error { return e.prepare(p, &e.tables, r.packed, make([]nn.Point, 1)) })
+	took, err := timed(func() error { return e.prepare(p, &e.tables, r.packed.address, make([]nn.Point, 1)) })
 	if err != nil {
 		return nil, err
 	}
 	layers = append(layers, Layer{Kernel: "prepare", Time: took})
-	pass := pass{program: p, points: 1, images: r.chunk, imagesOfAPoint: set.Len(), input: set.at, logits: r.logits,
-		arena: r.arena, slots: int64(r.group) * int64(r.chunk), weights: r.packed, factor: r.factors}
+	pass := pass{program: p, points: 1, images: r.chunk, imagesOfAPoint: set.Len(), input: set.at, logits: r.logits.address,
+		arena: r.arena.address, slots: int64(r.group) * int64(r.chunk), weights: r.packed.address, factor: r.factors.address}
 	for _, s := range p.steps {
 		k, arguments := s.launch(&pass)
 		took, err := timed(func() error { return e.device.launch(k, arguments) })

@@ -2,8 +2,10 @@ package cuda
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"lsrun/nn"
@@ -82,6 +84,150 @@ func TestShortMemoryMakesGroupsSmaller(t *testing.T) {
 		if !same(got, want) {
 			t.Errorf("with 1/%d of the memory there are other logits", part)
 		}
+	}
+}
+
+// lenet5 is an engine of its own, at random weights, on a device that counts what is taken of it.
+func lenet5(t *testing.T) (*Engine, *host) {
+	t.Helper()
+	g, err := zoo.New("lenet5", zoo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := newHost()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := newEngine(g, nn.CrossEntropy, TF32x3, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	if err := e.SetPlane(nn.Plane{Theta: formula.States(g, 1, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	return e, h
+}
+
+func loaded(t *testing.T, e *Engine, n int) engine.Set {
+	t.Helper()
+	set, err := e.Load(formula.Images(1, n, e.graph.Input))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// evaluate gives the logits at as many equal points.
+func evaluate(t *testing.T, e *Engine, set engine.Set, points int) (logits []float32) {
+	t.Helper()
+	outs := make([]engine.Output, points)
+	for i := range outs {
+		outs[i] = engine.NewOutput(set.Len(), e.graph.Classes)
+	}
+	if err := e.Evaluate(context.Background(), set, make([]nn.Point, points), outs); err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range outs {
+		logits = append(logits, out.Logits...)
+	}
+	return logits
+}
+
+func TestSetsInTurnTakeMemoryOnce(t *testing.T) {
+	e, h := lenet5(t)
+	e.most = 12
+	train, test := loaded(t, e, 10), loaded(t, e, 3)
+	round := func() (logits []float32) {
+		return append(append(evaluate(t, e, train, 1), evaluate(t, e, train, 2)...), evaluate(t, e, test, 8)...)
+	}
+	want, allocations := round(), h.allocations
+	if !same(round(), want) {
+		t.Error("in the second round there are other logits")
+	}
+	if h.allocations != allocations {
+		t.Errorf("the second round takes memory %d times", h.allocations-allocations)
+	}
+	layers, err := e.Profile(test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := layers[1].Images; n != test.Len() {
+		t.Errorf("a profile of %d images tells of %d", test.Len(), n)
+	}
+}
+
+func TestDerivativesTakeTheMemoryOfEvaluations(t *testing.T) {
+	gradient := func(e *Engine, set engine.Set) []float64 {
+		v := make([]float64, e.graph.Parameters())
+		if _, err := e.Gradient(context.Background(), set, nn.Point{}, v); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	e, h := lenet5(t)
+	set, before := loaded(t, e, 7), h.taken
+	want := gradient(e, set)
+	derivatives := h.taken - before
+	evaluation := -h.taken
+	logits := evaluate(t, e, set, 9)
+	evaluation += h.taken
+
+	e, h = lenet5(t)
+	set = loaded(t, e, 7)
+	evaluate(t, e, set, 9)
+	h.limit = before + derivatives + evaluation/2
+	if got := gradient(e, set); !slices.Equal(got, want) {
+		t.Error("after an evaluation there is another gradient")
+	}
+	if e.room.states.floats != 0 {
+		t.Error("there was memory for both")
+	}
+	if got := evaluate(t, e, set, 9); !same(got, logits) {
+		t.Error("after a gradient there are other logits")
+	}
+}
+
+func TestASetThatTheCardCannotHoldSaysSo(t *testing.T) {
+	e, h := lenet5(t)
+	h.limit = h.taken + 3<<20
+	_, err := e.Load(formula.Images(1, 1000, e.graph.Input))
+	if !errors.Is(err, errMemory) {
+		t.Fatalf("error %v", err)
+	}
+	for _, part := range []string{"1000 images", "11 MB", "3 MB are free", "--subset", "more memory"} { // 1000 × 28 × 28 × 4 × 4 bytes
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q does not tell of %s", err, part)
+		}
+	}
+	loaded(t, e, 10)
+}
+
+func TestPointsAreSeveralGroups(t *testing.T) {
+	e, _ := lenet5(t)
+	e.most = 12
+	for n, want := range map[int]int{1: 24, 3: 8, 5: 4, 7: 4, 12: 4, 20: 4} {
+		set := loaded(t, e, n)
+		if got := e.Points(set); got != want {
+			t.Errorf("%d images ask for %d points, not %d", n, got, want)
+		}
+		evaluate(t, e, set, want)
+		if 2*e.room.group > want {
+			t.Errorf("%d points of %d images are evaluated %d at a time", want, n, e.room.group)
+		}
+	}
+}
+
+func TestWeightsBoundGroups(t *testing.T) {
+	e, _ := lenet5(t)
+	set := loaded(t, e, 2)
+	want := evaluate(t, e, set, 7)
+	if e.room.group != 7 {
+		t.Fatalf("%d points are evaluated at a time, not all", e.room.group)
+	}
+	e.bytes = 3 * e.ofPoint(2)
+	if got := evaluate(t, e, set, 7); e.room.group != 3 || !same(got, want) {
+		t.Errorf("%d points are evaluated at a time where there is room for the weights of 3, or there are other logits", e.room.group)
 	}
 }
 
