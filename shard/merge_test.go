@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 )
 
 // finishedRun has all its shards.
@@ -410,49 +409,6 @@ func TestManyMergesAtOnceLeaveOneSurface(t *testing.T) {
 	if string(files.files["run/surface.h5"]) != encoded(t, truth()) {
 		t.Error("another surface")
 	}
-}
-
-func TestStatusCountsWhatIsDoneRunningAndMissing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		files := newMemFiles()
-		run := mustCreate(t, files)
-		var dead sync.Map
-		w := worker(run, newEvaluator())
-		w.Units = []int{1, 6} // three points, and two
-		mustWork(t, w)
-		claimOf(t, run, process(&dead, "there", 9)) // unit 0
-		run.files.(*memFiles).files["run/journal/u00000.x"] = append(run.journalHeader(0, "plain"), journalFrame(fakeRecord(2), 0)...)
-		status, err := run.Status(process(&dead, "here", 1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if status.Points != 20 || status.PointsDone != 6 || status.Units != 7 || status.UnitsDone != 2 || status.Missing != "2-5" {
-			t.Errorf("%+v", status)
-		}
-		if len(status.Running) != 1 || status.Running[0].Unit != 0 || status.Running[0].Host != "there" || status.Running[0].PID != 9 {
-			t.Errorf("%+v", status.Running)
-		}
-		dead.Store(9, true)
-		if status, _ := run.Status(process(&dead, "there", 1)); len(status.Running) != 0 || status.Missing != "0,2-5" {
-			t.Errorf("after its worker's death: %+v", status)
-		}
-	})
-}
-
-func TestStatusForetellsTheEndFromTheJournals(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		files := newMemFiles()
-		run := mustCreate(t, files)
-		claimOf(t, run, process(new(sync.Map), "there", 9))
-		files.files["run/journal/u00001.x"] = journalOf(run) // three points of a second each
-		status, err := run.Status(process(new(sync.Map), "here", 1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if status.SecondsAPoint != 1 || status.PointsASecond != 1 || status.ETASeconds != 17 {
-			t.Errorf("%+v", status)
-		}
-	})
 }
 
 func TestTwoMergesAtTheSameTimeFindTheSameShardCorrupt(t *testing.T) {
