@@ -4,10 +4,12 @@ import (
 	"errors"
 	"math"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"weak"
 )
 
 // finishedRun has all its shards.
@@ -436,4 +438,35 @@ func TestTwoMergesAtTheSameTimeFindTheSameShardCorrupt(t *testing.T) {
 			return
 		}
 	}
+}
+
+// forgetful decodes shards and fails if an earlier one can still be reached: a merge must not collect them.
+type forgetful struct {
+	fakeCodec
+	t    *testing.T
+	seen *[]weak.Pointer[Shard]
+}
+
+func (f forgetful) DecodeShard(data []byte) (*Shard, error) {
+	runtime.GC()
+	for i, s := range *f.seen {
+		if s.Value() != nil {
+			f.t.Errorf("shard %d of the merge is still in memory when shard %d is read", i, len(*f.seen))
+		}
+	}
+	s, err := f.fakeCodec.DecodeShard(data)
+	if err == nil {
+		*f.seen = append(*f.seen, weak.Make(s))
+	}
+	return s, err
+}
+
+func TestAMergeKeepsNoShardInMemory(t *testing.T) {
+	run, _ := finishedRun(t)
+	codec := forgetful{t: t, seen: new([]weak.Pointer[Shard])}
+	surface, _, err := Merge(run, codec, MergeOptions{})
+	if err != nil || len(*codec.seen) != 7 {
+		t.Fatalf("%d shards, %v", len(*codec.seen), err)
+	}
+	mustBeTrue(t, surface)
 }

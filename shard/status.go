@@ -142,9 +142,9 @@ func (w *hostWork) mean() (seconds [2]float64) {
 	return seconds
 }
 
-// class says whether point k has curvature.
-func (r *Run) class(k int) int {
-	if h := r.Plan.Hessian; h != nil && h.At(r.Plan.Grid, k) {
+// class is the one of a tally's two that point k belongs to.
+func (p *Plan) class(k int) int {
+	if p.costly(k) {
 		return 1
 	}
 	return 0
@@ -163,8 +163,8 @@ func each(n int, f func(i int) error) error {
 	return group.Wait()
 }
 
-// unitWork is what the journals tell of a unit.
-type unitWork struct {
+// unitProgress is what the journals tell of a unit.
+type unitProgress struct {
 	done     tally
 	hosts    map[string]*hostWork
 	problems []string
@@ -177,9 +177,9 @@ func (v *survey) addJournals() error {
 		return err
 	}
 	byUnit := namesByUnit(names)
-	works := make([]unitWork, len(v.run.units))
+	works := make([]unitProgress, len(v.run.units))
 	err = each(len(works), func(u int) (err error) {
-		works[u], err = v.run.unitWork(v.run.units[u], byUnit[u])
+		works[u], err = v.run.unitProgress(v.run.units[u], byUnit[u])
 		return err
 	})
 	if err != nil {
@@ -197,7 +197,7 @@ func (v *survey) addJournals() error {
 		}
 		var all tally
 		for k := range v.run.units[u].Count {
-			all[v.run.class(v.run.units[u].First+k)]++
+			all[v.run.Plan.class(v.run.units[u].First+k)]++
 		}
 		if v.published[u] {
 			w.done = all
@@ -209,11 +209,11 @@ func (v *survey) addJournals() error {
 	return nil
 }
 
-func (r *Run) unitWork(unit Unit, journals []string) (unitWork, error) {
+func (r *Run) unitProgress(unit Unit, journals []string) (unitProgress, error) {
 	points, problems, err := r.journaled(unit, journals)
-	w := unitWork{hosts: map[string]*hostWork{}, problems: problems}
+	w := unitProgress{hosts: map[string]*hostWork{}, problems: problems}
 	for k, e := range points {
-		class, host := r.class(k), hostOf(e.attempt)
+		class, host := r.Plan.class(k), hostOf(e.attempt)
 		if w.hosts[host] == nil {
 			w.hosts[host] = &hostWork{}
 		}
@@ -335,10 +335,16 @@ func alike(cause string) string {
 }
 
 // forecast compares the hosts and foretells the end: all that is left, divided by what those who run do together, but no
-// less than the longest of the units at work.
+// less than the longest of the units at work. Where one class of points has no times yet, the plan's estimate of its
+// work beside the other's stands in.
 func (v *survey) forecast() {
 	mean := v.total.mean()
 	v.SecondsAPoint, v.SecondsAHessianPoint = mean[0], mean[1]
+	if w := v.run.Plan.Work; w.Point > 0 && mean[1] == 0 {
+		mean[1] = mean[0] * float64(w.Point+w.Hessian) / float64(w.Point)
+	} else if w.Point > 0 && mean[0] == 0 {
+		mean[0] = mean[1] * float64(w.Point) / float64(w.Point+w.Hessian)
+	}
 	work := func(t tally) float64 { return float64(t[0])*mean[0] + float64(t[1])*mean[1] }
 	running := map[string]int{}
 	for _, r := range v.Running {

@@ -119,20 +119,22 @@ func TestTheForecastKnowsCurvatureAndSlowHosts(t *testing.T) {
 	})
 }
 
-func TestWithoutATimeOfPointsWithCurvatureThereIsNoForecast(t *testing.T) {
+func TestThePlanForetellsWhatPointsWithCurvatureTake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		files := newMemFiles()
 		plan := fakePlan()
 		plan.Hessian = &Hessian{StepX: 5, StepY: 1}
+		plan.Work = Work{Point: 10, Hessian: 90, Unit: 30}
 		run, err := Create(files, "run", plan, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		claimOf(t, run, process(new(sync.Map), "there", 9))
-		path, data := journalFor(run, 2, "there", func(int) time.Duration { return time.Second }) // 6, 7, 8
+		path, data := journalFor(run, 1, "there", func(int) time.Duration { return time.Second }) // 1, 2, 3
 		files.files[path] = data
-		if s, err := run.Status(process(new(sync.Map), "here", 1)); err != nil || s.ETASeconds != 0 || s.SecondsAPoint != 1 {
-			t.Errorf("%+v, %v", s, err)
+		s, err := run.Status(process(new(sync.Map), "here", 1))
+		if want := 13.0 + 4*10; err != nil || s.ETASeconds != want || s.SecondsAPoint != 1 || s.SecondsAHessianPoint != 0 {
+			t.Errorf("%+v, %v, want %g s", s, err, want)
 		}
 	})
 }
