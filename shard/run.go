@@ -140,11 +140,21 @@ func Open(files Files, dir string) (*Run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the run %s: %w", dir, err)
 	}
-	plan, err := ParsePlan(data)
+	run, err := runOf(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &Run{Dir: dir, Plan: plan, Bytes: data, ID: PlanID(data), files: files, units: plan.Units()}, nil
+	run.Dir, run.files = dir, files
+	return run, nil
+}
+
+// runOf is the run of a plan, wherever it may lie.
+func runOf(plan []byte) (*Run, error) {
+	p, err := ParsePlan(plan)
+	if err != nil {
+		return nil, err
+	}
+	return &Run{Plan: p, Bytes: plan, ID: PlanID(plan), units: p.Units()}, nil
 }
 
 // list returns the names in a folder of the run, without those of unfinished files.

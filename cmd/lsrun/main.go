@@ -50,7 +50,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ErrWriter:   stderr,
 		Commands: []*cli.Command{
 			planCommand, runCommand, mergeCommand, plotCommand, hessianCommand,
-			statusCommand, inspectCommand, checkCommand, modelsCommand, benchCommand, demoCommand,
+			statusCommand, verifyCommand, inspectCommand, checkCommand, modelsCommand, benchCommand, demoCommand,
 		},
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError:   misuse,
