@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"golang.org/x/sync/errgroup"
@@ -80,13 +81,12 @@ func (r *Run) Status(system System) (*RunStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	published, err := r.published()
-	if err != nil {
+	v := &survey{view: newView(r), total: &pace{plan: r.Plan}, hosts: map[string]*pace{},
+		RunStatus: &RunStatus{Run: r.Dir, PlanID: r.ID, Points: r.Plan.Grid.Points(), Units: len(r.units),
+			Running: []Running{}, Hosts: []HostStatus{}, Failed: []Failure{}, Problems: []string{}}}
+	if err := v.look(); err != nil {
 		return nil, err
 	}
-	v := &survey{run: r, published: published, hosts: map[string]*hostWork{},
-		RunStatus: &RunStatus{Run: r.Dir, PlanID: r.ID, Points: r.Plan.Grid.Points(), Units: len(r.units),
-			UnitsDone: len(published), Running: []Running{}, Hosts: []HostStatus{}, Failed: []Failure{}, Problems: []string{}}}
 	if h := r.Plan.Hessian; h != nil {
 		v.HessianPoints = h.Points(r.Plan.Grid)
 	}
@@ -104,50 +104,12 @@ func (r *Run) Status(system System) (*RunStatus, error) {
 // survey is a RunStatus in the making.
 type survey struct {
 	*RunStatus
-	run       *Run
-	published map[int]bool
-	left      []tally // points that are left, by unit
-	total     hostWork
-	hosts     map[string]*hostWork
-	latest    []*claimText // of unpublished units; nil for none that can be read
-}
-
-// tally counts points without curvature, and with it: they cost differently.
-type tally [2]int
-
-func (t *tally) add(other tally) {
-	t[0] += other[0]
-	t[1] += other[1]
-}
-
-// hostWork is what workers have done.
-type hostWork struct {
-	points  tally
-	seconds [2]float64
-}
-
-func (w *hostWork) add(other hostWork) {
-	w.points.add(other.points)
-	w.seconds[0] += other.seconds[0]
-	w.seconds[1] += other.seconds[1]
-}
-
-// mean is the time of a point of each class; 0 where there was none.
-func (w *hostWork) mean() (seconds [2]float64) {
-	for class, n := range w.points {
-		if n > 0 {
-			seconds[class] = w.seconds[class] / float64(n)
-		}
-	}
-	return seconds
-}
-
-// class is the one of a tally's two that point k belongs to.
-func (p *Plan) class(k int) int {
-	if p.costly(k) {
-		return 1
-	}
-	return 0
+	*view
+	left   [][2]int // points that are left, by unit: without curvature, and with it
+	sample [2]int   // a point of either class
+	total  *pace
+	hosts  map[string]*pace
+	latest []*claimText // of unpublished units; nil for none that can be read
 }
 
 // readers is how many files are read at a time: on a network file system reading is mostly waiting.
@@ -163,79 +125,77 @@ func each(n int, f func(i int) error) error {
 	return group.Wait()
 }
 
-// unitProgress is what the journals tell of a unit.
-type unitProgress struct {
-	done     tally
-	hosts    map[string]*hostWork
-	problems []string
-}
-
 // addJournals counts points and their time.
 func (v *survey) addJournals() error {
-	names, err := v.run.list(journalDir)
-	if err != nil {
-		return err
-	}
-	byUnit := namesByUnit(names)
-	works := make([]unitProgress, len(v.run.units))
-	err = each(len(works), func(u int) (err error) {
-		works[u], err = v.run.unitProgress(v.run.units[u], byUnit[u])
+	units := v.run.units
+	found, problems := make([]map[int]timing, len(units)), make([][]string, len(units))
+	err := each(len(units), func(u int) (err error) {
+		found[u], problems[u], err = v.run.timings(units[u], v.journals[u])
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	v.left = make([]tally, len(works))
-	for u, w := range works {
-		v.Problems = append(v.Problems, w.problems...)
-		for host, work := range w.hosts {
-			if v.hosts[host] == nil {
-				v.hosts[host] = &hostWork{}
-			}
-			v.hosts[host].add(*work)
-			v.total.add(*work)
-		}
-		var all tally
-		for k := range v.run.units[u].Count {
-			all[v.run.Plan.class(v.run.units[u].First+k)]++
-		}
+	v.Problems = append(v.Problems, slices.Concat(problems...)...)
+	v.left = make([][2]int, len(units))
+	for u, unit := range units {
 		if v.published[u] {
-			w.done = all
+			v.UnitsDone++
 		}
-		v.PointsDone += w.done[0] + w.done[1]
-		v.HessianPointsDone += w.done[1]
-		v.left[u] = tally{all[0] - w.done[0], all[1] - w.done[1]}
+		for k := unit.First; k < unit.First+unit.Count; k++ {
+			class := v.run.Plan.class(k)
+			v.sample[class] = k
+			t, journaled := found[u][k]
+			if journaled {
+				v.addTiming(k, t)
+			}
+			if !journaled && !v.published[u] {
+				v.left[u][class]++
+				continue
+			}
+			v.PointsDone++
+			v.HessianPointsDone += class
+		}
 	}
 	return nil
 }
 
-func (r *Run) unitProgress(unit Unit, journals []string) (unitProgress, error) {
+// timing is how long a point took, and where.
+type timing struct {
+	host string
+	took time.Duration
+}
+
+func (r *Run) timings(unit Unit, journals []string) (map[int]timing, []string, error) {
 	points, problems, err := r.journaled(unit, journals)
-	w := unitProgress{hosts: map[string]*hostWork{}, problems: problems}
+	found := make(map[int]timing, len(points))
 	for k, e := range points {
-		class, host := r.Plan.class(k), hostOf(e.attempt)
-		if w.hosts[host] == nil {
-			w.hosts[host] = &hostWork{}
-		}
-		w.done[class]++
-		w.hosts[host].points[class]++
-		w.hosts[host].seconds[class] += e.took.Seconds()
+		found[k] = timing{hostOf(e.attempt), e.took}
 	}
-	return w, err
+	return found, problems, err
+}
+
+func (v *survey) addTiming(k int, t timing) {
+	v.total.add(k, t.took)
+	v.host(t.host).add(k, t.took)
+}
+
+// host is the pace of the workers of a host.
+func (v *survey) host(name string) *pace {
+	if v.hosts[name] == nil {
+		v.hosts[name] = &pace{plan: v.run.Plan}
+	}
+	return v.hosts[name]
 }
 
 // addClaims tells units at work from those that nobody has.
 func (v *survey) addClaims(system System) error {
-	latest, err := v.run.latestClaims()
-	if err != nil {
-		return err
-	}
 	v.latest = make([]*claimText, len(v.run.units))
-	err = each(len(v.run.units), func(u int) error {
-		if latest[u] == 0 || v.published[u] {
+	err := each(len(v.run.units), func(u int) error {
+		if v.claimed[u] == 0 || v.published[u] {
 			return nil
 		}
-		data, err := v.run.files.ReadFile(v.run.path(claimsDir, claimName(u, latest[u])))
+		data, err := v.run.files.ReadFile(v.run.path(claimsDir, claimName(u, v.claimed[u])))
 		if err != nil && !noFile(err) {
 			return fmt.Errorf("reading a claim: %w", err)
 		}
@@ -256,7 +216,7 @@ func (v *survey) addClaims(system System) error {
 		default:
 			count := v.run.units[u].Count
 			v.Running = append(v.Running, Running{Unit: u, Points: count, PointsDone: count - v.left[u][0] - v.left[u][1],
-				Generation: latest[u], Host: t.Host, PID: t.PID, Job: t.Job, Kernel: t.Kernel})
+				Generation: v.claimed[u], Host: t.Host, PID: t.PID, Job: t.Job, Kernel: t.Kernel})
 		}
 	}
 	v.Missing = FormatRanges(missing)
@@ -335,54 +295,54 @@ func alike(cause string) string {
 }
 
 // forecast compares the hosts and foretells the end: all that is left, divided by what those who run do together, but no
-// less than the longest of the units at work. Where one class of points has no times yet, the plan's estimate of its
-// work beside the other's stands in.
+// less than the longest of the units at work.
 func (v *survey) forecast() {
-	mean := v.total.mean()
-	v.SecondsAPoint, v.SecondsAHessianPoint = mean[0], mean[1]
-	if w := v.run.Plan.Work; w.Point > 0 && mean[1] == 0 {
-		mean[1] = mean[0] * float64(w.Point+w.Hessian) / float64(w.Point)
-	} else if w.Point > 0 && mean[0] == 0 {
-		mean[0] = mean[1] * float64(w.Point) / float64(w.Point+w.Hessian)
-	}
-	work := func(t tally) float64 { return float64(t[0])*mean[0] + float64(t[1])*mean[1] }
+	v.SecondsAPoint, v.SecondsAHessianPoint = v.total.mean(0), v.total.mean(1)
 	running := map[string]int{}
 	for _, r := range v.Running {
 		running[fileName(r.Host)]++
-		if host := fileName(r.Host); v.hosts[host] == nil {
-			v.hosts[host] = &hostWork{}
-		}
+		v.host(fileName(r.Host))
 	}
-	for _, host := range slices.Sorted(maps.Keys(v.hosts)) {
-		w := v.hosts[host]
-		h := HostStatus{Host: host, Running: running[host], Points: w.points[0] + w.points[1], Seconds: w.seconds[0] + w.seconds[1]}
+	speeds := map[string]float64{}
+	for _, name := range slices.Sorted(maps.Keys(v.hosts)) {
+		p := v.hosts[name]
+		h := HostStatus{Host: name, Running: running[name], Points: p.points[0] + p.points[1], Seconds: (p.took[0] + p.took[1]).Seconds()}
 		if h.Seconds > 0 {
-			h.Speed = work(w.points) / h.Seconds
+			h.Speed = v.seconds(p.points) / h.Seconds
 		}
+		speeds[name] = cmp.Or(h.Speed, 1)
 		v.Hosts = append(v.Hosts, h)
 	}
 	slices.SortStableFunc(v.Hosts, func(a, b HostStatus) int { return cmp.Compare(a.Speed, b.Speed) })
-	var left tally
-	for _, t := range v.left {
-		left.add(t)
-	}
-	if len(v.Running) == 0 || left[0] > 0 && mean[0] == 0 || left[1] > 0 && mean[1] == 0 {
+	if v.total.points == [2]int{} || len(v.Running) == 0 {
 		return
 	}
-	speeds := map[string]float64{}
-	for _, h := range v.Hosts {
-		speeds[h.Host] = h.Speed
+	var left [2]int
+	for _, l := range v.left {
+		left[0] += l[0]
+		left[1] += l[1]
 	}
 	together, longest := 0.0, 0.0
 	for _, r := range v.Running {
-		speed := cmp.Or(speeds[fileName(r.Host)], 1)
+		speed := speeds[fileName(r.Host)]
 		together += speed
-		longest = max(longest, work(v.left[r.Unit])/speed)
+		longest = max(longest, v.seconds(v.left[r.Unit])/speed)
 	}
-	if all := work(left) / together; all > 0 {
+	if all := v.seconds(left) / together; all > 0 {
 		v.PointsASecond = float64(left[0]+left[1]) / all
 		v.ETASeconds = max(all, longest)
 	}
+}
+
+// seconds is what points without and with curvature take an average worker.
+func (v *survey) seconds(points [2]int) float64 {
+	s := 0.0
+	for class, n := range points {
+		if n > 0 {
+			s += float64(n) * v.total.estimate(v.sample[class])
+		}
+	}
+	return s
 }
 
 // attempt is what a log tells of one.
