@@ -71,21 +71,6 @@ func claimName(unit, generation int) string {
 	return fmt.Sprintf("%s.g%d", unitName(unit), generation)
 }
 
-// latestClaims maps units to the newest generation of their claims.
-func (r *Run) latestClaims() (map[int]int, error) {
-	names, err := r.list(claimsDir)
-	if err != nil {
-		return nil, err
-	}
-	latest := map[int]int{}
-	for _, name := range names {
-		if unit, generation, ok := parseClaimName(name); ok {
-			latest[unit] = max(latest[unit], generation)
-		}
-	}
-	return latest, nil
-}
-
 const (
 	// maxLosses is how many units a worker loses to others before it looks anew at what there is.
 	maxLosses = 4

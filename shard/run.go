@@ -213,18 +213,3 @@ func parseShardName(name string) (unit int, hash string, ok bool) {
 	hash, isH5 := strings.CutSuffix(rest, ".h5")
 	return unit, hash, ok && isH5 && len(hash) == 64 && strings.Trim(hash, "0123456789abcdef") == ""
 }
-
-// published lists the units that have a shard, by name alone.
-func (r *Run) published() (map[int]bool, error) {
-	names, err := r.list(shardsDir)
-	if err != nil {
-		return nil, err
-	}
-	units := map[int]bool{}
-	for _, name := range names {
-		if unit, _, ok := parseShardName(name); ok && unit < len(r.units) {
-			units[unit] = true
-		}
-	}
-	return units, nil
-}
