@@ -81,7 +81,7 @@ func (r *Run) Status(system System) (*RunStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &survey{view: newView(r), total: &pace{plan: r.Plan}, hosts: map[string]*pace{},
+	v := &survey{view: newView(r), hosts: map[string]*times{},
 		RunStatus: &RunStatus{Run: r.Dir, PlanID: r.ID, Points: r.Plan.Grid.Points(), Units: len(r.units),
 			Running: []Running{}, Hosts: []HostStatus{}, Failed: []Failure{}, Problems: []string{}}}
 	if err := v.look(); err != nil {
@@ -97,7 +97,7 @@ func (r *Run) Status(system System) (*RunStatus, error) {
 		return nil, err
 	}
 	v.addAttempts(attempts)
-	v.forecast()
+	v.foretell()
 	return v.RunStatus, nil
 }
 
@@ -106,11 +106,24 @@ type survey struct {
 	*RunStatus
 	*view
 	left   [][2]int // points that are left, by unit: without curvature, and with it
-	sample [2]int   // a point of either class
-	total  *pace
-	hosts  map[string]*pace
+	total  times
+	hosts  map[string]*times
 	latest []*claimText // of unpublished units; nil for none that can be read
 }
+
+// times is what points have taken, without curvature and with it.
+type times struct {
+	points  [2]int
+	seconds [2]float64
+}
+
+func (t *times) add(class int, took time.Duration) {
+	t.points[class]++
+	t.seconds[class] += took.Seconds()
+}
+
+// mean is 0 where there were no such points.
+func (t *times) mean(class int) float64 { return t.seconds[class] / float64(max(t.points[class], 1)) }
 
 // readers is how many files are read at a time: on a network file system reading is mostly waiting.
 const readers = 16
@@ -144,10 +157,10 @@ func (v *survey) addJournals() error {
 		}
 		for k := unit.First; k < unit.First+unit.Count; k++ {
 			class := v.run.Plan.class(k)
-			v.sample[class] = k
 			t, journaled := found[u][k]
 			if journaled {
-				v.addTiming(k, t)
+				v.total.add(class, t.took)
+				v.host(t.host).add(class, t.took)
 			}
 			if !journaled && !v.published[u] {
 				v.left[u][class]++
@@ -175,15 +188,10 @@ func (r *Run) timings(unit Unit, journals []string) (map[int]timing, []string, e
 	return found, problems, err
 }
 
-func (v *survey) addTiming(k int, t timing) {
-	v.total.add(k, t.took)
-	v.host(t.host).add(k, t.took)
-}
-
-// host is the pace of the workers of a host.
-func (v *survey) host(name string) *pace {
+// host is the work of a host's workers.
+func (v *survey) host(name string) *times {
 	if v.hosts[name] == nil {
-		v.hosts[name] = &pace{plan: v.run.Plan}
+		v.hosts[name] = &times{}
 	}
 	return v.hosts[name]
 }
@@ -294,9 +302,9 @@ func alike(cause string) string {
 	return strings.Join(words, " ")
 }
 
-// forecast compares the hosts and foretells the end: all that is left, divided by what those who run do together, but no
+// foretell compares the hosts and foretells the end: all that is left, divided by what those who run do together, but no
 // less than the longest of the units at work.
-func (v *survey) forecast() {
+func (v *survey) foretell() {
 	v.SecondsAPoint, v.SecondsAHessianPoint = v.total.mean(0), v.total.mean(1)
 	running := map[string]int{}
 	for _, r := range v.Running {
@@ -305,10 +313,10 @@ func (v *survey) forecast() {
 	}
 	speeds := map[string]float64{}
 	for _, name := range slices.Sorted(maps.Keys(v.hosts)) {
-		p := v.hosts[name]
-		h := HostStatus{Host: name, Running: running[name], Points: p.points[0] + p.points[1], Seconds: (p.took[0] + p.took[1]).Seconds()}
+		t := v.hosts[name]
+		h := HostStatus{Host: name, Running: running[name], Points: t.points[0] + t.points[1], Seconds: t.seconds[0] + t.seconds[1]}
 		if h.Seconds > 0 {
-			h.Speed = v.seconds(p.points) / h.Seconds
+			h.Speed = v.seconds(t.points) / h.Seconds
 		}
 		speeds[name] = cmp.Or(h.Speed, 1)
 		v.Hosts = append(v.Hosts, h)
@@ -334,15 +342,18 @@ func (v *survey) forecast() {
 	}
 }
 
-// seconds is what points without and with curvature take an average worker.
+// seconds is what points without and with curvature take an average worker. Where one of the two has no times yet, the
+// plan's estimate of its work beside the other's stands in.
 func (v *survey) seconds(points [2]int) float64 {
-	s := 0.0
-	for class, n := range points {
-		if n > 0 {
-			s += float64(n) * v.total.estimate(v.sample[class])
+	means := [2]float64{v.total.mean(0), v.total.mean(1)}
+	work := v.run.Plan.Work
+	costs := [2]float64{float64(max(work.Point, 1)), float64(max(work.Point+work.Hessian, 1))}
+	for class := range means {
+		if v.total.points[class] == 0 {
+			means[class] = v.total.mean(1-class) * costs[class] / costs[1-class]
 		}
 	}
-	return s
+	return float64(points[0])*means[0] + float64(points[1])*means[1]
 }
 
 // attempt is what a log tells of one.
