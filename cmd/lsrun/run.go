@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -162,14 +161,8 @@ func (j *job) work(c *cli.Context, rank slurm.Rank, units []int) (computed int, 
 	defer evaluator.engine.Close()
 	progress := newProgress(c.App.ErrWriter, j.plan.Grid.Points())
 	worker := shard.Worker{Run: j.run, Evaluator: evaluator, Codec: h5.Codec{}, Rank: rank.Index, Ranks: rank.Size,
-		Static: c.String("schedule") == "static", Units: units, Progress: progress.event, Notes: evaluator.notes(j.plan), System: newSystem(os.Getenv, rank.Size)}
-	ctx := c.Context
-	if end := deadline(c); !end.IsZero() {
-		limited, cancel := context.WithDeadline(ctx, end)
-		defer cancel()
-		ctx = limited
-	}
-	report, err := worker.Work(ctx)
+		Static: c.String("schedule") == "static", Units: units, Deadline: deadline(c), Progress: progress.event, Notes: evaluator.notes(j.plan), System: newSystem(os.Getenv, rank.Size)}
+	report, err := worker.Work(c.Context)
 	progress.end()
 	for _, problem := range report.Problems {
 		fmt.Fprintf(c.App.ErrWriter, "lsrun: %s\n", problem)
