@@ -107,11 +107,11 @@ func (s Script) Text() (string, error) {
 	b.WriteString("\n")
 	if s.opensLog() {
 		fmt.Fprintf(&b, "cd %s || exit\nexec >>%s/slurm-%s.out 2>&1\n\n", bashWord(s.Dir), bashWord(s.Log),
-			s.pattern("$SLURM_ARRAY_JOB_ID", "$SLURM_ARRAY_TASK_ID", "$SLURM_JOB_ID"))
+			s.pattern("${SLURM_ARRAY_JOB_ID}", "${SLURM_ARRAY_TASK_ID}", "${SLURM_JOB_ID}"))
 	}
 	b.WriteString(s.heading())
 	if len(s.Setup) > 0 {
-		fmt.Fprintf(&b, "\nset -e\n%s\nset +e\n", strings.Join(s.Setup, "\n"))
+		fmt.Fprintf(&b, "\nset -e\ntrap 'echo \"the setup failed: $BASH_COMMAND\" >&2' ERR\n%s\ntrap - ERR\nset +e\n", strings.Join(s.Setup, "\n"))
 	}
 	b.WriteString("\nif command -v module >/dev/null; then module list 2>&1; fi\n")
 	b.WriteString("exec " + s.command() + "\n")
