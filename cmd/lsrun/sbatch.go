@@ -3,7 +3,9 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,7 +59,11 @@ func sbatchAction(c *cli.Context) error {
 		return usageError{err.Error()}
 	}
 	if path := c.String("o"); path != "" {
-		if err := files.PublishNew(path, []byte(text)); err != nil {
+		err := files.PublishNew(path, []byte(text))
+		if errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%w: %s is there already: name another file", shard.ErrRefused, path)
+		}
+		if err != nil {
 			return err
 		}
 		fmt.Fprintf(c.App.Writer, "%s: %s\n", path, plural(workers, "worker"))
