@@ -40,7 +40,7 @@ func requeue(c *cli.Context, dir string, computed int, err error) error {
 	idle, failed := 0, error(nil)
 	if computed == 0 {
 		if idle, failed = readCount(counter); failed == nil && idle >= c.Int("requeues") {
-			return fmt.Errorf("%w; the job has not finished one point since it went back into the queue %s ago, and stays out of it now: if points take longer than its time, give lsrun submit a longer --time", err, plural(idle, "time"))
+			return fmt.Errorf("%w; the job went back into the queue %s in a row without finishing a point, and stays out of it now: if points take longer than its time, give lsrun submit a longer --time", err, plural(idle, "time"))
 		}
 		idle++
 	}
