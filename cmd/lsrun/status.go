@@ -42,17 +42,23 @@ func printStatus(c *cli.Context, dir string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	s, err := run.Status(nil)
+	s, q, err := newObserver().look(c.Context, run)
 	if err != nil {
 		return err
 	}
 	if asJSON {
 		encoder := json.NewEncoder(c.App.Writer)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(s)
+		return encoder.Encode(statusReport{s, q})
 	}
-	writeStatus(c.App.Writer, run, s)
+	writeStatus(c.App.Writer, run, s, q)
 	return nil
+}
+
+// statusReport is what --json prints.
+type statusReport struct {
+	*shard.RunStatus
+	Queue *queued `json:"queue"` // null where there is no SLURM
 }
 
 // Between two looks watch waits a while, and longer where looking takes long.
@@ -69,9 +75,10 @@ func watch(c *cli.Context, dir string) error {
 	}
 	file, isFile := c.App.Writer.(*os.File)
 	redraw := isFile && term.IsTerminal(int(file.Fd())) && !c.Bool("json")
+	o := newObserver()
 	for last := ""; ; {
 		start := time.Now()
-		s, err := run.Status(nil)
+		s, q, err := o.look(c.Context, run)
 		if err != nil {
 			return err
 		}
@@ -79,9 +86,9 @@ func watch(c *cli.Context, dir string) error {
 		switch {
 		case redraw:
 			text.WriteString("\x1b[H\x1b[J") // to the upper left corner, and clear
-			writeStatus(&text, run, s)
+			writeStatus(&text, run, s, q)
 		case c.Bool("json"):
-			json.NewEncoder(&text).Encode(s)
+			json.NewEncoder(&text).Encode(statusReport{s, q})
 		default:
 			fmt.Fprintf(&text, "%s, %d running%s\n", doneText(s), len(s.Running), speedText(s))
 		}
@@ -108,12 +115,13 @@ const (
 	mostProblems = 8
 )
 
-func writeStatus(out io.Writer, run *shard.Run, s *shard.RunStatus) {
+func writeStatus(out io.Writer, run *shard.Run, s *shard.RunStatus, q *queued) {
 	plan := run.Plan
 	fmt.Fprintf(out, "run         %s, plan %.12s: %s around %s\n", run.Dir, run.ID, plan.Network.Model, plan.Checkpoint.File)
 	describeGrid(out, plan)
 	fmt.Fprintf(out, "done        %s\n", doneText(s))
 	writeRunning(out, s)
+	q.write(out)
 	if seconds := secondsText(s); seconds != "" {
 		fmt.Fprintf(out, "speed       a worker takes %s%s\n", seconds, speedText(s))
 	}
@@ -136,7 +144,11 @@ func writeStatus(out io.Writer, run *shard.Run, s *shard.RunStatus) {
 	} else if s.UnitsDone == s.Units {
 		fmt.Fprintf(out, "next        lsrun merge %s\n", shard.ShellQuote(run.Dir))
 	} else if s.Missing != "" {
-		fmt.Fprintf(out, "missing     units %s\nnext        lsrun run %s\n", s.Missing, shard.ShellQuote(run.Dir))
+		verb := "run"
+		if q != nil && q.Problem == "" {
+			verb = "submit"
+		}
+		fmt.Fprintf(out, "missing     units %s\nnext        lsrun %s %s\n", s.Missing, verb, shard.ShellQuote(run.Dir))
 	}
 }
 
