@@ -365,7 +365,7 @@ func (m *merger) incomplete() error {
 	if n := len(m.report.Quarantined); n > 0 {
 		text += fmt.Sprintf("; corrupt and moved to %s: %d", filepath.Join(m.run.Dir, quarantineDir), n)
 	}
-	return fmt.Errorf("%w: %s): compute them with\n  lsrun run --units %s %s", ErrIncomplete, text, list, ShellQuote(m.run.Dir))
+	return fmt.Errorf("%w: %s): compute them with\n  lsrun run --units %s %s\nor, on a SLURM cluster, with\n  lsrun submit %[4]s", ErrIncomplete, text, list, ShellQuote(m.run.Dir))
 }
 
 // ShellQuote makes text one word of a POSIX shell, for commands that a person may copy.

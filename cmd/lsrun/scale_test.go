@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"lsrun/io/durable"
 	"lsrun/io/h5"
 	"lsrun/shard"
@@ -120,6 +122,16 @@ func TestLargeRunsAreLookedAtAndMergedFastAndInLittleMemory(t *testing.T) {
 				t.Fatalf("%s at point %d is %g, want %g", layer.Name, k, v, want)
 			}
 		}
+	}
+	// Two merges at once both succeed.
+	twice := filepath.Join(dir, "twice.h5")
+	var group errgroup.Group
+	for range 2 {
+		cmd := process(t.Context(), t, "merge", "-o", twice, dir)
+		group.Go(cmd.Run)
+	}
+	if err := group.Wait(); err != nil || !bytes.Equal(readFile(t, surface), readFile(t, twice)) {
+		t.Errorf("two merges at once: %v, or another surface", err)
 	}
 	// Without half of the shards the journals have the same.
 	shards, err := filepath.Glob(filepath.Join(dir, "shards", "u????[02468].*"))
