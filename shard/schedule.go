@@ -2,16 +2,15 @@ package shard
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 	"time"
 )
 
-// pace is what points have taken: those without a Hessian and those with one.
+// pace is how long points have taken here, those without a Hessian and those with one: at most, one alone or a batch of them.
 type pace struct {
-	plan   *Plan
-	points [2]int
-	took   [2]time.Duration // together
-	most   [2]time.Duration // one alone, or a batch of them
+	plan *Plan
+	most [2]time.Duration
 }
 
 func (p *Plan) class(k int) int {
@@ -23,23 +22,7 @@ func (p *Plan) class(k int) int {
 
 func (p *pace) add(k int, took time.Duration) {
 	class := p.plan.class(k)
-	p.points[class]++
-	p.took[class] += took
 	p.most[class] = max(p.most[class], took)
-}
-
-// estimate is the mean time of point k; what no point has taken is in proportion to the plan's costs.
-func (p *pace) estimate(k int) float64 {
-	class := p.plan.class(k)
-	if n := p.points[class]; n > 0 {
-		return p.took[class].Seconds() / float64(n)
-	}
-	cost := float64(max(p.plan.Cost(k), 1))
-	if other := 1 - class; p.points[other] > 0 {
-		costs := [2]float64{float64(max(p.plan.Work.Point, 1)), float64(max(p.plan.Work.Point+p.plan.Work.Hessian, 1))}
-		return p.took[other].Seconds() / float64(p.points[other]) * cost / costs[other]
-	}
-	return cost
 }
 
 // longest is how long points may take, judged by the longest time so far; 0 where nothing is known.
@@ -54,41 +37,93 @@ func (p *pace) longest(points []int) time.Duration {
 	return time.Duration(float64(p.most[0]) * float64(p.plan.Cost(points[0])) / float64(max(p.plan.Work.Point, 1)))
 }
 
-// sampledJournals is how many journals a worker reads to learn what points take.
-const sampledJournals = 32
+// forecast foretells what points cost: as the plan says but, where they have Hessians, in proportion to what their neighbours
+// took, on whatever machine. It puts units in an order and decides nothing else.
+type forecast struct {
+	plan    *Plan
+	read    map[string]bool // journals
+	samples []sample
+}
 
-// learn adds what some of the run's journals, spread over the units, tell.
-func (p *pace) learn(v *view) error {
+// sample is a point with a Hessian that has been computed.
+type sample struct {
+	x, y    int // its place in the grid
+	seconds float64
+}
+
+const (
+	readAtOnce    = 32  // journals at a look
+	enoughSamples = 512 // points to remember
+	neighbours    = 4   // of the nearest known points that are asked
+)
+
+func newForecast(plan *Plan) *forecast { return &forecast{plan: plan, read: map[string]bool{}} }
+
+// learn reads journals that are new, spread over the grid, of published units: they do not change any more.
+func (f *forecast) learn(v *view) error {
 	var units []int
 	for unit, names := range v.journals {
-		if len(names) > 0 {
+		if v.published[unit] && len(names) > 0 && !f.read[names[0]] {
 			units = append(units, unit)
 		}
 	}
-	for i := range min(len(units), sampledJournals) {
-		unit := units[i*len(units)/min(len(units), sampledJournals)]
-		points, _, err := v.run.journaled(v.run.units[unit], v.journals[unit][:1])
+	for i, n := 0, min(len(units), readAtOnce); i < n && len(f.samples) < enoughSamples; i++ {
+		unit := v.run.units[units[i*len(units)/n]]
+		names := v.journals[unit.Index][:1]
+		f.read[names[0]] = true
+		points, _, err := v.run.journaled(unit, names)
 		if err != nil {
 			return err
 		}
 		for k, e := range points {
-			p.add(k, e.took)
+			if width := f.plan.Grid.X.N; f.plan.costly(k) {
+				f.samples = append(f.samples, sample{k % width, k / width, e.took.Seconds()})
+			}
 		}
 	}
 	return nil
 }
 
-// costliestFirst orders units by what they take, so that the last ones to be begun are short.
-func (p *pace) costliestFirst(units []Unit) []int {
-	costs := make([]float64, len(units))
+// cost of point k.
+func (f *forecast) cost(k int) float64 {
+	cost := float64(max(f.plan.Cost(k), 1))
+	if len(f.samples) < neighbours || !f.plan.costly(k) {
+		return cost
+	}
+	x, y := k%f.plan.Grid.X.N, k/f.plan.Grid.X.N
+	distance := func(s sample) int { return (s.x-x)*(s.x-x) + (s.y-y)*(s.y-y) }
+	var nearest []sample // sorted
+	all := 0.0
+	for _, s := range f.samples {
+		all += s.seconds
+		if len(nearest) == neighbours && distance(s) >= distance(nearest[neighbours-1]) {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(nearest, distance(s), func(s sample, d int) int { return cmp.Compare(distance(s), d) })
+		nearest = slices.Insert(nearest, at, s)
+		nearest = nearest[:min(len(nearest), neighbours)]
+	}
+	near := 0.0
+	for _, s := range nearest {
+		near += s.seconds
+	}
+	return cost * near / neighbours / (all / float64(len(f.samples)))
+}
+
+// costliestFirst orders units, so that the last ones to be begun are short. Equal ones are spread over the grid, the coarse
+// picture first: neighbours tell what the points between them cost.
+func (f *forecast) costliestFirst(units []Unit) []int {
+	costs := make(map[int]float64, len(units))
 	order := make([]int, len(units))
 	for i, u := range units {
 		order[i] = u.Index
 		for k := u.First; k < u.First+u.Count; k++ {
-			costs[u.Index] += p.estimate(k)
+			costs[u.Index] += f.cost(k)
 		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(costs[b], costs[a]) })
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(costs[b], costs[a]), cmp.Compare(bits.Reverse32(uint32(a)), bits.Reverse32(uint32(b))))
+	})
 	return order
 }
 

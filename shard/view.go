@@ -17,19 +17,19 @@ type view struct {
 	journals  [][]string // by unit, their names
 }
 
-// A look is taken to hold for viewAge, and for longer where looking takes long: many workers on a slow file
-// system spend at most half a percent of their time on it.
-const (
-	viewAge   = 30 * time.Second
-	viewShare = 200
-)
+// viewShare is how many times as long as it takes a look is taken to hold: so at most half a percent of the time is
+// spent on looking, on slow file systems too.
+const viewShare = 200
 
 func newView(run *Run) *view { return &view{run: run} }
 
 // old reports whether it is time for another look.
 func (v *view) old() bool {
-	return v.at.IsZero() || time.Since(v.at) > max(viewAge, viewShare*v.took)
+	return v.at.IsZero() || time.Since(v.at) > v.age()
 }
+
+// age is how old a look may become.
+func (v *view) age() time.Duration { return viewShare * v.took }
 
 // look reads the folders.
 func (v *view) look() error {

@@ -90,15 +90,19 @@ func (w *Worker) Work(ctx context.Context) (Report, error) {
 // session is a Worker at work.
 type session struct {
 	*Worker
-	claims  *claims
-	view    *view
-	pace    *pace
-	system  System
-	name    string      // of this worker, in the names of its attempts
-	todo    []int       // units not yet known to be published, in visiting order
-	counted map[int]int // points of a unit that events have told of
-	failed  []error
-	report  Report
+	claims   *claims
+	view     *view
+	seen     time.Time // the look that todo knows of
+	pace     *pace
+	forecast *forecast
+	system   System
+	name     string      // of this worker, in the names of its attempts
+	todo     []int       // units not yet known to be published, in visiting order
+	counted  map[int]int // points of a unit that events have told of
+	began    time.Time
+	attempts int
+	failed   []error
+	report   Report
 }
 
 // begin checks what the worker was given and looks at the run.
@@ -119,7 +123,7 @@ func (w *Worker) begin() (*session, error) {
 			return nil, fmt.Errorf("there is no unit %d: the units of %s go from 0 to %d", u, w.Run.Dir, len(w.Run.units)-1)
 		}
 	}
-	s := &session{Worker: w, system: w.System, counted: map[int]int{}, pace: &pace{plan: w.Run.Plan}}
+	s := &session{Worker: w, system: w.System, counted: map[int]int{}, pace: &pace{plan: w.Run.Plan}, forecast: newForecast(w.Run.Plan)}
 	if s.system == nil {
 		s.system = Machine{}
 	}
@@ -127,28 +131,51 @@ func (w *Worker) begin() (*session, error) {
 	s.name = fmt.Sprintf("%s-%d-%s", fileName(self.Host), self.PID, newNonce())
 	s.claims = newClaims(w.Run, s.system, kernel)
 	s.view = s.claims.view
-	return s, s.order()
+	if s.todo = slices.Clone(w.Units); s.todo == nil {
+		for _, u := range w.Run.units {
+			s.todo = append(s.todo, u.Index)
+		}
+	}
+	if w.Static {
+		s.todo = slices.DeleteFunc(s.todo, func(u int) bool { return u%max(w.Ranks, 1) != w.Rank })
+	}
+	return s, nil
 }
 
-// order fills todo.
-func (s *session) order() error {
-	if err := s.view.look(); err != nil {
+// arrange takes in what the last look has shown: it forgets the units that are published and puts the others in order.
+func (s *session) arrange() error {
+	s.seen = s.view.at
+	s.todo = slices.DeleteFunc(s.todo, func(u int) bool {
+		if s.view.published[u] {
+			s.tell(Event{Kind: Elsewhere, Unit: u, Points: s.Run.units[u].Count - s.counted[u]})
+		}
+		return s.view.published[u]
+	})
+	if s.Units != nil { // they have an order
+		return nil
+	}
+	if err := s.forecast.learn(s.view); err != nil {
 		return err
 	}
-	units := s.Units
-	if units == nil {
-		known := &pace{plan: s.Run.Plan} // by others, maybe on other machines: good for an order, not for a deadline
-		if err := known.learn(s.view); err != nil {
-			return err
-		}
-		units = known.costliestFirst(s.Run.units)
+	units := make([]Unit, len(s.todo))
+	for i, u := range s.todo {
+		units[i] = s.Run.units[u]
 	}
-	if ranks := max(s.Ranks, 1); s.Static {
-		s.todo = slices.DeleteFunc(slices.Clone(units), func(u int) bool { return u%ranks != s.Rank })
-	} else {
-		s.todo = roundRobin(units, s.Rank, ranks)
+	if s.todo = s.forecast.costliestFirst(units); !s.Static {
+		spread := s.spread()
+		s.todo = roundRobin(s.todo, s.Rank%spread, spread)
 	}
 	return nil
+}
+
+// spread is how many workers probably want a unit while a look holds: they begin apart.
+func (s *session) spread() int {
+	ranks := max(s.Ranks, 1)
+	if s.attempts == 0 { // they start together
+		return ranks
+	}
+	unit := time.Since(s.began) / time.Duration(s.attempts)
+	return min(ranks, 1+int(float64(ranks)*s.view.age().Seconds()/max(unit.Seconds(), 1e-9)))
 }
 
 // fileName makes text fit to be part of a file's name.
@@ -169,18 +196,19 @@ func (s *session) tell(e Event) {
 }
 
 func (s *session) work(ctx context.Context) error {
+	s.began = time.Now()
 	failures := 0
 	pause := minPause
-	var seen time.Time // the look that todo knows of
 	for ctx.Err() == nil {
 		if s.Static || s.view.old() { // without claims only a look tells what others do
 			if err := s.view.look(); err != nil {
 				return err
 			}
 		}
-		if seen != s.view.at {
-			seen = s.view.at
-			s.forgetPublished()
+		if s.seen != s.view.at {
+			if err := s.arrange(); err != nil {
+				return err
+			}
 		}
 		if len(s.todo) == 0 || failures == maxFailures {
 			return s.outcome()
@@ -197,6 +225,7 @@ func (s *session) work(ctx context.Context) error {
 			continue
 		}
 		pause = minPause
+		s.attempts++
 		err = s.attempt(ctx, s.Run.units[unit], claim)
 		var failed errAttempt
 		switch {
@@ -264,16 +293,6 @@ func (s *session) outcome() error {
 	return fmt.Errorf("%w: %d attempts failed here, the first while %w", ErrIncomplete, len(s.failed), s.failed[0])
 }
 
-// forgetPublished drops the units that are published from the list.
-func (s *session) forgetPublished() {
-	s.todo = slices.DeleteFunc(s.todo, func(u int) bool {
-		if s.view.published[u] {
-			s.tell(Event{Kind: Elsewhere, Unit: u, Points: s.Run.units[u].Count - s.counted[u]})
-		}
-		return s.view.published[u]
-	})
-}
-
 // forget drops a unit from the list, which it mostly heads.
 func (s *session) forget(unit int) {
 	if i := slices.Index(s.todo, unit); i == 0 {
@@ -293,9 +312,13 @@ func (s *session) wait(ctx context.Context, pause *time.Duration) {
 	if *pause == minPause {
 		s.tell(Event{Kind: Waiting, Unit: s.todo[0]})
 	}
+	length := max(*pause, s.view.age())
+	if !s.Deadline.IsZero() {
+		length = min(length, time.Until(s.Deadline))
+	}
 	select {
 	case <-ctx.Done():
-	case <-time.After(*pause):
+	case <-time.After(length):
 	}
 	*pause = min(2**pause, maxPause)
 }
