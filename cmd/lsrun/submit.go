@@ -105,8 +105,10 @@ func (b *batch) look() queue {
 			q.alive = append(q.alive, job)
 		}
 	}
-	for _, job := range q.held {
-		fmt.Fprintf(b.c.App.ErrWriter, "lsrun: job %s is held (%s): scontrol release %s lets it go on; lsrun does without it\n", job.ID(), job.Reason, job.ID())
+	for i, job := range q.held {
+		if i == 0 || q.held[i-1].Job != job.Job {
+			fmt.Fprintf(b.c.App.ErrWriter, "lsrun: tasks of job %s are held (%s), and lsrun does without them: scontrol release %s lets them go on\n", job.Job, job.Reason, job.Job)
+		}
 	}
 	return q
 }
