@@ -191,7 +191,7 @@ func (b *batch) arraySize() int {
 func (b *batch) submitMerge(q queue, behind []string) error {
 	out := b.c.App.Writer
 	for _, job := range q.merges {
-		if len(behind) == 0 || job.State == "PENDING" && waitsFor(job.Dependency, behind) {
+		if !job.Held() && (len(behind) == 0 || job.State == "PENDING" && waitsFor(job.Dependency, behind)) {
 			fmt.Fprintf(out, "queued      the merge already, as job %s\n", job.Job)
 			return nil
 		}
