@@ -73,10 +73,8 @@ func batchArguments(c *cli.Context) (dir string, passed []string, err error) {
 	if i := slices.Index(args, "--"); i >= 0 {
 		args, passed = args[:i], args[i+1:]
 	}
-	if len(args) != 1 || args[0] == "" {
-		return "", nil, usagef("%s needs one argument, a run directory, and got %d: %q; sbatch's own options follow --", c.Command.Name, len(args), args)
-	}
-	return args[0], passed, nil
+	dir, err = onlyPath(c, args, "a run directory before sbatch's options, which follow --")
+	return dir, passed, err
 }
 
 // readFlags checks the flags and takes what is read from them.

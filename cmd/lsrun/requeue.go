@@ -52,7 +52,7 @@ func requeue(c *cli.Context, dir string, computed int, err error) error {
 	}
 	fmt.Fprintf(c.App.ErrWriter, "lsrun: the job's time is nearly over: it goes back into the queue as %s\n", task.ID())
 	if failed := (slurm.Client{}).Requeue(context.WithoutCancel(c.Context), task); failed != nil {
-		return fmt.Errorf("%w; the job could not be put back into the queue: %w", err, failed)
+		return fmt.Errorf("%w; the job could not be put back into the queue, and lsrun submit starts another: %w", err, failed)
 	}
 	return err
 }
