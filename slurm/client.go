@@ -212,6 +212,21 @@ func (t Task) Over(lives map[int]Life) bool {
 var ended = []string{"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
 	"TIMEOUT", "PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
 
+// MaxArraySize is the number of tasks that an array may have.
+func (c Client) MaxArraySize(ctx context.Context) (int, error) {
+	out, err := c.ask(ctx, "scontrol", "show", "config")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(out) {
+		key, value, _ := strings.Cut(line, "=")
+		if n, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && n > 0 && strings.TrimSpace(key) == "MaxArraySize" {
+			return n, nil
+		}
+	}
+	return 0, errors.New("scontrol show config does not tell MaxArraySize")
+}
+
 // Requeue puts a task back into the queue. SLURM ends the process that asks for it.
 func (c Client) Requeue(ctx context.Context, task Task) error {
 	_, _, err := run(ctx, orderPatience, "", "scontrol", "requeue", task.ID())

@@ -2,27 +2,11 @@ package slurm
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/user"
 	"strconv"
 	"strings"
 )
-
-// MaxArraySize is the number of tasks that an array may have.
-func (c Client) MaxArraySize(ctx context.Context) (int, error) {
-	out, err := c.ask(ctx, "scontrol", "show", "config")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(out) {
-		key, value, _ := strings.Cut(line, "=")
-		if n, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && n > 0 && strings.TrimSpace(key) == "MaxArraySize" {
-			return n, nil
-		}
-	}
-	return 0, errors.New("scontrol show config does not tell MaxArraySize")
-}
 
 // Room is how many more jobs, each task of an array one, the user may put into the queue
 // under an account and a quality of service ("" for the site's choice). Known is false
