@@ -116,17 +116,6 @@ func TestLivesAreKnownForgottenOrNotUnderstood(t *testing.T) {
 	}
 }
 
-func TestTheSizeOfArraysIsAskedFor(t *testing.T) {
-	standIns(t, map[string]string{"scontrol": "printf 'Configuration data as of 2026\\nMaxArrayTasks = 5\\nMaxArraySize            = 1001\\nMaxDBDMsgs = 3\\n'\n"})
-	if n, err := (Client{}).MaxArraySize(t.Context()); n != 1001 || err != nil {
-		t.Errorf("%d, %v", n, err)
-	}
-	standIns(t, map[string]string{"scontrol": "echo MaxArraySize = many\n"})
-	if n, err := (Client{}).MaxArraySize(t.Context()); err == nil {
-		t.Errorf("%d", n)
-	}
-}
-
 func TestHeldJobsAreTold(t *testing.T) {
 	for reason, want := range map[string]bool{"JobHeldUser": true, "JobHeldAdmin": true, "launch failed requeued held": true, "Resources": false, "BeginTime": false} {
 		if got := (Job{State: "PENDING", Reason: reason}).Held(); got != want {

@@ -17,12 +17,18 @@ import (
 	"lsrun/slurm"
 )
 
-// timeIsUp says whether a worker stopped because its job's time is nearly over: by its
-// deadline, or by SLURM's signal. Other signals come from people, or from a scheduler that
-// knows itself what to do next.
+// timeIsUp says whether a worker that ended with err did so because its job's time is
+// nearly over: by its deadline, or by SLURM's signal. Other signals come from people, or
+// from a scheduler that knows itself what to do next.
 func timeIsUp(ctx context.Context, err error) bool {
 	var by signalled
-	return errors.Is(err, shard.ErrDeadline) || errors.As(context.Cause(ctx), &by) && by.Signal == syscall.SIGUSR2
+	switch {
+	case errors.Is(err, shard.ErrDeadline):
+		return true
+	case errors.Is(err, shard.ErrInterrupted), errors.Is(err, context.Canceled):
+		return errors.As(context.Cause(ctx), &by) && by.Signal == syscall.SIGUSR2
+	}
+	return false
 }
 
 // requeue puts the job of a worker that ended with err back into SLURM's queue if its time
@@ -30,7 +36,7 @@ func timeIsUp(ctx context.Context, err error) bool {
 // with what is to be known of that.
 func requeue(c *cli.Context, dir string, computed int, err error) error {
 	task, ok := slurm.TaskFrom(os.Getenv)
-	if err == nil || !ok || !c.IsSet("requeues") || !timeIsUp(c.Context, err) {
+	if !ok || !c.IsSet("requeues") || !timeIsUp(c.Context, err) {
 		return err
 	}
 	if errors.Is(err, context.Canceled) {
@@ -52,7 +58,7 @@ func requeue(c *cli.Context, dir string, computed int, err error) error {
 	}
 	fmt.Fprintf(c.App.ErrWriter, "lsrun: the job's time is nearly over: it goes back into the queue as %s\n", task.ID())
 	if failed := (slurm.Client{}).Requeue(context.WithoutCancel(c.Context), task); failed != nil {
-		return fmt.Errorf("%w; the job could not be put back into the queue: %w", err, failed)
+		return fmt.Errorf("%w; the job could not be put back into the queue, and lsrun submit starts another: %w", err, failed)
 	}
 	return err
 }

@@ -47,6 +47,19 @@ func TestOnlySlurmsOwnSignalPutsAJobBackIntoTheQueue(t *testing.T) {
 	}
 }
 
+func TestAJobThatFailedStaysOutOfTheQueue(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(signalled{syscall.SIGUSR2})
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{{nil, false}, {shard.ErrIncomplete, false}, {syscall.ENOSPC, false}, {shard.ErrInterrupted, true}, {context.Canceled, true}} {
+		if got := timeIsUp(ctx, c.err); got != c.want {
+			t.Errorf("%v at the time of SIGUSR2: back into the queue %v, want %v", c.err, got, c.want)
+		}
+	}
+}
+
 func TestClaimsOfJobsThatAreOverAreAbandoned(t *testing.T) {
 	lives, fails, asked := map[string]map[int]slurm.Life{"12": {0: {State: "RUNNING"}, 1: {State: "NODE_FAIL"}, 2: {State: "RUNNING", Restarts: 1}}}, error(nil), 0
 	s := newSystem(func(key string) string {

@@ -33,8 +33,8 @@ Ranks are taken from mpirun's or srun's environment. lsrun sbatch writes the fla
 		&cli.IntFlag{Name: "walltime", Usage: "begin no point that cannot be finished `SECONDS`, less --lead, from now"},
 		&cli.IntFlag{Name: "lead", Usage: "`SECONDS` to spare at the end of --walltime"},
 		&cli.IntFlag{Name: "requeues", Usage: "as a job of SLURM: go back into its queue when the time is up, at most `N` times in a row without a point having been finished"},
-		&cli.IntFlag{Name: "tasks", Usage: "as a task of a SLURM array: how many tasks there are in all, of which this is the"},
-		&cli.IntFlag{Name: "first-task", Usage: "first one of the array plus its own number in it"},
+		&cli.IntFlag{Name: "tasks", Usage: "as a task of a SLURM array: how many tasks there are, with those of arrays beside it"},
+		&cli.IntFlag{Name: "first-task", Usage: "of these tasks, the one that is this array's first"},
 	}, movedFlags...),
 	Action: runAction,
 }

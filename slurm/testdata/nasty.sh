@@ -10,7 +10,7 @@
 #SBATCH --time=1:00:00
 #SBATCH --partition=gpu
 
-SECONDS=0
+SECONDS=0 # bash counts from here
 echo "job      ${SLURM_JOB_ID-}, restart ${SLURM_RESTART_COUNT:-0}, on $(hostname) at $(date -u +%FT%TZ)"
 echo "cpu      $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
 if command -v nvidia-smi >/dev/null; then timeout 20 nvidia-smi -L; fi
