@@ -11,7 +11,7 @@ import (
 type Rank struct {
 	Index, Size int // 0 ≤ Index < Size
 	LocalSize   int // how many of them are on this host; 0 if the launcher does not say
-	Local       int // its place among those on this host; 0 if the launcher does not say
+	Local       int // its place among those on this host; if the launcher does not say, what fits equal hosts in a row, or 0
 }
 
 // launchers lists the variables that hold index, size, size on the host and index there.
@@ -72,7 +72,7 @@ func parseRank(index, size, local, place string) (Rank, bool) {
 	}
 	p, err := strconv.Atoi(place)
 	if err != nil || p < 0 {
-		p = 0
+		p = i % max(l, 1)
 	}
 	return Rank{Index: i, Size: n, LocalSize: l, Local: p}, true
 }

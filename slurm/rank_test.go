@@ -12,6 +12,7 @@ func TestTheRankComesFromWhateverStartedTheProcess(t *testing.T) {
 		{"a shell", nil, Rank{}, false},
 		{"Open MPI", map[string]string{"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}, Rank{1, 2, 2, 1}, true},
 		{"MPICH", map[string]string{"PMI_RANK": "3", "PMI_SIZE": "4"}, Rank{3, 4, 0, 0}, true},
+		{"a launcher that does not say which of a host's ranks it is", map[string]string{"PMI_RANK": "6", "PMI_SIZE": "8", "MPI_LOCALNRANKS": "4"}, Rank{6, 8, 4, 2}, true},
 		{"srun's PMI2", map[string]string{"PMI_RANK": "9", "PMI_SIZE": "16", "SLURM_PROCID": "9", "SLURM_STEP_ID": "0", "SLURM_LOCALID": "1"}, Rank{9, 16, 0, 1}, true},
 		{"MPICH inside a SLURM step", map[string]string{"PMI_RANK": "3", "PMI_SIZE": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "1"}, Rank{3, 4, 0, 0}, true},
 		{"an srun step", map[string]string{"SLURM_PROCID": "2", "SLURM_STEP_NUM_TASKS": "5", "SLURM_STEP_ID": "0", "SLURM_STEP_TASKS_PER_NODE": "3,2", "SLURM_LOCALID": "2"}, Rank{2, 5, 0, 2}, true},

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
-	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -49,6 +47,10 @@ func runAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	place, err := settle(c.Int("threads"), rank)
+	if err != nil {
+		fmt.Fprintf(c.App.ErrWriter, "lsrun: %v\n", err)
+	}
 	job, err := openJob(dir)
 	if err != nil {
 		return err
@@ -59,7 +61,7 @@ func runAction(c *cli.Context) error {
 			return usagef("--units: %v", err)
 		}
 	}
-	return job.work(c, rank, units)
+	return job.work(c, rank, place, units)
 }
 
 // chooseRank reads --rank and --ranks, or what the launcher says.
@@ -86,44 +88,14 @@ func chooseRank(c *cli.Context) (slurm.Rank, error) {
 	return slurm.Rank{Size: 1}, nil
 }
 
-// rankThreads is --threads, or this rank's share of the cores.
-func rankThreads(c *cli.Context, rank slurm.Rank) int {
-	if n := c.Int("threads"); n > 0 {
-		return n
-	}
-	return rankCores(rank)
-}
-
-// rankCores is this rank's share of the cores. A launcher that binds its ranks has done the
-// division already: then the process may use fewer cores than there are.
-func rankCores(rank slurm.Rank) int {
-	cores := runtime.GOMAXPROCS(0)
-	if rank.LocalSize > 1 && runtime.NumCPU() == onlineCores() {
-		cores /= rank.LocalSize
-	}
-	return max(cores, 1)
-}
-
-// onlineCores is the number of cores in service, whatever this process may use of them.
-func onlineCores() int {
-	list, err := os.ReadFile("/sys/devices/system/cpu/online")
-	if err != nil {
-		return runtime.NumCPU()
-	}
-	cores, err := shard.ParseRanges(strings.TrimSpace(string(list)), 1<<16)
-	if err != nil {
-		return runtime.NumCPU()
-	}
-	return len(cores)
-}
-
 // work computes as one worker.
-func (j *job) work(c *cli.Context, rank slurm.Rank, units []int) error {
-	_, data, err := loadImages(j.plan, j.graph, c.String("data"), c.String("labels"))
+func (j *job) work(c *cli.Context, rank slurm.Rank, place place, units []int) error {
+	fmt.Fprintf(c.App.ErrWriter, "lsrun: %s\n", place.text(rank, j.plan.Device))
+	data, err := j.workerImages(c.Context, c.App.ErrWriter, rank.LocalSize, c.String("data"), c.String("labels"))
 	if err != nil {
 		return err
 	}
-	evaluator, err := j.newEvaluator(c.Context, data, worker{threads: rankThreads(c, rank), card: rank.Local, sharers: rank.LocalSize})
+	evaluator, err := j.newEvaluator(c.Context, data, worker{threads: place.threads, card: rank.Local, sharers: rank.LocalSize})
 	if err != nil {
 		return err
 	}
