@@ -182,21 +182,27 @@ func affinity() ([]int, error) {
 // allowed lists the CPUs that a process like this one may have: a thread that asks for all gets those, whatever version
 // of control groups says so. Mine are a part of them if somebody bound this process.
 func allowed(mine []int) []int {
-	answer := make(chan []int)
-	go func() {
-		runtime.LockOSThread() // and ends with its thread
-		every := unix.NewCPUSet(mostCPUs)
-		every.Fill()
-		all, err := mine, unix.SchedSetaffinityDynamic(0, every)
-		if err == nil {
-			all, err = affinity()
-		}
-		if err != nil {
-			all = mine
-		}
-		answer <- all
-	}()
-	return <-answer
+	runtime.LockOSThread() // which also keeps others from being started from here
+	defer runtime.UnlockOSThread()
+	every := unix.NewCPUSet(mostCPUs)
+	every.Fill()
+	if err := unix.SchedSetaffinityDynamic(0, every); err != nil {
+		return mine
+	}
+	defer unix.SchedSetaffinityDynamic(0, cpuSet(mine))
+	all, err := affinity()
+	if err != nil {
+		return mine
+	}
+	return all
+}
+
+func cpuSet(cpus []int) unix.CPUSetDynamic {
+	set := unix.NewCPUSet(mostCPUs)
+	for _, c := range cpus {
+		set.Set(c)
+	}
+	return set
 }
 
 // numaDomains reads which of the CPUs lie in which domain from a folder like /sys/devices/system/node. They are one domain where
@@ -236,10 +242,7 @@ func readRanges(sys fs.FS, name string) []int {
 
 // bind confines all threads of this process to cpus: those that there are, and those that they will start.
 func bind(cpus []int) error {
-	set := unix.NewCPUSet(mostCPUs)
-	for _, c := range cpus {
-		set.Set(c)
-	}
+	set := cpuSet(cpus)
 	bound := map[int]bool{}
 	for {
 		tasks, err := os.ReadDir("/proc/self/task")
