@@ -72,7 +72,7 @@ func (h host) place(threads int, rank slurm.Rank) place {
 	workers := max(rank.LocalSize, 1)
 	if workers > 1 && len(h.mine) == len(h.all) {
 		p.cpus, p.threads = share(h.domains, rank.Local%workers, workers)
-		p.why = fmt.Sprintf("its share beside %d workers that nobody bound", workers-1)
+		p.why = fmt.Sprintf("its share of a host whose %d workers nobody bound", workers)
 	} else if workers > 1 {
 		// Where ranks are bound to sockets, several have the same CPUs: seen from one, there are not enough for all.
 		p.threads = min(p.threads, max(len(h.all)/workers, 1))
@@ -145,7 +145,7 @@ func (p place) text(rank slurm.Rank, device string) string {
 	}
 	fmt.Fprintf(&b, "%s on CPUs %s", plural(p.threads, "thread"), shard.FormatRanges(p.cpus))
 	if len(p.domains) > 0 {
-		fmt.Fprintf(&b, " of NUMA domains %s", shard.FormatRanges(p.domains))
+		fmt.Fprintf(&b, " (NUMA %s)", shard.FormatRanges(p.domains))
 	}
 	return b.String() + ": " + p.why
 }

@@ -14,10 +14,11 @@ import (
 	"lsrun/shard"
 )
 
-// workerImages is loadImages for a worker beside others on its host, as far as it knows: then they hold the images together, and
-// one of them reads the data. Where that does not work, it says so and loads its own.
-func (j *job) workerImages(ctx context.Context, stderr io.Writer, beside int, path, labels string) (images, error) {
-	if beside > 1 {
+// workerImages is loadImages for one of so many workers that were started together on this host: several hold the images together,
+// and one of them reads the data. Where that does not work, it says so and loads its own.
+func (j *job) workerImages(ctx context.Context, stderr io.Writer, workers int, path, labels string) (images, error) {
+	defer debug.FreeOSMemory() // files and bytes, more than preprocessed images need to work on
+	if workers > 1 {
 		data, err := j.sharedImages(ctx, path, labels)
 		if !errors.Is(err, shared.ErrUnavailable) {
 			return data, err
@@ -48,7 +49,6 @@ func (j *job) sharedImages(ctx context.Context, path, labels string) (images, er
 	if err != nil {
 		return images{}, err
 	}
-	debug.FreeOSMemory() // what was loaded
 	out := imagesInRoom(data, shape, d)
 	for _, set := range []*nn.Images{out.train, out.test} {
 		if set == nil {

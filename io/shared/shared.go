@@ -96,7 +96,7 @@ func serve(listener *net.UnixListener, size int, fill func([]byte) error) (data 
 	defer close(b.done)
 	file, sum, err := create(size, fill)
 	if err == nil {
-		if data, err = open(file, size, sum); err != nil {
+		if data, err = view(file, size); err != nil {
 			file.Close()
 		}
 	}
@@ -211,7 +211,7 @@ func descriptor(control []byte) (int, error) {
 	return fds[0], nil
 }
 
-// open maps a block after it has seen that it is whole and cannot change.
+// open maps a block of another process after it has seen that it is whole and cannot change.
 func open(file *os.File, size int, sum uint32) ([]byte, error) {
 	info, err := file.Stat()
 	if err != nil {
@@ -224,13 +224,21 @@ func open(file *os.File, size int, sum uint32) ([]byte, error) {
 	if has&seals != seals || info.Size() != int64(size) {
 		return nil, unavailable("looking at memory", fmt.Errorf("it has %d bytes and seals %#x; %d and %#x were expected", info.Size(), has, size, seals))
 	}
-	data, err := unix.Mmap(int(file.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED)
+	data, err := view(file, size)
 	if err != nil {
-		return nil, unavailable("mapping memory", err)
+		return nil, err
 	}
 	if got := crc32.Checksum(data, castagnoli); got != sum {
 		unix.Munmap(data)
 		return nil, unavailable("looking at memory", fmt.Errorf("its CRC-32C is %08x, not %08x", got, sum))
+	}
+	return data, nil
+}
+
+func view(file *os.File, size int) ([]byte, error) {
+	data, err := unix.Mmap(int(file.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, unavailable("mapping memory", err)
 	}
 	return data, nil
 }
