@@ -130,24 +130,28 @@ func (b *block) answer(conn *net.UnixConn) {
 }
 
 // create makes a sealed block.
-func create(size int, fill func([]byte) error) (file *os.File, sum uint32, err error) {
+func create(size int, fill func([]byte) error) (*os.File, uint32, error) {
 	fd, err := unix.MemfdCreate("lsrun", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, 0, unavailable("making memory", err)
 	}
-	file = os.NewFile(uintptr(fd), "shared memory")
-	defer func() {
-		if err != nil {
-			file.Close()
-		}
-	}()
+	file := os.NewFile(uintptr(fd), "shared memory")
+	sum, err := write(fd, size, fill)
+	if err != nil {
+		file.Close()
+		return nil, 0, err
+	}
+	return file, sum, nil
+}
+
+func write(fd, size int, fill func([]byte) error) (sum uint32, err error) {
 	// All pages at once: later, a lack of them would be a signal and not an error.
 	if err := unix.Fallocate(fd, 0, 0, int64(size)); err != nil {
-		return nil, 0, unavailable("making memory", err)
+		return 0, unavailable("making memory", err)
 	}
 	room, err := unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
-		return nil, 0, unavailable("mapping memory", err)
+		return 0, unavailable("mapping memory", err)
 	}
 	err = fill(room)
 	sum = crc32.Checksum(room, castagnoli)
@@ -155,12 +159,12 @@ func create(size int, fill func([]byte) error) (file *os.File, sum uint32, err e
 		err = unavailable("unmapping memory", unmapped)
 	}
 	if err != nil {
-		return nil, 0, err
+		return 0, err
 	}
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
-		return nil, 0, unavailable("sealing memory", err)
+		return 0, unavailable("sealing memory", err)
 	}
-	return file, sum, nil
+	return sum, nil
 }
 
 // receive asks the process that has the name for its block.
