@@ -21,9 +21,10 @@ var runCommand = &cli.Command{
 	ArgsUsage: "RUN",
 	Description: `Works until every point is there. Any number of lsrun run may work on one RUN at the
 same time, on any number of machines that share it; what a killed one finished is kept.
-Ranks are taken from mpirun's or srun's environment.`,
+Ranks are taken from mpirun's or srun's environment; those on one host share the images in
+memory, and where nobody bound them each keeps to NUMA domains of its own.`,
 	Flags: append([]cli.Flag{
-		&cli.IntFlag{Name: "threads", Usage: "threads", DefaultText: "all cores, divided by the ranks on this host"},
+		&cli.IntFlag{Name: "threads", Usage: "threads", DefaultText: "this rank's share of the CPUs that the host, the launcher and SLURM leave"},
 		&cli.StringFlag{Name: "units", Usage: "only these units, as in 3,7-9"},
 		&cli.IntFlag{Name: "rank", Usage: "this worker's number, from 0"},
 		&cli.IntFlag{Name: "ranks", Usage: "how many workers were started together"},
