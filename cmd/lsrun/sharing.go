@@ -25,12 +25,11 @@ func (j *job) workerImages(ctx context.Context, stderr io.Writer, workers int, p
 		}
 		fmt.Fprintf(stderr, "lsrun: %v: this worker loads images of its own\n", err)
 	}
-	_, data, err := loadImages(j.plan, j.graph, path, labels)
+	_, data, err := loadImages(j.plan, j.graph, path, labels, images{})
 	return data, err
 }
 
-// sharedImages are the plan's images in memory that all workers of this user on this host have in common. For as long as it makes
-// them, the process that loads them holds them twice, which is no more than two workers with images of their own.
+// sharedImages are the plan's images in memory that all workers of this user on this host have in common.
 func (j *job) sharedImages(ctx context.Context, path, labels string) (images, error) {
 	name, err := j.imagesName()
 	if err != nil {
@@ -39,12 +38,8 @@ func (j *job) sharedImages(ctx context.Context, path, labels string) (images, er
 	shape, d := j.graph.Input, j.plan.Data
 	size := dataset.RoomFor(shape, d.Train) + dataset.RoomFor(shape, d.Test)
 	data, err := shared.Hold(ctx, name, size, func(room []byte) error {
-		_, loaded, err := loadImages(j.plan, j.graph, path, labels)
-		if err != nil {
-			return err
-		}
-		there := imagesInRoom(room, shape, d)
-		return errors.Join(copyImages(there.train, loaded.train), copyImages(there.test, loaded.test))
+		_, _, err := loadImages(j.plan, j.graph, path, labels, imagesInRoom(room, shape, d))
+		return err
 	})
 	if err != nil {
 		return images{}, err
@@ -78,17 +73,4 @@ func imagesInRoom(room []byte, shape nn.Shape, d shard.Data) (out images) {
 		out.test = dataset.InRoom(room[dataset.RoomFor(shape, d.Train):], shape, d.Test)
 	}
 	return out
-}
-
-// copyImages fills to, which has room for as many images as were planned.
-func copyImages(to, from *nn.Images) error {
-	if to == nil {
-		return nil
-	}
-	if to.Len() != from.Len() || len(to.Pixels) != len(from.Pixels) {
-		return fmt.Errorf("%w: %d images of %v were planned, and there are %d of %v", shard.ErrCorrupt, to.Len(), to.Shape, from.Len(), from.Shape)
-	}
-	copy(to.Pixels, from.Pixels)
-	copy(to.Labels, from.Labels)
-	return nil
 }
