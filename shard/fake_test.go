@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -64,15 +65,14 @@ func (m *memFiles) ReadFile(path string) (data []byte, err error) {
 
 func (m *memFiles) ReadDir(path string) (names []string, err error) {
 	err = m.step(func() error {
+		there := map[string]bool{}
 		for name := range m.files {
 			if rest, ok := strings.CutPrefix(name, path+"/"); ok {
 				first, _, _ := strings.Cut(rest, "/")
-				if !slices.Contains(names, first) {
-					names = append(names, first)
-				}
+				there[first] = true
 			}
 		}
-		slices.Sort(names)
+		names = slices.Sorted(maps.Keys(there))
 		return nil
 	}, nothing)
 	return names, err
@@ -356,7 +356,7 @@ func process(dead *sync.Map, host string, pid int) fakeSystem {
 // fakePlan has 5 × 4 points in seven units of three, the last one short.
 func fakePlan() *Plan {
 	return &Plan{
-		Format: 1, Evaluator: 1, Kernel: "plain", UnitPoints: 3,
+		Format: 2, Evaluator: 1, Kernel: "plain", Work: Work{Point: 1, Unit: 3},
 		Grid:       Grid{X: Axis{-1, 1, 5}, Y: &Axis{0, 1, 4}},
 		Metrics:    []Metric{{Name: "train_loss", Beside: []string{"standard_error"}}, {Name: "max_eig"}},
 		Network:    Network{Model: "mlp", Input: []int{2}},
