@@ -249,7 +249,7 @@ func waitForClaim(t *testing.T, run string, before int) {
 func TestRanksOfMpirunShareARun(t *testing.T) {
 	mpirun, err := exec.LookPath("mpirun")
 	if err != nil {
-		t.Fatalf("%v: make setup installs it", err)
+		t.Fatalf("%v: make setup-test installs it", err)
 	}
 	program, err := os.Executable()
 	if err != nil {
