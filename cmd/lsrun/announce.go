@@ -54,7 +54,7 @@ func announce(c *cli.Context, s *subject, run *shard.Run, plane nn.Plane) error 
 	if err := s.checkEnds(c, e, trial); err != nil {
 		return err
 	}
-	s.cost(plan, trial.rate, threads(c), memory(e, s, plan, runtime.GOMAXPROCS(0))).report(out)
+	s.cost(plan, trial.rate, threads(c), memory(e, s, plan, runtime.GOMAXPROCS(0), storedBytes(s.set))).report(out)
 	fmt.Fprintf(out, "next        lsrun run %s\n", shard.ShellQuote(run.Dir))
 	return nil
 }
@@ -72,12 +72,21 @@ func describeGrid(out io.Writer, plan *shard.Plan) {
 	if plan.Grid.Y != nil {
 		axes += ", y " + plan.Grid.Y.String()
 	}
-	fmt.Fprintf(out, "grid        %s: %s in %s of %s\n", axes, plural(plan.Grid.Points(), "point"), plural(len(plan.Units()), "unit"), count(int64(plan.UnitPoints)))
+	fmt.Fprintf(out, "grid        %s: %s in %s of up to %s\n", axes, plural(plan.Grid.Points(), "point"), plural(len(plan.Units()), "unit"), count(int64(mostPoints(plan))))
 	if h := plan.Hessian; h != nil {
 		fmt.Fprintf(out, "hessian     %s, at %s\n", describeHessian(h), plural(h.Points(plan.Grid), "point"))
 	}
 	fmt.Fprintf(out, "data        %s, preprocessing %s: %s training and %s test images, %s\n",
 		plan.Data.Dataset, plan.Data.Preprocess, count(int64(plan.Data.Train)), count(int64(plan.Data.Test)), plan.Loss)
+}
+
+// mostPoints is the number of points of the largest unit.
+func mostPoints(plan *shard.Plan) int {
+	most := 0
+	for _, u := range plan.Units() {
+		most = max(most, u.Count)
+	}
+	return most
 }
 
 // describeDirections says what the directions are and how far from orthogonal.
@@ -109,7 +118,7 @@ const programMemory = 48 << 20
 // cost is what a run takes on this machine, all its points by one worker.
 type cost struct {
 	points, images int     // images of a point
-	hessian        float64 // forward passes over an image that the curvature of a point is worth
+	hessian        float64 // forward passes over an image that the curvature of a point is worth, in the mean of all points
 	macs           float64 // of all points
 	rate           float64 // images a second
 	threads        int
@@ -118,9 +127,10 @@ type cost struct {
 
 func (s *subject) cost(plan *shard.Plan, rate float64, threads int, memory int64) cost {
 	k := cost{points: plan.Grid.Points(), images: plan.Data.Train + plan.Data.Test, rate: rate, threads: threads, memory: memory}
-	macs := float64(s.pointMACs(plan))
-	k.macs = float64(k.points) * macs
-	k.hessian = macs/float64(s.graph.MACs()) - float64(k.images)
+	if h := plan.Hessian; h != nil {
+		k.hessian = float64(plan.Work.Hessian) / float64(s.graph.MACs()) * float64(h.Points(plan.Grid)) / float64(k.points)
+	}
+	k.macs = float64(k.points) * (float64(k.images) + k.hessian) * float64(s.graph.MACs())
 	return k
 }
 
@@ -146,8 +156,9 @@ func (k cost) report(out io.Writer) {
 		lasting(time.Duration(k.seconds()*float64(time.Second))), plural(k.threads, "thread"), k.rate, k.pointSeconds(), k.cpuHours())
 }
 
-// memory is what a worker takes of the host: the data, the plane, the engine's own, and the program.
-func memory(e engine.Engine, s *subject, plan *shard.Plan, threads int) int64 {
+// memory is what a worker takes of the host: the data, which has so many bytes as it is
+// stored, the plane, the engine's own, and the program.
+func memory(e engine.Engine, s *subject, plan *shard.Plan, threads int, stored int64) int64 {
 	var perThread, shared int64
 	if e, ok := e.(*cpu.Engine); ok {
 		perThread, shared = e.Memory()
@@ -164,13 +175,19 @@ func memory(e engine.Engine, s *subject, plan *shard.Plan, threads int) int64 {
 			break
 		}
 	}
-	pixels := 4 * int64(plan.Data.Train+plan.Data.Test) * int64(s.set.Shape.Size())
-	for _, part := range []*dataset.Part{s.set.Train, s.set.Test} {
+	pixels := 4 * int64(plan.Data.Train+plan.Data.Test) * int64(s.graph.Input.Size())
+	return stored + pixels + shared + int64(threads)*perThread + 3*4*int64(s.theta.Elements()) + programMemory
+}
+
+// storedBytes is the size of a set's images as they are stored, which loading takes too.
+func storedBytes(set *dataset.Set) int64 {
+	var bytes int64
+	for _, part := range []*dataset.Part{set.Train, set.Test} {
 		if part != nil {
-			pixels += int64(len(part.Bytes)) + 4*int64(len(part.Floats)) // as stored, while loading
+			bytes += int64(len(part.Bytes)) + 4*int64(len(part.Floats))
 		}
 	}
-	return pixels + shared + int64(threads)*perThread + 3*4*int64(s.theta.Elements()) + programMemory
+	return bytes
 }
 
 // trial is what the trained network does on some of the images.

@@ -20,10 +20,21 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2)
+	go func() {
+		by := <-signals
+		signal.Stop(signals) // a second signal ends the program at once
+		cancel(signalled{by})
+	}()
 	os.Exit(execute(ctx, os.Args, os.Stdout, os.Stderr))
 }
+
+// signalled is why the program's context was cancelled.
+type signalled struct{ os.Signal }
+
+func (s signalled) Error() string { return s.String() }
 
 // execute runs the program and returns its exit code. When ctx is cancelled it finishes
 // or drops what it is at, so that nothing is lost, and returns 75.
@@ -50,7 +61,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ErrWriter:   stderr,
 		Commands: []*cli.Command{
 			planCommand, runCommand, mergeCommand, plotCommand, hessianCommand,
-			statusCommand, inspectCommand, checkCommand, modelsCommand, benchCommand, demoCommand,
+			sbatchCommand, submitCommand, cancelCommand, statusCommand, inspectCommand, checkCommand, modelsCommand, benchCommand, demoCommand,
 		},
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError:   misuse,
