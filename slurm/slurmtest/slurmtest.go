@@ -273,5 +273,12 @@ func (c *Cluster) KillSlurmd(t testing.TB, name string) {
 	c.nodes[name].do(t, "kill -KILL $slurmd; wait $slurmd || true")
 }
 
+// Shell carries lines of shell out on a node, beside its jobs, and fails the test unless the
+// last one succeeds.
+func (c *Cluster) Shell(t testing.TB, name, lines string) {
+	t.Helper()
+	c.nodes[name].do(t, lines)
+}
+
 // KillNode pulls the plug of a node: everything that runs there is gone at once.
 func (c *Cluster) KillNode(name string) { c.nodes[name].end() }
