@@ -480,11 +480,11 @@ func (s *scenario) hostilePaths() {
 }
 
 // storm lets things happen by chance until the surface is there, to one run, or with
-// LSRUN_LONG to fifty.
+// LSRUN_LONG to twenty.
 func (s *scenario) storm() {
 	runs := 1
 	if os.Getenv("LSRUN_LONG") != "" {
-		runs = 50
+		runs = 20
 	}
 	seed := uint64(time.Now().UnixNano())
 	s.t.Logf("seed %d", seed)

@@ -235,7 +235,7 @@ func (j Job) Over() bool {
 }
 
 // patience is how long a test waits for what should take seconds.
-const patience = 2 * time.Minute
+const patience = 3 * time.Minute
 
 // Wait returns when the condition holds, and fails the test if it never does.
 func (c *Cluster) Wait(t testing.TB, what string, condition func() bool) {
