@@ -75,15 +75,14 @@ func (e *CommandError) Error() string {
 	return e.Command + ": " + e.Text
 }
 
-// environment is the process's own without what changes the commands' answers.
+// misleading begin the names of variables that change the commands' answers, or that a job
+// would inherit from the one that submits it.
+var misleading = []string{"SQUEUE_", "SACCT_", "SCANCEL_", "SBATCH_WAIT=", "SLURM_ARRAY_", "SLURM_STEP_", "SLURM_RESTART_COUNT="}
+
+// environment is the process's own without what is misleading.
 func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(entry string) bool {
-		for _, prefix := range []string{"SQUEUE_", "SACCT_", "SCANCEL_", "SBATCH_WAIT="} {
-			if strings.HasPrefix(entry, prefix) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(misleading, func(prefix string) bool { return strings.HasPrefix(entry, prefix) })
 	})
 }
 

@@ -21,7 +21,7 @@ type Script struct {
 	Passed   []string // words for sbatch that come last, so that they count
 	Lead     int      // seconds before its time is over at which the command gets SIGUSR2; 0 for never
 	Setup    []string // lines of bash, executed first; the first that fails ends the job
-	Command  []string // words, the program's path first
+	Command  []string // words, the program's absolute path first
 	Seconds  int      // the time that sbatch is asked for; 0 if it is not known
 	TimeLeft string   // the command's flag for what Setup leaves of Seconds
 }
@@ -86,32 +86,29 @@ func (s Script) words() []string {
 
 // Text is the script for bash.
 func (s Script) Text() (string, error) {
-	if !filepath.IsAbs(s.Dir) || len(s.Command) == 0 || !filepath.IsAbs(s.Command[0]) {
-		panic("slurm: a script needs absolute paths")
-	}
 	var b strings.Builder
 	fmt.Fprintln(&b, "#!/bin/bash")
 	for _, line := range s.Comment {
 		fmt.Fprintln(&b, "# "+line)
 	}
 	for _, o := range s.options() {
-		if err := s.directive(&b, o.String()); err != nil {
+		if err := directive(&b, o.String()); err != nil {
 			return "", err
 		}
 	}
 	if len(s.Passed) > 0 {
-		if err := s.directive(&b, s.Passed...); err != nil {
+		if err := directive(&b, s.Passed...); err != nil {
 			return "", err
 		}
 	}
 	b.WriteString("\n")
 	if s.opensLog() {
 		fmt.Fprintf(&b, "cd %s || exit\nexec >>%s/slurm-%s.out 2>&1\n\n", bashWord(s.Dir), bashWord(s.Log),
-			s.pattern("$SLURM_ARRAY_JOB_ID", "$SLURM_ARRAY_TASK_ID", "$SLURM_JOB_ID"))
+			s.pattern("${SLURM_ARRAY_JOB_ID}", "${SLURM_ARRAY_TASK_ID}", "${SLURM_JOB_ID}"))
 	}
 	b.WriteString(s.heading())
 	if len(s.Setup) > 0 {
-		fmt.Fprintf(&b, "\nset -e\n%s\nset +e\n", strings.Join(s.Setup, "\n"))
+		fmt.Fprintf(&b, "\nset -e\ntrap 'echo \"the setup failed: $BASH_COMMAND\" >&2' ERR\n%s\ntrap - ERR\nset +e\n", strings.Join(s.Setup, "\n"))
 	}
 	b.WriteString("\nif command -v module >/dev/null; then module list 2>&1; fi\n")
 	b.WriteString("exec " + s.command() + "\n")
@@ -119,7 +116,7 @@ func (s Script) Text() (string, error) {
 }
 
 // directive writes a line that sbatch reads.
-func (s Script) directive(b *strings.Builder, words ...string) error {
+func directive(b *strings.Builder, words ...string) error {
 	b.WriteString("#SBATCH")
 	for _, word := range words {
 		if strings.ContainsFunc(word, isControl) {
@@ -137,7 +134,7 @@ func (s Script) heading() string {
 	if s.Tasks > 0 {
 		id = "${SLURM_ARRAY_JOB_ID-}_${SLURM_ARRAY_TASK_ID-}"
 	}
-	return `SECONDS=0
+	return `SECONDS=0 # bash counts from here
 echo "job      ` + id + `, restart ${SLURM_RESTART_COUNT:-0}, on $(hostname) at $(date -u +%FT%TZ)"
 echo "cpu      $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
 if command -v nvidia-smi >/dev/null; then timeout 20 nvidia-smi -L; fi

@@ -141,14 +141,18 @@ func takesValue(command *cli.Command, arg string) bool {
 }
 
 // oneArgument returns the only argument, a path, or a usage error that says what is wanted.
-// A path that begins like a flag is changed so that commands which are printed work.
 func oneArgument(c *cli.Context, what string) (string, error) {
-	if c.NArg() != 1 || c.Args().First() == "" {
-		return "", usagef("%s needs one argument, %s, and got %d: %q", c.Command.Name, what, c.NArg(), c.Args().Slice())
+	return onlyPath(c, c.Args().Slice(), what)
+}
+
+// onlyPath is oneArgument for some of the arguments. A path that begins like a flag is
+// changed so that commands which are printed work.
+func onlyPath(c *cli.Context, args []string, what string) (string, error) {
+	if len(args) != 1 || args[0] == "" {
+		return "", usagef("%s needs one argument, %s, and got %d: %q", c.Command.Name, what, len(args), args)
 	}
-	path := c.Args().First()
-	if strings.HasPrefix(path, "-") {
-		path = "./" + path
+	if strings.HasPrefix(args[0], "-") {
+		return "./" + args[0], nil
 	}
-	return path, nil
+	return args[0], nil
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// profileLists are the keys of a profile that hold lists of strings: lines of bash that a
-// job executes first, and options of sbatch. The others are flags.
+// These keys of a profile hold lists of strings: lines of bash that a job executes first,
+// and words for sbatch. The others are names of flags.
 const (
 	setupKey  = "setup"
 	sbatchKey = "sbatch"
@@ -68,7 +68,10 @@ func adoptFlag(c *cli.Context, key string, value json.RawMessage) error {
 	if c.IsSet(key) {
 		return nil
 	}
-	return c.Set(key, text)
+	if err := c.Set(key, text); err != nil {
+		return fmt.Errorf("%q: %w", text, err)
+	}
+	return nil
 }
 
 // profileKeys are those that a profile may have.

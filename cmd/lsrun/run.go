@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -34,8 +33,8 @@ Ranks are taken from mpirun's or srun's environment. lsrun sbatch writes the fla
 		&cli.IntFlag{Name: "walltime", Usage: "begin no point that cannot be finished `SECONDS`, less --lead, from now"},
 		&cli.IntFlag{Name: "lead", Usage: "`SECONDS` to spare at the end of --walltime"},
 		&cli.IntFlag{Name: "requeues", Usage: "as a job of SLURM: go back into its queue when the time is up, at most `N` times in a row without a point having been finished"},
-		&cli.IntFlag{Name: "tasks", Usage: "as a task of a SLURM array: how many tasks there are in all, of which this is the"},
-		&cli.IntFlag{Name: "first-task", Usage: "first one of the array plus its own number in it"},
+		&cli.IntFlag{Name: "tasks", Usage: "as a task of a SLURM array: how many tasks there are, with those of arrays beside it"},
+		&cli.IntFlag{Name: "first-task", Usage: "of these tasks, the one that is this array's first"},
 	}, movedFlags...),
 	Action: runAction,
 }
@@ -162,14 +161,8 @@ func (j *job) work(c *cli.Context, rank slurm.Rank, units []int) (computed int, 
 	defer evaluator.engine.Close()
 	progress := newProgress(c.App.ErrWriter, j.plan.Grid.Points())
 	worker := shard.Worker{Run: j.run, Evaluator: evaluator, Codec: h5.Codec{}, Rank: rank.Index, Ranks: rank.Size,
-		Static: c.String("schedule") == "static", Units: units, Progress: progress.event, Notes: evaluator.notes(j.plan), System: newSystem(os.Getenv, rank.Size)}
-	ctx := c.Context
-	if end := deadline(c); !end.IsZero() {
-		limited, cancel := context.WithDeadline(ctx, end)
-		defer cancel()
-		ctx = limited
-	}
-	report, err := worker.Work(ctx)
+		Static: c.String("schedule") == "static", Units: units, Deadline: deadline(c), Progress: progress.event, Notes: evaluator.notes(j.plan), System: newSystem(os.Getenv, rank.Size)}
+	report, err := worker.Work(c.Context)
 	progress.end()
 	for _, problem := range report.Problems {
 		fmt.Fprintf(c.App.ErrWriter, "lsrun: %s\n", problem)

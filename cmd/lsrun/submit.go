@@ -105,8 +105,10 @@ func (b *batch) look() queue {
 			q.alive = append(q.alive, job)
 		}
 	}
-	for _, job := range q.held {
-		fmt.Fprintf(b.c.App.ErrWriter, "lsrun: job %s is held (%s): scontrol release %s lets it go on; lsrun does without it\n", job.ID(), job.Reason, job.ID())
+	for i, job := range q.held {
+		if i == 0 || q.held[i-1].Job != job.Job {
+			fmt.Fprintf(b.c.App.ErrWriter, "lsrun: tasks of job %s are held (%s), and lsrun does without them: scontrol release %s lets them go on\n", job.Job, job.Reason, job.Job)
+		}
 	}
 	return q
 }
@@ -118,16 +120,19 @@ func (b *batch) submitWorkers(q queue, missing int) (ids []string, err error) {
 	if alive > 0 {
 		fmt.Fprintf(out, "queued      %s already\n", plural(alive, "worker"))
 	}
-	total := b.workers(missing)
-	if total <= alive {
+	tasks := b.workers(missing) - alive
+	if tasks <= 0 {
 		return nil, nil
 	}
-	for _, chunk := range chunks(total-alive, b.arraySize()) {
+	if tasks, err = b.permitted(tasks); err != nil {
+		return nil, err
+	}
+	for _, chunk := range chunks(tasks, b.arraySize()) {
 		running := b.maxRunning
 		if running > 0 { // SLURM limits each array by itself
-			running = max(running*chunk.tasks/(total-alive), 1)
+			running = max((running-alive)*chunk.tasks/tasks, 1)
 		}
-		id, err := b.hand(b.array(chunk.tasks, total, alive+chunk.first, running))
+		id, err := b.hand(b.array(chunk.tasks, alive+tasks, alive+chunk.first, running))
 		if err != nil {
 			return ids, err
 		}
@@ -137,6 +142,21 @@ func (b *batch) submitWorkers(q queue, missing int) (ids []string, err error) {
 		}
 	}
 	return ids, nil
+}
+
+// permitted is how many of so many workers the site lets this user put into the queue now,
+// beside the merge.
+func (b *batch) permitted(tasks int) (int, error) {
+	room, known := slurm.Client{}.Room(b.c.Context, b.c.String("account"), b.c.String("qos"))
+	if !known || tasks < room {
+		return tasks, nil
+	}
+	if room < 2 {
+		return 0, fmt.Errorf("the site lets you have %s more in its queue: give lsrun submit again when there is room for a worker and the merge", plural(room, "job"))
+	}
+	fmt.Fprintf(b.c.App.Writer, "limited     to %s, because the site lets you have %s more in its queue: lsrun submit again adds others later\n",
+		plural(room-1, "worker"), plural(room, "job"))
+	return room - 1, nil
 }
 
 // chunk is a run of tasks that are one array.
@@ -171,7 +191,7 @@ func (b *batch) arraySize() int {
 func (b *batch) submitMerge(q queue, behind []string) error {
 	out := b.c.App.Writer
 	for _, job := range q.merges {
-		if len(behind) == 0 || job.State == "PENDING" && waitsFor(job.Dependency, behind) {
+		if !job.Held() && (len(behind) == 0 || job.State == "PENDING" && waitsFor(job.Dependency, behind)) {
 			fmt.Fprintf(out, "queued      the merge already, as job %s\n", job.Job)
 			return nil
 		}
