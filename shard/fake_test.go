@@ -65,7 +65,7 @@ func (m *memFiles) ReadFile(path string) (data []byte, err error) {
 func (m *memFiles) ReadDir(path string) (names []string, err error) {
 	err = m.step(func() error {
 		for name := range m.files {
-			if rest, ok := strings.CutPrefix(name, path+"/"); ok {
+			if rest, ok := strings.CutPrefix(name, filepath.Clean(path)+"/"); ok {
 				first, _, _ := strings.Cut(rest, "/")
 				if !slices.Contains(names, first) {
 					names = append(names, first)

@@ -82,7 +82,7 @@ func makeFolders(files Files, dir string) error {
 // checkVacant returns an error unless dir may become the run directory of the plan, and
 // says whether it is that already.
 func checkVacant(files Files, dir string, plan []byte, extra map[string][]byte) (planned bool, err error) {
-	names, err := files.ReadDir(dir)
+	names, err := files.ReadDir(dir + "/.") // it may be a symbolic link; no folder in it may
 	if errors.Is(err, syscall.ENOTDIR) {
 		return false, fmt.Errorf("%w: %s is a file: plan in another folder", ErrRefused, dir)
 	}
