@@ -116,6 +116,10 @@ func (m *merger) add(codec Codec, name string) error {
 		return nil
 	}
 	shard, kernels, err := m.run.readShard(codec, name)
+	if errors.Is(err, fs.ErrNotExist) { // late on a network file system, or just put into quarantine by another merge
+		m.report.Problems = append(m.report.Problems, path+": it is listed, but not there (yet)")
+		return nil
+	}
 	if errors.Is(err, ErrCorrupt) {
 		return m.quarantine(name, err)
 	}
@@ -149,7 +153,7 @@ func (r *Run) readShard(codec Codec, name string) (*Shard, map[string][]int, err
 		return nil, nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, fmt.Errorf(format, args...))
 	}
 	data, err := r.files.ReadFile(path)
-	if noFile(err) { // or another merge has just put it into quarantine
+	if isOther(err) {
 		return corrupt("%w", err)
 	}
 	if err != nil {

@@ -157,10 +157,11 @@ func (r *Run) list(folder string) ([]string, error) {
 }
 
 // noFile says whether err means that a name which a folder lists is not that of a file:
-// it was moved away meanwhile, is a folder, or a symbolic link to nothing.
-func noFile(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP)
-}
+// it was moved away meanwhile, or is not visible here yet, or isOther.
+func noFile(err error) bool { return errors.Is(err, fs.ErrNotExist) || isOther(err) }
+
+// isOther says whether err means that there is something else than a file: a folder, or a symbolic link to nothing.
+func isOther(err error) bool { return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP) }
 
 func (r *Run) path(folder, name string) string { return filepath.Join(r.Dir, folder, name) }
 
