@@ -299,6 +299,8 @@ func (m *merger) quarantine(name string, reason error) error {
 	if err := m.run.files.MkdirAll(filepath.Join(m.run.Dir, quarantineDir)); err != nil {
 		return fmt.Errorf("putting a corrupt shard into quarantine: %w", err)
 	}
+	unit, _, _ := parseShardName(name)
+	m.run.free(unit)
 	to := name
 	for i := 2; ; i++ {
 		err := m.run.files.Rename(m.run.path(shardsDir, name), m.run.path(quarantineDir, to))
