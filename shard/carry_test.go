@@ -65,7 +65,7 @@ func chain(plan *Plan) map[int]float64 {
 // chainedRun has units of seven points.
 func chainedRun(t *testing.T, files Files) *Run {
 	plan := fakePlan()
-	plan.UnitPoints = 7
+	plan.Work.Unit = 7
 	run, err := Create(files, "run", plan, nil)
 	if err != nil {
 		t.Fatal(err)

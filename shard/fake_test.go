@@ -356,7 +356,7 @@ func process(dead *sync.Map, host string, pid int) fakeSystem {
 // fakePlan has 5 × 4 points in seven units of three, the last one short.
 func fakePlan() *Plan {
 	return &Plan{
-		Format: 1, Evaluator: 1, Kernel: "plain", UnitPoints: 3,
+		Format: 2, Evaluator: 1, Kernel: "plain", Work: Work{Point: 1, Unit: 3},
 		Grid:       Grid{X: Axis{-1, 1, 5}, Y: &Axis{0, 1, 4}},
 		Metrics:    []Metric{{Name: "train_loss", Beside: []string{"standard_error"}}, {Name: "max_eig"}},
 		Network:    Network{Model: "mlp", Input: []int{2}},

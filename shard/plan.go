@@ -3,9 +3,9 @@ package shard
 // Plan is the immutable description of a run: every input that can change a number.
 // plan.json holds its canonical form (MarshalPlan) and its SHA-256 is the run's plan_id.
 // What the words mean is up to the program that fills them in; this package reads only
-// Grid, Metrics, UnitPoints, Kernel and Mix.
+// Grid, Metrics, Hessian's steps, Work, Kernel and Mix.
 type Plan struct {
-	Format     int        `json:"format"`    // of plan.json; 1
+	Format     int        `json:"format"`    // of plan.json; 2
 	Evaluator  int        `json:"evaluator"` // version of the arithmetic, raised by hand
 	Network    Network    `json:"network"`
 	Checkpoint Checkpoint `json:"checkpoint"`
@@ -15,9 +15,9 @@ type Plan struct {
 	Loss       string     `json:"loss"`
 	Metrics    []Metric   `json:"metrics"`
 	Hessian    *Hessian   `json:"hessian,omitempty"`
-	UnitPoints int        `json:"unit_points"` // points a unit; the last one may have fewer
-	Device     string     `json:"device"`      // "cpu" or "cuda"
-	Kernel     string     `json:"kernel"`      // the arithmetic that every worker must have
+	Work       Work       `json:"work"`
+	Device     string     `json:"device"` // "cpu" or "cuda"
+	Kernel     string     `json:"kernel"` // the arithmetic that every worker must have
 	Precision  string     `json:"precision"`
 	Mix        bool       `json:"mix"` // workers with other kernels may join
 }

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// planFormat is the newest layout of plan.json that this program knows.
-const planFormat = 1
+// planFormat is the layout of plan.json that this program knows.
+const planFormat = 2
 
 // MarshalPlan returns the plan's canonical form: indented JSON with the fields in the
 // order of Plan, and a newline. Equal plans give equal bytes.
@@ -45,8 +45,12 @@ func ParsePlan(data []byte) (*Plan, error) {
 		return nil, fmt.Errorf("%w: the plan is not JSON: %w", ErrCorrupt, err)
 	}
 	if version.Format > planFormat {
-		return nil, fmt.Errorf("%w: the plan has format %d, and this lsrun knows formats up to %d: use a newer lsrun",
+		return nil, fmt.Errorf("%w: the plan has format %d, and this lsrun knows format %d: use a newer lsrun",
 			ErrRefused, version.Format, planFormat)
+	}
+	if version.Format < planFormat {
+		return nil, fmt.Errorf("%w: the plan has format %d, that of an older lsrun: finish it with that one, or plan anew in another folder",
+			ErrRefused, version.Format)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
@@ -81,8 +85,8 @@ func (p *Plan) check() error {
 	if err := p.Grid.Check(); err != nil {
 		return fmt.Errorf("grid: %w", err)
 	}
-	if p.UnitPoints < 1 {
-		return fmt.Errorf("unit_points is %d: a unit has at least one point", p.UnitPoints)
+	if w := p.Work; min(w.Point, w.Hessian) < 0 || max(w.Point, w.Hessian, w.Unit) > maxWork || w.Unit < 1 {
+		return fmt.Errorf("work: %d and %d operations a point and %d a unit: a point has from 0 to %d, a unit from 1", w.Point, w.Hessian, w.Unit, int64(maxWork))
 	}
 	if len(p.Metrics) == 0 {
 		return errors.New("metrics: there are none, so nothing would be computed")

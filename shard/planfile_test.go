@@ -16,7 +16,7 @@ func TestAPlanSurvivesItsFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.HasPrefix(data, []byte("{\n  \"format\": 1,\n  \"evaluator\": 1,\n")) || !bytes.HasSuffix(data, []byte("}\n")) {
+	if !bytes.HasPrefix(data, []byte("{\n  \"format\": 2,\n  \"evaluator\": 1,\n")) || !bytes.HasSuffix(data, []byte("}\n")) {
 		t.Errorf("not the canonical form:\n%s", data)
 	}
 	plan, err := ParsePlan(data)
@@ -54,12 +54,12 @@ func TestPlansThatAreNotCanonicalAreCorrupt(t *testing.T) {
 		"cut":               {good[:len(good)/2], ErrCorrupt, "not JSON"},
 		"more behind it":    {append(slices.Clone(good), "{}"...), ErrCorrupt, "not JSON"},
 		"no last newline":   {bytes.TrimSpace(good), ErrCorrupt, "canonical"},
-		"unknown field":     {edit(`"format": 1,`, `"format": 1, "extra": 2,`), ErrCorrupt, "extra"},
-		"field twice":       {edit(`"format": 1,`, `"format": 1, "format": 1,`), ErrCorrupt, "canonical"},
-		"newer":             {edit(`"format": 1,`, `"format": 2, "extra": 2,`), ErrRefused, "newer lsrun"},
-		"older":             {edit(`"format": 1,`, `"format": 0,`), ErrCorrupt, "format 0"},
+		"unknown field":     {edit(`"format": 2,`, `"format": 2, "extra": 2,`), ErrCorrupt, "extra"},
+		"field twice":       {edit(`"format": 2,`, `"format": 2, "format": 2,`), ErrCorrupt, "canonical"},
+		"newer":             {edit(`"format": 2,`, `"format": 3, "extra": 2,`), ErrRefused, "newer lsrun"},
+		"older":             {edit(`"format": 2,`, `"format": 1, "extra": 2,`), ErrRefused, "older lsrun"},
 		"no points":         {edit(`"points": 5`, `"points": 0`), ErrCorrupt, "no points"},
-		"empty units":       {edit(`"unit_points": 3`, `"unit_points": 0`), ErrCorrupt, "unit_points"},
+		"empty units":       {edit(`"unit": 3`, `"unit": 0`), ErrCorrupt, "work"},
 		"metric twice":      {edit(`"max_eig"`, `"train_loss"`), ErrCorrupt, "twice"},
 		"metric for a path": {edit(`"max_eig"`, `"../max_eig"`), ErrCorrupt, "name of a dataset"},
 	} {
@@ -136,15 +136,27 @@ func TestDifferencesNameTheFields(t *testing.T) {
 	}
 }
 
-func TestUnitsCoverTheGridOnceInOrder(t *testing.T) {
+func TestUnitsCoverTheGridOnceInOrderAndHaveEqualWork(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := &Plan{Grid: Grid{X: Axis{0, 1, rapid.IntRange(1, 300).Draw(t, "points")}}, UnitPoints: rapid.IntRange(1, 400).Draw(t, "unit")}
+		p := &Plan{Grid: Grid{X: Axis{0, 1, rapid.IntRange(1, 40).Draw(t, "x")}, Y: &Axis{0, 1, rapid.IntRange(1, 10).Draw(t, "y")}},
+			Hessian: &Hessian{StepX: rapid.IntRange(1, 5).Draw(t, "step"), StepY: 2},
+			Work:    Work{Point: rapid.Int64Range(0, 9).Draw(t, "point"), Hessian: rapid.Int64Range(0, 100).Draw(t, "hessian")}}
+		p.Work.Workers = rapid.IntRange(1, 20).Draw(t, "workers")
+		p.ShareOut()
 		next := 0
 		for i, u := range p.Units() {
-			if u.Index != i || u.First != next || u.Count < 1 || u.Count > p.UnitPoints {
+			if u.Index != i || u.First != next || u.Count < 1 {
 				t.Fatalf("unit %d is %+v after %d points", i, u, next)
 			}
 			next += u.Count
+			work, last := int64(0), int64(0)
+			for k := u.First; k < next; k++ {
+				last = max(p.Cost(k), 1)
+				work += last
+			}
+			if work-last >= p.Work.Unit || work < p.Work.Unit && next < p.Grid.Points() {
+				t.Fatalf("unit %d has work %d, the last point %d of it, where units have %d", i, work, last, p.Work.Unit)
+			}
 		}
 		if next != p.Grid.Points() {
 			t.Fatalf("units cover %d of %d points", next, p.Grid.Points())
@@ -154,21 +166,35 @@ func TestUnitsCoverTheGridOnceInOrder(t *testing.T) {
 
 func TestUnitsAreSmallEnoughToShare(t *testing.T) {
 	for _, c := range []struct {
-		points int
-		macs   int64
-		want   int
+		points  int
+		macs    int64
+		workers int
+		want    int // points of the first unit
 	}{
-		{2601, 1, 41},         // 2601/64 = 40.6
-		{64, 1, 1},            //
-		{65, 1, 2},            //
-		{1, 1 << 60, 1},       //
-		{40401, 1 << 40, 4},   // 2⁴² / 2⁴⁰
-		{40401, 1<<40 + 1, 3}, //
-		{40401, 0, 632},       // unknown: 40401/64 = 631.3
+		{2601, 1, 8, 41},         // 2601/64 = 40.6
+		{2601, 1, 64, 6},         // 2601/512 = 5.1
+		{2601, 1, 10000, 1},      //
+		{64, 1, 8, 1},            //
+		{65, 1, 8, 2},            //
+		{1, 1 << 60, 8, 1},       //
+		{40401, 1 << 40, 8, 4},   // 2⁴² / 2⁴⁰
+		{40401, 1<<40 + 1, 8, 4}, // the fourth reaches it
+		{40401, 1 << 60, 8, 1},   // more than an int64 altogether
+		{40401, 0, 8, 632},       // unknown: 40401/64 = 631.3
 	} {
-		if got := UnitPoints(c.points, c.macs); got != c.want {
-			t.Errorf("%d points of %d: %d a unit, want %d", c.points, c.macs, got, c.want)
+		p := &Plan{Grid: Grid{X: Axis{0, 1, c.points}}, Work: Work{Point: c.macs, Workers: c.workers}}
+		p.ShareOut()
+		if got := p.Units()[0].Count; got != c.want {
+			t.Errorf("%+v: %d points a unit", c, got)
 		}
+	}
+}
+
+func TestPointsWithHessiansStartFromOneAnother(t *testing.T) {
+	p := &Plan{Grid: Grid{X: Axis{0, 1, 500}}, Work: Work{Point: 1 << 40, Hessian: 1 << 43, Workers: 8}, Hessian: &Hessian{StepX: 1, StepY: 1}}
+	p.ShareOut()
+	if got := p.Units()[0].Count; got != 4 {
+		t.Errorf("%d points a unit, want 4", got)
 	}
 }
 

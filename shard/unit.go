@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -13,29 +14,59 @@ type Unit struct {
 	Count int
 }
 
+// Work says what points cost and how much of that a unit has, in multiply-adds.
+type Work struct {
+	Point   int64 `json:"point"`   // the losses and accuracies of a point
+	Hessian int64 `json:"hessian"` // an estimate of what its curvature adds, where the plan asks for it
+	Workers int   `json:"workers"` // that the units were cut for
+	Unit    int64 `json:"unit"`    // a unit ends with the point that reaches this
+}
+
+// Cost is what the plan says of point k, in multiply-adds.
+func (p *Plan) Cost(k int) int64 {
+	if p.costly(k) {
+		return p.Work.Point + p.Work.Hessian
+	}
+	return p.Work.Point
+}
+
+// costly reports whether point k has a Hessian.
+func (p *Plan) costly(k int) bool { return p.Hessian != nil && p.Hessian.At(p.Grid, k) }
+
 // Units cuts the grid: a pure function of the plan.
 func (p *Plan) Units() []Unit {
 	points := p.Grid.Points()
 	var units []Unit
-	for first := 0; first < points; first += p.UnitPoints {
-		units = append(units, Unit{Index: len(units), First: first, Count: min(p.UnitPoints, points-first)})
+	for k := 0; k < points; {
+		unit := Unit{Index: len(units), First: k}
+		for work := int64(0); k < points && work < p.Work.Unit; k++ {
+			work += max(p.Cost(k), 1)
+			unit.Count++
+		}
+		units = append(units, unit)
 	}
 	return units
 }
 
 const (
-	unitMACs = 1 << 42 // multiply-adds: some minutes of one core
-	minUnits = 64      // so that a small grid still feeds many workers
+	unitWork     = 1 << 42 // some minutes of one core
+	unitsAWorker = 8       // so that the last ones end at about the same time
+	maxWork      = 1 << 61 // so that a unit's can be added
 )
 
-// UnitPoints is how many points a unit should have: at most about 2⁴² multiply-adds and
-// at most a 64th of the grid, but at least one point.
-func UnitPoints(points int, macsPerPoint int64) int {
-	n := int64((points + minUnits - 1) / minUnits)
-	if macsPerPoint > 0 {
-		n = min(n, unitMACs/macsPerPoint)
+// ShareOut sets how much work a unit has: about 2⁴² multiply-adds, but four points where they have Hessians, which start
+// from one another; and less so that each of Work.Workers finds eight units.
+func (p *Plan) ShareOut() {
+	total := 0.0
+	for k := range p.Grid.Points() {
+		total += float64(max(p.Cost(k), 1))
 	}
-	return int(max(n, 1))
+	share := math.Ceil(total / unitsAWorker / float64(p.Work.Workers))
+	most := float64(unitWork)
+	if p.Hessian != nil {
+		most = max(most, 4*float64(p.Work.Point+p.Work.Hessian))
+	}
+	p.Work.Unit = int64(min(share, most))
 }
 
 // FormatRanges writes rising numbers compactly: "3,7-9".

@@ -72,12 +72,21 @@ func describeGrid(out io.Writer, plan *shard.Plan) {
 	if plan.Grid.Y != nil {
 		axes += ", y " + plan.Grid.Y.String()
 	}
-	fmt.Fprintf(out, "grid        %s: %s in %s of %s\n", axes, plural(plan.Grid.Points(), "point"), plural(len(plan.Units()), "unit"), count(int64(plan.UnitPoints)))
+	fmt.Fprintf(out, "grid        %s: %s in %s of up to %s\n", axes, plural(plan.Grid.Points(), "point"), plural(len(plan.Units()), "unit"), count(int64(mostPoints(plan))))
 	if h := plan.Hessian; h != nil {
 		fmt.Fprintf(out, "hessian     %s, at %s\n", describeHessian(h), plural(h.Points(plan.Grid), "point"))
 	}
 	fmt.Fprintf(out, "data        %s, preprocessing %s: %s training and %s test images, %s\n",
 		plan.Data.Dataset, plan.Data.Preprocess, count(int64(plan.Data.Train)), count(int64(plan.Data.Test)), plan.Loss)
+}
+
+// mostPoints is the number of points of the largest unit.
+func mostPoints(plan *shard.Plan) int {
+	most := 0
+	for _, u := range plan.Units() {
+		most = max(most, u.Count)
+	}
+	return most
 }
 
 // describeDirections says what the directions are and how far from orthogonal.
@@ -109,7 +118,7 @@ const programMemory = 48 << 20
 // cost is what a run takes on this machine, all its points by one worker.
 type cost struct {
 	points, images int     // images of a point
-	hessian        float64 // forward passes over an image that the curvature of a point is worth
+	hessian        float64 // forward passes over an image that the curvature of a point is worth, in the mean of all points
 	macs           float64 // of all points
 	rate           float64 // images a second
 	threads        int
@@ -118,9 +127,10 @@ type cost struct {
 
 func (s *subject) cost(plan *shard.Plan, rate float64, threads int, memory int64) cost {
 	k := cost{points: plan.Grid.Points(), images: plan.Data.Train + plan.Data.Test, rate: rate, threads: threads, memory: memory}
-	macs := float64(s.pointMACs(plan))
-	k.macs = float64(k.points) * macs
-	k.hessian = macs/float64(s.graph.MACs()) - float64(k.images)
+	if h := plan.Hessian; h != nil {
+		k.hessian = float64(plan.Work.Hessian) / float64(s.graph.MACs()) * float64(h.Points(plan.Grid)) / float64(k.points)
+	}
+	k.macs = float64(k.points) * (float64(k.images) + k.hessian) * float64(s.graph.MACs())
 	return k
 }
 

@@ -58,6 +58,7 @@ Planning the same again changes nothing; another plan needs another RUN.
 		&cli.StringFlag{Name: "kernel", Usage: "the arithmetic that every worker must have: fma (processors with AVX2 or AVX-512 give the same bits) or plain (default: the best of this machine); on cards tf32x3 (about float32, the default), mixed, fp32 or tf32 (a relative error of 1e-3)"},
 		&cli.BoolFlag{Name: "exact", Usage: "compute every sum directly, without Winograd's transforms: about half as fast, with a tenth of the rounding error"},
 		&cli.BoolFlag{Name: "mix", Usage: "let workers with other kernels join; which one computed a point is recorded"},
+		&cli.IntFlag{Name: "workers-hint", Usage: "cut the work so that `N` workers find eight units each", Value: 8},
 		&cli.IntFlag{Name: "threads", Usage: "threads for the calibration", DefaultText: "all cores"},
 	}),
 	Action: planAction,
@@ -294,7 +295,7 @@ func fit(file *checkpoint.File, graph *nn.Graph, path string) (nn.Params, error)
 // draft makes the plan of the flags, all but the digests of the files that go with it.
 func (s *subject) draft(c *cli.Context) (*shard.Plan, nn.Plane, error) {
 	plan := &shard.Plan{
-		Format: 1, Evaluator: evaluatorVersion, Loss: s.loss.String(),
+		Format: 2, Evaluator: evaluatorVersion, Loss: s.loss.String(),
 		Network:    shard.Network{Model: s.graph.Name, Classes: s.graph.Classes, Input: s.graph.Input},
 		Checkpoint: source(s.file, c.String("checkpoint")),
 		Device:     c.String("device"), Precision: "float32", Mix: c.Bool("mix"), Data: s.data,
@@ -321,7 +322,11 @@ func (s *subject) draft(c *cli.Context) (*shard.Plan, nn.Plane, error) {
 	if plan.Kernel == cuda.TF32.Kernel() {
 		plan.Precision = "tf32"
 	}
-	plan.UnitPoints = shard.UnitPoints(plan.Grid.Points(), s.pointMACs(plan))
+	if plan.Work = s.work(plan); c.Int("workers-hint") < 1 {
+		return nil, nn.Plane{}, usagef("--workers-hint %d: at least 1", c.Int("workers-hint"))
+	}
+	plan.Work.Workers = c.Int("workers-hint")
+	plan.ShareOut()
 	if file := c.String("logits"); file != "" {
 		if s.logits, err = compareLogits(c.Context, s, file, threads(c)); err != nil {
 			return nil, nn.Plane{}, err
@@ -332,13 +337,13 @@ func (s *subject) draft(c *cli.Context) (*shard.Plan, nn.Plane, error) {
 	return plan, plane, err
 }
 
-// pointMACs is the mean cost of a point in multiply-adds.
-func (s *subject) pointMACs(plan *shard.Plan) int64 {
-	macs := s.graph.MACs() * int64(plan.Data.Train+plan.Data.Test)
-	if h := plan.Hessian; h != nil {
-		macs += int64(float64(hessianMACs(h, s.graph)) * float64(h.Points(plan.Grid)) / float64(plan.Grid.Points()))
+// work is what points cost, in multiply-adds.
+func (s *subject) work(plan *shard.Plan) shard.Work {
+	w := shard.Work{Point: s.graph.MACs() * int64(plan.Data.Train+plan.Data.Test)}
+	if plan.Hessian != nil {
+		w.Hessian = hessianMACs(plan.Hessian, s.graph)
 	}
-	return macs
+	return w
 }
 
 // chooseArithmetic is the kernel that every worker must have. One for cards needs none here.
@@ -657,6 +662,7 @@ func adoptPlan(c *cli.Context, dir string) error {
 		"data-split": strconv.Itoa(p.Data.Splits), "split-idx": strconv.Itoa(p.Data.SplitIndex), "subset": strconv.Itoa(p.Data.Subset),
 		"x": p.Grid.X.String(), "metrics": metricSets(p), "loss": p.Loss,
 		"subset-seed": strconv.FormatUint(p.Data.Seed, 10), "device": p.Device, "kernel": p.Kernel, "mix": strconv.FormatBool(p.Mix),
+		"workers-hint": strconv.Itoa(p.Work.Workers),
 	}
 	if p.Grid.Y != nil {
 		values["y"] = p.Grid.Y.String()

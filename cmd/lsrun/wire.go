@@ -330,7 +330,7 @@ func (j *job) newEvaluator(ctx context.Context, data images, w worker) (ev *eval
 		}
 		ev.parts = append(ev.parts, part)
 	}
-	ev.batch = min(ev.batch, j.plan.UnitPoints) // no worker is given more at a time
+	ev.batch = min(ev.batch, mostPoints(j.plan)) // no worker is given more at a time
 	for _, part := range ev.parts {
 		for range ev.batch {
 			part.here = append(part.here, engine.NewOutput(part.set.Len(), 0))

@@ -76,7 +76,7 @@ func TestGroupsAndChunksDoNotChangeABit(t *testing.T) {
 func TestShortMemoryMakesGroupsSmaller(t *testing.T) {
 	want, e := results(t, func(*Engine, *host) {})
 	all := e.device.(*host).taken
-	for _, part := range []int64{2, 3, 5} {
+	for _, part := range []int64{2, 3, 4} { // a fifth has no room for a point and what evaluates it again
 		got, e := results(t, func(_ *Engine, h *host) { h.limit = h.taken + (all-h.taken)/part })
 		if e.room.group == 5 && e.room.chunk == 7 {
 			t.Errorf("with 1/%d of the memory everything is evaluated at a time", part)
