@@ -206,10 +206,15 @@ func (c *claim) release(nonce string) {
 }
 
 // free succeeds the newest claim of a unit, whose shard proved corrupt, by one that is given back, so that nobody waits for
-// that shard. Where this fails, somebody waits a little.
-func (r *Run) free(unit int) {
+// that shard.
+func (r *Run) free(unit int) error {
 	latest, err := r.latestClaims()
-	if err == nil && latest[unit] > 0 {
-		r.files.Claim(r.path(claimsDir, claimName(unit, latest[unit]+1)), claimText{Nonce: released}.bytes())
+	if err != nil || latest[unit] == 0 {
+		return err
 	}
+	err = r.files.Claim(r.path(claimsDir, claimName(unit, latest[unit]+1)), claimText{Nonce: released}.bytes())
+	if errors.Is(err, fs.ErrExist) { // somebody was faster
+		return nil
+	}
+	return err
 }

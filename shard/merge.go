@@ -296,11 +296,14 @@ func sameBits(a, b Record) bool {
 
 // quarantine moves a corrupt shard out of the way, to a name that nobody has.
 func (m *merger) quarantine(name string, reason error) error {
-	if err := m.run.files.MkdirAll(filepath.Join(m.run.Dir, quarantineDir)); err != nil {
+	unit, _, _ := parseShardName(name)
+	err := m.run.free(unit)
+	if err == nil {
+		err = m.run.files.MkdirAll(filepath.Join(m.run.Dir, quarantineDir))
+	}
+	if err != nil {
 		return fmt.Errorf("putting a corrupt shard into quarantine: %w", err)
 	}
-	unit, _, _ := parseShardName(name)
-	m.run.free(unit)
 	to := name
 	for i := 2; ; i++ {
 		err := m.run.files.Rename(m.run.path(shardsDir, name), m.run.path(quarantineDir, to))
