@@ -54,7 +54,7 @@ func stride(few int) int {
 // lsrun run again that goes on, and so forth until one ends.
 func TestAWorkerKilledAtAnyCallLosesAtMostThePointInProgress(t *testing.T) {
 	x := newTiny(t)
-	for i := 0; ; i += stride(29) {
+	for i := 0; ; i += stride(13) {
 		dir := x.copy(t)
 		died := dies(t, i, "run", "--threads", "1", dir)
 		checkWhole(t, i, dir, x.surface)
@@ -79,7 +79,7 @@ func TestAWorkerKilledAtAnyCallLosesAtMostThePointInProgress(t *testing.T) {
 func TestAMergeKilledAtAnyCallIsHealedByAnother(t *testing.T) {
 	x := newTiny(t)
 	finished := x.finished(t)
-	for i := 0; ; i += stride(11) {
+	for i := 0; ; i += stride(7) {
 		dir := filepath.Join(inMemory(t), "run")
 		if err := os.CopyFS(dir, os.DirFS(finished)); err != nil {
 			t.Fatal(err)
