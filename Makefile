@@ -29,6 +29,7 @@ test: setup
 FUZZTIME := 20s
 check-long: setup test
 	$(GO) test -race -timeout=30m ./shard/... ./hessian ./io/... ./nn/cpu/... ./nn/ref/... ./slurm/...
+	LSRUN_LONG=1 $(GO) test -count=1 -timeout=60m -run 'TestWorkersEndTogether|TestManyWorkers' ./shard
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestLogitsAndLosses|TestTheMeanLoss|TestDerivatives' ./nn/cpu ./nn/ref
 	@for target in $$(grep -rhoE --include=*_test.go --exclude-dir=gen '^func Fuzz[A-Za-z0-9]+' . | sed 's/func //'); do \
 		package=$$(dirname $$(grep -rlE "^func $$target\(" --include=*_test.go .)); \

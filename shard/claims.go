@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -52,12 +50,12 @@ func (t claimText) bytes() []byte {
 	return append(data, '\n')
 }
 
-// claims is one worker's view of a run's claims.
+// claims is one worker's part in a run's claims.
 type claims struct {
 	run    *Run
 	system System
 	text   claimText
-	latest map[int]int // generation by unit, 0 for none
+	view   *view
 	seen   map[string]*sighting
 }
 
@@ -70,7 +68,7 @@ type sighting struct {
 }
 
 func newClaims(run *Run, system System, kernel string) *claims {
-	return &claims{run: run, system: system, text: claimText{Owner: system.Self(), Kernel: kernel}, seen: map[string]*sighting{}}
+	return &claims{run: run, system: system, text: claimText{Owner: system.Self(), Kernel: kernel}, view: newView(run), seen: map[string]*sighting{}}
 }
 
 func claimName(unit, generation int) string {
@@ -85,31 +83,68 @@ func (r *Run) latestClaims() (map[int]int, error) {
 	}
 	latest := map[int]int{}
 	for _, name := range names {
-		unit, rest, ok := parseUnitName(name)
-		digits, isGeneration := strings.CutPrefix(rest, "g")
-		generation, err := strconv.Atoi(digits)
-		if ok && isGeneration && err == nil {
+		if unit, generation, ok := parseClaimName(name); ok {
 			latest[unit] = max(latest[unit], generation)
 		}
 	}
 	return latest, nil
 }
 
+const (
+	// maxLosses is how many units a worker loses to others before it looks anew at what there is.
+	maxLosses = 4
+	// maxWatched is how many claims of others a worker that has nothing to do watches.
+	maxWatched = 64
+)
+
 // acquire claims the first of units that is free: one never claimed, else one whose
 // claim can be succeeded. It returns nil if there is none.
 func (c *claims) acquire(units []int) (*claim, error) {
-	var err error
-	if c.latest, err = c.run.latestClaims(); err != nil {
-		return nil, err
-	}
-	for _, unit := range units {
-		if c.latest[unit] == 0 {
-			if claim, err := c.take(unit); claim != nil || err != nil {
-				return claim, err
+	for {
+		looked := c.view.old()
+		if looked {
+			if err := c.view.look(); err != nil {
+				return nil, err
 			}
 		}
+		claim, lost, err := c.takeUnclaimed(units)
+		switch {
+		case claim != nil || err != nil:
+			return claim, err
+		case looked && !lost:
+			return c.succeed(units)
+		}
+		c.view.at = time.Time{}
 	}
+}
+
+// takeUnclaimed claims the first of units that nobody seems to have had. It gives up after maxLosses: then lost is true.
+func (c *claims) takeUnclaimed(units []int) (claim *claim, lost bool, err error) {
+	losses := 0
 	for _, unit := range units {
+		if c.view.claimed[unit] > 0 || c.view.published[unit] {
+			continue
+		}
+		if claim, err := c.take(unit); claim != nil || err != nil {
+			return claim, false, err
+		}
+		if losses++; losses == maxLosses {
+			return nil, true, nil
+		}
+	}
+	return nil, false, nil
+}
+
+// succeed claims the first of units whose owner is gone.
+func (c *claims) succeed(units []int) (*claim, error) {
+	watched := 0
+	for _, unit := range units {
+		if c.view.published[unit] {
+			continue
+		}
+		if watched++; watched > maxWatched { // they come into sight when those before them are published
+			break
+		}
 		abandoned, err := c.abandoned(unit)
 		if err != nil {
 			return nil, err
@@ -125,7 +160,8 @@ func (c *claims) acquire(units []int) (*claim, error) {
 
 // take makes the next generation of unit's claim; nil if somebody else was faster.
 func (c *claims) take(unit int) (*claim, error) {
-	generation := c.latest[unit] + 1
+	c.view.claimed[unit]++ // whoever gets it
+	generation := c.view.claimed[unit]
 	text := c.text
 	text.Nonce = newNonce()
 	path := c.run.path(claimsDir, claimName(unit, generation))
@@ -143,7 +179,7 @@ func (c *claims) take(unit int) (*claim, error) {
 
 // abandoned says whether the newest claim of unit can be succeeded.
 func (c *claims) abandoned(unit int) (bool, error) {
-	name := claimName(unit, c.latest[unit])
+	name := claimName(unit, c.view.claimed[unit])
 	data, err := c.run.files.ReadFile(c.run.path(claimsDir, name))
 	if err != nil && !noFile(err) { // one made a moment ago may not be visible here yet
 		return false, fmt.Errorf("reading a claim: %w", err)

@@ -1,6 +1,9 @@
 package shard
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // What a program should make of an error: errors.Is finds one of these in every error
 // of this package that is not the file system's or the evaluator's own.
@@ -10,3 +13,6 @@ var (
 	ErrCorrupt     = errors.New("corrupt")     // a file is not what it should be
 	ErrInterrupted = errors.New("interrupted") // the same call goes on from there
 )
+
+// ErrDeadline is the ErrInterrupted of a worker whose time was up.
+var ErrDeadline = fmt.Errorf("%w: the time limit is near", ErrInterrupted)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -64,15 +65,14 @@ func (m *memFiles) ReadFile(path string) (data []byte, err error) {
 
 func (m *memFiles) ReadDir(path string) (names []string, err error) {
 	err = m.step(func() error {
+		there := map[string]bool{}
 		for name := range m.files {
 			if rest, ok := strings.CutPrefix(name, filepath.Clean(path)+"/"); ok {
 				first, _, _ := strings.Cut(rest, "/")
-				if !slices.Contains(names, first) {
-					names = append(names, first)
-				}
+				there[first] = true
 			}
 		}
-		slices.Sort(names)
+		names = slices.Sorted(maps.Keys(there))
 		return nil
 	}, nothing)
 	return names, err

@@ -35,7 +35,7 @@ func (l *attemptLog) end(err error) {
 	switch {
 	case err == nil:
 		l.line("published")
-	case err == context.Canceled, err == context.DeadlineExceeded: // the worker's own, not an evaluator's
+	case err == context.Canceled, err == context.DeadlineExceeded, err == ErrDeadline: // the worker's own, not an evaluator's
 		l.line("interrupted")
 	default:
 		l.line(failedWord + " " + err.Error())

@@ -176,7 +176,9 @@ func parseUnitName(name string) (unit int, rest string, ok bool) {
 	head, rest, found := strings.Cut(name, ".")
 	digits, isUnit := strings.CutPrefix(head, "u")
 	unit, err := strconv.Atoi(digits)
-	if !found || !isUnit || err != nil || unitName(unit) != head {
+	// What unitName writes has five digits, or more that do not begin with 0.
+	ok = found && isUnit && err == nil && (len(digits) == 5 || len(digits) > 5 && digits[0] != '0')
+	if ok = ok && digits[0] != '-' && digits[0] != '+'; !ok {
 		return 0, "", false
 	}
 	return unit, rest, true

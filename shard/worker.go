@@ -19,8 +19,11 @@ type Worker struct {
 	Ranks     int // 0 counts as 1
 	// Static gives each rank the units whose number leaves its Rank when divided by
 	// Ranks, and no others, without claims.
-	Static   bool
-	Units    []int             // in the order of the work, costliest first; nil for all
+	Static bool
+	Units  []int // in the order of the work; nil for all, the costliest first
+	// Deadline is when the worker must have ended, by the monotonic clock; zero for never. It begins no points
+	// that would last longer, as far as points before tell.
+	Deadline time.Time
 	Progress func(Event)       // may be nil
 	Notes    map[string]string // further provenance for every shard; may be nil
 	System   System            // nil for Machine{}
@@ -69,8 +72,8 @@ func (e errAttempt) Unwrap() error { return e.err }
 
 // Work computes until every unit is published, by whomever. It computes no point that a
 // journal has, and takes units over whose worker is gone. When ctx is cancelled it drops
-// the points in progress and returns an error that is ErrInterrupted; after failures of
-// the evaluator it returns one that is ErrIncomplete and holds the cause.
+// the points in progress and returns an error that is ErrInterrupted, near the deadline one that is ErrDeadline too; after
+// failures of the evaluator it returns one that is ErrIncomplete and holds the cause.
 func (w *Worker) Work(ctx context.Context) (Report, error) {
 	s, err := w.begin()
 	if err != nil {
@@ -87,15 +90,22 @@ func (w *Worker) Work(ctx context.Context) (Report, error) {
 // session is a Worker at work.
 type session struct {
 	*Worker
-	claims  *claims
-	system  System
-	name    string      // of this worker, in the names of its attempts
-	todo    []int       // units not yet known to be published, in visiting order
-	counted map[int]int // points of a unit that events have told of
-	failed  []error
-	report  Report
+	claims   *claims
+	view     *view
+	seen     time.Time // the look that todo knows of
+	pace     *pace
+	forecast *forecast
+	system   System
+	name     string      // of this worker, in the names of its attempts
+	todo     []int       // units not yet known to be published, in visiting order
+	counted  map[int]int // points of a unit that events have told of
+	began    time.Time
+	attempts int
+	failed   []error
+	report   Report
 }
 
+// begin checks what the worker was given and looks at the run.
 func (w *Worker) begin() (*session, error) {
 	kernel := w.Evaluator.Kernel()
 	if !w.Run.Plan.Mix && kernel != w.Run.Plan.Kernel {
@@ -108,42 +118,64 @@ func (w *Worker) begin() (*session, error) {
 	if err := w.Run.refuseForeign(w.Codec); err != nil {
 		return nil, err
 	}
-	units := w.Units
-	if units == nil {
-		for _, u := range w.Run.units {
-			units = append(units, u.Index)
-		}
-	}
-	for _, u := range units {
+	for _, u := range w.Units {
 		if u < 0 || u >= len(w.Run.units) {
 			return nil, fmt.Errorf("there is no unit %d: the units of %s go from 0 to %d", u, w.Run.Dir, len(w.Run.units)-1)
 		}
 	}
-	s := &session{Worker: w, system: w.System, counted: map[int]int{}}
+	s := &session{Worker: w, system: w.System, counted: map[int]int{}, pace: &pace{plan: w.Run.Plan}, forecast: newForecast(w.Run.Plan)}
 	if s.system == nil {
 		s.system = Machine{}
-	}
-	if w.Static {
-		s.todo = slices.DeleteFunc(slices.Clone(units), func(u int) bool { return u%max(w.Ranks, 1) != w.Rank })
-	} else {
-		s.todo = roundRobin(units, w.Rank, max(w.Ranks, 1))
 	}
 	self := s.system.Self()
 	s.name = fmt.Sprintf("%s-%d-%s", fileName(self.Host), self.PID, newNonce())
 	s.claims = newClaims(w.Run, s.system, kernel)
+	s.view = s.claims.view
+	if s.todo = slices.Clone(w.Units); s.todo == nil {
+		for _, u := range w.Run.units {
+			s.todo = append(s.todo, u.Index)
+		}
+	}
+	if w.Static {
+		s.todo = slices.DeleteFunc(s.todo, func(u int) bool { return u%max(w.Ranks, 1) != w.Rank })
+	}
 	return s, nil
 }
 
-// roundRobin orders units so that rank r begins with r, r + ranks, …, then helps with
-// the units of rank r + 1, and so on: many workers do not race for one unit.
-func roundRobin(units []int, rank, ranks int) []int {
-	var order []int
-	for k := range ranks {
-		for i := (rank + k) % ranks; i < len(units); i += ranks {
-			order = append(order, units[i])
+// arrange takes in what the last look has shown: it forgets the units that are published and puts the others in order.
+func (s *session) arrange() error {
+	s.seen = s.view.at
+	s.todo = slices.DeleteFunc(s.todo, func(u int) bool {
+		if s.view.published[u] {
+			s.tell(Event{Kind: Elsewhere, Unit: u, Points: s.Run.units[u].Count - s.counted[u]})
 		}
+		return s.view.published[u]
+	})
+	if s.Units != nil { // they have an order
+		return nil
 	}
-	return order
+	if err := s.forecast.learn(s.view); err != nil {
+		return err
+	}
+	units := make([]Unit, len(s.todo))
+	for i, u := range s.todo {
+		units[i] = s.Run.units[u]
+	}
+	if s.todo = s.forecast.costliestFirst(units); !s.Static {
+		spread := s.spread()
+		s.todo = roundRobin(s.todo, s.Rank%spread, spread)
+	}
+	return nil
+}
+
+// spread is how many workers probably want a unit while a look holds: they begin apart.
+func (s *session) spread() int {
+	ranks := max(s.Ranks, 1)
+	if s.attempts == 0 { // they start together
+		return ranks
+	}
+	unit := time.Since(s.began) / time.Duration(s.attempts)
+	return min(ranks, 1+int(float64(ranks)*s.view.age().Seconds()/max(unit.Seconds(), 1e-9)))
 }
 
 // fileName makes text fit to be part of a file's name.
@@ -164,14 +196,25 @@ func (s *session) tell(e Event) {
 }
 
 func (s *session) work(ctx context.Context) error {
+	s.began = time.Now()
 	failures := 0
 	pause := minPause
 	for ctx.Err() == nil {
-		if err := s.forgetPublished(); err != nil {
-			return err
+		if s.Static || s.view.old() { // without claims only a look tells what others do
+			if err := s.view.look(); err != nil {
+				return err
+			}
+		}
+		if s.seen != s.view.at {
+			if err := s.arrange(); err != nil {
+				return err
+			}
 		}
 		if len(s.todo) == 0 || failures == maxFailures {
 			return s.outcome()
+		}
+		if s.late(nil) {
+			return s.interrupted(ErrDeadline)
 		}
 		claim, unit, err := s.next()
 		if err != nil {
@@ -182,22 +225,38 @@ func (s *session) work(ctx context.Context) error {
 			continue
 		}
 		pause = minPause
+		s.attempts++
 		err = s.attempt(ctx, s.Run.units[unit], claim)
 		var failed errAttempt
 		switch {
 		case err == nil:
 			failures = 0
+		case err == ErrDeadline:
+			return s.interrupted(err)
 		case err == ctx.Err(): // and the loop ends
 		case errors.As(err, &failed):
 			failures++
 			s.failed = append(s.failed, err)
-			s.todo = slices.DeleteFunc(s.todo, func(u int) bool { return u == unit })
+			s.forget(unit)
 			s.tell(Event{Kind: AttemptFailed, Unit: unit, Err: failed.err})
 		default:
 			return err
 		}
 	}
-	return fmt.Errorf("%w: %d points were finished; the same command goes on from there", ErrInterrupted, s.report.Computed)
+	return s.interrupted(ErrInterrupted)
+}
+
+func (s *session) interrupted(err error) error {
+	return fmt.Errorf("%w: %d points were finished; the same command goes on from there", err, s.report.Computed)
+}
+
+// late reports whether points, or without any a cheap one, may last beyond the deadline.
+func (s *session) late(points []int) bool {
+	if s.Deadline.IsZero() {
+		return false
+	}
+	longest := s.pace.longest(points)
+	return !time.Now().Add(longest + longest/4).Before(s.Deadline)
 }
 
 // next chooses a unit to work on, or -1 if others have all of them. A static worker
@@ -206,14 +265,24 @@ func (s *session) next() (*claim, int, error) {
 	if s.Static {
 		return nil, s.todo[0], nil
 	}
-	claim, err := s.claims.acquire(s.todo)
-	if claim == nil {
-		return nil, -1, err
+	for {
+		claim, err := s.claims.acquire(s.todo)
+		if claim == nil {
+			return nil, -1, err
+		}
+		if claim.generation == 1 {
+			return claim, claim.unit, nil
+		}
+		err = s.view.look() // its owner may have published it just before giving the claim back
+		if err == nil && !s.view.published[claim.unit] {
+			s.tell(Event{Kind: TakenOver, Unit: claim.unit})
+			return claim, claim.unit, nil
+		}
+		claim.release()
+		if err != nil {
+			return nil, -1, err
+		}
 	}
-	if claim.generation > 1 {
-		s.tell(Event{Kind: TakenOver, Unit: claim.unit})
-	}
-	return claim, claim.unit, nil
 }
 
 // outcome is what the worker ends with when it has nothing left to do.
@@ -224,19 +293,13 @@ func (s *session) outcome() error {
 	return fmt.Errorf("%w: %d attempts failed here, the first while %w", ErrIncomplete, len(s.failed), s.failed[0])
 }
 
-// forgetPublished drops the units that are published from the list.
-func (s *session) forgetPublished() error {
-	published, err := s.Run.published()
-	if err != nil {
-		return err
+// forget drops a unit from the list, which it mostly heads.
+func (s *session) forget(unit int) {
+	if i := slices.Index(s.todo, unit); i == 0 {
+		s.todo = s.todo[1:]
+	} else if i > 0 {
+		s.todo = slices.Delete(s.todo, i, i+1)
 	}
-	s.todo = slices.DeleteFunc(s.todo, func(u int) bool {
-		if published[u] {
-			s.tell(Event{Kind: Elsewhere, Unit: u, Points: s.Run.units[u].Count - s.counted[u]})
-		}
-		return published[u]
-	})
-	return nil
 }
 
 // A worker that waits looks again after a pause that doubles.
@@ -249,9 +312,13 @@ func (s *session) wait(ctx context.Context, pause *time.Duration) {
 	if *pause == minPause {
 		s.tell(Event{Kind: Waiting, Unit: s.todo[0]})
 	}
+	length := max(*pause, s.view.age())
+	if !s.Deadline.IsZero() {
+		length = min(length, time.Until(s.Deadline))
+	}
 	select {
 	case <-ctx.Done():
-	case <-time.After(*pause):
+	case <-time.After(length):
 	}
 	*pause = min(2**pause, maxPause)
 }
@@ -285,11 +352,7 @@ func (s *session) attempt(ctx context.Context, unit Unit, claim *claim) (err err
 
 // resume returns what earlier attempts at the unit have finished.
 func (s *session) resume(unit Unit) (map[int]entry, error) {
-	names, err := s.Run.list(journalDir)
-	if err != nil {
-		return nil, err
-	}
-	points, problems, err := s.Run.journaled(unit, namesByUnit(names)[unit.Index])
+	points, problems, err := s.Run.journaled(unit, s.view.journals[unit.Index])
 	if err != nil {
 		return nil, err
 	}
@@ -327,6 +390,7 @@ func (s *session) compute(ctx context.Context, unit Unit, attempt string, points
 			return err
 		}
 		now := time.Now()
+		s.pace.add(record.Point, now.Sub(last))
 		if err := journal.Append(journalFrame(record, now.Sub(last))); err != nil {
 			storage = fmt.Errorf("writing a journal: %w", err)
 			return storage
@@ -340,6 +404,9 @@ func (s *session) compute(ctx context.Context, unit Unit, attempt string, points
 	for len(missing) > 0 {
 		batch := missing[:together(missing, s.Evaluator.Batch())]
 		missing = missing[len(batch):]
+		if s.late(batch) {
+			return ErrDeadline
+		}
 		carry, err := s.carried(ctx, unit, batch[0], points)
 		if err == nil {
 			err = s.Evaluator.Evaluate(ctx, batch, carry, done)
@@ -401,7 +468,8 @@ func (s *session) publish(unit Unit, points map[int]entry) error {
 	}
 	s.Run.dropCarries(unit)
 	s.report.Published++
-	s.todo = slices.DeleteFunc(s.todo, func(u int) bool { return u == unit.Index })
+	s.view.published[unit.Index] = true
+	s.forget(unit.Index)
 	return nil
 }
 

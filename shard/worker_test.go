@@ -280,6 +280,65 @@ func TestAnInterruptedWorkerKeepsWhatItHas(t *testing.T) {
 	})
 }
 
+// Loss points take ten seconds, those with Hessians, every fifth, a minute.
+func TestAWorkerBeginsNoPointThatItCannotFinish(t *testing.T) {
+	for name, c := range map[string]struct {
+		deadline time.Duration
+		want     int           // points
+		took     time.Duration // until it left
+	}{
+		"no point is known, so one is begun":     {5 * time.Second, 1, 60 * time.Second},
+		"a point of the kind before is too long": {190 * time.Second, 8, 180 * time.Second}, // 60 + 4 × 10 + 60 + 2 × 10, and 12.5 are too much
+		"a Hessian is too long":                  {170 * time.Second, 5, 100 * time.Second}, // 75 are too much after 60 + 4 × 10
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			plan := fakePlan()
+			plan.Hessian, plan.Work.Unit = &Hessian{StepX: 5, StepY: 1}, 1000
+			run, err := Create(newMemFiles(), "run", plan, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := newEvaluator()
+			e.batch = 1
+			e.before = func(k int) error {
+				time.Sleep(10 * time.Second)
+				if k%5 == 0 {
+					time.Sleep(50 * time.Second)
+				}
+				return nil
+			}
+			w := worker(run, e)
+			began := time.Now()
+			w.Deadline = began.Add(c.deadline)
+			report, err := w.Work(t.Context())
+			if !errors.Is(err, ErrDeadline) || !errors.Is(err, ErrInterrupted) {
+				t.Errorf("%s: it ends with %v", name, err)
+			}
+			if took := time.Since(began); report.Computed != c.want || took != c.took {
+				t.Errorf("%s: %d points in %v, want %d in %v", name, report.Computed, took, c.want, c.took)
+			}
+			w.Deadline = time.Time{}
+			if report := mustWork(t, w); report.Computed != 20-c.want {
+				t.Errorf("%s: %d points were computed again", name, report.Computed-20+c.want)
+			}
+		})
+	}
+}
+
+func TestAWorkerThatWaitsLeavesAtItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run := mustCreate(t, newMemFiles())
+		other, _ := newClaims(run, process(new(sync.Map), "there", 2), "plain").acquire([]int{0})
+		defer other.release()
+		w := worker(run, newEvaluator())
+		began := time.Now()
+		w.Deadline = began.Add(time.Minute)
+		if _, err := w.Work(t.Context()); !errors.Is(err, ErrDeadline) || time.Since(began) != time.Minute {
+			t.Errorf("it ends after %v with %v", time.Since(began), err)
+		}
+	})
+}
+
 func TestAFailingPointFailsItsUnitAndNoOther(t *testing.T) {
 	run := mustCreate(t, newMemFiles())
 	e := newEvaluator()

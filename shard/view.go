@@ -1,0 +1,71 @@
+package shard
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// view is what a worker has seen of a run's folders, and knows of its own deeds since. It may be out of date: claims decide by
+// O_EXCL, and a unit that is computed once more does no harm.
+type view struct {
+	run       *Run
+	at        time.Time // of the last look; zero before the first
+	took      time.Duration
+	published []bool     // by unit
+	claimed   []int      // by unit, the newest generation of its claims; 0 for none
+	journals  [][]string // by unit, their names
+}
+
+// viewShare is how many times as long as it takes a look is taken to hold: so at most half a percent of the time is
+// spent on looking, on slow file systems too.
+const viewShare = 200
+
+func newView(run *Run) *view { return &view{run: run} }
+
+// old reports whether it is time for another look.
+func (v *view) old() bool {
+	return v.at.IsZero() || time.Since(v.at) > v.age()
+}
+
+// age is how old a look may become.
+func (v *view) age() time.Duration { return viewShare * v.took }
+
+// look reads the folders.
+func (v *view) look() error {
+	began := time.Now()
+	var lists [3][]string
+	for i, folder := range []string{shardsDir, claimsDir, journalDir} {
+		var err error
+		if lists[i], err = v.run.list(folder); err != nil {
+			return err
+		}
+	}
+	units := len(v.run.units)
+	v.published, v.claimed, v.journals = make([]bool, units), make([]int, units), make([][]string, units)
+	for _, name := range lists[0] {
+		if unit, _, ok := parseShardName(name); ok && unit < units {
+			v.published[unit] = true
+		}
+	}
+	for _, name := range lists[1] {
+		if unit, generation, ok := parseClaimName(name); ok && unit < units {
+			v.claimed[unit] = max(v.claimed[unit], generation)
+		}
+	}
+	for _, name := range lists[2] {
+		if unit, _, ok := parseUnitName(name); ok && unit < units {
+			v.journals[unit] = append(v.journals[unit], name)
+		}
+	}
+	v.at, v.took = time.Now(), time.Since(began)
+	return nil
+}
+
+// parseClaimName is the inverse of claimName.
+func parseClaimName(name string) (unit, generation int, ok bool) {
+	unit, rest, ok := parseUnitName(name)
+	digits, isGeneration := strings.CutPrefix(rest, "g")
+	generation, err := strconv.Atoi(digits)
+	return unit, generation, ok && isGeneration && err == nil
+}
