@@ -278,10 +278,11 @@ func (s *session) next() (*claim, int, error) {
 			s.tell(Event{Kind: TakenOver, Unit: claim.unit})
 			return claim, claim.unit, nil
 		}
-		claim.release()
 		if err != nil {
+			claim.release(released)
 			return nil, -1, err
 		}
+		claim.release(finished)
 	}
 }
 
