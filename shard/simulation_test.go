@@ -198,7 +198,7 @@ func smooth(n int, r *rand.Rand) []float64 {
 // it is begun, and only Graham's bound holds: the mean and one longest unit more.
 func TestWorkersEndTogether(t *testing.T) {
 	const n, workers = 51, 64
-	seeds := 4
+	seeds := 2
 	if os.Getenv("LSRUN_LONG") != "" {
 		seeds = 20
 	}
@@ -274,7 +274,7 @@ func inBlocks(seconds []float64, workers int) float64 {
 // TestManyWorkersLoseLittleTime counts what thousands of workers spend on the file system, of the time until each has computed its
 // last point.
 func TestManyWorkersLoseLittleTime(t *testing.T) {
-	n, workers := 61, 400
+	n, workers := 41, 200
 	if os.Getenv("LSRUN_LONG") != "" {
 		n, workers = 201, 10000
 	}
