@@ -58,7 +58,7 @@ func newTiny(t *testing.T) *tiny {
 	fine := filepath.Join(t.TempDir(), "fine")
 	lsrunOK(t, append(tinyPlan(t), fine)...)
 	x := &tiny{dir: filepath.Join(inMemory(t), "planned")}
-	err := inLargerUnits(fine, x.dir)
+	err := inUnits(2, fine, x.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +82,8 @@ func newTiny(t *testing.T) *tiny {
 	return x
 }
 
-// inLargerUnits plans the run at from once more at to, in units of two points: lsrun plan itself makes eight units at least.
-func inLargerUnits(from, to string) error {
+// inUnits plans the run at from once more at to, in units of so many points: lsrun plan itself makes eight units or more.
+func inUnits(points int64, from, to string) error {
 	run, err := shard.Open(files, from)
 	if err != nil {
 		return err
@@ -95,7 +95,7 @@ func inLargerUnits(from, to string) error {
 		}
 	}
 	plan := *run.Plan
-	plan.Work.Unit = 2 * plan.Cost(0)
+	plan.Work.Unit = points * plan.Cost(0)
 	_, err = shard.Create(files, to, &plan, extra)
 	return err
 }
