@@ -97,6 +97,9 @@ func checkVacant(files Files, dir string, plan []byte, extra map[string][]byte) 
 		if bytes.Equal(plan, there) {
 			return true, nil
 		}
+		if _, err := ParsePlan(there); errors.Is(err, ErrCorrupt) {
+			return false, fmt.Errorf("%s: %w", filepath.Join(dir, planName), err)
+		}
 		return false, fmt.Errorf("%w: %s holds another plan:\n  %s\nplan in another folder",
 			ErrRefused, dir, strings.Join(Differences(plan, there), "\n  "))
 	}
