@@ -135,9 +135,13 @@ func oneArgument(c *cli.Context, what string) (string, error) {
 	if c.NArg() != 1 || c.Args().First() == "" {
 		return "", usagef("%s needs one argument, %s, and got %d: %q", c.Command.Name, what, c.NArg(), c.Args().Slice())
 	}
-	path := c.Args().First()
+	return asArgument(c.Args().First()), nil
+}
+
+// asArgument is a path that nobody takes for a flag.
+func asArgument(path string) string {
 	if strings.HasPrefix(path, "-") {
-		path = "./" + path
+		return "./" + path
 	}
-	return path, nil
+	return path
 }
