@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -65,4 +66,25 @@ func TestNamesMeanNothingAndPrintedCommandsWork(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestPathsThatAreNotUTF8AreReadOrRefused: a plan, which is JSON, can hold none; but it need not hold where a checkpoint was.
+func TestPathsThatAreNotUTF8AreReadOrRefused(t *testing.T) {
+	dir, plan := t.TempDir(), tinyPlan(t)
+	odd := map[string]string{}
+	for _, flag := range []string{"--checkpoint", "--data"} {
+		at := slices.Index(plan, flag) + 1
+		odd[flag] = filepath.Join(dir, "\xff"+filepath.Base(plan[at]))
+		if err := os.Link(plan[at], odd[flag]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := filepath.Join(dir, "run")
+	code, said := quietly(t, append(slices.Clone(plan), "--data", odd["--data"], run)...)
+	if code != 2 || !strings.Contains(said, `\xff`) || !strings.Contains(said, "symbolic link") {
+		t.Errorf("--data: exit %d, want 2\n%s", code, said)
+	}
+	lsrunOK(t, append(plan, "--checkpoint", odd["--checkpoint"], run)...)
+	lsrunOK(t, "run", "--data", odd["--data"], run)
+	merged(t, run)
 }
