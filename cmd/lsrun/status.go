@@ -58,7 +58,7 @@ func printStatus(c *cli.Context, dir string, asJSON bool) error {
 	}
 	surface := filepath.Join(dir, surfaceFile)
 	if s.UnitsDone == s.Units && exists(surface) {
-		fmt.Fprintf(out, "next        lsrun plot %s\n", shard.ShellQuote(surface))
+		fmt.Fprintf(out, "next        lsrun plot %s\n", shard.ShellQuote(asArgument(surface)))
 	} else if s.UnitsDone == s.Units {
 		fmt.Fprintf(out, "next        lsrun merge %s\n", shard.ShellQuote(dir))
 	} else if s.Missing != "" {
