@@ -28,13 +28,13 @@ test: setup-test
 	$(GO) test ./io/h5 ./cmd/...
 
 # What takes longer than a test may: the race detector, the plain kernel and the reference's
-# derivatives on every network, storms on a cluster, and every fuzz target for a while.
+# derivatives on every network, storms on a cluster, a run of 40,000 points, and every fuzz target for a while.
 FUZZTIME := 20s
 check-long: test
 	$(GO) test -race -timeout=30m ./shard/... ./hessian ./io/... ./nn/cpu/... ./nn/ref/... ./slurm/...
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=60m -run 'TestWorkersEndTogether|TestManyWorkers' ./shard
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestLogitsAndLosses|TestTheMeanLoss|TestDerivatives' ./nn/cpu ./nn/ref
-	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestRunsOnACluster.*/storm' ./cmd/lsrun
+	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestRunsOnACluster.*/storm|TestLargeRuns' ./cmd/lsrun
 	@for target in $$(grep -rhoE --include=*_test.go --exclude-dir=gen '^func Fuzz[A-Za-z0-9]+' . | sed 's/func //'); do \
 		package=$$(dirname $$(grep -rlE "^func $$target\(" --include=*_test.go .)); \
 		echo "$$package $$target"; \

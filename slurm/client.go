@@ -214,17 +214,32 @@ var ended = []string{"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED"
 
 // MaxArraySize is the number of tasks that an array may have.
 func (c Client) MaxArraySize(ctx context.Context) (int, error) {
-	out, err := c.ask(ctx, "scontrol", "show", "config")
+	value, err := c.config(ctx, "MaxArraySize")
 	if err != nil {
 		return 0, err
 	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("scontrol show config has %q for MaxArraySize", value)
+	}
+	return n, nil
+}
+
+// Cluster is the name of the cluster that the commands speak to.
+func (c Client) Cluster(ctx context.Context) (string, error) { return c.config(ctx, "ClusterName") }
+
+// config is what the configuration says of a key.
+func (c Client) config(ctx context.Context, key string) (string, error) {
+	out, err := c.ask(ctx, "scontrol", "show", "config")
+	if err != nil {
+		return "", err
+	}
 	for line := range strings.Lines(out) {
-		key, value, _ := strings.Cut(line, "=")
-		if n, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && n > 0 && strings.TrimSpace(key) == "MaxArraySize" {
-			return n, nil
+		if name, value, ok := strings.Cut(line, "="); ok && strings.TrimSpace(name) == key {
+			return strings.TrimSpace(value), nil
 		}
 	}
-	return 0, errors.New("scontrol show config does not tell MaxArraySize")
+	return "", fmt.Errorf("scontrol show config does not tell %s", key)
 }
 
 // Requeue puts a task back into the queue. SLURM ends the process that asks for it.

@@ -61,7 +61,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ErrWriter:   stderr,
 		Commands: []*cli.Command{
 			planCommand, runCommand, mergeCommand, plotCommand, hessianCommand,
-			sbatchCommand, submitCommand, cancelCommand, statusCommand, inspectCommand, checkCommand, modelsCommand, benchCommand, demoCommand,
+			doctorCommand, sbatchCommand, submitCommand, cancelCommand, statusCommand, verifyCommand, inspectCommand, checkCommand,
+			modelsCommand, benchCommand, demoCommand,
 		},
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError:   misuse,
