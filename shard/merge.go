@@ -120,6 +120,10 @@ func (m *merger) add(codec Codec, name string) error {
 		return nil
 	}
 	shard, kernels, err := m.run.readShard(codec, name)
+	if errors.Is(err, fs.ErrNotExist) { // late on a network file system, or just put into quarantine by another merge
+		m.report.Problems = append(m.report.Problems, path+": it is listed, but not there (yet)")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -148,7 +152,7 @@ func (r *Run) readShard(codec Codec, name string) (*Shard, map[string][]int, err
 	path := r.path(shardsDir, name)
 	corrupt := func(err error) error { return fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err) }
 	data, err := r.files.ReadFile(path)
-	if noFile(err) { // or another merge has just put it into quarantine
+	if isOther(err) {
 		return nil, nil, corrupt(err)
 	}
 	if err != nil {
@@ -297,7 +301,12 @@ func sameBits(a, b Record) bool {
 
 // quarantine moves a corrupt shard out of the way, to a name that nobody has.
 func (m *merger) quarantine(name string, reason error) error {
-	if err := m.run.files.MkdirAll(filepath.Join(m.run.Dir, quarantineDir)); err != nil {
+	unit, _, _ := parseShardName(name)
+	err := m.run.free(unit)
+	if err == nil {
+		err = m.run.files.MkdirAll(filepath.Join(m.run.Dir, quarantineDir))
+	}
+	if err != nil {
 		return fmt.Errorf("putting a corrupt shard into quarantine: %w", err)
 	}
 	to := name

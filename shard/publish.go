@@ -120,7 +120,7 @@ func (s *Surface) equals(other *Surface) bool {
 // isPartOf says whether the surfaces have one plan, and whole has every result of s.
 func (s *Surface) isPartOf(whole *Surface) bool {
 	if s == nil || s.Plan == nil || !bytes.Equal(s.Plan, whole.Plan) ||
-		s.points() != whole.points() || len(s.Layers) != len(whole.Layers) {
+		!slices.Equal(s.X, whole.X) || !slices.Equal(s.Y, whole.Y) || len(s.Layers) != len(whole.Layers) {
 		return false
 	}
 	for i, a := range s.Layers {

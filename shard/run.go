@@ -82,7 +82,7 @@ func makeFolders(files Files, dir string) error {
 // checkVacant returns an error unless dir may become the run directory of the plan, and
 // says whether it is that already.
 func checkVacant(files Files, dir string, plan []byte, extra map[string][]byte) (planned bool, err error) {
-	names, err := files.ReadDir(dir)
+	names, err := files.ReadDir(dir + "/.") // it may be a symbolic link; no folder in it may
 	if errors.Is(err, syscall.ENOTDIR) {
 		return false, fmt.Errorf("%w: %s is a file: plan in another folder", ErrRefused, dir)
 	}
@@ -96,6 +96,9 @@ func checkVacant(files Files, dir string, plan []byte, extra map[string][]byte) 
 		}
 		if bytes.Equal(plan, there) {
 			return true, nil
+		}
+		if _, err := ParsePlan(there); errors.Is(err, ErrCorrupt) {
+			return false, fmt.Errorf("%s: %w", filepath.Join(dir, planName), err)
 		}
 		return false, fmt.Errorf("%w: %s holds another plan:\n  %s\nplan in another folder",
 			ErrRefused, dir, strings.Join(Differences(plan, there), "\n  "))
@@ -167,10 +170,11 @@ func (r *Run) list(folder string) ([]string, error) {
 }
 
 // noFile says whether err means that a name which a folder lists is not that of a file:
-// it was moved away meanwhile, is a folder, or a symbolic link to nothing.
-func noFile(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP)
-}
+// it was moved away meanwhile, or is not visible here yet, or isOther.
+func noFile(err error) bool { return errors.Is(err, fs.ErrNotExist) || isOther(err) }
+
+// isOther says whether err means that there is something else than a file: a folder, or a symbolic link to nothing.
+func isOther(err error) bool { return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP) }
 
 func (r *Run) path(folder, name string) string { return filepath.Join(r.Dir, folder, name) }
 

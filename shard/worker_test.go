@@ -329,7 +329,7 @@ func TestAWorkerThatWaitsLeavesAtItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		run := mustCreate(t, newMemFiles())
 		other, _ := newClaims(run, process(new(sync.Map), "there", 2), "plain").acquire([]int{0})
-		defer other.release()
+		defer other.release(released)
 		w := worker(run, newEvaluator())
 		began := time.Now()
 		w.Deadline = began.Add(time.Minute)

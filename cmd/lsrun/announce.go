@@ -328,7 +328,7 @@ func tryPreset(ctx context.Context, s *subject, preset dataset.Preprocess) (*tri
 	other := *s
 	other.data.Preprocess, other.data.Mean, other.data.Std = preset.Name, preset.Mean, preset.Std
 	var err error
-	if other.images, err = selectImages(s.set, other.data, s.graph, s.images.test == nil, s.images.test != nil); err != nil {
+	if other.images, err = selectImages(s.set, other.data, s.graph, s.images.test == nil, s.images.test != nil, images{}); err != nil {
 		return nil, err
 	}
 	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, worker{threads: runtime.GOMAXPROCS(0)}, onCPU, "")

@@ -315,7 +315,7 @@ func (e *examination) slurm() {
 }
 
 func (e *examination) data(j *job) {
-	set, _, err := loadImages(j.plan, j.graph, e.c.String("data"), e.c.String("labels"))
+	set, _, err := loadImages(j.plan, j.graph, e.c.String("data"), e.c.String("labels"), images{})
 	if err != nil {
 		e.problem("data", err)
 		return

@@ -146,14 +146,18 @@ func oneArgument(c *cli.Context, what string) (string, error) {
 	return onlyPath(c, c.Args().Slice(), what)
 }
 
-// onlyPath is oneArgument for some of the arguments. A path that begins like a flag is
-// changed so that commands which are printed work.
+// onlyPath is oneArgument for some of the arguments.
 func onlyPath(c *cli.Context, args []string, what string) (string, error) {
 	if len(args) != 1 || args[0] == "" {
 		return "", usagef("%s needs one argument, %s, and got %d: %q", c.Command.Name, what, len(args), args)
 	}
-	if strings.HasPrefix(args[0], "-") {
-		return "./" + args[0], nil
+	return asArgument(args[0]), nil
+}
+
+// asArgument is a path that nobody takes for a flag, so that commands which are printed work.
+func asArgument(path string) string {
+	if strings.HasPrefix(path, "-") {
+		return "./" + path
 	}
-	return args[0], nil
+	return path
 }

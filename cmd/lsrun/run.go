@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
-	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -23,9 +21,11 @@ var runCommand = &cli.Command{
 	ArgsUsage: "RUN",
 	Description: `Works until every point is there. Any number of lsrun run may work on one RUN at the
 same time, on any number of machines that share it; what a killed one finished is kept.
-Ranks are taken from mpirun's or srun's environment. lsrun sbatch writes the flags of jobs.`,
+Ranks are taken from mpirun's or srun's environment; those on one host share the images in
+memory, and where nobody bound them each keeps to NUMA domains of its own. lsrun sbatch writes
+the flags of jobs.`,
 	Flags: append([]cli.Flag{
-		&cli.IntFlag{Name: "threads", Usage: "threads", DefaultText: "all cores, divided by the ranks on this host"},
+		&cli.IntFlag{Name: "threads", Usage: "threads", DefaultText: "this rank's share of the CPUs that the host, the launcher and SLURM leave"},
 		&cli.StringFlag{Name: "units", Usage: "only these units, as in 3,7-9"},
 		&cli.IntFlag{Name: "rank", Usage: "this worker's number, from 0"},
 		&cli.IntFlag{Name: "ranks", Usage: "how many workers were started together"},
@@ -54,6 +54,10 @@ func runAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	place, err := settle(c.Int("threads"), rank)
+	if err != nil {
+		fmt.Fprintf(c.App.ErrWriter, "lsrun: %v\n", err)
+	}
 	job, err := openJob(dir)
 	if err != nil {
 		return err
@@ -64,7 +68,7 @@ func runAction(c *cli.Context) error {
 			return usagef("--units: %v", err)
 		}
 	}
-	computed, err := job.work(c, rank, units)
+	computed, err := job.work(c, rank, place, units)
 	return requeue(c, dir, computed, err)
 }
 
@@ -117,44 +121,14 @@ func chooseRank(c *cli.Context) (slurm.Rank, error) {
 	return step, nil
 }
 
-// rankThreads is --threads, or this rank's share of the cores.
-func rankThreads(c *cli.Context, rank slurm.Rank) int {
-	if n := c.Int("threads"); n > 0 {
-		return n
-	}
-	return rankCores(rank)
-}
-
-// rankCores is this rank's share of the cores. A launcher that binds its ranks has done the
-// division already: then the process may use fewer cores than there are.
-func rankCores(rank slurm.Rank) int {
-	cores := runtime.GOMAXPROCS(0)
-	if rank.LocalSize > 1 && runtime.NumCPU() == onlineCores() {
-		cores /= rank.LocalSize
-	}
-	return max(cores, 1)
-}
-
-// onlineCores is the number of cores in service, whatever this process may use of them.
-func onlineCores() int {
-	list, err := os.ReadFile("/sys/devices/system/cpu/online")
-	if err != nil {
-		return runtime.NumCPU()
-	}
-	cores, err := shard.ParseRanges(strings.TrimSpace(string(list)), 1<<16)
-	if err != nil {
-		return runtime.NumCPU()
-	}
-	return len(cores)
-}
-
 // work computes as one worker, and returns how many points.
-func (j *job) work(c *cli.Context, rank slurm.Rank, units []int) (computed int, err error) {
-	_, data, err := loadImages(j.plan, j.graph, c.String("data"), c.String("labels"))
+func (j *job) work(c *cli.Context, rank slurm.Rank, place place, units []int) (computed int, err error) {
+	fmt.Fprintf(c.App.ErrWriter, "lsrun: %s\n", place.text(rank, j.plan.Device))
+	data, err := j.workerImages(c.Context, c.App.ErrWriter, rank.LocalSize, c.String("data"), c.String("labels"))
 	if err != nil {
 		return 0, err
 	}
-	evaluator, err := j.newEvaluator(c.Context, data, worker{threads: rankThreads(c, rank), card: rank.Local, sharers: rank.LocalSize})
+	evaluator, err := j.newEvaluator(c.Context, data, worker{threads: place.threads, card: rank.Local, sharers: rank.LocalSize})
 	if err != nil {
 		return 0, err
 	}

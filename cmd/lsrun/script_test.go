@@ -12,7 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"lsrun": main})
+	testscript.Main(m, map[string]func(){"lsrun": main, "mortal": mortal})
 }
 
 // TestScripts runs testdata/script: lsrun as a user meets it, right and wrong.

@@ -140,7 +140,7 @@ func writeStatus(out io.Writer, run *shard.Run, s *shard.RunStatus, q *queued) {
 	andMore(out, "problem", len(s.Problems)-mostProblems, "file")
 	surface := filepath.Join(run.Dir, surfaceFile)
 	if s.UnitsDone == s.Units && exists(surface) {
-		fmt.Fprintf(out, "next        lsrun plot %s\n", shard.ShellQuote(surface))
+		fmt.Fprintf(out, "next        lsrun plot %s\n", shard.ShellQuote(asArgument(surface)))
 	} else if s.UnitsDone == s.Units {
 		fmt.Fprintf(out, "next        lsrun merge %s\n", shard.ShellQuote(run.Dir))
 	} else if s.Missing != "" {

@@ -127,7 +127,7 @@ func recompute(c *cli.Context, v *shard.Verification, dir string) error {
 	if err != nil {
 		return err
 	}
-	_, data, err := loadImages(job.plan, job.graph, c.String("data"), c.String("labels"))
+	_, data, err := loadImages(job.plan, job.graph, c.String("data"), c.String("labels"), images{})
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"lsrun/io/checkpoint"
 	"lsrun/io/dataset"
@@ -169,8 +171,8 @@ func loadSet(kind, path string) (*dataset.Set, error) {
 type images struct{ train, test *nn.Images }
 
 // loadImages reads the plan's data set, checks that it is what was planned, and takes the plan's
-// images from it. Empty paths mean those in the plan.
-func loadImages(plan *shard.Plan, graph *nn.Graph, path, labels string) (*dataset.Set, images, error) {
+// images from it, into room where that is not nil. Empty paths mean those in the plan.
+func loadImages(plan *shard.Plan, graph *nn.Graph, path, labels string, room images) (*dataset.Set, images, error) {
 	var out images
 	d := plan.Data
 	if path == "" {
@@ -188,14 +190,14 @@ func loadImages(plan *shard.Plan, graph *nn.Graph, path, labels string) (*datase
 		return nil, out, usagef("--labels %s: the run was planned with the labels of the data", labels)
 	}
 	d.LabelsFile = orElse(labels, d.LabelsFile)
-	if out, err = selectImages(set, d, graph, d.Train > 0, d.Test > 0); err != nil {
+	if out, err = selectImages(set, d, graph, d.Train > 0, d.Test > 0, room); err != nil {
 		return nil, out, fmt.Errorf("%s: %w", path, err)
 	}
 	return set, out, nil
 }
 
-// selectImages preprocesses the images of a set that d selects, for training, testing or both.
-func selectImages(set *dataset.Set, d shard.Data, graph *nn.Graph, train, test bool) (images, error) {
+// selectImages preprocesses the images of a set that d selects, for training, testing or both, into room where that is not nil.
+func selectImages(set *dataset.Set, d shard.Data, graph *nn.Graph, train, test bool, room images) (images, error) {
 	var out images
 	var err error
 	selection := dataset.Selection{Splits: d.Splits, SplitIndex: d.SplitIndex, Subset: d.Subset, Seed: d.Seed}
@@ -220,11 +222,13 @@ func selectImages(set *dataset.Set, d shard.Data, graph *nn.Graph, train, test b
 		}
 	}
 	if train {
+		selection.Room = room.train
 		if out.train, err = selected(graph, "training", set.TrainImages, selection, preprocess); err != nil {
 			return out, err
 		}
 	}
 	if test {
+		selection.Room = room.test
 		out.test, err = selected(graph, "test", set.TestImages, selection, preprocess)
 	}
 	return out, err
@@ -528,8 +532,14 @@ func absolute(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding the working folder: %w", err)
 	}
+	if !utf8.ValidString(p) {
+		return "", usagef("%q: a plan holds paths as JSON, whose text is UTF-8: give the file another name, or a symbolic link to it", p)
+	}
 	return p, nil
 }
+
+// baseName is the last name of a path, as a plan can hold it.
+func baseName(path string) string { return strings.ToValidUTF8(filepath.Base(path), "\ufffd") }
 
 // exists reports whether there is something at path.
 func exists(path string) bool {
