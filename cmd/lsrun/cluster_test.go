@@ -68,6 +68,7 @@ func TestRunsOnAClusterEndInTheSurfaceOfALocalOne(t *testing.T) {
 		{"workers run into their time limit", (*scenario).runIntoTheLimit},
 		{"workers leave before their deadline", (*scenario).leaveBeforeTheDeadline},
 		{"nothing happens", (*scenario).happily},
+		{"somebody looks", (*scenario).look},
 		{"a task is cancelled", (*scenario).cancelATask},
 		{"a task is requeued", (*scenario).requeueATask},
 		{"urgent jobs preempt workers", (*scenario).preempt},
