@@ -15,15 +15,19 @@ import (
 // A claim keeps workers from computing a unit twice; correctness never depends on it. It
 // is a file claims/u00017.g1, made exclusively, with a nonce that its owner rewrites
 // every heartbeat. A claim that its owner gave back, whose owner is dead, or that stands
-// still for longer than patience heartbeats is succeeded by the next generation, g2.
+// still for longer than patience heartbeats is succeeded by the next generation, g2. One whose unit is finished
+// stands still too: so long its shard may take to become visible on a network file system.
 // Nothing is deleted, and no two clocks are compared.
 const (
 	heartbeat = 30 * time.Second
 	patience  = 3
 )
 
-// released is the nonce of a claim that its owner has given back.
-const released = "----------------"
+// The nonces of claims whose owners are done with them.
+const (
+	released = "----------------" // given back: the unit is free
+	finished = "++++++++++++++++" // the unit has its shard, even where others do not see it yet
+)
 
 // claimText is what a claim's file holds. Every rewriting has the same length.
 type claimText struct {
@@ -69,21 +73,6 @@ func newClaims(run *Run, system System, kernel string) *claims {
 
 func claimName(unit, generation int) string {
 	return fmt.Sprintf("%s.g%d", unitName(unit), generation)
-}
-
-// latestClaims maps units to the newest generation of their claims.
-func (r *Run) latestClaims() (map[int]int, error) {
-	names, err := r.list(claimsDir)
-	if err != nil {
-		return nil, err
-	}
-	latest := map[int]int{}
-	for _, name := range names {
-		if unit, generation, ok := parseClaimName(name); ok {
-			latest[unit] = max(latest[unit], generation)
-		}
-	}
-	return latest, nil
 }
 
 const (
@@ -180,7 +169,7 @@ func (c *claims) abandoned(unit int) (bool, error) {
 	if err != nil && !noFile(err) { // one made a moment ago may not be visible here yet
 		return false, fmt.Errorf("reading a claim: %w", err)
 	}
-	if t, ok := parseClaim(data); ok && t.over(c.system) {
+	if t, ok := parseClaim(data); ok && t.Nonce != finished && t.over(c.system) {
 		return true, nil
 	}
 	s := c.seen[name]
@@ -229,10 +218,27 @@ func (c *claim) beat() {
 	}
 }
 
-// release gives the claim back: whether or not the unit was finished, nobody has to wait.
-func (c *claim) release() {
+// release ends the claim with the nonce released or finished.
+func (c *claim) release(nonce string) {
 	close(c.stop)
 	c.beating.Wait()
-	c.text.Nonce = released
+	c.text.Nonce = nonce
 	c.files.Rewrite(c.path, c.text.bytes())
+}
+
+// free succeeds the newest claim of a unit, whose shard proved corrupt, by one that is given back, so that nobody waits for
+// that shard.
+func (r *Run) free(unit int) error {
+	if unit >= len(r.units) { // a wrong name
+		return nil
+	}
+	v := newView(r)
+	if err := v.look(); err != nil || v.claimed[unit] == 0 {
+		return err
+	}
+	err := r.files.Claim(r.path(claimsDir, claimName(unit, v.claimed[unit]+1)), claimText{Nonce: released}.bytes())
+	if errors.Is(err, fs.ErrExist) { // somebody was faster
+		return nil
+	}
+	return err
 }

@@ -49,7 +49,7 @@ func TestAClaimIsSucceededOnlyWhenItsOwnerIsGone(t *testing.T) {
 				if claim.generation != 2 {
 					t.Errorf("%s: generation %d", name, claim.generation)
 				}
-				claim.release()
+				claim.release(released)
 			}
 		})
 	}
@@ -71,7 +71,7 @@ func TestAClaimThatStandsStillForThreeIntervalsIsSucceeded(t *testing.T) {
 		if waited := time.Since(began); waited != 90*time.Second {
 			t.Errorf("succeeded after %v, want 1m30s", waited)
 		}
-		claim.release()
+		claim.release(released)
 	})
 }
 
@@ -100,12 +100,12 @@ func TestAClaimThatBeatsIsNeverSucceeded(t *testing.T) {
 			}
 			time.Sleep(10 * time.Second)
 		}
-		owner.release()
+		owner.release(released)
 		claim, _ := watcher.acquire([]int{0})
 		if claim == nil {
 			t.Fatal("not succeeded after it was given back")
 		}
-		claim.release()
+		claim.release(released)
 	})
 }
 
@@ -125,7 +125,7 @@ func TestAClaimThatWasNeverWrittenIsSucceededInTime(t *testing.T) {
 		if claim == nil {
 			t.Fatal("not succeeded")
 		}
-		claim.release()
+		claim.release(released)
 	})
 }
 
@@ -137,7 +137,7 @@ func TestAClaimKeepsItsLength(t *testing.T) {
 		first, _ := files.ReadFile("run/claims/u00000.g1")
 		time.Sleep(heartbeat + time.Second)
 		second, _ := files.ReadFile("run/claims/u00000.g1")
-		claim.release()
+		claim.release(released)
 		third, _ := files.ReadFile("run/claims/u00000.g1")
 		if bytes.Equal(first, second) || len(second) != len(first) || len(third) != len(first) {
 			t.Errorf("%q, %q, %q", first, second, third)
@@ -167,7 +167,7 @@ func TestOneOfManyWinsAUnit(t *testing.T) {
 			t.Errorf("%d won", len(won))
 		}
 		for range len(won) {
-			(<-won).release()
+			(<-won).release(released)
 		}
 	})
 }

@@ -67,7 +67,7 @@ func (m *memFiles) ReadDir(path string) (names []string, err error) {
 	err = m.step(func() error {
 		there := map[string]bool{}
 		for name := range m.files {
-			if rest, ok := strings.CutPrefix(name, path+"/"); ok {
+			if rest, ok := strings.CutPrefix(name, filepath.Clean(path)+"/"); ok {
 				first, _, _ := strings.Cut(rest, "/")
 				there[first] = true
 			}

@@ -24,12 +24,31 @@ func MarshalPlan(p *Plan) ([]byte, error) {
 	return canonical(p)
 }
 
+// planText is what plan.json holds: the plan, and the SHA-256 of the same text with an empty one. So a bit that flipped does
+// not make another plan of it.
+type planText struct {
+	*Plan
+	Checksum string `json:"checksum"`
+}
+
+const checksumField = "checksum"
+
 func canonical(p *Plan) ([]byte, error) {
+	text := planText{Plan: p}
+	data, err := text.encode()
+	if err != nil {
+		return nil, err
+	}
+	text.Checksum = PlanID(data)
+	return text.encode()
+}
+
+func (t planText) encode() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	if err := e.Encode(p); err != nil {
+	if err := e.Encode(t); err != nil {
 		return nil, fmt.Errorf("writing the plan: %w", err)
 	}
 	return b.Bytes(), nil
@@ -55,7 +74,7 @@ func ParsePlan(data []byte) (*Plan, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	p := new(Plan)
-	if err := d.Decode(p); err != nil {
+	if err := d.Decode(&planText{Plan: p}); err != nil {
 		return nil, fmt.Errorf("%w: the plan: %w", ErrCorrupt, err)
 	}
 	if err := p.check(); err != nil {
@@ -66,7 +85,7 @@ func ParsePlan(data []byte) (*Plan, error) {
 		return nil, err
 	}
 	if !bytes.Equal(again, data) {
-		return nil, fmt.Errorf("%w: the plan is not in its canonical form: it was edited, and plans are immutable: plan anew in another folder", ErrCorrupt)
+		return nil, fmt.Errorf("%w: the plan is not what was written: it was damaged, or edited, and plans are immutable: copy it back, or plan anew in another folder", ErrCorrupt)
 	}
 	return p, nil
 }
@@ -190,5 +209,6 @@ func flatten(data []byte) (map[string]string, error) {
 		}
 	}
 	walk("", root)
+	delete(leaves, checksumField) // it differs where anything else does
 	return leaves, nil
 }

@@ -53,9 +53,9 @@ func TestPlansThatAreNotCanonicalAreCorrupt(t *testing.T) {
 		"garbage":           {[]byte("\x80\x02}"), ErrCorrupt, "not JSON"},
 		"cut":               {good[:len(good)/2], ErrCorrupt, "not JSON"},
 		"more behind it":    {append(slices.Clone(good), "{}"...), ErrCorrupt, "not JSON"},
-		"no last newline":   {bytes.TrimSpace(good), ErrCorrupt, "canonical"},
+		"no last newline":   {bytes.TrimSpace(good), ErrCorrupt, "not what was written"},
 		"unknown field":     {edit(`"format": 2,`, `"format": 2, "extra": 2,`), ErrCorrupt, "extra"},
-		"field twice":       {edit(`"format": 2,`, `"format": 2, "format": 2,`), ErrCorrupt, "canonical"},
+		"field twice":       {edit(`"format": 2,`, `"format": 2, "format": 2,`), ErrCorrupt, "not what was written"},
 		"newer":             {edit(`"format": 2,`, `"format": 3, "extra": 2,`), ErrRefused, "newer lsrun"},
 		"older":             {edit(`"format": 2,`, `"format": 1, "extra": 2,`), ErrRefused, "older lsrun"},
 		"no points":         {edit(`"points": 5`, `"points": 0`), ErrCorrupt, "no points"},
@@ -65,6 +65,17 @@ func TestPlansThatAreNotCanonicalAreCorrupt(t *testing.T) {
 	} {
 		if _, err := ParsePlan(c.data); !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v, want %v with %q", name, err, c.kind, c.text)
+		}
+	}
+}
+
+func TestAFlippedBitMakesNoOtherPlan(t *testing.T) {
+	good, _ := MarshalPlan(fakePlan())
+	for i := range 8 * len(good) {
+		bad := slices.Clone(good)
+		bad[i/8] ^= 1 << (i % 8)
+		if plan, err := ParsePlan(bad); !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrRefused) {
+			t.Errorf("bit %d of byte %d: %+v, %v", i%8, i/8, plan, err)
 		}
 	}
 }

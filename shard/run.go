@@ -82,7 +82,7 @@ func makeFolders(files Files, dir string) error {
 // checkVacant returns an error unless dir may become the run directory of the plan, and
 // says whether it is that already.
 func checkVacant(files Files, dir string, plan []byte, extra map[string][]byte) (planned bool, err error) {
-	names, err := files.ReadDir(dir)
+	names, err := files.ReadDir(dir + "/.") // it may be a symbolic link; no folder in it may
 	if errors.Is(err, syscall.ENOTDIR) {
 		return false, fmt.Errorf("%w: %s is a file: plan in another folder", ErrRefused, dir)
 	}
@@ -96,6 +96,9 @@ func checkVacant(files Files, dir string, plan []byte, extra map[string][]byte) 
 		}
 		if bytes.Equal(plan, there) {
 			return true, nil
+		}
+		if _, err := ParsePlan(there); errors.Is(err, ErrCorrupt) {
+			return false, fmt.Errorf("%s: %w", filepath.Join(dir, planName), err)
 		}
 		return false, fmt.Errorf("%w: %s holds another plan:\n  %s\nplan in another folder",
 			ErrRefused, dir, strings.Join(Differences(plan, there), "\n  "))
@@ -140,11 +143,21 @@ func Open(files Files, dir string) (*Run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the run %s: %w", dir, err)
 	}
-	plan, err := ParsePlan(data)
+	run, err := runOf(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &Run{Dir: dir, Plan: plan, Bytes: data, ID: PlanID(data), files: files, units: plan.Units()}, nil
+	run.Dir, run.files = dir, files
+	return run, nil
+}
+
+// runOf is the run of a plan, wherever it may lie.
+func runOf(plan []byte) (*Run, error) {
+	p, err := ParsePlan(plan)
+	if err != nil {
+		return nil, err
+	}
+	return &Run{Plan: p, Bytes: plan, ID: PlanID(plan), units: p.Units()}, nil
 }
 
 // list returns the names in a folder of the run, without those of unfinished files.
@@ -157,10 +170,11 @@ func (r *Run) list(folder string) ([]string, error) {
 }
 
 // noFile says whether err means that a name which a folder lists is not that of a file:
-// it was moved away meanwhile, is a folder, or a symbolic link to nothing.
-func noFile(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP)
-}
+// it was moved away meanwhile, or is not visible here yet, or isOther.
+func noFile(err error) bool { return errors.Is(err, fs.ErrNotExist) || isOther(err) }
+
+// isOther says whether err means that there is something else than a file: a folder, or a symbolic link to nothing.
+func isOther(err error) bool { return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP) }
 
 func (r *Run) path(folder, name string) string { return filepath.Join(r.Dir, folder, name) }
 
@@ -204,19 +218,4 @@ func parseShardName(name string) (unit int, hash string, ok bool) {
 	unit, rest, ok := parseUnitName(name)
 	hash, isH5 := strings.CutSuffix(rest, ".h5")
 	return unit, hash, ok && isH5 && len(hash) == 64 && strings.Trim(hash, "0123456789abcdef") == ""
-}
-
-// published lists the units that have a shard, by name alone.
-func (r *Run) published() (map[int]bool, error) {
-	names, err := r.list(shardsDir)
-	if err != nil {
-		return nil, err
-	}
-	units := map[int]bool{}
-	for _, name := range names {
-		if unit, _, ok := parseShardName(name); ok && unit < len(r.units) {
-			units[unit] = true
-		}
-	}
-	return units, nil
 }

@@ -42,7 +42,10 @@ func (v *view) look() error {
 		}
 	}
 	units := len(v.run.units)
-	v.published, v.claimed, v.journals = make([]bool, units), make([]int, units), make([][]string, units)
+	v.published, v.journals = make([]bool, units), make([][]string, units)
+	if v.claimed == nil { // else claims that were met before they are listed, as on a network file system, stay known
+		v.claimed = make([]int, units)
+	}
 	for _, name := range lists[0] {
 		if unit, _, ok := parseShardName(name); ok && unit < units {
 			v.published[unit] = true

@@ -278,10 +278,11 @@ func (s *session) next() (*claim, int, error) {
 			s.tell(Event{Kind: TakenOver, Unit: claim.unit})
 			return claim, claim.unit, nil
 		}
-		claim.release()
 		if err != nil {
+			claim.release(released)
 			return nil, -1, err
 		}
+		claim.release(finished)
 	}
 }
 
@@ -326,7 +327,13 @@ func (s *session) wait(ctx context.Context, pause *time.Duration) {
 // attempt computes what no journal has of a unit and publishes it.
 func (s *session) attempt(ctx context.Context, unit Unit, claim *claim) (err error) {
 	if claim != nil {
-		defer claim.release()
+		defer func() {
+			if err == nil {
+				claim.release(finished)
+			} else {
+				claim.release(released)
+			}
+		}()
 	}
 	name := fmt.Sprintf("%s.%s", unitName(unit.Index), s.name)
 	log, err := s.Run.openLog(name, s.Evaluator.Kernel())

@@ -329,7 +329,7 @@ func TestAWorkerThatWaitsLeavesAtItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		run := mustCreate(t, newMemFiles())
 		other, _ := newClaims(run, process(new(sync.Map), "there", 2), "plain").acquire([]int{0})
-		defer other.release()
+		defer other.release(released)
 		w := worker(run, newEvaluator())
 		began := time.Now()
 		w.Deadline = began.Add(time.Minute)
@@ -360,7 +360,7 @@ func TestAFailingPointFailsItsUnitAndNoOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(status.Failed) != 1 || status.Failed[0].Unit != 3 || status.Failed[0].Cause != "computing unit 3: the GPU fell off the bus" {
+	if len(status.Failed) != 1 || status.Failed[0].Units != "3" || status.Failed[0].Cause != "computing unit 3: the GPU fell off the bus" {
 		t.Errorf("%+v", status.Failed)
 	}
 	if status.Missing != "3" || len(status.Running) != 0 {

@@ -479,7 +479,7 @@ func (j *job) price(c *cli.Context, s *subject, threads int, limit time.Duration
 			return err
 		}
 	}
-	k := s.cost(j.plan, t.rate, threads, memory(e, s, j.plan, threads))
+	k := s.cost(j.plan, t.rate, threads, memory(e, s, j.plan, threads, storedBytes(s.set)))
 	if !c.Bool("json") {
 		k.report(c.App.Writer)
 		return nil

@@ -382,7 +382,7 @@ func source(file *checkpoint.File, path string) shard.Checkpoint {
 	if name, ok := file.Metadata[sourceKey]; ok {
 		return shard.Checkpoint{File: name, SHA256: file.Metadata[digestKey], Verified: file.Metadata[verifiedKey] == "true"}
 	}
-	return shard.Checkpoint{File: filepath.Base(path), SHA256: file.SHA256}
+	return shard.Checkpoint{File: baseName(path), SHA256: file.SHA256}
 }
 
 func parseGrid(c *cli.Context) (shard.Grid, error) {
@@ -549,7 +549,7 @@ func (s *subject) directionsFromFile(c *cli.Context, path string, line bool, d *
 	if !line && y == nil {
 		return usagef("%s holds one direction: leave out --y", path)
 	}
-	d.Source, d.Type, d.File = "file", typeName(states), filepath.Base(path)
+	d.Source, d.Type, d.File = "file", typeName(states), baseName(path)
 	d.Seed, d.Index = 0, 0
 	plane.X = x
 	if !line {

@@ -12,7 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"lsrun": main})
+	testscript.Main(m, map[string]func(){"lsrun": main, "mortal": mortal})
 }
 
 // TestScripts runs testdata/script: lsrun as a user meets it, right and wrong.
@@ -26,6 +26,11 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			program, err := exec.LookPath("lsrun")
+			if err != nil {
+				return err
+			}
+			env.Setenv("LSRUN_BIN", filepath.Dir(program))
 			oracle, err := filepath.Abs("testdata/python")
 			env.Setenv("PYTHONPATH", oracle)
 			env.Setenv("PYTHONDONTWRITEBYTECODE", "1")

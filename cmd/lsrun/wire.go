@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"lsrun/io/checkpoint"
 	"lsrun/io/dataset"
@@ -530,8 +532,14 @@ func absolute(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding the working folder: %w", err)
 	}
+	if !utf8.ValidString(p) {
+		return "", usagef("%q: a plan holds paths as JSON, whose text is UTF-8: give the file another name, or a symbolic link to it", p)
+	}
 	return p, nil
 }
+
+// baseName is the last name of a path, as a plan can hold it.
+func baseName(path string) string { return strings.ToValidUTF8(filepath.Base(path), "\ufffd") }
 
 // exists reports whether there is something at path.
 func exists(path string) bool {

@@ -25,7 +25,7 @@ var remedies = map[error]string{
 	syscall.EACCES:       "choose a folder that you may write, or have its permissions changed",
 	syscall.EPERM:        "choose a folder that you may write, or have its permissions changed",
 	syscall.ENAMETOOLONG: "choose a shorter path",
-	syscall.ELOOP:        "a symbolic link stands in the way: remove it",
+	syscall.ELOOP:        "a symbolic link stands in the way: remove it, or mend it if it is yours and leads nowhere",
 	syscall.EMFILE:       "too many open files: raise ulimit -n",
 	syscall.ENFILE:       "too many open files on this machine",
 	errReadBack:          "the device or network file system is faulty: choose another folder",

@@ -39,43 +39,46 @@ func (d Files) ReadFile(path string) ([]byte, error) {
 	return data, wrap("read", path, err)
 }
 
-// ReadDir lists the names in a folder, sorted; a folder that is not there has none.
+// ReadDir lists the names in a folder, sorted; a folder that is not there has none. A symbolic
+// link is followed only where path ends in "/.".
 func (d Files) ReadDir(path string) ([]string, error) {
-	entries, err := os.ReadDir(path)
+	names, err := d.system().list(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, wrap("list", path, err)
-	}
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = e.Name()
-	}
-	return names, nil
+	return names, wrap("list", path, err)
 }
 
-// MkdirAll makes a folder and those above it, each on the disk before the next.
+// MkdirAll makes a folder and those above it, each on the disk before the next. A symbolic link does for
+// those above it only.
 func (d Files) MkdirAll(path string) error {
 	path = filepath.Clean(path)
-	info, err := os.Stat(path)
-	if err == nil && info.IsDir() {
+	info, err := os.Lstat(path)
+	switch {
+	case err == nil && info.IsDir():
 		return nil
-	}
-	if err == nil {
+	case err == nil && info.Mode()&fs.ModeSymlink != 0:
+		return wrap("make folder", path, syscall.ELOOP)
+	case err == nil:
 		return wrap("make folder", path, syscall.ENOTDIR)
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	case !errors.Is(err, fs.ErrNotExist):
 		return wrap("make folder", path, err)
 	}
-	if err := d.MkdirAll(filepath.Dir(path)); err != nil {
-		return err
+	if above := filepath.Dir(path); !isFolder(above) {
+		if err := d.MkdirAll(above); err != nil {
+			return err
+		}
 	}
 	// Another process may have been faster.
 	if err := d.system().mkdir(path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return wrap("make folder", path, err)
 	}
 	return d.syncFolder(path)
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // Publish makes path hold data, whole or not at all. It replaces what was there.

@@ -189,6 +189,31 @@ func TestASymbolicLinkIsNotWrittenThrough(t *testing.T) {
 	holds(t, target, old)
 }
 
+func TestAFolderThatIsASymbolicLinkIsNeitherListedNorTakenForOnesOwn(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link")
+	check(t, os.Mkdir(filepath.Join(dir, "others"), 0o700))
+	check(t, os.Symlink("others", link))
+	_, listing := Files{}.ReadDir(link)
+	for what, err := range map[string]error{"ReadDir": listing, "MkdirAll": Files{}.MkdirAll(link)} {
+		if !errors.Is(err, syscall.ELOOP) || !strings.Contains(err.Error(), link) {
+			t.Errorf("%s gives %v", what, err)
+		}
+	}
+	check(t, Files{}.MkdirAll(filepath.Join(link, "a", "b"))) // a user may keep his folders elsewhere
+	if names := list(t, link+"/."); !slices.Equal(names, []string{"a"}) {
+		t.Errorf("the folder behind the link holds %q", names)
+	}
+}
+
+func TestADeadLinkIsNoMissingFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "link")
+	check(t, os.Symlink("nowhere", path))
+	if _, err := (Files{}).ReadFile(path); !errors.Is(err, syscall.ELOOP) || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("reading it gives %v", err)
+	}
+}
+
 // actions are the ways to make a file.
 var actions = []struct {
 	name    string

@@ -1,7 +1,10 @@
 package durable
 
 import (
+	"errors"
+	"io/fs"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +17,7 @@ type system interface {
 	sync(f *os.File) error
 	close(f *os.File) error
 	read(path string) ([]byte, error)
+	list(path string) ([]string, error) // of names, sorted
 	mkdir(path string) error
 	rename(from, to string) error    // replaces
 	renameNew(from, to string) error // does not
@@ -33,13 +37,37 @@ func (kernel) write(f *os.File, data []byte) error {
 	return err
 }
 
-func (kernel) sync(f *os.File) error            { return f.Sync() }
-func (kernel) close(f *os.File) error           { return f.Close() }
-func (kernel) read(path string) ([]byte, error) { return os.ReadFile(path) }
-func (kernel) mkdir(path string) error          { return os.Mkdir(path, 0o777) }
-func (kernel) rename(from, to string) error     { return os.Rename(from, to) }
-func (kernel) link(from, to string) error       { return os.Link(from, to) }
-func (kernel) remove(path string) error         { return os.Remove(path) }
+func (kernel) sync(f *os.File) error        { return f.Sync() }
+func (kernel) close(f *os.File) error       { return f.Close() }
+func (kernel) mkdir(path string) error      { return os.Mkdir(path, 0o777) }
+func (kernel) rename(from, to string) error { return os.Rename(from, to) }
+func (kernel) link(from, to string) error   { return os.Link(from, to) }
+func (kernel) remove(path string) error     { return os.Remove(path) }
+
+// read tells a symbolic link to nothing, whose name is taken, from a file that is not there: ELOOP.
+func (kernel) read(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && isLink(path) {
+		err = unix.ELOOP
+	}
+	return data, err
+}
+
+func isLink(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
+}
+
+func (kernel) list(path string) ([]string, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	slices.Sort(names)
+	return names, err
+}
 
 func (kernel) renameNew(from, to string) error {
 	return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"lsrun/io/durable"
+	"lsrun/io/h5"
+	"lsrun/shard"
+)
+
+// long says that tests which go through everything shall do so.
+var long = os.Getenv("LSRUN_LONG") != ""
+
+// troubles are what storage says, each with a word of its remedy.
+var troubles = []struct {
+	err    error
+	remedy string
+}{
+	{syscall.ENOSPC, "free some space"}, {syscall.EDQUOT, "quota is used up"}, {syscall.EIO, "system log"}, {syscall.EACCES, "permissions"},
+}
+
+// eachTrouble calls attack for every system call from the first on, with every trouble, or one after the other where tests
+// shall be short, until attack says that the call was not reached.
+func eachTrouble(attack func(f *durable.Fault, remedy string)) {
+	for i := 0; ; i++ {
+		for n, trouble := range troubles {
+			if !long && n != i%len(troubles) {
+				continue
+			}
+			f := &durable.Fault{At: i, Err: trouble.err}
+			if attack(f, trouble.remedy); !f.Hit() {
+				return
+			}
+		}
+	}
+}
+
+// checkText fails the test unless what was said names a file of the run and the remedy.
+func checkText(t *testing.T, call int, dir, said, remedy string) {
+	t.Helper()
+	if !strings.Contains(said, dir) || !strings.Contains(said, remedy) {
+		t.Errorf("call %d: %q names no file, or not the remedy %q", call, said, remedy)
+	}
+}
+
+// checkWhole fails the test unless every published file is whole.
+func checkWhole(t *testing.T, call int, dir string, surface []byte) {
+	t.Helper()
+	shards, err := filepath.Glob(filepath.Join(dir, "shards", "u*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range shards {
+		data, err := os.ReadFile(name)
+		if err != nil || !strings.Contains(name, digest(data)) {
+			t.Errorf("call %d: %s is not whole: %v", call, name, err)
+		}
+	}
+	if data, err := os.ReadFile(filepath.Join(dir, surfaceFile)); err == nil && string(data) != string(surface) {
+		t.Errorf("call %d: another surface", call)
+	}
+}
+
+func TestStorageThatFailsAtAnyCallOfAWorkerIsSaidAndNothingIsLost(t *testing.T) {
+	x := newTiny(t)
+	eachTrouble(func(f *durable.Fault, remedy string) {
+		dir := x.copy(t)
+		computed, err := x.work(durable.Faulty(f), dir)
+		if err != nil {
+			if code := exitCode(err); code != 6 {
+				t.Errorf("call %d: exit %d, want 6: %v", f.At, code, err)
+			}
+			checkText(t, f.At, dir, err.Error(), remedy)
+		}
+		checkWhole(t, f.At, dir, x.surface)
+		x.finish(t, dir, computed)
+		if string(merged(t, dir)) != string(x.surface) {
+			t.Errorf("call %d: another surface", f.At)
+		}
+		os.RemoveAll(dir)
+	})
+}
+
+func TestStorageThatFailsAtAnyCallOfAMergeIsSaidAndNothingIsLost(t *testing.T) {
+	x := newTiny(t)
+	finished := x.finished(t)
+	eachTrouble(func(f *durable.Fault, remedy string) {
+		dir := filepath.Join(inMemory(t), "run")
+		if err := os.CopyFS(dir, os.DirFS(finished)); err != nil {
+			t.Fatal(err)
+		}
+		shards, _ := filepath.Glob(filepath.Join(dir, "shards", "u*"))
+		if err := os.Truncate(shards[1], 1000); err != nil { // so that there is something for the quarantine
+			t.Fatal(err)
+		}
+		code, said := withFiles(t, durable.Faulty(f), "merge", "--allow-partial", dir)
+		if code != 0 {
+			if code != 6 {
+				t.Errorf("call %d: exit %d, want 6: %s", f.At, code, said)
+			}
+			checkText(t, f.At, dir, said, remedy)
+		}
+		if data, err := os.ReadFile(filepath.Join(dir, surfaceFile)); err == nil {
+			if _, err := (h5.Codec{}).DecodeSurface(data); err != nil {
+				t.Errorf("call %d: half a surface: %v", f.At, err)
+			}
+		}
+		quietly(t, "merge", dir) // the quarantine may still be to do
+		x.finish(t, dir, tinyPoints)
+		if string(merged(t, dir)) != string(x.surface) {
+			t.Errorf("call %d: another surface", f.At)
+		}
+		os.RemoveAll(dir)
+	})
+}
+
+func TestStorageThatFailsAtAnyCallOfAPlanIsSaidAndPlanningAgainMendsIt(t *testing.T) {
+	plan := tinyPlan(t)
+	var want []byte
+	eachTrouble(func(f *durable.Fault, remedy string) {
+		dir := filepath.Join(inMemory(t), "run")
+		code, said := withFiles(t, durable.Faulty(f), append(plan, dir)...)
+		if code != 0 {
+			if code != 6 {
+				t.Errorf("call %d: exit %d, want 6: %s", f.At, code, said)
+			}
+			checkText(t, f.At, dir, said, remedy)
+		}
+		lsrunOK(t, append(plan, dir)...)
+		got, err := shard.Open(durable.Files{}, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want = got.Bytes
+		}
+		if _, err := openJob(dir); err != nil || string(got.Bytes) != string(want) {
+			t.Errorf("call %d: another plan: %v", f.At, err)
+		}
+		os.RemoveAll(dir)
+	})
+}

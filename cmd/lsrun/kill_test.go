@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"lsrun/io/durable"
+)
+
+// killAt is the variable that tells a mortal lsrun at which of its calls of the file system, counted from 0, it dies.
+const killAt = "LSRUN_TEST_KILL_AT"
+
+// mortal is lsrun in a process that kills itself.
+func mortal() {
+	at, err := strconv.Atoi(os.Getenv(killAt))
+	if err != nil {
+		panic(err)
+	}
+	files = durable.Faulty(&durable.Fault{At: at, Kill: true})
+	main()
+}
+
+// dies carries a command out in a process that dies at call i, and says whether it did; otherwise it has succeeded.
+func dies(t *testing.T, i int, args ...string) bool {
+	t.Helper()
+	cmd := process(t.Context(), t, args...)
+	cmd.Args[0] = "mortal"
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", killAt, i))
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return false
+	}
+	failed, ok := err.(*exec.ExitError)
+	if !ok || failed.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Fatalf("call %d: lsrun %s: %v, want a SIGKILL\n%s", i, args[0], err, out)
+	}
+	return true
+}
+
+// stride is how many calls a test goes on for its next kill, which takes processes of its own: all, or a sample of them.
+func stride(few int) int {
+	if long {
+		return 1
+	}
+	return few
+}
+
+// TestAWorkerKilledAtAnyCallLosesAtMostThePointInProgress kills lsrun run with SIGKILL at its i-th call of the file system, and
+// lsrun run again that goes on, and so forth until one ends.
+func TestAWorkerKilledAtAnyCallLosesAtMostThePointInProgress(t *testing.T) {
+	x := newTiny(t)
+	for i := 0; ; i += stride(13) {
+		dir := x.copy(t)
+		died := dies(t, i, "run", "--threads", "1", dir)
+		checkWhole(t, i, dir, x.surface)
+		if !hasBlankClaim(dir) {
+			lsrunOK(t, "run", dir)
+		} else {
+			lsrunOK(t, "run", "--schedule", "static", dir)
+		}
+		if n := recordsWritten(t, dir); n > tinyPoints+1 {
+			t.Errorf("call %d: %d records for %d points", i, n, tinyPoints)
+		}
+		if string(merged(t, dir)) != string(x.surface) {
+			t.Errorf("call %d: another surface", i)
+		}
+		os.RemoveAll(dir)
+		if !died {
+			return
+		}
+	}
+}
+
+func TestAMergeKilledAtAnyCallIsHealedByAnother(t *testing.T) {
+	x := newTiny(t)
+	finished := x.finished(t)
+	for i := 0; ; i += stride(7) {
+		dir := filepath.Join(inMemory(t), "run")
+		if err := os.CopyFS(dir, os.DirFS(finished)); err != nil {
+			t.Fatal(err)
+		}
+		shards, _ := filepath.Glob(filepath.Join(dir, "shards", "u*"))
+		if err := os.Truncate(shards[1], 1000); err != nil { // so that there is something for the quarantine
+			t.Fatal(err)
+		}
+		died := dies(t, i, "merge", "--allow-partial", dir)
+		quietly(t, "merge", dir) // the quarantine may still be to do
+		x.finish(t, dir, tinyPoints)
+		if string(merged(t, dir)) != string(x.surface) {
+			t.Errorf("call %d: another surface", i)
+		}
+		os.RemoveAll(dir)
+		if !died {
+			return
+		}
+	}
+}
+
+// TestAWorkerOfADeadMachineLosesAtMostThePointInProgress goes through all calls: from the i-th on none does anything.
+func TestAWorkerOfADeadMachineLosesAtMostThePointInProgress(t *testing.T) {
+	x := newTiny(t)
+	for i := 0; ; i++ {
+		dir := x.copy(t)
+		f := &durable.Fault{At: i, Err: syscall.EIO, Crash: true}
+		computed, err := x.work(durable.Faulty(f), dir)
+		if err != nil && exitCode(err) != 6 {
+			t.Errorf("call %d: %v", i, err)
+		}
+		checkWhole(t, i, dir, x.surface)
+		x.finish(t, dir, computed)
+		if string(merged(t, dir)) != string(x.surface) {
+			t.Errorf("call %d: another surface", i)
+		}
+		os.RemoveAll(dir)
+		if !f.Hit() {
+			return
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"lsrun/io/durable"
+	"lsrun/io/h5"
+	"lsrun/shard"
+)
+
+// tiny is a run of a tiny network with Hessians, which costs next to nothing, to be copied and attacked: five points in
+// units of two, that hand vectors on.
+type tiny struct {
+	dir       string // the run, planned
+	job       *job
+	evaluator *evaluator
+	surface   []byte // of the run when nothing happens to it
+	workers   int    // that have worked
+}
+
+const tinyPoints = 5
+
+// tinyMaker makes a network and a data set.
+const tinyMaker = `
+import numpy as np
+from oracle import *
+save("net", mlp(4, 12, 6, 3))
+r = np.random.default_rng(5)
+x, y = r.random((35, 12), "f4"), r.integers(0, 3, 35)
+np.savez("d.npz", X=x[:20], y=y[:20], X_test=x[20:], y_test=y[20:])
+`
+
+// tinyPlan is the command that plans the run, but for its name.
+func tinyPlan(t *testing.T) []string {
+	t.Helper()
+	dir := t.TempDir()
+	oracle, err := filepath.Abs("testdata/python")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/usr/bin/python3", "-c", tinyMaker)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+oracle, "PYTHONDONTWRITEBYTECODE=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return []string{"plan", "--checkpoint", filepath.Join(dir, "net"), "--model", "mlp_6", "--dataset", "npz", "--data", filepath.Join(dir, "d.npz"),
+		"--x=-0.5:0.5:5", "--hessian", "--hessian-images", "all", "--workers-hint", "1"}
+}
+
+func newTiny(t *testing.T) *tiny {
+	t.Helper()
+	fine := filepath.Join(t.TempDir(), "fine")
+	lsrunOK(t, append(tinyPlan(t), fine)...)
+	x := &tiny{dir: filepath.Join(inMemory(t), "planned")}
+	err := inUnits(2, fine, x.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.job, err = openJob(x.dir); err != nil {
+		t.Fatal(err)
+	}
+	_, data, err := loadImages(x.job.plan, x.job.graph, "", "", images{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.evaluator, err = x.job.newEvaluator(t.Context(), data, worker{threads: 1}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { x.evaluator.engine.Close() })
+	if n := len(x.job.plan.Units()); n != 3 {
+		t.Fatalf("there are %d units", n)
+	}
+	dir := x.copy(t)
+	x.finish(t, dir, 0)
+	x.surface = merged(t, dir)
+	return x
+}
+
+// inUnits plans the run at from once more at to, in units of so many points: lsrun plan itself makes eight units or more.
+func inUnits(points int64, from, to string) error {
+	run, err := shard.Open(files, from)
+	if err != nil {
+		return err
+	}
+	extra := map[string][]byte{}
+	for _, name := range []string{thetaFile, directionsFile} {
+		if extra[name], err = files.ReadFile(filepath.Join(from, name)); err != nil {
+			return err
+		}
+	}
+	plan := *run.Plan
+	plan.Work.Unit = points * plan.Cost(0)
+	_, err = shard.Create(files, to, &plan, extra)
+	return err
+}
+
+// inMemory is a folder where fsync costs nothing, if there is one.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "lsrun")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// copy is a new copy of the planned run.
+func (x *tiny) copy(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(filepath.Dir(x.dir), "run")
+	if err == nil {
+		err = os.CopyFS(dir, os.DirFS(x.dir))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// finished is a copy that lacks the merge only.
+func (x *tiny) finished(t *testing.T) string {
+	t.Helper()
+	dir := x.copy(t)
+	x.finish(t, dir, 0)
+	return dir
+}
+
+// life is the System of the n-th worker of a test. All before it are dead.
+type life int
+
+func (n life) Self() shard.Owner       { return shard.Owner{Host: "here", PID: int(n)} }
+func (n life) Dead(o shard.Owner) bool { return o.PID < int(n) }
+
+// counting counts the points that an evaluator computes, even if nobody hears of them.
+type counting struct {
+	shard.Evaluator
+	points int
+}
+
+func (c *counting) Evaluate(ctx context.Context, points []int, carry []byte, done func(shard.Record) error) error {
+	return c.Evaluator.Evaluate(ctx, points, carry, func(r shard.Record) error {
+		c.points++
+		return done(r)
+	})
+}
+
+// work is a worker's life on a file system, and how many points it computed.
+func (x *tiny) work(on durable.Files, dir string) (computed int, err error) {
+	run, err := shard.Open(on, dir)
+	if err != nil {
+		return 0, err
+	}
+	x.workers++
+	e := &counting{Evaluator: x.evaluator}
+	w := shard.Worker{Run: run, Evaluator: e, Codec: h5.Codec{}, System: life(x.workers), Static: hasBlankClaim(dir)}
+	_, err = w.Work(context.Background())
+	return e.points, err
+}
+
+// hasBlankClaim says whether somebody died just as he made a claim: only time tells that it is nobody's, and a test has none.
+func hasBlankClaim(dir string) bool {
+	claims, _ := filepath.Glob(filepath.Join(dir, "claims", "u*"))
+	for _, name := range claims {
+		if data, err := os.ReadFile(name); err == nil && !bytes.HasSuffix(data, []byte("\n")) {
+			return true
+		}
+	}
+	return false
+}
+
+// finish completes a run of which computed points were computed before, and fails the test if any but the one in
+// progress was computed again.
+func (x *tiny) finish(t *testing.T, dir string, computed int) {
+	t.Helper()
+	more, err := x.work(durable.Files{}, dir)
+	if err != nil {
+		t.Fatalf("finishing the run: %v", err)
+	}
+	if computed+more > tinyPoints+1 {
+		t.Errorf("%d points were computed for %d", computed+more, tinyPoints)
+	}
+}
+
+// withFiles carries a command out on a file system, and returns its exit code and what it said.
+func withFiles(t *testing.T, on durable.Files, args ...string) (code int, said string) {
+	t.Helper()
+	defer func(usual durable.Files) { files = usual }(files)
+	files = on
+	var out bytes.Buffer
+	code = execute(t.Context(), append([]string{"lsrun"}, args...), &out, &out)
+	return code, out.String()
+}
+
+// quietly carries a command out, however it ends.
+func quietly(t *testing.T, args ...string) (code int, said string) {
+	t.Helper()
+	return withFiles(t, files, args...)
+}
