@@ -3,7 +3,7 @@
 GO      ?= go
 BUILD   := build
 
-.PHONY: all build setup demo test check-long bench bench-engines bench-hessian bench-program static release clean
+.PHONY: all build setup setup-test demo test check-long bench bench-engines bench-hessian bench-program static release clean
 
 all: build
 
@@ -14,23 +14,27 @@ build: setup
 setup:
 	@sh .ci/setup
 
+setup-test:
+	@sh .ci/setup test
+
 demo: build
 	$(BUILD)/lsrun demo demo
 
 # Every test; the packages without cgo once more as a CPU-only cross-check.
-test: setup
+test: setup-test
 	$(GO) vet ./...
 	$(GO) vet -tags card ./nn/cuda
 	CGO_ENABLED=0 $(GO) test $$($(GO) list ./... | grep -v -e lsrun/io/h5 -e lsrun/cmd)
 	$(GO) test ./io/h5 ./cmd/...
 
 # What takes longer than a test may: the race detector, the plain kernel and the reference's
-# derivatives on every network, and every fuzz target for a while.
+# derivatives on every network, storms on a cluster, a run of 40,000 points, and every fuzz target for a while.
 FUZZTIME := 20s
-check-long: setup test
+check-long: test
 	$(GO) test -race -timeout=30m ./shard/... ./hessian ./io/... ./nn/cpu/... ./nn/ref/... ./slurm/...
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=60m -run 'TestWorkersEndTogether|TestManyWorkers' ./shard
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestLogitsAndLosses|TestTheMeanLoss|TestDerivatives' ./nn/cpu ./nn/ref
+	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestRunsOnACluster.*/storm|TestLargeRuns' ./cmd/lsrun
 	@for target in $$(grep -rhoE --include=*_test.go --exclude-dir=gen '^func Fuzz[A-Za-z0-9]+' . | sed 's/func //'); do \
 		package=$$(dirname $$(grep -rlE "^func $$target\(" --include=*_test.go .)); \
 		echo "$$package $$target"; \

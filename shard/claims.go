@@ -75,21 +75,6 @@ func claimName(unit, generation int) string {
 	return fmt.Sprintf("%s.g%d", unitName(unit), generation)
 }
 
-// latestClaims maps units to the newest generation of their claims.
-func (r *Run) latestClaims() (map[int]int, error) {
-	names, err := r.list(claimsDir)
-	if err != nil {
-		return nil, err
-	}
-	latest := map[int]int{}
-	for _, name := range names {
-		if unit, generation, ok := parseClaimName(name); ok {
-			latest[unit] = max(latest[unit], generation)
-		}
-	}
-	return latest, nil
-}
-
 const (
 	// maxLosses is how many units a worker loses to others before it looks anew at what there is.
 	maxLosses = 4
@@ -244,11 +229,11 @@ func (c *claim) release(nonce string) {
 // free succeeds the newest claim of a unit, whose shard proved corrupt, by one that is given back, so that nobody waits for
 // that shard.
 func (r *Run) free(unit int) error {
-	latest, err := r.latestClaims()
-	if err != nil || latest[unit] == 0 {
+	v := newView(r)
+	if err := v.look(); err != nil || v.claimed[unit] == 0 {
 		return err
 	}
-	err = r.files.Claim(r.path(claimsDir, claimName(unit, latest[unit]+1)), claimText{Nonce: released}.bytes())
+	err := r.files.Claim(r.path(claimsDir, claimName(unit, v.claimed[unit]+1)), claimText{Nonce: released}.bytes())
 	if errors.Is(err, fs.ErrExist) { // somebody was faster
 		return nil
 	}

@@ -48,9 +48,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // entry is a journaled point.
 type entry struct {
 	Record
-	kernel string
-	took   time.Duration
-	carry  carryID
+	kernel  string
+	attempt string // whose journal has it; not set by who computes it
+	took    time.Duration
+	carry   carryID
 }
 
 // journalHeader begins the journal of a unit.
@@ -196,6 +197,7 @@ func (r *Run) journaled(unit Unit, names []string) (points map[int]entry, proble
 		for _, e := range entries {
 			first, there := points[e.Point]
 			if !there {
+				e.attempt = name
 				points[e.Point] = e
 			} else if e.kernel == first.kernel && !sameBits(e.Record, first.Record) {
 				problems = append(problems, fmt.Sprintf("%s: point %d was computed before with other bits: %s is not deterministic here",

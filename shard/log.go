@@ -10,7 +10,13 @@ import (
 // attemptLog is RUN/log/<attempt>.log: a line when the attempt begins and one when it ends.
 type attemptLog struct{ file Appender }
 
-const failedWord = "failed:"
+// The words that begin what a log says, after the time.
+const (
+	beganWord       = "began"
+	publishedWord   = "published"
+	interruptedWord = "interrupted"
+	failedWord      = "failed:"
+)
 
 func (r *Run) openLog(attempt, kernel string) (*attemptLog, error) {
 	file, err := r.files.Append(r.path(logDir, attempt+".log"))
@@ -18,7 +24,7 @@ func (r *Run) openLog(attempt, kernel string) (*attemptLog, error) {
 		return nil, fmt.Errorf("opening the log of an attempt: %w", err)
 	}
 	log := &attemptLog{file}
-	if err := log.line("began with " + kernel); err != nil {
+	if err := log.line(beganWord + " with " + kernel); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("writing the log of an attempt: %w", err)
 	}
@@ -34,9 +40,9 @@ func (l *attemptLog) line(text string) error {
 func (l *attemptLog) end(err error) {
 	switch {
 	case err == nil:
-		l.line("published")
+		l.line(publishedWord)
 	case err == context.Canceled, err == context.DeadlineExceeded, err == ErrDeadline: // the worker's own, not an evaluator's
-		l.line("interrupted")
+		l.line(interruptedWord)
 	default:
 		l.line(failedWord + " " + err.Error())
 	}

@@ -48,7 +48,11 @@ func Merge(run *Run, codec Codec, options MergeOptions) (*Surface, *MergeReport,
 		return nil, m.report, err
 	}
 	for _, name := range names { // sorted: of a unit's shards the smallest hash comes first
-		if err := m.add(codec, name); err != nil {
+		err := m.add(codec, name)
+		if errors.Is(err, ErrCorrupt) {
+			err = m.quarantine(name, err)
+		}
+		if err != nil {
 			return nil, m.report, err
 		}
 	}
@@ -120,9 +124,6 @@ func (m *merger) add(codec Codec, name string) error {
 		m.report.Problems = append(m.report.Problems, path+": it is listed, but not there (yet)")
 		return nil
 	}
-	if errors.Is(err, ErrCorrupt) {
-		return m.quarantine(name, err)
-	}
 	if err != nil {
 		return err
 	}
@@ -149,48 +150,52 @@ func (m *merger) add(codec Codec, name string) error {
 // readShard reads and checks a shard, and says which points which kernel computed.
 func (r *Run) readShard(codec Codec, name string) (*Shard, map[string][]int, error) {
 	path := r.path(shardsDir, name)
-	corrupt := func(format string, args ...any) (*Shard, map[string][]int, error) {
-		return nil, nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, fmt.Errorf(format, args...))
-	}
+	corrupt := func(err error) error { return fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err) }
 	data, err := r.files.ReadFile(path)
 	if isOther(err) {
-		return corrupt("%w", err)
+		return nil, nil, corrupt(err)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading a shard: %w", err)
 	}
 	number, hash, _ := parseShardName(name)
 	if got := PlanID(data); got != hash {
-		return corrupt("its SHA-256 is %.12s…, not that of its name", got)
+		return nil, nil, corrupt(fmt.Errorf("its SHA-256 is %.12s…, not that of its name", got))
 	}
 	shard, err := codec.DecodeShard(data)
 	if err != nil {
-		return corrupt("%w", err)
+		return nil, nil, corrupt(err)
 	}
 	if !bytes.Equal(shard.Plan, r.Bytes) {
 		return nil, nil, fmt.Errorf("%w: %s belongs to another plan:\n  %s\nmove it to the run that it came from",
 			ErrRefused, path, strings.Join(Differences(r.Bytes, shard.Plan), "\n  "))
 	}
-	if number >= len(r.units) || shard.Unit != number {
-		return corrupt("it holds unit %d", shard.Unit)
+	kernels, err := r.checkShard(shard, number)
+	if err != nil {
+		return nil, nil, corrupt(err)
+	}
+	return shard, kernels, nil
+}
+
+// checkShard returns an error unless a shard of this plan is whole and that of the unit of the given number. It says
+// which points which kernel computed.
+func (r *Run) checkShard(shard *Shard, number int) (map[string][]int, error) {
+	if number < 0 || number >= len(r.units) || shard.Unit != number {
+		return nil, fmt.Errorf("it holds unit %d", shard.Unit)
 	}
 	unit := r.units[number]
 	if len(shard.Records) != unit.Count {
-		return corrupt("it has %d points, and unit %d has %d", len(shard.Records), number, unit.Count)
+		return nil, fmt.Errorf("it has %d points, and unit %d has %d", len(shard.Records), number, unit.Count)
 	}
 	for i, record := range shard.Records {
 		if err := r.checkRecord(unit, record); err != nil {
-			return corrupt("%w", err)
+			return nil, err
 		}
 		if record.Point != unit.First+i {
-			return corrupt("point %d is out of order", record.Point)
+			return nil, fmt.Errorf("point %d is out of order", record.Point)
 		}
 	}
-	kernels, err := notedKernels(shard.Notes, r.Plan.Grid.Points())
-	if err != nil {
-		return corrupt("%w", err)
-	}
-	return shard, kernels, nil
+	return notedKernels(shard.Notes, r.Plan.Grid.Points())
 }
 
 // refuseForeign refuses a run whose first shard belongs to another plan: somebody has
@@ -345,7 +350,7 @@ func (m *merger) addJournals() error {
 
 // finish fills in what is known when all points are.
 func (m *merger) finish() {
-	m.report.Done = m.surface.finished()
+	m.report.Done = m.surface.Finished()
 	m.report.Notes = map[string][]string{}
 	for name, values := range m.notes {
 		m.report.Notes[name] = slices.Sorted(maps.Keys(values))
@@ -369,7 +374,7 @@ func (m *merger) incomplete() error {
 	if n := len(m.report.Quarantined); n > 0 {
 		text += fmt.Sprintf("; corrupt and moved to %s: %d", filepath.Join(m.run.Dir, quarantineDir), n)
 	}
-	return fmt.Errorf("%w: %s): compute them with\n  lsrun run --units %s %s", ErrIncomplete, text, list, ShellQuote(m.run.Dir))
+	return fmt.Errorf("%w: %s): compute them with\n  lsrun run --units %s %s\nor, on a SLURM cluster, with\n  lsrun submit %[4]s", ErrIncomplete, text, list, ShellQuote(m.run.Dir))
 }
 
 // ShellQuote makes text one word of a POSIX shell, for commands that a person may copy.

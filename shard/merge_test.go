@@ -4,11 +4,13 @@ import (
 	"errors"
 	"math"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"weak"
 )
 
 // finishedRun has all its shards.
@@ -414,49 +416,6 @@ func TestManyMergesAtOnceLeaveOneSurface(t *testing.T) {
 	}
 }
 
-func TestStatusCountsWhatIsDoneRunningAndMissing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		files := newMemFiles()
-		run := mustCreate(t, files)
-		var dead sync.Map
-		w := worker(run, newEvaluator())
-		w.Units = []int{1, 6} // three points, and two
-		mustWork(t, w)
-		claimOf(t, run, process(&dead, "there", 9)) // unit 0
-		run.files.(*memFiles).files["run/journal/u00000.x"] = append(run.journalHeader(0, "plain"), journalFrame(fakeRecord(2), 0)...)
-		status, err := run.Status(process(&dead, "here", 1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if status.Points != 20 || status.PointsDone != 6 || status.Units != 7 || status.UnitsDone != 2 || status.Missing != "2-5" {
-			t.Errorf("%+v", status)
-		}
-		if len(status.Running) != 1 || status.Running[0].Unit != 0 || status.Running[0].Host != "there" || status.Running[0].PID != 9 {
-			t.Errorf("%+v", status.Running)
-		}
-		dead.Store(9, true)
-		if status, _ := run.Status(process(&dead, "there", 1)); len(status.Running) != 0 || status.Missing != "0,2-5" {
-			t.Errorf("after its worker's death: %+v", status)
-		}
-	})
-}
-
-func TestStatusForetellsTheEndFromTheJournals(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		files := newMemFiles()
-		run := mustCreate(t, files)
-		claimOf(t, run, process(new(sync.Map), "there", 9))
-		files.files["run/journal/u00001.x"] = journalOf(run) // three points of a second each
-		status, err := run.Status(process(new(sync.Map), "here", 1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if status.SecondsAPoint != 1 || status.PointsASecond != 1 || status.ETASeconds != 17 {
-			t.Errorf("%+v", status)
-		}
-	})
-}
-
 func TestTwoMergesAtTheSameTimeFindTheSameShardCorrupt(t *testing.T) {
 	for at := 1; ; at++ {
 		_, files := finishedRun(t)
@@ -482,4 +441,35 @@ func TestTwoMergesAtTheSameTimeFindTheSameShardCorrupt(t *testing.T) {
 			return
 		}
 	}
+}
+
+// forgetful decodes shards and fails if an earlier one can still be reached: a merge must not collect them.
+type forgetful struct {
+	fakeCodec
+	t    *testing.T
+	seen *[]weak.Pointer[Shard]
+}
+
+func (f forgetful) DecodeShard(data []byte) (*Shard, error) {
+	runtime.GC()
+	for i, s := range *f.seen {
+		if s.Value() != nil {
+			f.t.Errorf("shard %d of the merge is still in memory when shard %d is read", i, len(*f.seen))
+		}
+	}
+	s, err := f.fakeCodec.DecodeShard(data)
+	if err == nil {
+		*f.seen = append(*f.seen, weak.Make(s))
+	}
+	return s, err
+}
+
+func TestAMergeKeepsNoShardInMemory(t *testing.T) {
+	run, _ := finishedRun(t)
+	codec := forgetful{t: t, seen: new([]weak.Pointer[Shard])}
+	surface, _, err := Merge(run, codec, MergeOptions{})
+	if err != nil || len(*codec.seen) != 7 {
+		t.Fatalf("%d shards, %v", len(*codec.seen), err)
+	}
+	mustBeTrue(t, surface)
 }

@@ -71,7 +71,7 @@ func (s *Surface) why(other *Surface) string {
 		return "was not written by lsrun"
 	case !bytes.Equal(s.Plan, other.Plan):
 		return "is a surface of another plan: " + Differences(other.Plan, s.Plan)[0]
-	case s.finished() > other.finished():
+	case s.Finished() > other.Finished():
 		return "has more finished points"
 	}
 	return "has other values at the same points"
@@ -89,8 +89,8 @@ func backUp(files Files, path string, data []byte) error {
 	}
 }
 
-// finished counts the points at which every layer has a result.
-func (s *Surface) finished() int {
+// Finished counts the points at which every layer has a result.
+func (s *Surface) Finished() int {
 	n := 0
 	for k := range s.points() {
 		if s.has(k) {
@@ -114,7 +114,7 @@ func (s *Surface) has(k int) bool {
 
 // equals says whether two surfaces of one plan hold the same results; nil equals none.
 func (s *Surface) equals(other *Surface) bool {
-	return s.isPartOf(other) && s.finished() == other.finished()
+	return s.isPartOf(other) && s.Finished() == other.Finished()
 }
 
 // isPartOf says whether the surfaces have one plan, and whole has every result of s.

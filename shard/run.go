@@ -143,11 +143,21 @@ func Open(files Files, dir string) (*Run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the run %s: %w", dir, err)
 	}
-	plan, err := ParsePlan(data)
+	run, err := runOf(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &Run{Dir: dir, Plan: plan, Bytes: data, ID: PlanID(data), files: files, units: plan.Units()}, nil
+	run.Dir, run.files = dir, files
+	return run, nil
+}
+
+// runOf is the run of a plan, wherever it may lie.
+func runOf(plan []byte) (*Run, error) {
+	p, err := ParsePlan(plan)
+	if err != nil {
+		return nil, err
+	}
+	return &Run{Plan: p, Bytes: plan, ID: PlanID(plan), units: p.Units()}, nil
 }
 
 // list returns the names in a folder of the run, without those of unfinished files.
@@ -208,19 +218,4 @@ func parseShardName(name string) (unit int, hash string, ok bool) {
 	unit, rest, ok := parseUnitName(name)
 	hash, isH5 := strings.CutSuffix(rest, ".h5")
 	return unit, hash, ok && isH5 && len(hash) == 64 && strings.Trim(hash, "0123456789abcdef") == ""
-}
-
-// published lists the units that have a shard, by name alone.
-func (r *Run) published() (map[int]bool, error) {
-	names, err := r.list(shardsDir)
-	if err != nil {
-		return nil, err
-	}
-	units := map[int]bool{}
-	for _, name := range names {
-		if unit, _, ok := parseShardName(name); ok && unit < len(r.units) {
-			units[unit] = true
-		}
-	}
-	return units, nil
 }

@@ -360,7 +360,7 @@ func TestAFailingPointFailsItsUnitAndNoOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(status.Failed) != 1 || status.Failed[0].Unit != 3 || status.Failed[0].Cause != "computing unit 3: the GPU fell off the bus" {
+	if len(status.Failed) != 1 || status.Failed[0].Units != "3" || status.Failed[0].Cause != "computing unit 3: the GPU fell off the bus" {
 		t.Errorf("%+v", status.Failed)
 	}
 	if status.Missing != "3" || len(status.Running) != 0 {

@@ -54,7 +54,7 @@ func announce(c *cli.Context, s *subject, run *shard.Run, plane nn.Plane) error 
 	if err := s.checkEnds(c, e, trial); err != nil {
 		return err
 	}
-	s.cost(plan, trial.rate, threads(c), memory(e, s, plan, runtime.GOMAXPROCS(0))).report(out)
+	s.cost(plan, trial.rate, threads(c), memory(e, s, plan, runtime.GOMAXPROCS(0), storedBytes(s.set))).report(out)
 	fmt.Fprintf(out, "next        lsrun run %s\n", shard.ShellQuote(run.Dir))
 	return nil
 }
@@ -156,8 +156,9 @@ func (k cost) report(out io.Writer) {
 		lasting(time.Duration(k.seconds()*float64(time.Second))), plural(k.threads, "thread"), k.rate, k.pointSeconds(), k.cpuHours())
 }
 
-// memory is what a worker takes of the host: the data, the plane, the engine's own, and the program.
-func memory(e engine.Engine, s *subject, plan *shard.Plan, threads int) int64 {
+// memory is what a worker takes of the host: the data, which has so many bytes as it is
+// stored, the plane, the engine's own, and the program.
+func memory(e engine.Engine, s *subject, plan *shard.Plan, threads int, stored int64) int64 {
 	var perThread, shared int64
 	if e, ok := e.(*cpu.Engine); ok {
 		perThread, shared = e.Memory()
@@ -174,13 +175,19 @@ func memory(e engine.Engine, s *subject, plan *shard.Plan, threads int) int64 {
 			break
 		}
 	}
-	pixels := 4 * int64(plan.Data.Train+plan.Data.Test) * int64(s.set.Shape.Size())
-	for _, part := range []*dataset.Part{s.set.Train, s.set.Test} {
+	pixels := 4 * int64(plan.Data.Train+plan.Data.Test) * int64(s.graph.Input.Size())
+	return stored + pixels + shared + int64(threads)*perThread + 3*4*int64(s.theta.Elements()) + programMemory
+}
+
+// storedBytes is the size of a set's images as they are stored, which loading takes too.
+func storedBytes(set *dataset.Set) int64 {
+	var bytes int64
+	for _, part := range []*dataset.Part{set.Train, set.Test} {
 		if part != nil {
-			pixels += int64(len(part.Bytes)) + 4*int64(len(part.Floats)) // as stored, while loading
+			bytes += int64(len(part.Bytes)) + 4*int64(len(part.Floats))
 		}
 	}
-	return pixels + shared + int64(threads)*perThread + 3*4*int64(s.theta.Elements()) + programMemory
+	return bytes
 }
 
 // trial is what the trained network does on some of the images.
@@ -321,7 +328,7 @@ func tryPreset(ctx context.Context, s *subject, preset dataset.Preprocess) (*tri
 	other := *s
 	other.data.Preprocess, other.data.Mean, other.data.Std = preset.Name, preset.Mean, preset.Std
 	var err error
-	if other.images, err = selectImages(s.set, other.data, s.graph, s.images.test == nil, s.images.test != nil); err != nil {
+	if other.images, err = selectImages(s.set, other.data, s.graph, s.images.test == nil, s.images.test != nil, images{}); err != nil {
 		return nil, err
 	}
 	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, worker{threads: runtime.GOMAXPROCS(0)}, onCPU, "")

@@ -20,7 +20,6 @@ import (
 	"lsrun/nn/engine"
 	"lsrun/nn/zoo"
 	"lsrun/nn/zoo/formula"
-	"lsrun/slurm"
 )
 
 // benchNetworks are measured unless others are named.
@@ -89,8 +88,7 @@ func benchAction(c *cli.Context) error {
 // threadList reads --threads; without it, there is one number, that of run.
 func threadList(c *cli.Context) ([]int, error) {
 	if !c.IsSet("threads") {
-		rank, _ := slurm.RankFrom(os.Getenv)
-		return []int{rankCores(rank)}, nil
+		return []int{placeThreads()}, nil
 	}
 	var threads []int
 	for _, word := range strings.Split(c.String("threads"), ",") {
@@ -457,7 +455,7 @@ func benchRun(c *cli.Context, threads []int, limit time.Duration) error {
 		return err
 	}
 	s := &subject{graph: job.graph, loss: job.loss, theta: job.plane.Theta, data: job.plan.Data}
-	if s.set, s.images, err = loadImages(job.plan, job.graph, c.String("data"), c.String("labels")); err != nil {
+	if s.set, s.images, err = loadImages(job.plan, job.graph, c.String("data"), c.String("labels"), images{}); err != nil {
 		return err
 	}
 	for _, n := range threads {
@@ -481,7 +479,7 @@ func (j *job) price(c *cli.Context, s *subject, threads int, limit time.Duration
 			return err
 		}
 	}
-	k := s.cost(j.plan, t.rate, threads, memory(e, s, j.plan, threads))
+	k := s.cost(j.plan, t.rate, threads, memory(e, s, j.plan, threads, storedBytes(s.set)))
 	if !c.Bool("json") {
 		k.report(c.App.Writer)
 		return nil

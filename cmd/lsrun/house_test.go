@@ -61,6 +61,8 @@ func TestTheArrowsBetweenPackagesPointAsDesigned(t *testing.T) {
 			switch {
 			case under(to, "cmd"):
 				t.Errorf("%s imports %s: nothing imports cmd", path, to)
+			case to == "slurm/slurmtest":
+				t.Errorf("%s imports %s: only tests do", path, to)
 			case under(path, "shard", "hessian", "slurm") && under(to, "nn", "io"):
 				t.Errorf("%s imports %s: shard, hessian and slurm know neither networks nor files", path, to)
 			case under(path, "slurm") && under(to, "shard"):

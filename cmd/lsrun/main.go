@@ -20,10 +20,21 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2)
+	go func() {
+		by := <-signals
+		signal.Stop(signals) // a second signal ends the program at once
+		cancel(signalled{by})
+	}()
 	os.Exit(execute(ctx, os.Args, os.Stdout, os.Stderr))
 }
+
+// signalled is why the program's context was cancelled.
+type signalled struct{ os.Signal }
+
+func (s signalled) Error() string { return s.String() }
 
 // execute runs the program and returns its exit code. When ctx is cancelled it finishes
 // or drops what it is at, so that nothing is lost, and returns 75.
@@ -50,7 +61,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ErrWriter:   stderr,
 		Commands: []*cli.Command{
 			planCommand, runCommand, mergeCommand, plotCommand, hessianCommand,
-			statusCommand, inspectCommand, checkCommand, modelsCommand, benchCommand, demoCommand,
+			doctorCommand, sbatchCommand, submitCommand, cancelCommand, statusCommand, verifyCommand, inspectCommand, checkCommand,
+			modelsCommand, benchCommand, demoCommand,
 		},
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError:   misuse,
@@ -130,15 +142,19 @@ func takesValue(command *cli.Command, arg string) bool {
 }
 
 // oneArgument returns the only argument, a path, or a usage error that says what is wanted.
-// A path that begins like a flag is changed so that commands which are printed work.
 func oneArgument(c *cli.Context, what string) (string, error) {
-	if c.NArg() != 1 || c.Args().First() == "" {
-		return "", usagef("%s needs one argument, %s, and got %d: %q", c.Command.Name, what, c.NArg(), c.Args().Slice())
-	}
-	return asArgument(c.Args().First()), nil
+	return onlyPath(c, c.Args().Slice(), what)
 }
 
-// asArgument is a path that nobody takes for a flag.
+// onlyPath is oneArgument for some of the arguments.
+func onlyPath(c *cli.Context, args []string, what string) (string, error) {
+	if len(args) != 1 || args[0] == "" {
+		return "", usagef("%s needs one argument, %s, and got %d: %q", c.Command.Name, what, len(args), args)
+	}
+	return asArgument(args[0]), nil
+}
+
+// asArgument is a path that nobody takes for a flag, so that commands which are printed work.
 func asArgument(path string) string {
 	if strings.HasPrefix(path, "-") {
 		return "./" + path

@@ -51,8 +51,21 @@ func mergeAction(c *cli.Context) error {
 	}
 	fmt.Fprintf(c.App.Writer, "%s: %s\n", path, outcome)
 	describeSurface(c, surface)
+	describeOrigins(c, report)
 	compareOrigin(c, run.Plan, surface, report)
 	return nil
+}
+
+// describeOrigins says where the shards were computed, and by what.
+func describeOrigins(c *cli.Context, report *shard.MergeReport) {
+	if len(report.Hosts) == 0 { // all from journals
+		return
+	}
+	fmt.Fprintf(c.App.Writer, "  computed by %s on %s: %s\n", strings.Join(slices.Concat(report.Kernels, report.Notes[deviceNote]), ", "),
+		plural(len(report.Hosts), "host"), abridgedList(report.Hosts, 8))
+	if len(report.Kernels) > 1 {
+		fmt.Fprintln(c.App.Writer, "  the kernels are mixed, as planned: the attributes of the surface's group lsrun say which points each computed")
+	}
 }
 
 // compareOrigin holds the surface at (0, 0) against what every worker found for the

@@ -169,7 +169,7 @@ func readSubject(c *cli.Context) (*subject, error) {
 		return nil, err
 	}
 	s.data.SHA256 = s.set.SHA256
-	if s.images, err = selectImages(s.set, s.data, s.graph, s.set.Train != nil, s.set.Test != nil); err != nil {
+	if s.images, err = selectImages(s.set, s.data, s.graph, s.set.Train != nil, s.set.Test != nil, images{}); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.data.Path, err)
 	}
 	return s, nil

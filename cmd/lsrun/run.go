@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
-	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -23,13 +21,20 @@ var runCommand = &cli.Command{
 	ArgsUsage: "RUN",
 	Description: `Works until every point is there. Any number of lsrun run may work on one RUN at the
 same time, on any number of machines that share it; what a killed one finished is kept.
-Ranks are taken from mpirun's or srun's environment.`,
+Ranks are taken from mpirun's or srun's environment; those on one host share the images in
+memory, and where nobody bound them each keeps to NUMA domains of its own. lsrun sbatch writes
+the flags of jobs.`,
 	Flags: append([]cli.Flag{
-		&cli.IntFlag{Name: "threads", Usage: "threads", DefaultText: "all cores, divided by the ranks on this host"},
+		&cli.IntFlag{Name: "threads", Usage: "threads", DefaultText: "this rank's share of the CPUs that the host, the launcher and SLURM leave"},
 		&cli.StringFlag{Name: "units", Usage: "only these units, as in 3,7-9"},
 		&cli.IntFlag{Name: "rank", Usage: "this worker's number, from 0"},
 		&cli.IntFlag{Name: "ranks", Usage: "how many workers were started together"},
 		&cli.StringFlag{Name: "schedule", Usage: "dynamic: workers share all units; static: rank r of n computes its fixed slice", Value: "dynamic"},
+		&cli.IntFlag{Name: "walltime", Usage: "begin no point that cannot be finished `SECONDS`, less --lead, from now"},
+		&cli.IntFlag{Name: "lead", Usage: "`SECONDS` to spare at the end of --walltime"},
+		&cli.IntFlag{Name: "requeues", Usage: "as a job of SLURM: go back into its queue when the time is up, at most `N` times in a row without a point having been finished"},
+		&cli.IntFlag{Name: "tasks", Usage: "as a task of a SLURM array: how many tasks there are, with those of arrays beside it"},
+		&cli.IntFlag{Name: "first-task", Usage: "of these tasks, the one that is this array's first"},
 	}, movedFlags...),
 	Action: runAction,
 }
@@ -49,6 +54,10 @@ func runAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	place, err := settle(c.Int("threads"), rank)
+	if err != nil {
+		fmt.Fprintf(c.App.ErrWriter, "lsrun: %v\n", err)
+	}
 	job, err := openJob(dir)
 	if err != nil {
 		return err
@@ -59,16 +68,31 @@ func runAction(c *cli.Context) error {
 			return usagef("--units: %v", err)
 		}
 	}
-	return job.work(c, rank, units)
+	computed, err := job.work(c, rank, place, units)
+	return requeue(c, dir, computed, err)
 }
 
-// chooseRank reads --rank and --ranks, or what the launcher says.
+// started is when the program was, as near as it can tell.
+var started = time.Now()
+
+// deadline is when --walltime, less --lead, is over; zero for never.
+func deadline(c *cli.Context) time.Time {
+	if !c.IsSet("walltime") {
+		return time.Time{}
+	}
+	return started.Add(time.Duration(c.Int("walltime")-c.Int("lead")) * time.Second)
+}
+
+// chooseRank reads --rank and --ranks, or --tasks, or what the launcher says.
 func chooseRank(c *cli.Context) (slurm.Rank, error) {
 	if s := c.String("schedule"); s != "dynamic" && s != "static" {
 		return slurm.Rank{}, usagef("--schedule %s: dynamic or static", s)
 	}
 	if c.Int("threads") < 0 {
 		return slurm.Rank{}, usagef("--threads %d: at least 1, or none for all cores", c.Int("threads"))
+	}
+	if c.IsSet("rank") && c.IsSet("tasks") {
+		return slurm.Rank{}, usagef("--rank and --tasks exclude each other")
 	}
 	if c.IsSet("rank") != c.IsSet("ranks") {
 		return slurm.Rank{}, usagef("--rank and --ranks go together")
@@ -80,71 +104,52 @@ func chooseRank(c *cli.Context) (slurm.Rank, error) {
 		}
 		return rank, nil
 	}
-	if rank, ok := slurm.RankFrom(os.Getenv); ok {
-		return rank, nil
+	step, ok := slurm.RankFrom(os.Getenv)
+	if !ok {
+		step = slurm.Rank{Size: 1}
 	}
-	return slurm.Rank{Size: 1}, nil
+	if !c.IsSet("tasks") {
+		return step, nil
+	}
+	task, _ := slurm.TaskFrom(os.Getenv)
+	number := task.Index + c.Int("first-task")
+	if task.Job == "" || task.Index < 0 || number < 0 || number >= c.Int("tasks") {
+		return step, usagef("--tasks %d --first-task %d: this is no such task of a SLURM array (SLURM_ARRAY_TASK_ID is %q)", c.Int("tasks"), c.Int("first-task"), os.Getenv("SLURM_ARRAY_TASK_ID"))
+	}
+	step.Index += number * step.Size
+	step.Size *= c.Int("tasks")
+	return step, nil
 }
 
-// rankThreads is --threads, or this rank's share of the cores.
-func rankThreads(c *cli.Context, rank slurm.Rank) int {
-	if n := c.Int("threads"); n > 0 {
-		return n
-	}
-	return rankCores(rank)
-}
-
-// rankCores is this rank's share of the cores. A launcher that binds its ranks has done the
-// division already: then the process may use fewer cores than there are.
-func rankCores(rank slurm.Rank) int {
-	cores := runtime.GOMAXPROCS(0)
-	if rank.LocalSize > 1 && runtime.NumCPU() == onlineCores() {
-		cores /= rank.LocalSize
-	}
-	return max(cores, 1)
-}
-
-// onlineCores is the number of cores in service, whatever this process may use of them.
-func onlineCores() int {
-	list, err := os.ReadFile("/sys/devices/system/cpu/online")
+// work computes as one worker, and returns how many points.
+func (j *job) work(c *cli.Context, rank slurm.Rank, place place, units []int) (computed int, err error) {
+	fmt.Fprintf(c.App.ErrWriter, "lsrun: %s\n", place.text(rank, j.plan.Device))
+	data, err := j.workerImages(c.Context, c.App.ErrWriter, rank.LocalSize, c.String("data"), c.String("labels"))
 	if err != nil {
-		return runtime.NumCPU()
+		return 0, err
 	}
-	cores, err := shard.ParseRanges(strings.TrimSpace(string(list)), 1<<16)
+	evaluator, err := j.newEvaluator(c.Context, data, worker{threads: place.threads, card: rank.Local, sharers: rank.LocalSize})
 	if err != nil {
-		return runtime.NumCPU()
-	}
-	return len(cores)
-}
-
-// work computes as one worker.
-func (j *job) work(c *cli.Context, rank slurm.Rank, units []int) error {
-	_, data, err := loadImages(j.plan, j.graph, c.String("data"), c.String("labels"))
-	if err != nil {
-		return err
-	}
-	evaluator, err := j.newEvaluator(c.Context, data, worker{threads: rankThreads(c, rank), card: rank.Local, sharers: rank.LocalSize})
-	if err != nil {
-		return err
+		return 0, err
 	}
 	defer evaluator.engine.Close()
 	progress := newProgress(c.App.ErrWriter, j.plan.Grid.Points())
 	worker := shard.Worker{Run: j.run, Evaluator: evaluator, Codec: h5.Codec{}, Rank: rank.Index, Ranks: rank.Size,
-		Static: c.String("schedule") == "static", Units: units, Progress: progress.event, Notes: evaluator.notes(j.plan)}
+		Static: c.String("schedule") == "static", Units: units, Deadline: deadline(c), Progress: progress.event, Notes: evaluator.notes(j.plan), System: newSystem(os.Getenv, rank.Size)}
 	report, err := worker.Work(c.Context)
 	progress.end()
 	for _, problem := range report.Problems {
 		fmt.Fprintf(c.App.ErrWriter, "lsrun: %s\n", problem)
 	}
 	if err != nil {
-		return err
+		return report.Computed, err
 	}
 	fmt.Fprintf(c.App.Writer, "%s computed here, %s taken from journals, %s published\n",
 		plural(report.Computed, "point"), count(int64(report.Resumed)), plural(report.Published, "unit"))
 	if units == nil && c.String("schedule") == "dynamic" {
 		fmt.Fprintf(c.App.Writer, "next        lsrun merge %s\n", shard.ShellQuote(j.run.Dir))
 	}
-	return nil
+	return report.Computed, nil
 }
 
 // progress shows how far a run is: a bar on a terminal, else a line every ten seconds.

@@ -26,6 +26,11 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			program, err := exec.LookPath("lsrun")
+			if err != nil {
+				return err
+			}
+			env.Setenv("LSRUN_BIN", filepath.Dir(program))
 			oracle, err := filepath.Abs("testdata/python")
 			env.Setenv("PYTHONPATH", oracle)
 			env.Setenv("PYTHONDONTWRITEBYTECODE", "1")

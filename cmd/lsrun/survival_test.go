@@ -138,13 +138,14 @@ func TestAKilledWorkerLosesOnlyThePointInProgress(t *testing.T) {
 // of a length, a checksum and a payload behind 8 magic bytes and a header's frame.
 func recordsWritten(t *testing.T, dir string) int {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "journal", "*"))
+	folder := filepath.Join(dir, "journal")
+	entries, err := os.ReadDir(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
 	records := 0
-	for _, name := range names {
-		data, err := os.ReadFile(name)
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(folder, e.Name()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,7 +250,7 @@ func waitForClaim(t *testing.T, run string, before int) {
 func TestRanksOfMpirunShareARun(t *testing.T) {
 	mpirun, err := exec.LookPath("mpirun")
 	if err != nil {
-		t.Fatalf("%v: make setup installs it", err)
+		t.Fatalf("%v: make setup-test installs it", err)
 	}
 	program, err := os.Executable()
 	if err != nil {

@@ -171,8 +171,8 @@ func loadSet(kind, path string) (*dataset.Set, error) {
 type images struct{ train, test *nn.Images }
 
 // loadImages reads the plan's data set, checks that it is what was planned, and takes the plan's
-// images from it. Empty paths mean those in the plan.
-func loadImages(plan *shard.Plan, graph *nn.Graph, path, labels string) (*dataset.Set, images, error) {
+// images from it, into room where that is not nil. Empty paths mean those in the plan.
+func loadImages(plan *shard.Plan, graph *nn.Graph, path, labels string, room images) (*dataset.Set, images, error) {
 	var out images
 	d := plan.Data
 	if path == "" {
@@ -190,14 +190,14 @@ func loadImages(plan *shard.Plan, graph *nn.Graph, path, labels string) (*datase
 		return nil, out, usagef("--labels %s: the run was planned with the labels of the data", labels)
 	}
 	d.LabelsFile = orElse(labels, d.LabelsFile)
-	if out, err = selectImages(set, d, graph, d.Train > 0, d.Test > 0); err != nil {
+	if out, err = selectImages(set, d, graph, d.Train > 0, d.Test > 0, room); err != nil {
 		return nil, out, fmt.Errorf("%s: %w", path, err)
 	}
 	return set, out, nil
 }
 
-// selectImages preprocesses the images of a set that d selects, for training, testing or both.
-func selectImages(set *dataset.Set, d shard.Data, graph *nn.Graph, train, test bool) (images, error) {
+// selectImages preprocesses the images of a set that d selects, for training, testing or both, into room where that is not nil.
+func selectImages(set *dataset.Set, d shard.Data, graph *nn.Graph, train, test bool, room images) (images, error) {
 	var out images
 	var err error
 	selection := dataset.Selection{Splits: d.Splits, SplitIndex: d.SplitIndex, Subset: d.Subset, Seed: d.Seed}
@@ -222,11 +222,13 @@ func selectImages(set *dataset.Set, d shard.Data, graph *nn.Graph, train, test b
 		}
 	}
 	if train {
+		selection.Room = room.train
 		if out.train, err = selected(graph, "training", set.TrainImages, selection, preprocess); err != nil {
 			return out, err
 		}
 	}
 	if test {
+		selection.Room = room.test
 		out.test, err = selected(graph, "test", set.TestImages, selection, preprocess)
 	}
 	return out, err

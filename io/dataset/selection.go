@@ -20,6 +20,8 @@ type Selection struct {
 	Seed   uint64 // of the drawing
 	// Labels, if any, replace those of the training set, before anything is cut or drawn.
 	Labels []int32
+	// Room, if any, has the size of what is taken, which goes there.
+	Room *nn.Images
 }
 
 // TrainImages selects and preprocesses the training set. Floats that are taken whole and
@@ -40,7 +42,7 @@ func (s *Set) TrainImages(sel Selection, pre Preprocess) (*nn.Images, error) {
 	if err != nil {
 		return nil, err
 	}
-	return part.images(s.Shape, sel.draw(from, to), pre)
+	return part.images(s.Shape, sel.draw(from, to), pre, sel.Room)
 }
 
 // TestImages selects and preprocesses the test set, of which Splits and Labels say nothing.
@@ -51,7 +53,7 @@ func (s *Set) TestImages(sel Selection, pre Preprocess) (*nn.Images, error) {
 	if sel.Subset < 0 {
 		return nil, errSubset(sel.Subset)
 	}
-	return s.Test.images(s.Shape, sel.draw(0, len(s.Test.Labels)), pre)
+	return s.Test.images(s.Shape, sel.draw(0, len(s.Test.Labels)), pre, sel.Room)
 }
 
 func errSubset(n int) error { return fmt.Errorf("a subset of %d images: ask for at least one", n) }
@@ -105,22 +107,29 @@ func splitMix64(seed, i uint64) uint64 {
 	return z ^ z>>31
 }
 
-// images preprocesses the given rows. Rows are rising.
-func (p *Part) images(shape nn.Shape, rows []int, pre Preprocess) (*nn.Images, error) {
+// images preprocesses the given rows, in room unless that is nil. Rows are rising.
+func (p *Part) images(shape nn.Shape, rows []int, pre Preprocess, room *nn.Images) (*nn.Images, error) {
 	mean, std, err := pre.channels(shape[0])
 	if err != nil {
 		return nil, err
 	}
 	size := shape.Size()
-	out := &nn.Images{Shape: shape, Labels: make([]int32, len(rows))}
+	out := room
+	if out == nil {
+		out = &nn.Images{Shape: shape, Labels: make([]int32, len(rows))}
+	} else if len(out.Labels) != len(rows) || len(out.Pixels) != len(rows)*size {
+		return nil, fmt.Errorf("there is room for %d images of %v, not for %d of %v", len(out.Labels), out.Shape, len(rows), shape)
+	}
 	for k, r := range rows {
 		out.Labels[k] = p.Labels[r]
 	}
-	if len(rows) == len(p.Labels) && p.Floats != nil && pre.identity() {
+	if room == nil && len(rows) == len(p.Labels) && p.Floats != nil && pre.identity() {
 		out.Pixels = p.Floats
 		return out, nil
 	}
-	out.Pixels = make([]float32, len(rows)*size)
+	if room == nil {
+		out.Pixels = make([]float32, len(rows)*size)
+	}
 	area := size / shape[0]
 	for c := range shape[0] {
 		table := normalizeBytes(mean[c], std[c])

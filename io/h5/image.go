@@ -60,3 +60,17 @@ func text(s string) (*C.char, func(), error) {
 
 // openIDs is the number of HDF5's identifiers in use; for the tests, which cannot use cgo.
 func openIDs() int { return int(C.shim_open_ids()) }
+
+// Version is the version of libhdf5 that this program runs with.
+func Version() string {
+	var major, minor, release C.uint
+	if err := locked(func() error {
+		if C.H5get_libversion(&major, &minor, &release) < 0 {
+			return reason()
+		}
+		return nil
+	}); err != nil {
+		return "unknown: " + err.Error()
+	}
+	return fmt.Sprintf("%d.%d.%d", major, minor, release)
+}

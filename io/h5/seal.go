@@ -31,3 +31,9 @@ func unseal(data []byte) ([]byte, error) {
 	}
 	return image, nil
 }
+
+// Sealed says whether data ends with a seal, right or wrong.
+func Sealed(data []byte) bool {
+	image, err := unseal(data)
+	return err != nil || len(image) < len(data)
+}

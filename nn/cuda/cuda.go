@@ -201,6 +201,9 @@ func (e *Engine) Kernel() string { return e.precision.Kernel() }
 // Device is the card's model, UUID and compute capability, and the driver's version: on one line, for records of what computed.
 func (e *Engine) Device() string { return e.device.name() }
 
+// FreeMemory is how many bytes of the card's memory nobody has taken.
+func (e *Engine) FreeMemory() (int64, error) { return e.device.available() }
+
 // Points are several groups, so that the host can reduce the logits of one while the card computes those of the next.
 func (e *Engine) Points(s engine.Set) int {
 	group, _ := e.fit(s.Len())

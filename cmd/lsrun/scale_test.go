@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"lsrun/io/durable"
+	"lsrun/io/h5"
+	"lsrun/shard"
+)
+
+// arithmetic evaluates nothing: a point's values are functions of its number.
+type arithmetic struct{ plan *shard.Plan }
+
+func (arithmetic) Kernel() string { return "plain" }
+func (arithmetic) Batch() int     { return 1 }
+
+func (f arithmetic) Evaluate(_ context.Context, points []int, _ []byte, done func(shard.Record) error) error {
+	for _, k := range points {
+		record := shard.Record{Point: k}
+		for range f.plan.Metrics {
+			record.Status = append(record.Status, shard.Done)
+		}
+		for i := range f.plan.Columns() {
+			record.Values = append(record.Values, valueAt(i, k))
+		}
+		if err := done(record); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func valueAt(column, point int) float64 { return math.Sqrt(float64(1000*column + point)) }
+
+// hasty is a file system without fsync, on which every worker believes to be the first.
+type hasty struct{ durable.Files }
+
+func (hasty) ReadDir(string) ([]string, error)       { return nil, nil }
+func (hasty) Publish(path string, data []byte) error { return os.WriteFile(path, data, 0o666) }
+func (hasty) Claim(path string, data []byte) error   { return os.WriteFile(path, data, 0o666) }
+func (hasty) Rewrite(path string, data []byte) error { return os.WriteFile(path, data, 0o666) }
+func (hasty) Append(path string) (shard.Appender, error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	return hastyAppender{file}, err
+}
+
+type hastyAppender struct{ *os.File }
+
+func (a hastyAppender) Append(data []byte) error {
+	_, err := a.Write(data)
+	return err
+}
+
+// largeRun makes a finished run of side × side points, a fifth of them with curvature, in units of ten.
+func largeRun(t *testing.T, dir string, side int) *shard.Run {
+	t.Helper()
+	hessian := &shard.Hessian{Parameters: "weights", Images: 100, Choice: "first", Tolerance: 1e-3, Products: 300, TopK: 1, StepX: 5, StepY: 1}
+	plan := &shard.Plan{Format: 2, Evaluator: evaluatorVersion, Kernel: "plain", Device: onCPU, Precision: "float32", Work: shard.Work{Point: 1, Workers: 1, Unit: 10},
+		Network: shard.Network{Model: "resnet20", Classes: 10, Input: []int{3, 32, 32}}, Loss: "crossentropy", Hessian: hessian,
+		Grid:    shard.Grid{X: shard.Axis{Min: -1, Max: 1, N: side}, Y: &shard.Axis{Min: -1, Max: 1, N: side}},
+		Metrics: slices.Concat(planMetrics([]string{"train", "test"}), hessianMetrics(hessian))}
+	run, err := shard.Create(durable.Files{}, dir, plan, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if run, err = shard.Open(hasty{}, dir); err != nil {
+		t.Fatal(err)
+	}
+	worker := shard.Worker{Run: run, Evaluator: arithmetic{plan}, Codec: h5.Codec{}}
+	if _, err := worker.Work(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
+
+// TestLargeRunsAreLookedAtAndMergedFastAndInLittleMemory measures processes of their own. LSRUN_LONG=1 takes 40,000
+// points in 4,000 units.
+func TestLargeRunsAreLookedAtAndMergedFastAndInLittleMemory(t *testing.T) {
+	side := 50
+	if os.Getenv("LSRUN_LONG") != "" {
+		side = 200
+	}
+	dir := filepath.Join(t.TempDir(), "run")
+	run := largeRun(t, dir, side)
+	points := count(int64(side * side))
+	surface, partial := filepath.Join(dir, surfaceFile), filepath.Join(dir, "partial.h5")
+	measure := func(most time.Duration, megabytes int64, args ...string) string {
+		t.Helper()
+		cmd := process(t.Context(), t, args...)
+		start := time.Now()
+		out, err := cmd.CombinedOutput()
+		took := time.Since(start)
+		if err != nil {
+			t.Fatalf("lsrun %v: %v\n%s", args, err, out)
+		}
+		memory := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss >> 10
+		t.Logf("lsrun %s: %.2f s, %d MB", args[0], took.Seconds(), memory)
+		if took > most || memory > megabytes {
+			t.Errorf("lsrun %v took %v and %d MB, and may take %v and %d MB", args, took, memory, most, megabytes)
+		}
+		return string(out)
+	}
+	if said := measure(2*time.Second, 100, "status", dir); !strings.Contains(said, points+" of "+points+" points") {
+		t.Errorf("status says:\n%s", said)
+	}
+	measure(10*time.Second, 200, "merge", dir)
+	got := readSurface(t, surface)
+	for i, layer := range got.Layers {
+		for k, v := range layer.Values {
+			if want := valueAt(columnOf(run.Plan, i), k); v != want {
+				t.Fatalf("%s at point %d is %g, want %g", layer.Name, k, v, want)
+			}
+		}
+	}
+	// Two merges at once both succeed.
+	twice := filepath.Join(dir, "twice.h5")
+	var group errgroup.Group
+	for range 2 {
+		cmd := process(t.Context(), t, "merge", "-o", twice, dir)
+		group.Go(cmd.Run)
+	}
+	if err := group.Wait(); err != nil || !bytes.Equal(readFile(t, surface), readFile(t, twice)) {
+		t.Errorf("two merges at once: %v, or another surface", err)
+	}
+	// Without half of the shards the journals have the same.
+	shards, err := filepath.Glob(filepath.Join(dir, "shards", "u????[02468].*"))
+	if err != nil || len(shards) != len(run.Plan.Units())/2 {
+		t.Fatalf("%d shards, %v", len(shards), err)
+	}
+	for _, path := range shards {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	measure(2*time.Second, 100, "status", dir)
+	measure(10*time.Second, 200, "merge", "--allow-partial", "-o", partial, dir)
+	if a, b := readFile(t, surface), readFile(t, partial); !bytes.Equal(a, b) {
+		t.Error("half of the points from journals: another surface")
+	}
+}
+
+// columnOf is the column that holds a metric's value.
+func columnOf(plan *shard.Plan, metric int) int {
+	return slices.Index(plan.Columns(), shard.Column{Metric: metric})
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
