@@ -230,7 +230,7 @@ func (c *claim) release(nonce string) {
 // that shard.
 func (r *Run) free(unit int) error {
 	v := newView(r)
-	if err := v.look(); err != nil || v.claimed[unit] == 0 {
+	if err := v.look(); err != nil || unit >= len(v.claimed) || v.claimed[unit] == 0 { // anything can be called a shard
 		return err
 	}
 	err := r.files.Claim(r.path(claimsDir, claimName(unit, v.claimed[unit]+1)), claimText{Nonce: released}.bytes())
