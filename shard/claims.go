@@ -229,6 +229,9 @@ func (c *claim) release(nonce string) {
 // free succeeds the newest claim of a unit, whose shard proved corrupt, by one that is given back, so that nobody waits for
 // that shard.
 func (r *Run) free(unit int) error {
+	if unit >= len(r.units) { // a wrong name
+		return nil
+	}
 	v := newView(r)
 	if err := v.look(); err != nil || unit >= len(v.claimed) || v.claimed[unit] == 0 { // anything can be called a shard
 		return err
