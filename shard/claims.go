@@ -233,7 +233,7 @@ func (r *Run) free(unit int) error {
 		return nil
 	}
 	v := newView(r)
-	if err := v.look(); err != nil || v.claimed[unit] == 0 {
+	if err := v.look(); err != nil || unit >= len(v.claimed) || v.claimed[unit] == 0 { // anything can be called a shard
 		return err
 	}
 	err := r.files.Claim(r.path(claimsDir, claimName(unit, v.claimed[unit]+1)), claimText{Nonce: released}.bytes())

@@ -256,7 +256,7 @@ func TestDamagedFilesOfAnUnfinishedRunAreFoundOrDoNotMatter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for what, bad := range damages(get(t, filepath.Join(left, name)), 12) {
+		for what, bad := range damages(get(t, filepath.Join(left, name)), 6) {
 			dir := filepath.Join(inMemory(t), "run")
 			if err := os.CopyFS(dir, os.DirFS(left)); err != nil {
 				t.Fatal(err)
@@ -302,7 +302,7 @@ func TestAMergeOverADamagedSurfaceRefusesOrFindsTheSameNumbersInIt(t *testing.T)
 	x := newTiny(t)
 	dir := x.finished(t)
 	path := filepath.Join(dir, surfaceFile)
-	for what, bad := range damages(x.surface, 60) {
+	for what, bad := range damages(x.surface, 30) {
 		put(t, path, bad)
 		code, said := quietly(t, "merge", dir)
 		if !bytes.Equal(get(t, path), bad) {

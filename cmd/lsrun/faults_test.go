@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -143,4 +144,68 @@ func TestStorageThatFailsAtAnyCallOfAPlanIsSaidAndPlanningAgainMendsIt(t *testin
 		}
 		os.RemoveAll(dir)
 	})
+}
+
+// TestADiskThatIsFullAtAnyPointIsSaidAndNothingIsLost runs out of space, and of inodes, on a real file system: with no room
+// at first, then with a little more, until there is enough.
+func TestADiskThatIsFullAtAnyPointIsSaidAndNothingIsLost(t *testing.T) {
+	if os.Getuid() != 0 {
+		asRoot(t)
+		return
+	}
+	x := newTiny(t)
+	finished := x.finished(t)
+	disk := t.TempDir()
+	for _, c := range []struct {
+		what   string
+		levels func(n int) string // options of a disk with room for n more
+		from   string
+	}{
+		{"room for a worker", func(n int) string { return fmt.Sprintf("size=%dk", 64+4*n) }, x.dir},
+		{"inodes for a worker", func(n int) string { return fmt.Sprintf("size=4m,nr_inodes=%d", 10+n) }, x.dir},
+		{"room for a merge", func(n int) string { return fmt.Sprintf("size=%dk", 64+4*n) }, finished},
+	} {
+		full, enough := 0, false
+		for n := 0; !enough; n++ {
+			if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, c.levels(n)); err != nil {
+				t.Fatalf("mounting a small tmpfs: %v", err)
+			}
+			enough = func() bool {
+				defer syscall.Unmount(disk, 0)
+				dir := filepath.Join(disk, "run")
+				if err := os.CopyFS(dir, os.DirFS(c.from)); err != nil { // not even for what was there before
+					return false
+				}
+				computed, code, said := tinyPoints, 0, ""
+				if c.from == x.dir {
+					var err error
+					if computed, err = x.work(durable.Files{}, dir); err != nil {
+						code, said = exitCode(err), err.Error()
+					}
+				} else {
+					code, said = quietly(t, "merge", dir)
+				}
+				if code == 0 {
+					return true
+				}
+				full++
+				if code != 6 {
+					t.Errorf("%s, %d: exit %d, want 6: %s", c.what, n, code, said)
+				}
+				checkText(t, n, dir, said, "free some space")
+				checkWhole(t, n, dir, x.surface)
+				if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT, "size=64m,nr_inodes=10000"); err != nil {
+					t.Fatal(err)
+				}
+				x.finish(t, dir, computed)
+				if string(merged(t, dir)) != string(x.surface) {
+					t.Errorf("%s, %d: another surface", c.what, n)
+				}
+				return false
+			}()
+		}
+		if full < 3 {
+			t.Errorf("%s: the disk was full only %d times", c.what, full)
+		}
+	}
 }

@@ -14,14 +14,15 @@ var oddNames = []string{
 	"back\\slash\ttab {a,b} %s%d", "größe \xff\xfe \x1b[31m",
 }
 
-// printed is the last command of lsrun that it printed, to its end.
+// printed is the last command of that verb that lsrun printed, to its end.
 func printed(t *testing.T, said, verb string) string {
 	t.Helper()
 	at := strings.LastIndex(said, "lsrun "+verb+" ")
 	if at < 0 {
 		t.Fatalf("no lsrun %s in:\n%s", verb, said)
 	}
-	return strings.TrimSuffix(said[at:], "\n")
+	command, _, _ := strings.Cut(said[at:], "\nor, on a SLURM cluster")
+	return strings.TrimSuffix(command, "\n")
 }
 
 // TestNamesMeanNothingAndPrintedCommandsWork follows, from one to the next by a shell, the commands that lsrun prints for runs with
