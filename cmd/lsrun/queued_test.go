@@ -21,8 +21,7 @@ func (s *scenario) report() (r statusReport) {
 // look watches what status adds to claims: it knows the queue, and that a killed worker's task is over.
 func (s *scenario) look() {
 	s.submit()
-	s.midway(s.nodes[0])
-	s.incomplete()
+	s.midway()
 	r := s.report()
 	waiting := 0
 	for _, n := range r.Queue.Waiting {
