@@ -184,7 +184,7 @@ func (c *claims) abandoned(unit int) (bool, error) {
 	return s.intervals >= patience, nil
 }
 
-// parseClaim reads a claim; it may be empty because it is just being made.
+// parseClaim reads a claim; one that is not visible here yet is empty.
 func parseClaim(data []byte) (t claimText, ok bool) {
 	err := json.Unmarshal(data, &t)
 	return t, err == nil

@@ -54,7 +54,7 @@ type Files interface {
 	PublishNew(path string, data []byte) error
 	// Remove deletes a file; fs.ErrNotExist if there is none.
 	Remove(path string) error
-	// Claim creates path exclusively (O_EXCL) with data; fs.ErrExist if it is taken.
+	// Claim is PublishNew for a path that is mostly taken.
 	Claim(path string, data []byte) error
 	// Rewrite replaces a claim of one's own: readers see the old bytes or the new ones.
 	Rewrite(path string, data []byte) error

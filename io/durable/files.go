@@ -172,21 +172,13 @@ func (d Files) Rename(from, to string) error {
 // Remove deletes a file; fs.ErrNotExist if there is none.
 func (d Files) Remove(path string) error { return wrap("remove", path, d.system().remove(path)) }
 
-// Claim creates path exclusively with data; fs.ErrExist if it is taken. Others may see it
-// empty for a moment. If it cannot be written it is removed.
+// Claim makes path hold data; fs.ErrExist if it is taken. Nobody sees it empty, whenever its maker is killed: a claim that
+// does not say whose it is could only be waited for.
 func (d Files) Claim(path string, data []byte) error {
-	sys := d.system()
-	f, err := sys.open(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
-	if err != nil {
-		return wrap("claim", path, err)
+	if _, err := os.Lstat(path); err == nil { // mostly, and without a file of one's own
+		return wrap("claim", path, fs.ErrExist)
 	}
-	if err = wrap("claim", path, d.fill(f, data)); err == nil {
-		err = d.syncFolder(path)
-	}
-	if err != nil {
-		sys.remove(path)
-	}
-	return err
+	return d.PublishNew(path, data)
 }
 
 // Rewrite replaces a claim of one's own. It is a rename, not a write in place: local file

@@ -46,7 +46,14 @@ func (d Files) Probe(dir string) (*Probe, error) {
 	p := &Probe{}
 	in := func(name string) string { return filepath.Join(folder, name) }
 	began := time.Now()
-	if p.Create = d.once(in("exclusive"), func(path string) error { return d.Claim(path, []byte("lsrun")) }); p.Create == nil {
+	p.Create = d.once(in("exclusive"), func(path string) error {
+		f, err := sys.open(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+		if err != nil {
+			return wrap("create", path, err)
+		}
+		return wrap("create", path, d.fill(f, []byte("lsrun")))
+	})
+	if p.Create == nil {
 		if info, err := os.Stat(in("exclusive")); err == nil {
 			p.Clock = info.ModTime().Sub(began)
 		}
