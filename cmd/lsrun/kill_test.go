@@ -122,3 +122,32 @@ func TestAWorkerOfADeadMachineLosesAtMostThePointInProgress(t *testing.T) {
 		}
 	}
 }
+
+// TestAWorkerWhosePowerFailsLosesAtMostThePointInProgress forgets, at the i-th call, whatever was not synced.
+func TestAWorkerWhosePowerFailsLosesAtMostThePointInProgress(t *testing.T) {
+	x := newTiny(t)
+	for i := 0; ; i += stride(5) {
+		dir := x.copy(t)
+		disk, err := durable.NewForgetful(dir, i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		computed, _ := x.work(disk.Files(), dir)
+		for _, names := range []bool{false, true} {
+			after := filepath.Join(inMemory(t), "run")
+			if err := disk.Restart(after, names); err != nil {
+				t.Fatal(err)
+			}
+			checkWhole(t, i, after, x.surface)
+			x.finish(t, after, computed)
+			if string(merged(t, after)) != string(x.surface) {
+				t.Errorf("call %d: another surface", i)
+			}
+			os.RemoveAll(after)
+		}
+		os.RemoveAll(dir)
+		if !disk.Hit() {
+			return
+		}
+	}
+}
