@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -47,4 +48,78 @@ func (l *attemptLog) end(err error) {
 		l.line(failedWord + " " + err.Error())
 	}
 	l.file.Close()
+}
+
+// attempt is what a log tells of one.
+type attempt struct {
+	name        string
+	unit        int
+	open        bool // the log has no end
+	published   bool
+	interrupted bool
+	cause       string // of its failure
+}
+
+// attempts reads the logs.
+func (r *Run) attempts() ([]attempt, error) {
+	names, err := r.list(logDir)
+	if err != nil {
+		return nil, err
+	}
+	found := make([][]attempt, len(names))
+	err = each(len(names), func(i int) error {
+		name, isLog := strings.CutSuffix(names[i], ".log")
+		unit, _, ok := parseUnitName(name)
+		if !isLog || !ok || unit >= len(r.units) {
+			return nil
+		}
+		data, err := r.files.ReadFile(r.path(logDir, names[i]))
+		if err != nil && !noFile(err) {
+			return fmt.Errorf("reading a log: %w", err)
+		}
+		found[i] = parseLog(name, unit, string(data))
+		return nil
+	})
+	return slices.Concat(found...), err
+}
+
+// parseLog reads a log: a worker that tries a unit twice has both attempts in one.
+func parseLog(name string, unit int, text string) []attempt {
+	var found []attempt
+	for line := range strings.Lines(text) {
+		_, said, _ := strings.Cut(strings.TrimSpace(line), " ")
+		word, rest, _ := strings.Cut(said, " ")
+		if word == beganWord {
+			found = append(found, attempt{name: name, unit: unit, open: true})
+		}
+		if len(found) == 0 {
+			continue
+		}
+		a := &found[len(found)-1]
+		switch word {
+		case publishedWord:
+			a.open, a.published = false, true
+		case interruptedWord:
+			a.open, a.interrupted = false, true
+		case failedWord:
+			a.open, a.cause = false, rest
+		}
+	}
+	return found
+}
+
+// attemptPrefix begins the names of a worker's attempts at a unit.
+func attemptPrefix(unit int, owner Owner) string {
+	return fmt.Sprintf("%s.%s-%d-", unitName(unit), fileName(owner.Host), owner.PID)
+}
+
+// hostOf is the host in an attempt's name, "u00017.HOST-PID-NONCE", as fileName writes it.
+func hostOf(attempt string) string {
+	_, host, _ := strings.Cut(attempt, ".")
+	for range 2 {
+		if i := strings.LastIndexByte(host, '-'); i >= 0 {
+			host = host[:i]
+		}
+	}
+	return host
 }

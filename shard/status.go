@@ -233,9 +233,12 @@ func (v *survey) addClaims(system System) error {
 
 // addAttempts groups the attempts that failed by what they failed of.
 func (v *survey) addAttempts(attempts []attempt) {
-	running := map[int]bool{}
+	running, ended := map[int]bool{}, map[int]bool{}
 	for _, r := range v.Running {
 		running[r.Unit] = true
+	}
+	for _, a := range attempts {
+		ended[a.unit] = ended[a.unit] || a.published
 	}
 	groups := map[string]*Failure{}
 	units := map[string][]int{}
@@ -244,7 +247,7 @@ func (v *survey) addAttempts(attempts []attempt) {
 		case a.interrupted:
 			v.Interrupted++
 			continue
-		case a.cause == "" && !a.open, a.open && !v.lost(a, running[a.unit]):
+		case a.published, a.open && !v.lost(a, running[a.unit], ended[a.unit]):
 			continue
 		case a.open:
 			a.cause = lostCause
@@ -277,12 +280,13 @@ func (v *survey) addAttempts(attempts []attempt) {
 	})
 }
 
-// lost says whether an attempt whose log has no end is over. Where its unit has no claim (static workers make none) nobody knows.
-func (v *survey) lost(a attempt, running bool) bool {
+// lost says whether an attempt whose log has no end is over. Where its unit has no claim (static workers make none) nobody
+// knows; where the unit is published and no log says by whom, it may have been this attempt a moment ago.
+func (v *survey) lost(a attempt, running, ended bool) bool {
 	t := v.latest[a.unit]
 	switch {
 	case v.published[a.unit]:
-		return true
+		return ended
 	case t == nil:
 		return false
 	case !strings.HasPrefix(a.name, attemptPrefix(a.unit, t.Owner)): // it was succeeded
@@ -354,77 +358,4 @@ func (v *survey) seconds(points [2]int) float64 {
 		}
 	}
 	return float64(points[0])*means[0] + float64(points[1])*means[1]
-}
-
-// attempt is what a log tells of one.
-type attempt struct {
-	name        string
-	unit        int
-	open        bool // the log has no end
-	interrupted bool
-	cause       string // of its failure
-}
-
-// attempts reads the logs.
-func (r *Run) attempts() ([]attempt, error) {
-	names, err := r.list(logDir)
-	if err != nil {
-		return nil, err
-	}
-	found := make([][]attempt, len(names))
-	err = each(len(names), func(i int) error {
-		name, isLog := strings.CutSuffix(names[i], ".log")
-		unit, _, ok := parseUnitName(name)
-		if !isLog || !ok || unit >= len(r.units) {
-			return nil
-		}
-		data, err := r.files.ReadFile(r.path(logDir, names[i]))
-		if err != nil && !noFile(err) {
-			return fmt.Errorf("reading a log: %w", err)
-		}
-		found[i] = parseLog(name, unit, string(data))
-		return nil
-	})
-	return slices.Concat(found...), err
-}
-
-// parseLog reads a log: a worker that tries a unit twice has both attempts in one.
-func parseLog(name string, unit int, text string) []attempt {
-	var found []attempt
-	for line := range strings.Lines(text) {
-		_, said, _ := strings.Cut(strings.TrimSpace(line), " ")
-		word, rest, _ := strings.Cut(said, " ")
-		if word == beganWord {
-			found = append(found, attempt{name: name, unit: unit, open: true})
-		}
-		if len(found) == 0 {
-			continue
-		}
-		a := &found[len(found)-1]
-		switch word {
-		case publishedWord:
-			a.open = false
-		case interruptedWord:
-			a.open, a.interrupted = false, true
-		case failedWord:
-			a.open, a.cause = false, rest
-		}
-	}
-	return found
-}
-
-// attemptPrefix begins the names of a worker's attempts at a unit.
-func attemptPrefix(unit int, owner Owner) string {
-	return fmt.Sprintf("%s.%s-%d-", unitName(unit), fileName(owner.Host), owner.PID)
-}
-
-// hostOf is the host in an attempt's name, "u00017.HOST-PID-NONCE", as fileName writes it.
-func hostOf(attempt string) string {
-	_, host, _ := strings.Cut(attempt, ".")
-	for range 2 {
-		if i := strings.LastIndexByte(host, '-'); i >= 0 {
-			host = host[:i]
-		}
-	}
-	return host
 }

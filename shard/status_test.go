@@ -162,7 +162,7 @@ func TestFailuresAreGroupedByCause(t *testing.T) {
 }
 
 // TestAttemptsThatEndWithoutAWordAreToldFromThoseThatRun: unit 0 is at work, 1 was interrupted, 2's worker was killed,
-// 3's was succeeded, 4's works without claims.
+// 3's was succeeded, 4's works without claims, 5's has just published it, 6's was killed and another published it.
 func TestAttemptsThatEndWithoutAWordAreToldFromThoseThatRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		run := mustCreate(t, newMemFiles())
@@ -194,11 +194,20 @@ func TestAttemptsThatEndWithoutAWordAreToldFromThoseThatRun(t *testing.T) {
 		claim(3, 8)
 		begin(3, 8)
 		begin(4, 6)
+		for unit := 5; unit < 7; unit++ {
+			begin(unit, 4)
+			shard := &Shard{Plan: run.Bytes, Unit: unit}
+			for k := range run.units[unit].Count {
+				shard.Records = append(shard.Records, fakeRecord(run.units[unit].First+k))
+			}
+			put(t, run.files.(*memFiles), shard)
+		}
+		begin(6, 5).end(nil)
 		s, err := run.Status(process(&dead, "here", 1))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(s.Failed) != 1 || s.Failed[0].Cause != lostCause || s.Failed[0].Units != "2-3" || s.Failed[0].Attempts != 2 || s.Interrupted != 1 {
+		if len(s.Failed) != 1 || s.Failed[0].Cause != lostCause || s.Failed[0].Units != "2-3,6" || s.Failed[0].Attempts != 3 || s.Failed[0].Left != 2 || s.Interrupted != 1 {
 			t.Errorf("%+v, %d interrupted", s.Failed, s.Interrupted)
 		}
 	})

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -29,7 +29,7 @@ var doctorCommand = &cli.Command{
 	Description: `Leaves nothing behind. What stands in the way is a problem, with a remedy; what may be is a note. The nodes of a
 cluster differ from the machine that one logs in to: srun lsrun doctor RUN looks at one of them.`,
 	Flags: append([]cli.Flag{
-		&cli.IntFlag{Name: "threads", Usage: "threads of a worker", DefaultText: "all cores"},
+		&cli.IntFlag{Name: "threads", Usage: "threads of a worker", DefaultText: "as many as run would take"},
 		&cli.BoolFlag{Name: "json", Usage: "for programs"},
 	}, movedFlags...),
 	Action: func(c *cli.Context) error {
@@ -128,8 +128,10 @@ func (e *examination) examine() {
 	}
 	e.ok("inputs", "plan, θ and directions are as planned")
 	e.data(job)
-	e.engine(job)
-	e.memory(job, limits)
+	rank, _ := slurm.RankFrom(os.Getenv)
+	place := thisHost().place(e.c.Int("threads"), rank)
+	e.engine(job, place.threads, place.text(rank, job.plan.Device))
+	e.memory(job, place.threads, limits)
 }
 
 // probe tries the file system.
@@ -323,13 +325,13 @@ func (e *examination) data(j *job) {
 	e.ok("data", "%s is as planned, SHA-256 %.12s…", orElse(e.c.String("data"), j.plan.Data.Path), set.SHA256)
 }
 
-// engine looks for the processor or card that the plan wants.
-func (e *examination) engine(j *job) {
+// engine looks for the processor or card that the plan wants; where says what of this host a worker would use.
+func (e *examination) engine(j *job, threads int, where string) {
 	what := "processor"
 	if j.plan.Device == onCard {
 		what = "card"
 	}
-	made, err := j.newEngine(worker{threads: threads(e.c)})
+	made, err := j.newEngine(worker{threads: threads})
 	if err != nil {
 		e.problem(what, err)
 		return
@@ -341,7 +343,7 @@ func (e *examination) engine(j *job) {
 	}
 	card, isCard := made.(*cuda.Engine)
 	if !isCard {
-		e.ok(what, "kernel %s with %s; the machine has %d cores for this process", made.Kernel(), plural(threads(e.c), "thread"), runtime.NumCPU())
+		e.ok(what, "kernel %s, %s", made.Kernel(), where)
 		return
 	}
 	free, err := card.FreeMemory()
@@ -353,8 +355,8 @@ func (e *examination) engine(j *job) {
 }
 
 // memory compares what a worker takes with what there is.
-func (e *examination) memory(j *job, r resources) {
-	want, err := j.workerMemory(threads(e.c))
+func (e *examination) memory(j *job, threads int, r resources) {
+	want, err := j.workerMemory(threads)
 	if err != nil { // the engine has said so
 		return
 	}

@@ -70,7 +70,9 @@ func largeRun(t *testing.T, dir string, side int) *shard.Run {
 		Network: shard.Network{Model: "resnet20", Classes: 10, Input: []int{3, 32, 32}}, Loss: "crossentropy", Hessian: hessian,
 		Grid:    shard.Grid{X: shard.Axis{Min: -1, Max: 1, N: side}, Y: &shard.Axis{Min: -1, Max: 1, N: side}},
 		Metrics: slices.Concat(planMetrics([]string{"train", "test"}), hessianMetrics(hessian))}
-	run, err := shard.Create(durable.Files{}, dir, plan, nil)
+	theta, directions := []byte("theta"), []byte("directions") // nobody computes with them
+	plan.Checkpoint.Theta, plan.Directions.SHA256 = digest(theta), digest(directions)
+	run, err := shard.Create(durable.Files{}, dir, plan, map[string][]byte{thetaFile: theta, directionsFile: directions})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,9 +106,10 @@ func TestLargeRunsAreLookedAtAndMergedFastAndInLittleMemory(t *testing.T) {
 		if err != nil {
 			t.Fatalf("lsrun %v: %v\n%s", args, err, out)
 		}
+		processor := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 		memory := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss >> 10
-		t.Logf("lsrun %s: %.2f s, %d MB", args[0], took.Seconds(), memory)
-		if took > most || memory > megabytes {
+		t.Logf("lsrun %s: %.2f s, %.2f s of processors, %d MB", args[0], took.Seconds(), processor.Seconds(), memory)
+		if min(took, processor) > most || memory > megabytes { // others may use the processors too
 			t.Errorf("lsrun %v took %v and %d MB, and may take %v and %d MB", args, took, memory, most, megabytes)
 		}
 		return string(out)
@@ -122,6 +125,9 @@ func TestLargeRunsAreLookedAtAndMergedFastAndInLittleMemory(t *testing.T) {
 				t.Fatalf("%s at point %d is %g, want %g", layer.Name, k, v, want)
 			}
 		}
+	}
+	if said := measure(10*time.Second, 200, "verify", dir); !strings.Contains(said, points+" finished points are those of shards and journals") {
+		t.Errorf("verify says:\n%s", said)
 	}
 	// Two merges at once both succeed.
 	twice := filepath.Join(dir, "twice.h5")
