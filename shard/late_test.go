@@ -206,6 +206,47 @@ func TestAStoppedWorkerThatGoesOnAfterItsClaimWasSucceededIsHarmless(t *testing.
 	}
 }
 
+// TestAStoppedWorkerWhoseCarriesWereDroppedComputesThemAgain: who succeeded it has published the unit, and deleted what its
+// points handed on.
+func TestAStoppedWorkerWhoseCarriesWereDroppedComputesThemAgain(t *testing.T) {
+	for point := range 7 {
+		synctest.Test(t, func(t *testing.T) {
+			files := newMemFiles()
+			run := chainedRun(t, files)
+			going := make(chan struct{})
+			slow, err := Open(stoppable{files, going}, "run")
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := worker(slow, &chained{})
+			first.Units = []int{0}
+			seen := 0
+			first.Progress = func(e Event) {
+				if seen += e.Points; seen == point {
+					<-going
+				}
+			}
+			ended := make(chan error)
+			go func() {
+				_, err := first.Work(t.Context())
+				ended <- err
+			}()
+			synctest.Wait()
+			second := worker(run, &chained{})
+			second.System = process(new(sync.Map), "there", 1)
+			mustWork(t, second)
+			close(going)
+			if err := <-ended; err != nil {
+				t.Errorf("stopped after %d points: %v", point, err)
+			}
+			mustBeChained(t, run)
+			if left := carries(files); left != nil {
+				t.Errorf("stopped after %d points: %v is left", point, left)
+			}
+		})
+	}
+}
+
 // TestNothingAsksWhatTimeItIs looks through the sources: what hangs on other clocks than a process's own monotonic one would
 // break where those are off by an hour.
 func TestNothingAsksWhatTimeItIs(t *testing.T) {
