@@ -150,6 +150,9 @@ func TestAShardThatIsListedButNotThereYetStaysWhereItIs(t *testing.T) {
 	if !errors.Is(err, ErrIncomplete) || len(report.Quarantined) > 0 || len(report.Problems) != 1 || !strings.Contains(report.Problems[0], filepath.Base(path)) {
 		t.Errorf("%v, %+v", err, report)
 	}
+	if found, err := Verify(run, fakeCodec{}); err != nil || len(found.Findings) > 0 {
+		t.Errorf("verifying: %v, %v", err, found.Findings)
+	}
 	run, _ = Open(files, "run")
 	mustBeTrue(t, mustMerge(t, run))
 }
