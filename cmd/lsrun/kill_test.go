@@ -101,6 +101,33 @@ func TestAMergeKilledAtAnyCallIsHealedByAnother(t *testing.T) {
 	}
 }
 
+func TestAPlanKilledAtAnyCallIsMendedByPlanningAgain(t *testing.T) {
+	plan := tinyPlan(t)
+	dir := filepath.Join(inMemory(t), "run")
+	lsrunOK(t, append(plan, dir)...)
+	want := tree(t, dir)
+	for i := 0; ; i += stride(7) {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		died := dies(t, i, append(plan, dir)...)
+		lsrunOK(t, append(plan, dir)...)
+		left, err := filepath.Glob(filepath.Join(dir, ".tmp-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range left { // what a broken-off plan may leave
+			os.Remove(name)
+		}
+		if tree(t, dir) != want {
+			t.Errorf("call %d: another run", i)
+		}
+		if !died {
+			return
+		}
+	}
+}
+
 // TestAWorkerOfADeadMachineLosesAtMostThePointInProgress: from the i-th call on none does anything.
 func TestAWorkerOfADeadMachineLosesAtMostThePointInProgress(t *testing.T) {
 	x := newTiny(t)
