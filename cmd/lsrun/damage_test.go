@@ -139,11 +139,7 @@ func TestShardsThatAreRenamedSwappedOrDuplicatedGiveNoWrongNumber(t *testing.T) 
 		if code != 0 && code != 3 || !strings.Contains(said, filepath.Join("shards", "")) {
 			t.Errorf("%s: exit %d\n%s", what, code, said)
 		}
-		if code == 3 && what == "renamed to another unit" { // its claim says that it is finished: only a static worker does not wait
-			lsrunOK(t, "run", "--schedule", "static", dir)
-		} else {
-			x.finish(t, dir, tinyPoints)
-		}
+		x.finish(t, dir, tinyPoints)
 		if !bytes.Equal(merged(t, dir), x.surface) {
 			t.Errorf("%s: another surface", what)
 		}
