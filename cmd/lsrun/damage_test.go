@@ -253,10 +253,7 @@ func TestDamagedFilesOfAnUnfinishedRunAreFoundOrDoNotMatter(t *testing.T) {
 			t.Fatal(err)
 		}
 		for what, bad := range damages(get(t, filepath.Join(left, name)), 6) {
-			dir := filepath.Join(inMemory(t), "run")
-			if err := os.CopyFS(dir, os.DirFS(left)); err != nil {
-				t.Fatal(err)
-			}
+			dir := x.copyOf(t, left)
 			put(t, filepath.Join(dir, name), bad)
 			if c.corrupt {
 				code, said := quietly(t, "run", dir)

@@ -50,8 +50,7 @@ func stride(few int) int {
 	return few
 }
 
-// TestAWorkerKilledAtAnyCallLosesAtMostThePointInProgress kills lsrun run with SIGKILL at its i-th call of the file system, and
-// lsrun run again that goes on, and so forth until one ends.
+// TestAWorkerKilledAtAnyCallLosesAtMostThePointInProgress kills lsrun run with SIGKILL at its i-th call of the file system.
 func TestAWorkerKilledAtAnyCallLosesAtMostThePointInProgress(t *testing.T) {
 	x := newTiny(t)
 	for i := 0; ; i += stride(13) {
@@ -66,10 +65,7 @@ func TestAWorkerKilledAtAnyCallLosesAtMostThePointInProgress(t *testing.T) {
 		if n := recordsWritten(t, dir); n > tinyPoints+1 {
 			t.Errorf("call %d: %d records for %d points", i, n, tinyPoints)
 		}
-		if string(merged(t, dir)) != string(x.surface) {
-			t.Errorf("call %d: another surface", i)
-		}
-		os.RemoveAll(dir)
+		x.merge(t, i, dir)
 		if !died {
 			return
 		}
@@ -78,23 +74,13 @@ func TestAWorkerKilledAtAnyCallLosesAtMostThePointInProgress(t *testing.T) {
 
 func TestAMergeKilledAtAnyCallIsHealedByAnother(t *testing.T) {
 	x := newTiny(t)
-	finished := x.finished(t)
+	corrupt := x.corrupt(t)
 	for i := 0; ; i += stride(7) {
-		dir := filepath.Join(inMemory(t), "run")
-		if err := os.CopyFS(dir, os.DirFS(finished)); err != nil {
-			t.Fatal(err)
-		}
-		shards, _ := filepath.Glob(filepath.Join(dir, "shards", "u*"))
-		if err := os.Truncate(shards[1], 1000); err != nil { // so that there is something for the quarantine
-			t.Fatal(err)
-		}
+		dir := x.copyOf(t, corrupt)
 		died := dies(t, i, "merge", "--allow-partial", dir)
 		quietly(t, "merge", dir) // the quarantine may still be to do
 		x.finish(t, dir, tinyPoints)
-		if string(merged(t, dir)) != string(x.surface) {
-			t.Errorf("call %d: another surface", i)
-		}
-		os.RemoveAll(dir)
+		x.merge(t, i, dir)
 		if !died {
 			return
 		}
@@ -140,10 +126,7 @@ func TestAWorkerOfADeadMachineLosesAtMostThePointInProgress(t *testing.T) {
 		}
 		checkWhole(t, i, dir, x.surface)
 		x.finish(t, dir, computed)
-		if string(merged(t, dir)) != string(x.surface) {
-			t.Errorf("call %d: another surface", i)
-		}
-		os.RemoveAll(dir)
+		x.merge(t, i, dir)
 		if !f.Hit() {
 			return
 		}
@@ -167,10 +150,7 @@ func TestAWorkerWhosePowerFailsLosesAtMostThePointInProgress(t *testing.T) {
 			}
 			checkWhole(t, i, after, x.surface)
 			x.finish(t, after, computed)
-			if string(merged(t, after)) != string(x.surface) {
-				t.Errorf("call %d: another surface", i)
-			}
-			os.RemoveAll(after)
+			x.merge(t, i, after)
 		}
 		os.RemoveAll(dir)
 		if !disk.Hit() {
