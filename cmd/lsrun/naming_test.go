@@ -21,7 +21,7 @@ func printed(t *testing.T, said, verb string) string {
 	if at < 0 {
 		t.Fatalf("no lsrun %s in:\n%s", verb, said)
 	}
-	command, _, _ := strings.Cut(said[at:], "\nor, on a SLURM cluster")
+	command, _, _ := strings.Cut(said[at:], "\nor") // on a cluster: lsrun submit
 	return strings.TrimSuffix(command, "\n")
 }
 
