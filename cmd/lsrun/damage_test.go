@@ -257,7 +257,7 @@ func TestDamagedFilesOfAnUnfinishedRunAreFoundOrDoNotMatter(t *testing.T) {
 			put(t, filepath.Join(dir, name), bad)
 			if c.corrupt {
 				code, said := quietly(t, "run", dir)
-				if newer := code == 4 && strings.Contains(said, "use a newer lsrun"); !newer && code != 5 || !strings.Contains(said, filepath.Join(dir, name)) {
+				if other := code == 4 && strings.Contains(said, "the plan has format"); !other && code != 5 || !strings.Contains(said, filepath.Join(dir, name)) {
 					t.Errorf("%s %s: exit %d, want 5\n%s", name, what, code, said)
 				}
 				continue
