@@ -34,6 +34,7 @@ check-long: test
 	$(GO) test -race -timeout=30m ./shard/... ./hessian ./io/... ./nn/cpu/... ./nn/ref/... ./slurm/...
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=60m -run 'TestWorkersEndTogether|TestManyWorkers' ./shard
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestLogitsAndLosses|TestTheMeanLoss|TestDerivatives' ./nn/cpu ./nn/ref
+	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'AtAnyCall|DeadMachine|PowerFails|Damaged' ./cmd/lsrun
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestRunsOnACluster.*/storm|TestLargeRuns' ./cmd/lsrun
 	@for target in $$(grep -rhoE --include=*_test.go --exclude-dir=gen '^func Fuzz[A-Za-z0-9]+' . | sed 's/func //'); do \
 		package=$$(dirname $$(grep -rlE "^func $$target\(" --include=*_test.go .)); \

@@ -15,8 +15,8 @@ import (
 // A claim keeps workers from computing a unit twice; correctness never depends on it. It
 // is a file claims/u00017.g1, made exclusively, with a nonce that its owner rewrites
 // every heartbeat. A claim that its owner gave back, whose owner is dead, or that stands
-// still for longer than patience heartbeats is succeeded by the next generation, g2. One whose unit is finished
-// stands still too: so long its shard may take to become visible on a network file system.
+// still for longer than patience heartbeats is succeeded by the next generation, g2. One of another host whose unit
+// is finished stands still too: so long its shard may take to become visible on a network file system.
 // Nothing is deleted, and no two clocks are compared.
 const (
 	heartbeat = 30 * time.Second
@@ -169,7 +169,9 @@ func (c *claims) abandoned(unit int) (bool, error) {
 	if err != nil && !noFile(err) { // one made a moment ago may not be visible here yet
 		return false, fmt.Errorf("reading a claim: %w", err)
 	}
-	if t, ok := parseClaim(data); ok && t.Nonce != finished && t.over(c.system) {
+	t, ok := parseClaim(data)
+	late := t.Nonce == finished && t.Host != c.text.Host // a host sees its own files at once
+	if ok && !late && t.over(c.system) {
 		return true, nil
 	}
 	s := c.seen[name]

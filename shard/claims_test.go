@@ -228,3 +228,14 @@ func TestTheMachineKnowsTheLivingFromTheDead(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesThatNoWorkerWouldGiveAreNoClaims(t *testing.T) {
+	if unit, generation, ok := parseClaimName(claimName(123456, 17)); unit != 123456 || generation != 17 || !ok {
+		t.Errorf("unit %d, generation %d, %v", unit, generation, ok)
+	}
+	for _, name := range []string{"u00001.g0", "u00001.g-1", "u00001.g+1", "u00001.g01", "u00001.1", "u00001.g", "u1.g1", "u00001.g9223372036854775807", "g1"} {
+		if unit, generation, ok := parseClaimName(name); ok {
+			t.Errorf("%s: unit %d, generation %d", name, unit, generation)
+		}
+	}
+}

@@ -150,6 +150,9 @@ func TestAShardThatIsListedButNotThereYetStaysWhereItIs(t *testing.T) {
 	if !errors.Is(err, ErrIncomplete) || len(report.Quarantined) > 0 || len(report.Problems) != 1 || !strings.Contains(report.Problems[0], filepath.Base(path)) {
 		t.Errorf("%v, %+v", err, report)
 	}
+	if found, err := Verify(run, fakeCodec{}); err != nil || len(found.Findings) > 0 {
+		t.Errorf("verifying: %v, %v", err, found.Findings)
+	}
 	run, _ = Open(files, "run")
 	mustBeTrue(t, mustMerge(t, run))
 }
@@ -202,6 +205,47 @@ func TestAStoppedWorkerThatGoesOnAfterItsClaimWasSucceededIsHarmless(t *testing.
 				t.Errorf("stopped in point %d of a unit of three: %d points were computed twice", point, lost)
 			}
 			mustBeTrue(t, mustMerge(t, run))
+		})
+	}
+}
+
+// TestAStoppedWorkerWhoseCarriesWereDroppedComputesThemAgain: who succeeded it has published the unit, and deleted what its
+// points handed on.
+func TestAStoppedWorkerWhoseCarriesWereDroppedComputesThemAgain(t *testing.T) {
+	for point := range 7 {
+		synctest.Test(t, func(t *testing.T) {
+			files := newMemFiles()
+			run := chainedRun(t, files)
+			going := make(chan struct{})
+			slow, err := Open(stoppable{files, going}, "run")
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := worker(slow, &chained{})
+			first.Units = []int{0}
+			seen := 0
+			first.Progress = func(e Event) {
+				if seen += e.Points; seen == point {
+					<-going
+				}
+			}
+			ended := make(chan error)
+			go func() {
+				_, err := first.Work(t.Context())
+				ended <- err
+			}()
+			synctest.Wait()
+			second := worker(run, &chained{})
+			second.System = process(new(sync.Map), "there", 1)
+			mustWork(t, second)
+			close(going)
+			if err := <-ended; err != nil {
+				t.Errorf("stopped after %d points: %v", point, err)
+			}
+			mustBeChained(t, run)
+			if left := carries(files); left != nil {
+				t.Errorf("stopped after %d points: %v is left", point, left)
+			}
 		})
 	}
 }

@@ -49,7 +49,11 @@ func Merge(run *Run, codec Codec, options MergeOptions) (*Surface, *MergeReport,
 	}
 	for _, name := range names { // sorted: of a unit's shards the smallest hash comes first
 		err := m.add(codec, name)
-		if errors.Is(err, ErrCorrupt) {
+		switch {
+		case errors.Is(err, errLate):
+			m.report.Problems = append(m.report.Problems, err.Error())
+			err = nil
+		case errors.Is(err, ErrCorrupt):
 			err = m.quarantine(name, err)
 		}
 		if err != nil {
@@ -111,6 +115,10 @@ func newMerger(run *Run) *merger {
 	return m
 }
 
+// errLate is a shard that is listed but not visible yet, as on a network file system, or no longer, because another merge has
+// just put it into quarantine. Its unit counts as missing.
+var errLate = errors.New("it is listed, but not there (yet)")
+
 // add puts a shard into the surface.
 func (m *merger) add(codec Codec, name string) error {
 	path := filepath.Join(shardsDir, name)
@@ -120,9 +128,8 @@ func (m *merger) add(codec Codec, name string) error {
 		return nil
 	}
 	shard, kernels, err := m.run.readShard(codec, name)
-	if errors.Is(err, fs.ErrNotExist) { // late on a network file system, or just put into quarantine by another merge
-		m.report.Problems = append(m.report.Problems, path+": it is listed, but not there (yet)")
-		return nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", path, errLate)
 	}
 	if err != nil {
 		return err

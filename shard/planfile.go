@@ -67,7 +67,7 @@ func ParsePlan(data []byte) (*Plan, error) {
 		return nil, fmt.Errorf("%w: the plan has format %d, and this lsrun knows format %d: use a newer lsrun",
 			ErrRefused, version.Format, planFormat)
 	}
-	if version.Format < planFormat {
+	if 0 < version.Format && version.Format < planFormat {
 		return nil, fmt.Errorf("%w: the plan has format %d, that of an older lsrun: finish it with that one, or plan anew in another folder",
 			ErrRefused, version.Format)
 	}

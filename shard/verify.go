@@ -67,7 +67,11 @@ func (v *Verification) checkShards(codec Codec) error {
 		return err
 	}
 	for _, name := range names {
-		if err := v.find(v.add(codec, name)); err != nil {
+		err := v.add(codec, name)
+		if errors.Is(err, errLate) {
+			continue
+		}
+		if err := v.find(err); err != nil {
 			return err
 		}
 	}

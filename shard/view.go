@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -68,7 +69,6 @@ func (v *view) look() error {
 // parseClaimName is the inverse of claimName.
 func parseClaimName(name string) (unit, generation int, ok bool) {
 	unit, rest, ok := parseUnitName(name)
-	digits, isGeneration := strings.CutPrefix(rest, "g")
-	generation, err := strconv.Atoi(digits)
-	return unit, generation, ok && isGeneration && err == nil
+	generation, err := strconv.Atoi(strings.TrimPrefix(rest, "g"))
+	return unit, generation, ok && err == nil && 0 < generation && generation < math.MaxInt32 && name == claimName(unit, generation)
 }

@@ -139,11 +139,7 @@ func TestShardsThatAreRenamedSwappedOrDuplicatedGiveNoWrongNumber(t *testing.T) 
 		if code != 0 && code != 3 || !strings.Contains(said, filepath.Join("shards", "")) {
 			t.Errorf("%s: exit %d\n%s", what, code, said)
 		}
-		if code == 3 && what == "renamed to another unit" { // its claim says that it is finished: only a static worker does not wait
-			lsrunOK(t, "run", "--schedule", "static", dir)
-		} else {
-			x.finish(t, dir, tinyPoints)
-		}
+		x.finish(t, dir, tinyPoints)
 		if !bytes.Equal(merged(t, dir), x.surface) {
 			t.Errorf("%s: another surface", what)
 		}
@@ -257,14 +253,11 @@ func TestDamagedFilesOfAnUnfinishedRunAreFoundOrDoNotMatter(t *testing.T) {
 			t.Fatal(err)
 		}
 		for what, bad := range damages(get(t, filepath.Join(left, name)), 6) {
-			dir := filepath.Join(inMemory(t), "run")
-			if err := os.CopyFS(dir, os.DirFS(left)); err != nil {
-				t.Fatal(err)
-			}
+			dir := x.copyOf(t, left)
 			put(t, filepath.Join(dir, name), bad)
 			if c.corrupt {
 				code, said := quietly(t, "run", dir)
-				if newer := code == 4 && strings.Contains(said, "use a newer lsrun"); !newer && code != 5 || !strings.Contains(said, filepath.Join(dir, name)) {
+				if other := code == 4 && strings.Contains(said, "the plan has format"); !other && code != 5 || !strings.Contains(said, filepath.Join(dir, name)) {
 					t.Errorf("%s %s: exit %d, want 5\n%s", name, what, code, said)
 				}
 				continue

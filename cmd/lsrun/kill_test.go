@@ -50,8 +50,7 @@ func stride(few int) int {
 	return few
 }
 
-// TestAWorkerKilledAtAnyCallLosesAtMostThePointInProgress kills lsrun run with SIGKILL at its i-th call of the file system, and
-// lsrun run again that goes on, and so forth until one ends.
+// TestAWorkerKilledAtAnyCallLosesAtMostThePointInProgress kills lsrun run with SIGKILL at its i-th call of the file system.
 func TestAWorkerKilledAtAnyCallLosesAtMostThePointInProgress(t *testing.T) {
 	x := newTiny(t)
 	for i := 0; ; i += stride(13) {
@@ -66,10 +65,7 @@ func TestAWorkerKilledAtAnyCallLosesAtMostThePointInProgress(t *testing.T) {
 		if n := recordsWritten(t, dir); n > tinyPoints+1 {
 			t.Errorf("call %d: %d records for %d points", i, n, tinyPoints)
 		}
-		if string(merged(t, dir)) != string(x.surface) {
-			t.Errorf("call %d: another surface", i)
-		}
-		os.RemoveAll(dir)
+		x.merge(t, i, dir)
 		if !died {
 			return
 		}
@@ -78,23 +74,40 @@ func TestAWorkerKilledAtAnyCallLosesAtMostThePointInProgress(t *testing.T) {
 
 func TestAMergeKilledAtAnyCallIsHealedByAnother(t *testing.T) {
 	x := newTiny(t)
-	finished := x.finished(t)
+	corrupt := x.corrupt(t)
 	for i := 0; ; i += stride(7) {
-		dir := filepath.Join(inMemory(t), "run")
-		if err := os.CopyFS(dir, os.DirFS(finished)); err != nil {
-			t.Fatal(err)
-		}
-		shards, _ := filepath.Glob(filepath.Join(dir, "shards", "u*"))
-		if err := os.Truncate(shards[1], 1000); err != nil { // so that there is something for the quarantine
-			t.Fatal(err)
-		}
+		dir := x.copyOf(t, corrupt)
 		died := dies(t, i, "merge", "--allow-partial", dir)
 		quietly(t, "merge", dir) // the quarantine may still be to do
 		x.finish(t, dir, tinyPoints)
-		if string(merged(t, dir)) != string(x.surface) {
-			t.Errorf("call %d: another surface", i)
+		x.merge(t, i, dir)
+		if !died {
+			return
 		}
-		os.RemoveAll(dir)
+	}
+}
+
+func TestAPlanKilledAtAnyCallIsMendedByPlanningAgain(t *testing.T) {
+	plan := tinyPlan(t)
+	dir := filepath.Join(inMemory(t), "run")
+	lsrunOK(t, append(plan, dir)...)
+	want := tree(t, dir)
+	for i := 0; ; i += stride(7) {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		died := dies(t, i, append(plan, dir)...)
+		lsrunOK(t, append(plan, dir)...)
+		left, err := filepath.Glob(filepath.Join(dir, ".tmp-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range left { // what a broken-off plan may leave
+			os.Remove(name)
+		}
+		if tree(t, dir) != want {
+			t.Errorf("call %d: another run", i)
+		}
 		if !died {
 			return
 		}
@@ -113,11 +126,34 @@ func TestAWorkerOfADeadMachineLosesAtMostThePointInProgress(t *testing.T) {
 		}
 		checkWhole(t, i, dir, x.surface)
 		x.finish(t, dir, computed)
-		if string(merged(t, dir)) != string(x.surface) {
-			t.Errorf("call %d: another surface", i)
+		x.merge(t, i, dir)
+		if !f.Hit() {
+			return
+		}
+	}
+}
+
+// TestAWorkerWhosePowerFailsLosesAtMostThePointInProgress forgets, at the i-th call, whatever was not synced.
+func TestAWorkerWhosePowerFailsLosesAtMostThePointInProgress(t *testing.T) {
+	x := newTiny(t)
+	for i := 0; ; i += stride(5) {
+		dir := x.copy(t)
+		disk, err := durable.NewForgetful(dir, i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		computed, _ := x.work(disk.Files(), dir)
+		for _, names := range []bool{false, true} {
+			after := filepath.Join(inMemory(t), "run")
+			if err := disk.Restart(after, names); err != nil {
+				t.Fatal(err)
+			}
+			checkWhole(t, i, after, x.surface)
+			x.finish(t, after, computed)
+			x.merge(t, i, after)
 		}
 		os.RemoveAll(dir)
-		if !f.Hit() {
+		if !disk.Hit() {
 			return
 		}
 	}

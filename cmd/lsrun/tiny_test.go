@@ -112,11 +112,13 @@ func inMemory(t *testing.T) string {
 }
 
 // copy is a new copy of the planned run.
-func (x *tiny) copy(t *testing.T) string {
+func (x *tiny) copy(t *testing.T) string { return x.copyOf(t, x.dir) }
+
+func (x *tiny) copyOf(t *testing.T, from string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(filepath.Dir(x.dir), "run")
 	if err == nil {
-		err = os.CopyFS(dir, os.DirFS(x.dir))
+		err = os.CopyFS(dir, os.DirFS(from))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -130,6 +132,16 @@ func (x *tiny) finished(t *testing.T) string {
 	t.Helper()
 	dir := x.copy(t)
 	x.finish(t, dir, 0)
+	return dir
+}
+
+// corrupt is a finished copy with something for the quarantine.
+func (x *tiny) corrupt(t *testing.T) string {
+	t.Helper()
+	dir := x.finished(t)
+	if err := os.Truncate(only(t, dir, "shards", "u00001.*"), 1000); err != nil {
+		t.Fatal(err)
+	}
 	return dir
 }
 
@@ -186,6 +198,17 @@ func (x *tiny) finish(t *testing.T, dir string, computed int) {
 	}
 	if computed+more > tinyPoints+1 {
 		t.Errorf("%d points were computed for %d", computed+more, tinyPoints)
+	}
+}
+
+// merge joins a finished run, fails the test unless it has the surface, and removes it.
+func (x *tiny) merge(t *testing.T, call int, dir string) {
+	t.Helper()
+	if !bytes.Equal(merged(t, dir), x.surface) {
+		t.Errorf("call %d: another surface", call)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -33,9 +33,14 @@ func (d Files) system() system {
 	return d.sys
 }
 
-// ReadFile returns what path holds.
+// ReadFile returns what path holds. On a network file system one that is replaced meanwhile goes stale: then it is
+// opened once more.
 func (d Files) ReadFile(path string) ([]byte, error) {
+	const attempts = 4
 	data, err := d.system().read(path)
+	for i := 1; i < attempts && errors.Is(err, syscall.ESTALE); i++ {
+		data, err = d.system().read(path)
+	}
 	return data, wrap("read", path, err)
 }
 
@@ -104,6 +109,9 @@ func (d Files) publish(path string, data []byte, move func(from, to string) erro
 	}
 	if err == nil {
 		err = wrap("publish", path, move(temp, path))
+	}
+	if errors.Is(err, fs.ErrNotExist) && d.compare(path, path, data) == nil { // a server's answer was lost, and asking again found it done
+		err = nil
 	}
 	if err != nil {
 		sys.remove(temp)

@@ -344,6 +344,47 @@ func TestWhatReadsBackOtherwiseIsNotPublished(t *testing.T) {
 	}
 }
 
+// stale is a network file system whose files go stale under so many readers.
+type stale struct {
+	kernel
+	times *int
+}
+
+func (s stale) read(path string) ([]byte, error) {
+	if *s.times--; *s.times >= 0 {
+		return nil, syscall.ESTALE
+	}
+	return s.kernel.read(path)
+}
+
+func TestAFileThatGoesStaleIsReadAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	check(t, Files{}.Publish(path, next))
+	for times, works := range map[int]bool{1: true, 3: true, 100: false} {
+		data, err := Files{stale{times: &times}}.ReadFile(path)
+		if works != (err == nil && bytes.Equal(data, next)) || !works && !Storage(err) {
+			t.Errorf("%q, %v", data, err)
+		}
+	}
+}
+
+// forgetting is a network file system whose answer to a rename was lost: it was done, but seems not to have been.
+type forgetting struct{ kernel }
+
+func (forgetting) rename(from, to string) error {
+	check := kernel{}.rename(from, to)
+	if check != nil {
+		return check
+	}
+	return &os.LinkError{Op: "rename", Old: from, New: to, Err: syscall.ENOENT}
+}
+
+func TestARenameWhoseAnswerWasLostIsDone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	check(t, Files{forgetting{}}.Publish(path, next))
+	holds(t, path, next)
+}
+
 // TestARealFullDiskIsReported runs itself in a child whose file-size limit stands in for
 // a full disk where no small file system can be mounted.
 func TestARealFullDiskIsReported(t *testing.T) {
