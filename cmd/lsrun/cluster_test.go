@@ -309,6 +309,7 @@ func (s *scenario) loseANode() {
 	s.submit()
 	victim := s.midway()[0].ID
 	s.cluster.KillNode(s.nodes[0])
+	s.cluster.Lose(s.t, s.nodes[0])
 	s.fate(s.converges(0), victim, "COMPLETED", "1")
 	s.cluster.StartNode(s.t, s.nodes[0])
 	s.cluster.WaitForNode(s.t, s.nodes[0], "idle")
@@ -321,7 +322,7 @@ func (s *scenario) loseSightOfANode() {
 	orphans := s.midway()
 	s.cluster.KillSlurmd(s.t, s.nodes[0])
 	s.incomplete()
-	s.cluster.Run(s.t, "scontrol", "update", "nodename="+s.nodes[0], "state=down", "reason=lost")
+	s.cluster.Lose(s.t, s.nodes[0])
 	s.fate(s.converges(len(orphans)*clusterUnit), orphans[0].ID, "COMPLETED", "1")
 	s.cluster.StartNode(s.t, s.nodes[0])
 	s.cluster.WaitForNode(s.t, s.nodes[0], "idle")
@@ -527,10 +528,6 @@ func (s *scenario) strike(chance *rand.Rand) string {
 	}
 	w := running[chance.IntN(len(running))]
 	task, _ := slurm.ParseTask(w.Job)
-	lost := func() {
-		s.cluster.Run(s.t, "scontrol", "update", "nodename="+w.Host, "state=down", "reason=lost")
-		s.cluster.StartNode(s.t, w.Host)
-	}
 	switch chance.IntN(6) {
 	case 0:
 		s.cluster.Command(s.t.Context(), "scancel", task.ID()).Run() // in vain if it has just ended
@@ -543,11 +540,13 @@ func (s *scenario) strike(chance *rand.Rand) string {
 		return "kill -9"
 	case 3:
 		s.cluster.KillNode(w.Host)
-		lost()
+		s.cluster.Lose(s.t, w.Host)
+		s.cluster.StartNode(s.t, w.Host)
 		return "a node lost"
 	case 4:
 		s.cluster.KillSlurmd(s.t, w.Host)
-		lost()
+		s.cluster.Lose(s.t, w.Host)
+		s.cluster.StartNode(s.t, w.Host)
 		return outOfSight
 	default:
 		s.do("cancel", s.run)

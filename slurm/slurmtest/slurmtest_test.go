@@ -80,7 +80,7 @@ func TestJobsOutliveTheirSlurmdButNotTheirNode(t *testing.T) {
 	if line.held() {
 		t.Error("the node is off, and a process of it lives")
 	}
-	c.Run(t, "scontrol", "update", "nodename=n1", "state=down", "reason=unplugged") // as it finds out later by itself
+	c.Lose(t, "n1")
 	c.Wait(t, "the job to wait", func() bool { return c.job(t, id).State == "PENDING" })
 	c.StartNode(t, "n1")
 	c.Wait(t, "the job to run again", line.held)
