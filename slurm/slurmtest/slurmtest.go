@@ -75,6 +75,9 @@ InactiveLimit=0
 // MUNGE, and the right to make namespaces.
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
+	if _, err := exec.LookPath("sbatch"); err != nil {
+		t.Fatalf("slurmtest: %v: make setup-test installs SLURM and MUNGE", err)
+	}
 	dir, err := os.MkdirTemp("", "slurmtest") // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
