@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"lsrun/shard"
 	"lsrun/slurm"
@@ -478,23 +477,20 @@ func (s *scenario) storm() {
 	if os.Getenv("LSRUN_LONG") != "" {
 		runs = 20
 	}
-	seed := uint64(time.Now().UnixNano())
-	s.t.Logf("seed %d", seed)
-	chance := rand.New(rand.NewPCG(seed, 0))
 	for i := range runs {
 		s.plan(filepath.Join(s.t.TempDir(), fmt.Sprint(i)), "run")
-		s.batter(chance)
+		s.batter()
 	}
 }
 
 // batter strikes a run whenever it has got on, and submits it again whenever nothing of it
 // is left in the queue.
-func (s *scenario) batter(chance *rand.Rand) {
+func (s *scenario) batter() {
 	var strikes []string
 	for range 20 {
 		s.submit()
 		for s.getsOn() {
-			strikes = append(strikes, s.strike(chance))
+			strikes = append(strikes, s.strike())
 		}
 		if exists(filepath.Join(s.run, surfaceFile)) {
 			break
@@ -524,14 +520,14 @@ func (s *scenario) getsOn() bool {
 }
 
 // strike lets something happen to a worker or to its node, and says what.
-func (s *scenario) strike(chance *rand.Rand) string {
+func (s *scenario) strike() string {
 	running := s.atWork()
 	if len(running) == 0 {
 		return "too late"
 	}
-	w := running[chance.IntN(len(running))]
+	w := running[rand.IntN(len(running))]
 	task, _ := slurm.ParseTask(w.Job)
-	switch chance.IntN(6) {
+	switch rand.IntN(6) {
 	case 0:
 		s.cluster.Command(s.t.Context(), "scancel", task.ID()).Run() // in vain if it has just ended
 		return "scancel"

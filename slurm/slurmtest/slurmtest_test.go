@@ -102,6 +102,7 @@ func TestNothingOutlivesTheTest(t *testing.T) {
 	temporary := t.TempDir() // which the killed process leaves behind
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), pipeOf+"="+line.Name(), "TMPDIR="+temporary)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr // it says nothing unless it fails
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
