@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os/exec"
 	"runtime"
 	"time"
 
@@ -40,7 +41,7 @@ func announce(c *cli.Context, s *subject, run *shard.Run, plane nn.Plane) error 
 	describeGrid(out, plan)
 	if without != nil {
 		fmt.Fprintf(out, "not tried   %v\n", without)
-		fmt.Fprintf(out, "next        lsrun run %s\n", shard.ShellQuote(run.Dir))
+		announceNext(out, run.Dir)
 		return nil
 	}
 	trial, err := tryNetwork(c.Context, s, e, calibrationTime)
@@ -55,8 +56,16 @@ func announce(c *cli.Context, s *subject, run *shard.Run, plane nn.Plane) error 
 		return err
 	}
 	s.cost(plan, trial.rate, threads(c), memory(e, s, plan, runtime.GOMAXPROCS(0), storedBytes(s.set))).report(out)
-	fmt.Fprintf(out, "next        lsrun run %s\n", shard.ShellQuote(run.Dir))
+	announceNext(out, run.Dir)
 	return nil
+}
+
+// announceNext says what computes the run, here and on a cluster.
+func announceNext(out io.Writer, dir string) {
+	fmt.Fprintf(out, "next        lsrun run %s\n", shard.ShellQuote(dir))
+	if _, err := exec.LookPath("sbatch"); err == nil {
+		fmt.Fprintf(out, "or          lsrun submit %s\n", shard.ShellQuote(dir))
+	}
 }
 
 // threads is --threads, or every core that the process may use.
