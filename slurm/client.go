@@ -242,9 +242,13 @@ func (c Client) config(ctx context.Context, key string) (string, error) {
 	return "", fmt.Errorf("scontrol show config does not tell %s", key)
 }
 
-// Requeue puts a task back into the queue. SLURM ends the process that asks for it.
+// Requeue puts a task back into the queue. SLURM ends the process that asks for it, and may
+// end scontrol too before that has heard of its success.
 func (c Client) Requeue(ctx context.Context, task Task) error {
 	_, _, err := run(ctx, orderPatience, "", "scontrol", "requeue", task.ID())
+	if ended := (*exec.ExitError)(nil); errors.As(err, &ended) && !ended.Exited() {
+		return nil
+	}
 	return err
 }
 

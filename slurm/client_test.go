@@ -48,6 +48,17 @@ func TestWhatACommandSaysIsTheError(t *testing.T) {
 	}
 }
 
+func TestARequeueThatEndsItsOwnCommandSucceeded(t *testing.T) {
+	standIns(t, map[string]string{"scontrol": "kill $$\n"})
+	if err := (Client{}).Requeue(t.Context(), Task{Job: "1", Index: 2}); err != nil {
+		t.Errorf("scontrol was terminated: %v", err)
+	}
+	standIns(t, map[string]string{"scontrol": "exit 1\n"})
+	if err := (Client{}).Requeue(t.Context(), Task{Job: "1", Index: 2}); err == nil {
+		t.Error("scontrol failed, and nothing is said")
+	}
+}
+
 func TestACommandThatHangsIsGivenUp(t *testing.T) {
 	standIns(t, map[string]string{"squeue": "sleep 60\n"}) // the shell's child holds the pipe
 	start := time.Now()

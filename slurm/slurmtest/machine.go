@@ -44,7 +44,7 @@ func (m *machine) boot(t testing.TB, c *Cluster) {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("slurmtest: starting a machine: %v: it takes root or user namespaces", err)
+		t.Fatalf("slurmtest: making namespaces: %v: root needs CAP_SYS_ADMIN for it (as docker run --privileged gives it), and others a kernel that permits user namespaces", err)
 	}
 	m.shell, m.input, m.said = cmd, input, bufio.NewReader(said)
 	m.do(t, "mount -t proc proc /proc && mount --bind hosts /etc/hosts && hostname "+m.name)

@@ -36,9 +36,11 @@ type Options struct {
 	Config []string // further lines of slurm.conf; without a partition among them, main has all nodes
 }
 
-// configuration is slurm.conf but for nodes and partitions. It schedules at once, notices
-// dead nodes early, forgets no job, and needs neither cgroups nor a database. How long a
-// requeued job waits follows from cred_expire.
+// configuration is slurm.conf but for nodes and partitions. It schedules at once, forgets no
+// job, and needs neither cgroups nor a database. How long a requeued job waits follows from
+// cred_expire. SlurmdTimeout is long because nodes register with every 20th ping, and a
+// slurmd that registers may purge the script of a job that it is just starting: tests say
+// themselves that a node is down.
 const configuration = `ClusterName=slurmtest
 SlurmctldHost=head(127.0.0.1)
 SlurmctldPort=%[2]d
@@ -65,8 +67,7 @@ ReturnToService=2
 MinJobAge=86400
 KillWait=5
 CompleteWait=0
-SlurmdTimeout=5
-MessageTimeout=5
+SlurmdTimeout=300
 InactiveLimit=0
 `
 
@@ -74,6 +75,9 @@ InactiveLimit=0
 // MUNGE, and the right to make namespaces.
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
+	if _, err := exec.LookPath("sbatch"); err != nil {
+		t.Fatalf("slurmtest: %v: make setup-test installs SLURM and MUNGE", err)
+	}
 	dir, err := os.MkdirTemp("", "slurmtest") // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
@@ -271,6 +275,13 @@ func (c *Cluster) StartNode(t testing.TB, name string) {
 func (c *Cluster) KillSlurmd(t testing.TB, name string) {
 	t.Helper()
 	c.nodes[name].do(t, "kill -KILL $slurmd; wait $slurmd || true")
+}
+
+// Lose has the cluster take a node for down, as it would by itself after SlurmdTimeout: jobs
+// that ran there are requeued. When the node's slurmd starts again the node is back.
+func (c *Cluster) Lose(t testing.TB, name string) {
+	t.Helper()
+	c.Run(t, "scontrol", "update", "nodename="+name, "state=down", "reason=lost")
 }
 
 // Shell carries lines of shell out on a node, beside its jobs, and fails the test unless the

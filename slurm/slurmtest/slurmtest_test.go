@@ -80,7 +80,7 @@ func TestJobsOutliveTheirSlurmdButNotTheirNode(t *testing.T) {
 	if line.held() {
 		t.Error("the node is off, and a process of it lives")
 	}
-	c.Run(t, "scontrol", "update", "nodename=n1", "state=down", "reason=unplugged") // as it finds out later by itself
+	c.Lose(t, "n1")
 	c.Wait(t, "the job to wait", func() bool { return c.job(t, id).State == "PENDING" })
 	c.StartNode(t, "n1")
 	c.Wait(t, "the job to run again", line.held)
@@ -102,6 +102,7 @@ func TestNothingOutlivesTheTest(t *testing.T) {
 	temporary := t.TempDir() // which the killed process leaves behind
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), pipeOf+"="+line.Name(), "TMPDIR="+temporary)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr // it says nothing unless it fails
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
