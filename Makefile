@@ -24,8 +24,8 @@ demo: build
 test: setup-test
 	$(GO) vet ./...
 	$(GO) vet -tags card ./nn/cuda
-	CGO_ENABLED=0 $(GO) test $$($(GO) list ./... | grep -v -e lsrun/io/h5 -e lsrun/cmd)
-	$(GO) test ./io/h5 ./cmd/...
+	CGO_ENABLED=0 $(GO) test -timeout=19m $$($(GO) list ./... | grep -v -e lsrun/io/h5 -e lsrun/cmd)
+	$(GO) test -timeout=19m ./io/h5 ./cmd/...
 
 # What takes longer than a test may: the race detector, the plain kernel and the reference's
 # derivatives on every network, storms on a cluster, a run of 40,000 points, and every fuzz target for a while.
