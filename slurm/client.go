@@ -204,11 +204,14 @@ func (t Task) Over(lives map[int]Life) bool {
 	if !known {
 		return len(lives) == 0
 	}
+	if life.State == "COMPLETING" { // it may still run a process, of the life before if SLURM counts the next one already
+		return life.Restarts > t.Restarts+1
+	}
 	return life.Restarts > t.Restarts || slices.Contains(ended, life.State)
 }
 
 // ended are the states of a task that runs no process: the ends of jobs, and waiting in the
-// queue after a process has run. A task that is COMPLETING may still run one.
+// queue after a process has run.
 var ended = []string{"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
 	"TIMEOUT", "PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
 

@@ -52,6 +52,8 @@ func TestATaskIsOverWhenSlurmSaysSoOrHasRestartedIt(t *testing.T) {
 	}{
 		{"it runs", map[int]Life{3: {"RUNNING", 1}}, false},
 		{"it is being ended", map[int]Life{3: {"COMPLETING", 1}}, false},
+		{"it is being ended to be put back", map[int]Life{3: {"COMPLETING", 2}}, false},
+		{"its next life is being ended to be put back", map[int]Life{3: {"COMPLETING", 3}}, true},
 		{"a state of tomorrow", map[int]Life{3: {"DREAMING", 1}}, false},
 		{"it was put back", map[int]Life{3: {"PENDING", 1}}, true},
 		{"its next life runs", map[int]Life{3: {"RUNNING", 2}}, true},
