@@ -157,6 +157,54 @@ func TestAShardThatIsListedButNotThereYetStaysWhereItIs(t *testing.T) {
 	mustBeTrue(t, mustMerge(t, run))
 }
 
+// away is a file system whose server is away for a while: until back, listing claims takes ten minutes.
+type away struct {
+	*memFiles
+	back time.Time
+}
+
+func (a away) ReadDir(path string) ([]string, error) {
+	if path == "run/"+claimsDir && time.Now().Before(a.back) {
+		time.Sleep(10 * time.Minute)
+	}
+	return a.memFiles.ReadDir(path)
+}
+
+func TestAWorkerThatWaitedForAServerSeesSoonThatTheRunIsComplete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files := newMemFiles()
+		run := mustCreate(t, files)
+		other := newEvaluator()
+		other.before = func(k int) error {
+			if k == 0 {
+				time.Sleep(2 * time.Hour)
+			}
+			return nil
+		}
+		slow := worker(run, other)
+		slow.Units, slow.System = []int{0}, process(new(sync.Map), "there", 1)
+		ended := make(chan time.Time)
+		go func() {
+			mustWork(t, slow)
+			ended <- time.Now()
+		}()
+		synctest.Wait()
+		run, err := Open(away{files, time.Now().Add(15 * time.Minute)}, "run")
+		if err != nil {
+			t.Fatal(err)
+		}
+		result := make(chan time.Time)
+		go func() {
+			mustWork(t, worker(run, newEvaluator()))
+			result <- time.Now()
+		}()
+		complete := <-ended
+		if waited := (<-result).Sub(complete); waited > 2*maxAge {
+			t.Errorf("it waited %v for a run that was complete", waited)
+		}
+	})
+}
+
 // stoppable is the file system of a process that is stopped, as by SIGSTOP, until going is closed: its heartbeat is too.
 type stoppable struct {
 	*memFiles

@@ -18,9 +18,13 @@ type view struct {
 	journals  [][]string // by unit, their names
 }
 
-// viewShare is how many times as long as it takes a look is taken to hold: so at most half a percent of the time is
-// spent on looking, on slow file systems too.
-const viewShare = 200
+const (
+	// viewShare is how many times as long as it takes a look is taken to hold: so at most half a percent of the time is
+	// spent on looking, on slow file systems too.
+	viewShare = 200
+	// maxAge is how long at most: a look takes hours where the server was away meanwhile, or this process stopped.
+	maxAge = 5 * time.Minute
+)
 
 func newView(run *Run) *view { return &view{run: run} }
 
@@ -30,7 +34,7 @@ func (v *view) old() bool {
 }
 
 // age is how old a look may become.
-func (v *view) age() time.Duration { return viewShare * v.took }
+func (v *view) age() time.Duration { return min(viewShare*v.took, maxAge) }
 
 // look reads the folders.
 func (v *view) look() error {
