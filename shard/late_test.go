@@ -153,6 +153,10 @@ func TestAShardThatIsListedButNotThereYetStaysWhereItIs(t *testing.T) {
 	if found, err := Verify(run, fakeCodec{}); err != nil || len(found.Findings) > 0 {
 		t.Errorf("verifying: %v, %v", err, found.Findings)
 	}
+	run, _ = Open(unreadable{files, files.in("run/journal")[1], fs.ErrNotExist}, "run")
+	if found, err := Verify(run, fakeCodec{}); err != nil || len(found.Findings) > 0 || found.Journals != 6 {
+		t.Errorf("verifying a journal that is not there yet: %v, %+v", err, found)
+	}
 	run, _ = Open(files, "run")
 	mustBeTrue(t, mustMerge(t, run))
 }
