@@ -20,6 +20,16 @@ func (p *Plan) class(k int) int {
 	return 0
 }
 
+// curved reports whether a point of the unit has a Hessian.
+func (p *Plan) curved(u Unit) bool {
+	for k := u.First; k < u.First+u.Count; k++ {
+		if p.costly(k) {
+			return true
+		}
+	}
+	return false
+}
+
 func (p *pace) add(k int, took time.Duration) {
 	class := p.plan.class(k)
 	p.most[class] = max(p.most[class], took)
@@ -59,11 +69,11 @@ const (
 
 func newForecast(plan *Plan) *forecast { return &forecast{plan: plan, read: map[string]bool{}} }
 
-// learn reads journals that are new, spread over the grid, of published units: they do not change any more.
+// learn reads journals that are new, spread over the grid, of published units with Hessians: they do not change any more.
 func (f *forecast) learn(v *view) error {
 	var units []int
 	for unit, names := range v.journals {
-		if v.published[unit] && len(names) > 0 && !f.read[names[0]] {
+		if v.published[unit] && len(names) > 0 && !f.read[names[0]] && f.plan.curved(v.run.units[unit]) {
 			units = append(units, unit)
 		}
 	}
