@@ -70,10 +70,10 @@ func (s *session) replay(ctx context.Context, unit Unit, k int, points map[int]e
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, errAttempt{unit.Index, err}
 	}
 	if e := points[k]; identify(carry) != e.carry && e.kernel == s.Evaluator.Kernel() {
-		return nil, fmt.Errorf("point %d handed on other bits when it was computed again: %s is not deterministic here", k, s.Evaluator.Kernel())
+		return nil, errAttempt{unit.Index, fmt.Errorf("point %d handed on other bits when it was computed again: %s is not deterministic here", k, s.Evaluator.Kernel())}
 	}
 	return carry, s.Run.keep(unit.Index, carry)
 }

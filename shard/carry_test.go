@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 )
@@ -169,5 +170,44 @@ func TestALostCarryIsComputedAgain(t *testing.T) {
 				t.Errorf("published units left %v", left)
 			}
 		})
+	}
+}
+
+// crowded is a file system without room for what points hand on.
+type crowded struct{ *memFiles }
+
+func (c crowded) Publish(path string, data []byte) error {
+	if strings.HasPrefix(path, "run/"+carryDir+"/") {
+		return pathError("write", path, syscall.ENOSPC)
+	}
+	return c.memFiles.Publish(path, data)
+}
+
+// TestNoRoomForACarryIsNoFailureOfTheEvaluator, not even where a lost carry was to be kept once more.
+func TestNoRoomForACarryIsNoFailureOfTheEvaluator(t *testing.T) {
+	files := newMemFiles()
+	run := chainedRun(t, files)
+	w := worker(run, &chained{})
+	ctx, cancel := context.WithCancel(t.Context())
+	n := 0
+	w.Progress = func(e Event) {
+		if n += e.Points; n == 3 {
+			cancel()
+		}
+	}
+	if _, err := w.Work(ctx); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	for _, name := range carries(files) {
+		delete(files.files, name)
+	}
+	run, err := Open(crowded{files}, "run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w = worker(run, &chained{})
+	w.Units = []int{0}
+	if _, err := w.Work(t.Context()); !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrIncomplete) {
+		t.Errorf("%v", err)
 	}
 }

@@ -410,7 +410,9 @@ func (s *session) compute(ctx context.Context, unit Unit, attempt string, points
 		}
 		carry, err := s.carried(ctx, unit, batch[0], points)
 		if err == nil {
-			err = s.Evaluator.Evaluate(ctx, batch, carry, done)
+			if err = s.Evaluator.Evaluate(ctx, batch, carry, done); err != nil {
+				err = errAttempt{unit.Index, err}
+			}
 		}
 		switch {
 		case storage != nil:
@@ -418,7 +420,7 @@ func (s *session) compute(ctx context.Context, unit Unit, attempt string, points
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			return errAttempt{unit.Index, err}
+			return err
 		}
 		for _, k := range batch {
 			if _, ok := points[k]; !ok {
