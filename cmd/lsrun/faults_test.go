@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -59,6 +60,15 @@ func checkWhole(t *testing.T, call int, dir string, surface []byte) {
 		data, err := os.ReadFile(name)
 		if err != nil || !strings.Contains(name, digest(data)) {
 			t.Errorf("call %d: %s is not whole: %v", call, name, err)
+		}
+	}
+	claims, err := filepath.Glob(filepath.Join(dir, "claims", "u*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range claims { // one that does not say whose it is could only be waited for
+		if data, err := os.ReadFile(name); err != nil || !bytes.HasSuffix(data, []byte("}\n")) {
+			t.Errorf("call %d: %s is not whole: %v, %q", call, name, err, data)
 		}
 	}
 	if data, err := os.ReadFile(filepath.Join(dir, surfaceFile)); err == nil && string(data) != string(surface) {

@@ -57,11 +57,7 @@ func TestAWorkerKilledAtAnyCallLosesAtMostThePointInProgress(t *testing.T) {
 		dir := x.copy(t)
 		died := dies(t, i, "run", "--threads", "1", dir)
 		checkWhole(t, i, dir, x.surface)
-		if !hasBlankClaim(dir) {
-			lsrunOK(t, "run", dir)
-		} else {
-			lsrunOK(t, "run", "--schedule", "static", dir)
-		}
+		lsrunOK(t, "run", dir)
 		if n := recordsWritten(t, dir); n > tinyPoints+1 {
 			t.Errorf("call %d: %d records for %d points", i, n, tinyPoints)
 		}

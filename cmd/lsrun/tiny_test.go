@@ -172,20 +172,9 @@ func (x *tiny) work(on durable.Files, dir string) (computed int, err error) {
 	}
 	x.workers++
 	e := &counting{Evaluator: x.evaluator}
-	w := shard.Worker{Run: run, Evaluator: e, Codec: h5.Codec{}, System: life(x.workers), Static: hasBlankClaim(dir)}
+	w := shard.Worker{Run: run, Evaluator: e, Codec: h5.Codec{}, System: life(x.workers)}
 	_, err = w.Work(context.Background())
 	return e.points, err
-}
-
-// hasBlankClaim says whether somebody died just as he made a claim: only time tells that it is nobody's, and a test has none.
-func hasBlankClaim(dir string) bool {
-	claims, _ := filepath.Glob(filepath.Join(dir, "claims", "u*"))
-	for _, name := range claims {
-		if data, err := os.ReadFile(name); err == nil && !bytes.HasSuffix(data, []byte("\n")) {
-			return true
-		}
-	}
-	return false
 }
 
 // finish completes a run of which computed points were computed before, and fails the test if any but the one in
