@@ -71,6 +71,7 @@ func verifyRun(c *cli.Context, dir string) error {
 		}
 		fmt.Fprintf(out, "%-11s SHA-256 %.12s…, as planned\n", input.title, input.sha256)
 	}
+	surface, unread := files.ReadFile(filepath.Join(dir, surfaceFile)) // before the shards: what is merged meanwhile may hold more than they do
 	v, err := shard.Verify(run, h5.Codec{})
 	if err != nil {
 		return err
@@ -84,8 +85,11 @@ func verifyRun(c *cli.Context, dir string) error {
 	}
 	fmt.Fprintf(out, "points      %s of %s are finished\n", count(int64(v.Done)), count(int64(v.Points)))
 	findings = append(findings, v.Findings...)
-	said, err := verifySurface(v, filepath.Join(dir, surfaceFile))
-	if err != nil {
+	said, err := "not there yet: lsrun merge makes it", unread
+	if err == nil {
+		said, err = verifySurface(v, filepath.Join(dir, surfaceFile), surface)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		findings = append(findings, err)
 	} else {
 		fmt.Fprintf(out, "surface     %s\n", said)
@@ -102,15 +106,8 @@ func verifyRun(c *cli.Context, dir string) error {
 	return judge(c, v, findings)
 }
 
-// verifySurface holds the surface at path, if there is one, against the rest of the run.
-func verifySurface(v *shard.Verification, path string) (string, error) {
-	data, err := files.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "not there yet: lsrun merge makes it", nil
-	}
-	if err != nil {
-		return "", err
-	}
+// verifySurface holds what the surface at path holds against the rest of the run.
+func verifySurface(v *shard.Verification, path string, data []byte) (string, error) {
 	if !h5.Sealed(data) {
 		return "", fmt.Errorf("%w: %s: its seal is gone: another program changed it, or it was cut", shard.ErrCorrupt, path)
 	}
