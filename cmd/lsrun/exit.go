@@ -35,10 +35,10 @@ func exitCode(err error) int {
 		return 0
 	case errors.As(err, &usage):
 		return 2
+	case errors.Is(err, shard.ErrInterrupted): // whatever became of SLURM's commands afterwards
+		return 75
 	case errors.As(err, &child):
 		return max(child.ExitCode(), 1) // -1 if a signal ended it
-	case errors.Is(err, shard.ErrInterrupted):
-		return 75
 	case errors.Is(err, shard.ErrIncomplete):
 		return 3
 	case errors.Is(err, shard.ErrRefused):

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -57,6 +59,13 @@ func TestAJobThatFailedStaysOutOfTheQueue(t *testing.T) {
 		if got := timeIsUp(ctx, c.err); got != c.want {
 			t.Errorf("%v at the time of SIGUSR2: back into the queue %v, want %v", c.err, got, c.want)
 		}
+	}
+}
+
+func TestAWorkerThatIsInterruptedSaysSoWhateverBecomesOfItsJob(t *testing.T) {
+	silent := exec.Command("sh", "-c", "exit 3").Run() // an scontrol that does not say why it failed
+	if code := exitCode(fmt.Errorf("%w; %w", shard.ErrInterrupted, silent)); code != 75 {
+		t.Errorf("exit code %d, want 75", code)
 	}
 }
 
