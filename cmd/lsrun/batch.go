@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -134,17 +135,31 @@ func (b *batch) readCard(text string) error {
 var owned = map[string]string{
 	"--array": "--workers", "-a": "--workers", "--time": "--time", "-t": "--time", "--mem": "--mem", "--mem-per-cpu": "--mem", "--signal": "--signal",
 	"--job-name": "", "-J": "", "--output": "", "-o": "", "--chdir": "", "-D": "", "--open-mode": "", "--no-requeue": "", "--requeue": "",
-	"--wrap": "", "--parsable": "", "--test-only": "lsrun submit --dry-run",
+	"--wrap": "", "--parsable": "", "--wait": "", "-W": "", "--test-only": "lsrun submit --dry-run",
+}
+
+// ownedBy is the option of lsrun's own that a word for sbatch means. sbatch takes the beginning of a long option for it.
+func ownedBy(word string) (name string, ok bool) {
+	name, _, _ = strings.Cut(word, "=")
+	if len(word) > 2 && word[0] == '-' && word[1] != '-' { // -t30
+		name = word[:2]
+	}
+	if _, ok = owned[name]; ok || len(name) < 3 || !strings.HasPrefix(name, "--") {
+		return name, ok
+	}
+	for _, long := range slices.Sorted(maps.Keys(owned)) {
+		if strings.HasPrefix(long, name) {
+			return long, true
+		}
+	}
+	return name, false
 }
 
 // refuseOwned keeps options from sbatch that would come between lsrun and its workers.
 func refuseOwned(passed []string) error {
 	for _, word := range passed {
-		name, _, _ := strings.Cut(word, "=")
-		if len(word) > 2 && word[0] == '-' && word[1] != '-' { // -t30
-			name = word[:2]
-		}
-		if instead, ok := owned[name]; ok && instead != "" {
+		name, ok := ownedBy(word)
+		if instead := owned[name]; instead != "" {
 			return usagef("%s is not for sbatch directly: use %s", word, instead)
 		} else if ok {
 			return usagef("%s cannot be passed to sbatch: lsrun needs its own", word)
