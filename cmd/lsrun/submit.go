@@ -127,12 +127,10 @@ func (b *batch) submitWorkers(q queue, missing int) (ids []string, err error) {
 	if tasks, err = b.permitted(tasks); err != nil {
 		return nil, err
 	}
-	for _, chunk := range chunks(tasks, b.arraySize()) {
-		running := b.maxRunning
-		if running > 0 { // SLURM limits each array by itself
-			running = max((running-alive)*chunk.tasks/tasks, 1)
-		}
-		id, err := b.hand(b.array(chunk.tasks, alive+tasks, alive+chunk.first, running))
+	parts := chunks(tasks, b.arraySize())
+	limits := b.limits(parts, alive)
+	for i, chunk := range parts {
+		id, err := b.hand(b.array(chunk.tasks, alive+tasks, alive+chunk.first, limits[i]))
 		if err != nil {
 			return ids, err
 		}
@@ -142,6 +140,27 @@ func (b *batch) submitWorkers(q queue, missing int) (ids []string, err error) {
 		}
 	}
 	return ids, nil
+}
+
+// limits are how many workers of each array may run at a time, beside those that are alive; 0 for all. SLURM limits each array
+// by itself, and to none less than one: so they may be more together than --max-running, which is said then.
+func (b *batch) limits(parts []chunk, alive int) []int {
+	limits := make([]int, len(parts))
+	if b.maxRunning == 0 {
+		return limits
+	}
+	last := parts[len(parts)-1]
+	most, tasks, before := min(alive, b.maxRunning), last.first+last.tasks, 0
+	for i, part := range parts {
+		upTo := max(b.maxRunning-alive, 0) * (part.first + part.tasks) / tasks
+		limits[i] = max(upTo-before, 1)
+		before = upTo
+		most += limits[i]
+	}
+	if most > b.maxRunning {
+		fmt.Fprintf(b.c.App.ErrWriter, "lsrun: SLURM limits each array by itself: up to %d workers may run at a time\n", most)
+	}
+	return limits
 }
 
 // permitted is how many of so many workers the site lets this user put into the queue now,
