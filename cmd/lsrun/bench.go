@@ -455,7 +455,7 @@ func benchRun(c *cli.Context, threads []int, limit time.Duration) error {
 		return err
 	}
 	s := &subject{graph: job.graph, loss: job.loss, theta: job.plane.Theta, data: job.plan.Data}
-	if s.set, s.images, err = loadImages(job.plan, job.graph, c.String("data"), c.String("labels"), images{}); err != nil {
+	if s.set, s.images, err = job.loadImages(c.String("data"), c.String("labels")); err != nil {
 		return err
 	}
 	for _, n := range threads {

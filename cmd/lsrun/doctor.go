@@ -317,7 +317,7 @@ func (e *examination) slurm() {
 }
 
 func (e *examination) data(j *job) {
-	set, _, err := loadImages(j.plan, j.graph, e.c.String("data"), e.c.String("labels"), images{})
+	set, _, err := j.loadImages(e.c.String("data"), e.c.String("labels"))
 	if err != nil {
 		e.problem("data", err)
 		return

@@ -25,7 +25,7 @@ func (j *job) workerImages(ctx context.Context, stderr io.Writer, workers int, p
 		}
 		fmt.Fprintf(stderr, "lsrun: %v: this worker loads images of its own\n", err)
 	}
-	_, data, err := loadImages(j.plan, j.graph, path, labels, images{})
+	_, data, err := j.loadImages(path, labels)
 	return data, err
 }
 
@@ -38,7 +38,7 @@ func (j *job) sharedImages(ctx context.Context, path, labels string) (images, er
 	shape, d := j.graph.Input, j.plan.Data
 	size := dataset.RoomFor(shape, d.Train) + dataset.RoomFor(shape, d.Test)
 	data, err := shared.Hold(ctx, name, size, func(room []byte) error {
-		_, _, err := loadImages(j.plan, j.graph, path, labels, imagesInRoom(room, shape, d))
+		_, _, err := j.loadImagesInto(imagesInRoom(room, shape, d), path, labels)
 		return err
 	})
 	if err != nil {

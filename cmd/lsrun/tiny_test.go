@@ -65,7 +65,7 @@ func newTiny(t *testing.T) *tiny {
 	if x.job, err = openJob(x.dir); err != nil {
 		t.Fatal(err)
 	}
-	_, data, err := loadImages(x.job.plan, x.job.graph, "", "", images{})
+	_, data, err := x.job.loadImages("", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -124,7 +124,7 @@ func recompute(c *cli.Context, v *shard.Verification, dir string) error {
 	if err != nil {
 		return err
 	}
-	_, data, err := loadImages(job.plan, job.graph, c.String("data"), c.String("labels"), images{})
+	_, data, err := job.loadImages(c.String("data"), c.String("labels"))
 	if err != nil {
 		return err
 	}

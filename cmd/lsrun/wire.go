@@ -171,10 +171,15 @@ func loadSet(kind, path string) (*dataset.Set, error) {
 type images struct{ train, test *nn.Images }
 
 // loadImages reads the plan's data set, checks that it is what was planned, and takes the plan's
-// images from it, into room where that is not nil. Empty paths mean those in the plan.
-func loadImages(plan *shard.Plan, graph *nn.Graph, path, labels string, room images) (*dataset.Set, images, error) {
+// images from it. Empty paths mean those in the plan.
+func (j *job) loadImages(path, labels string) (*dataset.Set, images, error) {
+	return j.loadImagesInto(images{}, path, labels)
+}
+
+// loadImagesInto is loadImages for images that shall lie in room, where that is not nil.
+func (j *job) loadImagesInto(room images, path, labels string) (*dataset.Set, images, error) {
 	var out images
-	d := plan.Data
+	d := j.plan.Data
 	if path == "" {
 		path = d.Path
 	}
@@ -190,7 +195,7 @@ func loadImages(plan *shard.Plan, graph *nn.Graph, path, labels string, room ima
 		return nil, out, usagef("--labels %s: the run was planned with the labels of the data", labels)
 	}
 	d.LabelsFile = orElse(labels, d.LabelsFile)
-	if out, err = selectImages(set, d, graph, d.Train > 0, d.Test > 0, room); err != nil {
+	if out, err = selectImages(set, d, j.graph, d.Train > 0, d.Test > 0, room); err != nil {
 		return nil, out, fmt.Errorf("%s: %w", path, err)
 	}
 	return set, out, nil
