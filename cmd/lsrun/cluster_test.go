@@ -68,6 +68,7 @@ func TestRunsOnAClusterEndInTheSurfaceOfALocalOne(t *testing.T) {
 		{"nothing happens", (*scenario).happily},
 		{"somebody looks", (*scenario).look},
 		{"a task is cancelled", (*scenario).cancelATask},
+		{"a task is held", (*scenario).holdATask},
 		{"a task is requeued", (*scenario).requeueATask},
 		{"a worker of a fixed slice is requeued", (*scenario).requeueASlice},
 		{"urgent jobs preempt workers", (*scenario).preempt},
@@ -293,6 +294,25 @@ func (s *scenario) cancelATask() {
 	victim := s.midway()[0].ID
 	s.cluster.Run(s.t, "scancel", victim)
 	s.fate(s.converges(0), victim, "CANCELLED", "0")
+}
+
+// holdATask keeps a worker from starting: neither the others nor the merge wait until it is released.
+func (s *scenario) holdATask() {
+	s.submit()
+	s.midway()
+	workers, _ := s.jobs()
+	i := slices.IndexFunc(workers, func(j slurmtest.Job) bool { return j.State == "PENDING" })
+	if i < 0 {
+		s.t.Fatalf("no worker waits: %+v", workers)
+	}
+	s.cluster.Run(s.t, "scontrol", "hold", workers[i].ID)
+	s.submit()
+	s.cluster.Wait(s.t, "the merge", func() bool {
+		_, merges := s.jobs()
+		return slices.ContainsFunc(merges, func(j slurmtest.Job) bool { return j.State == "COMPLETED" })
+	})
+	s.cluster.Run(s.t, "scontrol", "release", workers[i].ID)
+	s.fate(s.converges(0), workers[i].ID, "COMPLETED", "0")
 }
 
 func (s *scenario) requeueATask()  { s.requeue() }

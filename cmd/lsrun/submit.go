@@ -71,12 +71,7 @@ func (b *batch) submit(missing int) error {
 	if err != nil && len(ids) == 0 && len(q.alive) == 0 {
 		return err
 	}
-	for _, job := range q.alive {
-		if !slices.Contains(ids, job.Job) {
-			ids = append(ids, job.Job)
-		}
-	}
-	return errors.Join(err, b.submitMerge(q, ids))
+	return errors.Join(err, b.submitMerge(q, append(ids, q.awaited()...)))
 }
 
 // queue is what SLURM has of a run.
@@ -84,6 +79,20 @@ type queue struct {
 	alive  []slurm.Job // workers that run or will
 	held   []slurm.Job // workers that wait for somebody to release them
 	merges []slurm.Job
+}
+
+// awaited are the ids of what is alive: arrays, but the tasks one by one where others of their array are held, maybe for ever.
+func (q queue) awaited() (ids []string) {
+	for _, job := range q.alive {
+		id := job.Job
+		if slices.ContainsFunc(q.held, func(held slurm.Job) bool { return held.Job == job.Job }) {
+			id = job.ID()
+		}
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // look asks what is queued. Without an answer it goes on as if that were nothing: workers
@@ -237,7 +246,7 @@ func (b *batch) submitMerge(q queue, behind []string) error {
 	return nil
 }
 
-var dependencyIDs = regexp.MustCompile(`:(\d+)`)
+var dependencyIDs = regexp.MustCompile(`:(\d+(?:_\d+)?)`) // "100" of 100_*
 
 // waitsFor says whether a job with the given dependency, as squeue shows it, waits for all of ids.
 func waitsFor(dependency string, ids []string) bool {
