@@ -86,17 +86,18 @@ const (
 // claim can be succeeded. It returns nil if there is none.
 func (c *claims) acquire(units []int) (*claim, error) {
 	for {
-		looked := c.view.old()
-		if looked {
+		if c.view.old() {
 			if err := c.view.look(); err != nil {
 				return nil, err
 			}
 		}
+		fresh := c.view.fresh
+		c.view.fresh = false
 		claim, lost, err := c.takeUnclaimed(units)
 		switch {
 		case claim != nil || err != nil:
 			return claim, err
-		case looked && !lost:
+		case fresh && !lost:
 			return c.succeed(units)
 		}
 		c.view.at = time.Time{}

@@ -2,6 +2,8 @@ package shard
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"strconv"
@@ -238,4 +240,39 @@ func TestNamesThatNoWorkerWouldGiveAreNoClaims(t *testing.T) {
 			t.Errorf("%s: unit %d, generation %d", name, unit, generation)
 		}
 	}
+}
+
+// lists counts how often the claims are listed.
+type lists struct {
+	*memFiles
+	n *int
+}
+
+func (l lists) ReadDir(path string) ([]string, error) {
+	if path == "run/"+claimsDir {
+		*l.n++
+	}
+	return l.memFiles.ReadDir(path)
+}
+
+func TestAWorkerThatWaitsListsFoldersOnceAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files := newMemFiles()
+		claimOf(t, mustCreate(t, files), process(new(sync.Map), "there", 2))
+		n := 0
+		run, err := Open(lists{files, &n}, "run")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		w := worker(run, newEvaluator())
+		w.Units = []int{0}
+		if _, err := w.Work(ctx); !errors.Is(err, ErrInterrupted) {
+			t.Fatal(err)
+		}
+		if want := 9; n != want { // after ¼, ½, 1, 2, 4, 8, 15 and 15 s, and at first
+			t.Errorf("%d times, want %d", n, want)
+		}
+	})
 }

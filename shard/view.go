@@ -13,6 +13,7 @@ type view struct {
 	run       *Run
 	at        time.Time // of the last look; zero before the first
 	took      time.Duration
+	fresh     bool       // no claim has been tried since
 	published []bool     // by unit
 	claimed   []int      // by unit, the newest generation of its claims; 0 for none
 	journals  [][]string // by unit, their names
@@ -66,7 +67,7 @@ func (v *view) look() error {
 			v.journals[unit] = append(v.journals[unit], name)
 		}
 	}
-	v.at, v.took = time.Now(), time.Since(began)
+	v.at, v.took, v.fresh = time.Now(), time.Since(began), true
 	return nil
 }
 
