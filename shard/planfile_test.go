@@ -160,14 +160,16 @@ func TestUnitsCoverTheGridOnceInOrderAndHaveEqualWork(t *testing.T) {
 				t.Fatalf("unit %d is %+v after %d points", i, u, next)
 			}
 			next += u.Count
-			work, last := int64(0), int64(0)
+			work := int64(0)
 			for k := u.First; k < next; k++ {
-				last = max(p.Cost(k), 1)
-				work += last
+				work += max(p.Cost(k), 1)
 			}
-			if work-last >= p.Work.Unit || work < p.Work.Unit && next < p.Grid.Points() {
-				t.Fatalf("unit %d has work %d, the last point %d of it, where units have %d", i, work, last, p.Work.Unit)
+			if work > p.Work.Unit && u.Count > 1 || next < p.Grid.Points() && work+max(p.Cost(next), 1) <= p.Work.Unit {
+				t.Fatalf("unit %d has work %d, where units have %d, and the next point %d", i, work, p.Work.Unit, p.Cost(next))
 			}
+		}
+		if n := unitsAWorker * p.Work.Workers; p.Work.Hessian == 0 && len(p.Units()) < min(n, p.Grid.Points()) {
+			t.Fatalf("%d units for %d workers", len(p.Units()), p.Work.Workers)
 		}
 		if next != p.Grid.Points() {
 			t.Fatalf("units cover %d of %d points", next, p.Grid.Points())
@@ -182,16 +184,16 @@ func TestUnitsAreSmallEnoughToShare(t *testing.T) {
 		workers int
 		want    int // points of the first unit
 	}{
-		{2601, 1, 8, 41},         // 2601/64 = 40.6
-		{2601, 1, 64, 6},         // 2601/512 = 5.1
+		{2601, 1, 8, 40},         // 2601/64 = 40.6
+		{2601, 1, 64, 5},         // 2601/512 = 5.1
 		{2601, 1, 10000, 1},      //
 		{64, 1, 8, 1},            //
-		{65, 1, 8, 2},            //
+		{65, 1, 8, 1},            //
 		{1, 1 << 60, 8, 1},       //
 		{40401, 1 << 40, 8, 4},   // 2⁴² / 2⁴⁰
-		{40401, 1<<40 + 1, 8, 4}, // the fourth reaches it
+		{40401, 1<<40 + 1, 8, 3}, // the fourth would exceed it
 		{40401, 1 << 60, 8, 1},   // more than an int64 altogether
-		{40401, 0, 8, 632},       // unknown: 40401/64 = 631.3
+		{40401, 0, 8, 631},       // unknown: 40401/64 = 631.3
 	} {
 		p := &Plan{Grid: Grid{X: Axis{0, 1, c.points}}, Work: Work{Point: c.macs, Workers: c.workers}}
 		p.ShareOut()

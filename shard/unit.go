@@ -19,7 +19,7 @@ type Work struct {
 	Point   int64 `json:"point"`   // the losses and accuracies of a point
 	Hessian int64 `json:"hessian"` // an estimate of what its curvature adds, where the plan asks for it
 	Workers int   `json:"workers"` // that the units were cut for
-	Unit    int64 `json:"unit"`    // a unit ends with the point that reaches this
+	Unit    int64 `json:"unit"`    // a unit ends before the point that would exceed this, but has at least one
 }
 
 // Cost is what the plan says of point k, in multiply-adds.
@@ -39,8 +39,10 @@ func (p *Plan) Units() []Unit {
 	var units []Unit
 	for k := 0; k < points; {
 		unit := Unit{Index: len(units), First: k}
-		for work := int64(0); k < points && work < p.Work.Unit; k++ {
-			work += max(p.Cost(k), 1)
+		for work := int64(0); k < points; k++ {
+			if work += max(p.Cost(k), 1); work > p.Work.Unit && unit.Count > 0 {
+				break
+			}
 			unit.Count++
 		}
 		units = append(units, unit)
@@ -55,13 +57,13 @@ const (
 )
 
 // ShareOut sets how much work a unit has: about 2⁴² multiply-adds, but four points where they have Hessians, which start
-// from one another; and less so that each of Work.Workers finds eight units.
+// from one another; and less so that each of Work.Workers finds at least eight units, where there are as many points.
 func (p *Plan) ShareOut() {
 	total := 0.0
 	for k := range p.Grid.Points() {
 		total += float64(max(p.Cost(k), 1))
 	}
-	share := math.Ceil(total / unitsAWorker / float64(p.Work.Workers))
+	share := max(math.Floor(total/unitsAWorker/float64(p.Work.Workers)), 1)
 	most := float64(unitWork)
 	if p.Hessian != nil {
 		most = max(most, 4*float64(p.Work.Point+p.Work.Hessian))

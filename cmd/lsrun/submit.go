@@ -129,6 +129,9 @@ func (b *batch) submitWorkers(q queue, missing int) (ids []string, err error) {
 	if alive > 0 {
 		fmt.Fprintf(out, "queued      %s already\n", plural(alive, "worker"))
 	}
+	if units := len(b.run.Plan.Units()); b.wanted > units {
+		fmt.Fprintf(b.c.App.ErrWriter, "lsrun: the run has %s, so that more workers would find nothing to do: lsrun plan --workers-hint %d cuts smaller ones\n", plural(units, "unit"), b.wanted)
+	}
 	tasks := b.workers(missing) - alive
 	if tasks <= 0 {
 		return nil, nil
