@@ -24,6 +24,8 @@ type Worker struct {
 	// Deadline is when the worker must have ended, by the monotonic clock; zero for never. It begins no points
 	// that would last longer, as far as points before tell.
 	Deadline time.Time
+	// Patience is how long it waits, with nothing to begin, for units that others compute; zero for as long as they take.
+	Patience time.Duration
 	Progress func(Event)       // may be nil
 	Notes    map[string]string // further provenance for every shard; may be nil
 	System   System            // nil for Machine{}
@@ -54,6 +56,7 @@ type Report struct {
 	Computed  int      // points
 	Resumed   int      // points found in journals
 	Published int      // units
+	Left      int      // units that others computed when its patience was over
 	Problems  []string // journals that were not usable as a whole
 }
 
@@ -70,7 +73,7 @@ type errAttempt struct {
 func (e errAttempt) Error() string { return fmt.Sprintf("computing unit %d: %v", e.unit, e.err) }
 func (e errAttempt) Unwrap() error { return e.err }
 
-// Work computes until every unit is published, by whomever. It computes no point that a
+// Work computes until every unit is published, by whomever, or its patience is over. It computes no point that a
 // journal has, and takes units over whose worker is gone. When ctx is cancelled it drops
 // the points in progress and returns an error that is ErrInterrupted, near the deadline one that is ErrDeadline too; after
 // failures of the evaluator it returns one that is ErrIncomplete and holds the cause.
@@ -100,6 +103,7 @@ type session struct {
 	todo     []int       // units not yet known to be published, in visiting order
 	counted  map[int]int // points of a unit that events have told of
 	began    time.Time
+	idle     time.Time // since when it has nothing to begin; zero while it has
 	attempts int
 	failed   []error
 	report   Report
@@ -221,10 +225,14 @@ func (s *session) work(ctx context.Context) error {
 			return err
 		}
 		if unit < 0 {
+			if s.impatient() {
+				s.report.Left = len(s.todo)
+				return s.outcome()
+			}
 			s.wait(ctx, &pause)
 			continue
 		}
-		pause = minPause
+		pause, s.idle = minPause, time.Time{}
 		s.attempts++
 		err = s.attempt(ctx, s.Run.units[unit], claim)
 		var failed errAttempt
@@ -309,11 +317,22 @@ const (
 	maxPause = 15 * time.Second
 )
 
+// impatient reports whether the worker has had nothing to begin for as long as it has patience.
+func (s *session) impatient() bool {
+	if s.idle.IsZero() {
+		s.idle = time.Now()
+	}
+	return s.Patience > 0 && time.Since(s.idle) >= s.Patience
+}
+
 func (s *session) wait(ctx context.Context, pause *time.Duration) {
 	if *pause == minPause {
 		s.tell(Event{Kind: Waiting, Unit: s.todo[0]})
 	}
 	length := max(*pause, s.view.age())
+	if s.Patience > 0 {
+		length = min(length, time.Until(s.idle.Add(s.Patience)))
+	}
 	if !s.Deadline.IsZero() {
 		length = min(length, time.Until(s.Deadline))
 	}

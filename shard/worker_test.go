@@ -339,6 +339,32 @@ func TestAWorkerThatWaitsLeavesAtItsDeadline(t *testing.T) {
 	})
 }
 
+// Another worker computes unit 0 for an hour, and then dies.
+func TestAWorkerWithPatienceLeavesUnitsToOthers(t *testing.T) {
+	for name, c := range map[string]struct {
+		patience, took time.Duration
+		left           int
+	}{
+		"for five minutes": {5 * time.Minute, 5 * time.Minute, 1},
+		"for ever":         {0, time.Hour, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			run := mustCreate(t, newMemFiles())
+			var dead sync.Map
+			other, _ := newClaims(run, process(&dead, "here", 2), "plain").acquire([]int{0})
+			defer other.release(released)
+			w := worker(run, newEvaluator())
+			w.System, w.Patience = process(&dead, "here", 1), c.patience
+			began := time.Now()
+			time.AfterFunc(time.Hour, func() { dead.Store(2, true) })
+			report := mustWork(t, w)
+			if took := time.Since(began); report.Left != c.left || report.Published != 7-c.left || took < c.took || took > c.took+maxPause {
+				t.Errorf("%s: %+v after %v", name, report, took)
+			}
+		})
+	}
+}
+
 func TestAFailingPointFailsItsUnitAndNoOther(t *testing.T) {
 	run := mustCreate(t, newMemFiles())
 	e := newEvaluator()

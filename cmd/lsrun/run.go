@@ -83,6 +83,21 @@ func deadline(c *cli.Context) time.Time {
 	return started.Add(time.Duration(c.Int("walltime")-c.Int("lead")) * time.Second)
 }
 
+// Workers of an array that find nothing to begin give their allocation back after idleTime, all but a reserve
+// that takes over if those at work die.
+const (
+	idleTime = 5 * time.Minute
+	reserve  = 2
+)
+
+// patience is how long a worker waits for others; zero for as long as they take.
+func patience(c *cli.Context, rank slurm.Rank) time.Duration {
+	if c.IsSet("tasks") && rank.Index >= reserve {
+		return idleTime
+	}
+	return 0
+}
+
 // chooseRank reads --rank and --ranks, or --tasks, or what the launcher says.
 func chooseRank(c *cli.Context) (slurm.Rank, error) {
 	if s := c.String("schedule"); s != "dynamic" && s != "static" {
@@ -135,7 +150,7 @@ func (j *job) work(c *cli.Context, rank slurm.Rank, place place, units []int) (c
 	defer evaluator.engine.Close()
 	progress := newProgress(c.App.ErrWriter, j.plan.Grid.Points())
 	worker := shard.Worker{Run: j.run, Evaluator: evaluator, Codec: h5.Codec{}, Rank: rank.Index, Ranks: rank.Size,
-		Static: c.String("schedule") == "static", Units: units, Deadline: deadline(c), Progress: progress.event, Notes: evaluator.notes(j.plan), System: newSystem(os.Getenv, rank.Size)}
+		Static: c.String("schedule") == "static", Units: units, Deadline: deadline(c), Patience: patience(c, rank), Progress: progress.event, Notes: evaluator.notes(j.plan), System: newSystem(os.Getenv, rank.Size)}
 	report, err := worker.Work(c.Context)
 	progress.end()
 	for _, problem := range report.Problems {
@@ -146,7 +161,9 @@ func (j *job) work(c *cli.Context, rank slurm.Rank, place place, units []int) (c
 	}
 	fmt.Fprintf(c.App.Writer, "%s computed here, %s taken from journals, %s published\n",
 		plural(report.Computed, "point"), count(int64(report.Resumed)), plural(report.Published, "unit"))
-	if units == nil && c.String("schedule") == "dynamic" {
+	if report.Left > 0 {
+		fmt.Fprintf(c.App.Writer, "left        %s to the workers that are at it\n", plural(report.Left, "unit"))
+	} else if units == nil && c.String("schedule") == "dynamic" {
 		fmt.Fprintf(c.App.Writer, "next        lsrun merge %s\n", shard.ShellQuote(j.run.Dir))
 	}
 	return report.Computed, nil
