@@ -36,7 +36,7 @@ const clusterPoints = 99
 func planForCluster(t *testing.T, run string) {
 	t.Helper()
 	lsrunOK(t, "plan", "--model", "resnet20", "--checkpoint", reference+"resnet20/model_8.t7", "--dataset", "cifar10", "--data", pictures,
-		"--x=-1:1:9", "--y=-0.5:1:11", "--subset", "30", "--metrics", "train,test", run)
+		"--x=-1:1:9", "--y=-0.5:1:11", "--subset", "30", "--metrics", "train,test", "--workers-hint", "4", run) // units of three points
 }
 
 // TestRunsOnAClusterEndInTheSurfaceOfALocalOne plays what happens to jobs on a real SLURM.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -33,8 +32,8 @@ func (s *scenario) look() {
 	workers, _ := s.jobs()
 	array, _, _ := strings.Cut(workers[0].ID, "_")
 	s.cluster.Run(s.t, "scancel", "--state=PENDING", array)
-	for _, w := range s.atWork() {
-		s.cluster.Shell(s.t, w.Host, fmt.Sprintf("kill -KILL %d", w.PID))
+	for _, node := range s.nodes { // those between two claims too
+		s.cluster.Shell(s.t, node, `for p in /proc/[0-9]*; do case $(cat $p/comm) in lsrun) kill -KILL ${p#/proc/} ;; esac; done; true`)
 	}
 	s.cluster.Wait(s.t, "all workers to end", func() bool {
 		workers, _ := s.jobs()
