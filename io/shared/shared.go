@@ -33,6 +33,9 @@ var (
 	patience = 30 * time.Second
 )
 
+// self is this process's user.
+var self = os.Geteuid
+
 // attempts is how many makers may end before a block is there; every one of a host's processes may in turn.
 const attempts = 1000
 
@@ -47,7 +50,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 //
 // The error is fill's or ctx's own, or ErrUnavailable is in it.
 func Hold(ctx context.Context, name string, size int, fill func(room []byte) error) ([]byte, error) {
-	address := &net.UnixAddr{Net: "unixpacket", Name: fmt.Sprintf("@lsrun-%d-%s", os.Geteuid(), name)}
+	address := &net.UnixAddr{Net: "unixpacket", Name: fmt.Sprintf("@lsrun-%d-%s", self(), name)}
 	for range attempts {
 		listener, err := net.ListenUnix(address.Net, address)
 		if err == nil {
@@ -261,7 +264,7 @@ func sameUser(conn *net.UnixConn) error {
 	if err != nil {
 		return unavailable("asking who is at the other end", err)
 	}
-	if int(peer.Uid) != os.Geteuid() {
+	if int(peer.Uid) != self() {
 		return unavailable("looking at the other end", fmt.Errorf("it is user %d", peer.Uid))
 	}
 	return nil
