@@ -74,6 +74,22 @@ func chainedRun(t *testing.T, files Files) *Run {
 	return run
 }
 
+// breakOff computes so many points of the run and leaves.
+func breakOff(t *testing.T, run *Run, points int) {
+	t.Helper()
+	w := worker(run, &chained{})
+	ctx, cancel := context.WithCancel(t.Context())
+	n := 0
+	w.Progress = func(e Event) {
+		if n += e.Points; n == points {
+			cancel()
+		}
+	}
+	if _, err := w.Work(ctx); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+}
+
 func mustBeChained(t *testing.T, run *Run) {
 	t.Helper()
 	got := map[int]float64{}
@@ -146,17 +162,7 @@ func TestALostCarryIsComputedAgain(t *testing.T) {
 		t.Run(harm.name, func(t *testing.T) {
 			files := newMemFiles()
 			run := chainedRun(t, files)
-			w := worker(run, &chained{})
-			ctx, cancel := context.WithCancel(t.Context())
-			n := 0
-			w.Progress = func(e Event) {
-				if n += e.Points; n == 5 {
-					cancel()
-				}
-			}
-			if _, err := w.Work(ctx); !errors.Is(err, ErrInterrupted) {
-				t.Fatal(err)
-			}
+			breakOff(t, run, 5)
 			kept := carries(files)
 			if len(kept) == 0 {
 				t.Fatal("nothing was handed on")
@@ -187,17 +193,7 @@ func (c crowded) Publish(path string, data []byte) error {
 func TestNoRoomForACarryIsNoFailureOfTheEvaluator(t *testing.T) {
 	files := newMemFiles()
 	run := chainedRun(t, files)
-	w := worker(run, &chained{})
-	ctx, cancel := context.WithCancel(t.Context())
-	n := 0
-	w.Progress = func(e Event) {
-		if n += e.Points; n == 3 {
-			cancel()
-		}
-	}
-	if _, err := w.Work(ctx); !errors.Is(err, ErrInterrupted) {
-		t.Fatal(err)
-	}
+	breakOff(t, run, 3)
 	for _, name := range carries(files) {
 		delete(files.files, name)
 	}
@@ -205,7 +201,7 @@ func TestNoRoomForACarryIsNoFailureOfTheEvaluator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w = worker(run, &chained{})
+	w := worker(run, &chained{})
 	w.Units = []int{0}
 	if _, err := w.Work(t.Context()); !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrIncomplete) {
 		t.Errorf("%v", err)

@@ -19,11 +19,7 @@ by hand are left alone.`,
 }
 
 func cancelAction(c *cli.Context) error {
-	dir, err := oneArgument(c, "a run directory")
-	if err != nil {
-		return err
-	}
-	run, err := shard.Open(files, dir)
+	run, err := runArgument(c)
 	if err != nil {
 		return err
 	}
@@ -50,6 +46,6 @@ func cancelAction(c *cli.Context) error {
 	for _, id := range ids {
 		fmt.Fprintf(c.App.Writer, "cancelled   job %s, %s\n", id, plural(workers[id], "task"))
 	}
-	fmt.Fprintf(c.App.Writer, "kept        every finished point\nnext        lsrun submit %s goes on from there\n", shard.ShellQuote(dir))
+	fmt.Fprintf(c.App.Writer, "kept        every finished point\nnext        lsrun submit %s goes on from there\n", shard.ShellQuote(run.Dir))
 	return nil
 }

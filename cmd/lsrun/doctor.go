@@ -33,11 +33,7 @@ cluster differ from the machine that one logs in to: srun lsrun doctor RUN looks
 		&cli.BoolFlag{Name: "json", Usage: "for programs"},
 	}, movedFlags...),
 	Action: func(c *cli.Context) error {
-		dir, err := oneArgument(c, "a run directory")
-		if err != nil {
-			return err
-		}
-		run, err := shard.Open(files, dir)
+		run, err := runArgument(c)
 		if err != nil {
 			return err
 		}

@@ -146,6 +146,15 @@ func oneArgument(c *cli.Context, what string) (string, error) {
 	return onlyPath(c, c.Args().Slice(), what)
 }
 
+// runArgument opens the run whose folder is the only argument.
+func runArgument(c *cli.Context) (*shard.Run, error) {
+	dir, err := oneArgument(c, "a run directory")
+	if err != nil {
+		return nil, err
+	}
+	return shard.Open(files, dir)
+}
+
 // onlyPath is oneArgument for some of the arguments.
 func onlyPath(c *cli.Context, args []string, what string) (string, error) {
 	if len(args) != 1 || args[0] == "" {

@@ -27,11 +27,7 @@ var mergeCommand = &cli.Command{
 }
 
 func mergeAction(c *cli.Context) error {
-	dir, err := oneArgument(c, "a run directory")
-	if err != nil {
-		return err
-	}
-	run, err := shard.Open(files, dir)
+	run, err := runArgument(c)
 	if err != nil {
 		return err
 	}
@@ -44,7 +40,7 @@ func mergeAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	path := orElse(c.String("o"), filepath.Join(dir, surfaceFile))
+	path := orElse(c.String("o"), filepath.Join(run.Dir, surfaceFile))
 	outcome, err := shard.PublishSurface(files, h5.Codec{}, path, surface, c.Bool("force"))
 	if err != nil {
 		return err

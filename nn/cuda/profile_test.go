@@ -1,34 +1,10 @@
 package cuda
 
-import (
-	"testing"
-
-	"lsrun/nn"
-	"lsrun/nn/zoo"
-	"lsrun/nn/zoo/formula"
-)
+import "testing"
 
 func TestAProfileCountsEveryMultiplyAdd(t *testing.T) {
-	g, err := zoo.New("lenet5", zoo.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := newHost()
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := newEngine(g, nn.CrossEntropy, TF32, h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	if err := e.SetPlane(nn.Plane{Theta: formula.States(g, 1, 1)}); err != nil {
-		t.Fatal(err)
-	}
-	set, err := e.Load(formula.Images(1, 2, g.Input))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e, _ := lenet5(t, TF32)
+	g, set := e.graph, loaded(t, e, 2)
 	layers, err := e.Profile(set)
 	if err != nil {
 		t.Fatal(err)

@@ -17,19 +17,8 @@ import (
 // results are the logits of seven images at five points.
 func results(t *testing.T, change func(e *Engine, h *host)) (logits []float32, e *Engine) {
 	t.Helper()
-	g, err := zoo.New("lenet5", zoo.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := newHost()
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err = newEngine(g, nn.CrossEntropy, TF32x3, h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { e.Close() })
+	e, h := lenet5(t, TF32x3)
+	g := e.graph
 	states := formula.States(g, 1, 1)
 	if err := e.SetPlane(nn.Plane{Theta: states, X: states, Y: formula.States(g, 2, 1)}); err != nil {
 		t.Fatal(err)
@@ -88,7 +77,7 @@ func TestShortMemoryMakesGroupsSmaller(t *testing.T) {
 }
 
 // lenet5 is an engine of its own, at random weights, on a device that counts what is taken of it.
-func lenet5(t *testing.T) (*Engine, *host) {
+func lenet5(t *testing.T, p Precision) (*Engine, *host) {
 	t.Helper()
 	g, err := zoo.New("lenet5", zoo.Options{})
 	if err != nil {
@@ -98,7 +87,7 @@ func lenet5(t *testing.T) (*Engine, *host) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := newEngine(g, nn.CrossEntropy, TF32x3, h)
+	e, err := newEngine(g, nn.CrossEntropy, p, h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +124,7 @@ func evaluate(t *testing.T, e *Engine, set engine.Set, points int) (logits []flo
 }
 
 func TestSetsInTurnTakeMemoryOnce(t *testing.T) {
-	e, h := lenet5(t)
+	e, h := lenet5(t, TF32x3)
 	e.most = 12
 	train, test := loaded(t, e, 10), loaded(t, e, 3)
 	round := func() (logits []float32) {
@@ -165,7 +154,7 @@ func TestDerivativesTakeTheMemoryOfEvaluations(t *testing.T) {
 		}
 		return v
 	}
-	e, h := lenet5(t)
+	e, h := lenet5(t, TF32x3)
 	set, before := loaded(t, e, 7), h.taken
 	want := gradient(e, set)
 	derivatives := h.taken - before
@@ -173,7 +162,7 @@ func TestDerivativesTakeTheMemoryOfEvaluations(t *testing.T) {
 	logits := evaluate(t, e, set, 9)
 	evaluation += h.taken
 
-	e, h = lenet5(t)
+	e, h = lenet5(t, TF32x3)
 	set = loaded(t, e, 7)
 	evaluate(t, e, set, 9)
 	h.limit = before + derivatives + evaluation/2
@@ -189,7 +178,7 @@ func TestDerivativesTakeTheMemoryOfEvaluations(t *testing.T) {
 }
 
 func TestASetThatTheCardCannotHoldSaysSo(t *testing.T) {
-	e, h := lenet5(t)
+	e, h := lenet5(t, TF32x3)
 	h.limit = h.taken + 3<<20
 	_, err := e.Load(formula.Images(1, 1000, e.graph.Input))
 	if !errors.Is(err, errMemory) {
@@ -204,7 +193,7 @@ func TestASetThatTheCardCannotHoldSaysSo(t *testing.T) {
 }
 
 func TestPointsAreSeveralGroups(t *testing.T) {
-	e, _ := lenet5(t)
+	e, _ := lenet5(t, TF32x3)
 	e.most = 12
 	for n, want := range map[int]int{1: 24, 3: 8, 5: 4, 7: 4, 12: 4, 20: 4} {
 		set := loaded(t, e, n)
@@ -219,7 +208,7 @@ func TestPointsAreSeveralGroups(t *testing.T) {
 }
 
 func TestWeightsBoundGroups(t *testing.T) {
-	e, _ := lenet5(t)
+	e, _ := lenet5(t, TF32x3)
 	set := loaded(t, e, 2)
 	want := evaluate(t, e, set, 7)
 	if e.room.group != 7 {
