@@ -8,6 +8,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,10 +41,8 @@ func TestMain(m *testing.M) {
 func startChromium() {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox, // which root has not
-		chromedp.Flag("use-angle", "swiftshader"),
-		chromedp.Flag("enable-unsafe-swiftshader", true),
-		chromedp.Flag("disable-dev-shm-usage", true),
-		chromedp.Flag("hide-scrollbars", false),
+		chromedp.DisableGPU,
+		chromedp.Flag("enable-unsafe-swiftshader", true), // WebGL without a card
 		chromedp.WSURLReadTimeout(time.Minute))
 	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, stop := chromedp.NewContext(allocator)
@@ -112,7 +111,9 @@ func (b *tab) listen(event any) {
 	case *runtime.EventExceptionThrown:
 		b.errors = append(b.errors, e.ExceptionDetails.Text+" "+e.ExceptionDetails.Exception.Description)
 	case *log.EventEntryAdded:
-		if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
+		// Without a card the browser itself reads WebGL's pixels, and complains of its own reading.
+		own := strings.Contains(e.Entry.Text, "GPU stall due to ReadPixels")
+		if (e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning) && !own {
 			b.errors = append(b.errors, fmt.Sprintf("%s: %s", e.Entry.Source, e.Entry.Text))
 		}
 	case *runtime.EventConsoleAPICalled:
@@ -151,10 +152,18 @@ func eval[T any](b *tab, script string) T {
 	return result
 }
 
-// settle waits until the picture stands.
+// settle waits until the picture stands and is as fine as it becomes.
 func (b *tab) settle() {
 	b.Helper()
-	eval[bool](b, `new Promise((done) => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 400)).then(() => true)`)
+	eval[bool](b, `new Promise((done) => {
+		const stage = document.getElementById("stage"), start = performance.now();
+		const look = () => {
+			const coarse = stage && !stage.hidden && stage.clientWidth > 0 && stage.width < 1.5 * stage.clientWidth;
+			if (coarse && performance.now() - start < 10000) setTimeout(look, 50);
+			else requestAnimationFrame(() => requestAnimationFrame(() => done(true)));
+		};
+		setTimeout(look, 60);
+	})`)
 }
 
 // text is what an element says.
@@ -205,11 +214,10 @@ func (b *tab) keep(name string) {
 	}
 }
 
-// changed is the part of the pixels in which two pictures of one size differ visibly.
-func changed(t *testing.T, a, b image.Image) float64 {
-	t.Helper()
+// changed is the part of the pixels in which two pictures differ visibly: all, if their sizes do.
+func changed(a, b image.Image) float64 {
 	if a.Bounds() != b.Bounds() {
-		t.Fatalf("pictures of %v and %v", a.Bounds(), b.Bounds())
+		return 1
 	}
 	n, r := 0, a.Bounds()
 	for y := r.Min.Y; y < r.Max.Y; y++ {

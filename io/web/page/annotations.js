@@ -69,10 +69,15 @@ function drawTitle(c, frame, title, pane, ink) {
   c.textAlign = "left";
   c.font = strong;
   c.fillStyle = rgbText(ink.strong);
-  c.fillText(shortened(c, title.name, frame.width - 32), x, y);
+  if (title.name) {
+    c.fillText(shortened(c, title.name, frame.width - 32), x, y);
+    c.font = small;
+    c.fillStyle = rgbText(ink.soft);
+    y += 18;
+  }
+  c.fillText(title.what, x, y);
   c.font = small;
   c.fillStyle = rgbText(ink.soft);
-  c.fillText(title.what, x, (y += 18));
   const counts = new Map();
   for (const tile of pane.tiles) counts.set(tile.kind, (counts.get(tile.kind) || 0) + 1);
   for (const [kind, n] of counts) {

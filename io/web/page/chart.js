@@ -14,7 +14,7 @@ function drawChart(canvas, { curves, scale, xLabel, yLabel, ink, marks = [] }) {
   c.font = "12px system-ui, sans-serif";
   const ticks = scale.ticks(Math.max(Math.floor(height / 45), 2));
   const left = 22 + Math.max(...ticks.map((v) => c.measureText(written(v)).width), 20);
-  const frame = { left, right: width - 14, top: 14, bottom: height - 40 };
+  const frame = { left, right: width - 14, top: curves.length > 1 ? 32 : 14, bottom: height - 40 };
   const xs = curves.flatMap((curve) => curve.points.map((p) => p.x));
   const xScale = new Scale(xs.reduce((a, b) => Math.min(a, b), Infinity), xs.reduce((a, b) => Math.max(a, b), -Infinity), false);
   const toX = (x) => frame.left + xScale.norm(x) * (frame.right - frame.left);
@@ -83,21 +83,25 @@ function drawCurve(c, curve, toX, toY) {
   c.stroke();
 }
 
+/** drawChartLegend names curves in a row over the frame, from its right end. */
 function drawChartLegend(c, frame, curves, ink) {
   if (curves.length < 2) return;
   c.textAlign = "right";
   c.textBaseline = "middle";
-  curves.forEach((curve, i) => {
-    const y = frame.top + 8 + 17 * i;
+  c.lineWidth = 2;
+  let x = frame.right;
+  for (const curve of [...curves].reverse()) {
     c.fillStyle = ink.strong;
-    c.fillText(curve.name, frame.right - 34, y);
     c.strokeStyle = curve.colour;
-    c.lineWidth = 2;
+    const name = shortened(c, curve.name, (frame.right - frame.left) / curves.length - 50);
+    c.fillText(name, x, frame.top - 18);
+    x -= c.measureText(name).width + 8;
     c.setLineDash(curve.dash || []);
     c.beginPath();
-    c.moveTo(frame.right - 28, y);
-    c.lineTo(frame.right - 4, y);
+    c.moveTo(x - 22, frame.top - 18);
+    c.lineTo(x, frame.top - 18);
     c.stroke();
-  });
+    x -= 40;
+  }
   c.setLineDash([]);
 }

@@ -27,4 +27,4 @@ function colourAt(table, t) {
 }
 
 /** What has no place on a surface is a tile below it, of its kind's colour. */
-const holeColours = { NaN: "#9aa0a6", "+∞": "#d6275a", "−∞": "#3f6fd8", missing: "#c9a227", "not positive": "#7d5ba6" };
+const holeColours = { NaN: "#9aa0a6", "+∞": "#d6275a", "−∞": "#3f6fd8", missing: "#cbbf9b", "not positive": "#7d5ba6" };

@@ -28,11 +28,11 @@ function slope(before, here, after, stepBefore, stepAfter) {
   return ((b > 0 ? after : here) - (a > 0 ? before : here)) / (a + b);
 }
 
-/** normalsOf has a unit normal for each point. */
-function normalsOf(metric, heights, place) {
-  const nx = metric.x.length, ny = metric.y.length;
-  const z = heights.map((t) => Math.min(t, steepest) * boxHeight);
-  const px = metric.x.map((v) => place.toX(v)), py = metric.y.map((v) => place.toY(v));
+/** normalsOf has a unit normal for each point of a grid {x, y, heights}. */
+function normalsOf(grid, place) {
+  const nx = grid.x.length, ny = grid.y.length;
+  const z = grid.heights.map((t) => Math.min(t, steepest) * boxHeight);
+  const px = grid.x.map((v) => place.toX(v)), py = grid.y.map((v) => place.toY(v));
   const normals = new Float32Array(3 * nx * ny);
   for (let j = 0; j < ny; j++) {
     for (let i = 0; i < nx; i++) {
@@ -46,40 +46,47 @@ function normalsOf(metric, heights, place) {
   return normals;
 }
 
+/** thinned is a grid of every stride-th point on each axis, and the last ones; normals stay those of the whole grid. */
+function thinned(grid, stride) {
+  const kept = (n) => Array.from({ length: Math.ceil((n - 1) / stride) + 1 }, (_, k) => Math.min(k * stride, n - 1));
+  const columns = kept(grid.x.length), rows = kept(grid.y.length);
+  const points = rows.flatMap((j) => columns.map((i) => j * grid.x.length + i));
+  return {
+    x: Float64Array.from(columns, (i) => grid.x[i]), y: Float64Array.from(rows, (j) => grid.y[j]),
+    heights: Float64Array.from(points, (k) => grid.heights[k]), normals: Float32Array.from(points.flatMap((k) => [...grid.normals.subarray(3 * k, 3 * k + 3)])),
+  };
+}
+
 /**
- * meshOf makes the triangles under height 1. Only cells with four corners have any; what rises above the box is cut off
- * exactly at its top. Positions are x, y and height; every vertex has its height as value, too.
+ * meshOf makes a grid's triangles under height 1. Only cells with four corners have any; what rises above the box is cut
+ * off exactly at its top. Every vertex has its height as value, too.
  */
-function meshOf(metric, heights, place) {
-  const nx = metric.x.length, ny = metric.y.length, n = nx * ny;
-  const gridNormals = normalsOf(metric, heights, place);
+function meshOf({ x, y, heights, normals: gridNormals }, place) {
+  const nx = x.length, ny = y.length;
   const positions = [], normals = [], values = [], indices = [];
-  const vertex = (x, y, t, nX, nY, nZ) => {
-    positions.push(x, y, t * boxHeight);
+  const vertex = (px, py, t, nX, nY, nZ) => {
+    positions.push(px, py, t * boxHeight);
     normals.push(nX, nY, nZ);
     values.push(t);
     return values.length - 1;
   };
-  const numbers = new Int32Array(n).fill(-1);
-  const cornerVertex = (k) => {
-    if (numbers[k] < 0) {
-      numbers[k] = vertex(place.toX(metric.x[k % nx]), place.toY(metric.y[Math.floor(k / nx)]), heights[k], ...gridNormals.subarray(3 * k, 3 * k + 3));
-    }
+  const at = (k) => [place.toX(x[k % nx]), place.toY(y[Math.floor(k / nx)])];
+  const numbers = new Int32Array(nx * ny).fill(-1);
+  const corner = (k) => {
+    if (numbers[k] < 0) numbers[k] = vertex(...at(k), heights[k], ...gridNormals.subarray(3 * k, 3 * k + 3));
     return numbers[k];
   };
   const crossing = (below, above) => { // where the edge from one corner to another leaves the box
     const s = (1 - heights[below]) / (heights[above] - heights[below]);
     const mix = (a, b) => a + s * (b - a);
-    const at = (k) => [place.toX(metric.x[k % nx]), place.toY(metric.y[Math.floor(k / nx)])];
     const [ax, ay] = at(below), [bx, by] = at(above);
-    const [p, q, r] = [0, 1, 2].map((c) => mix(gridNormals[3 * below + c], gridNormals[3 * above + c]));
-    return vertex(mix(ax, bx), mix(ay, by), 1, p, q, r);
+    return vertex(mix(ax, bx), mix(ay, by), 1, ...[0, 1, 2].map((c) => mix(gridNormals[3 * below + c], gridNormals[3 * above + c])));
   };
   const triangle = (...corners) => {
     const polygon = [];
     for (let c = 0; c < 3; c++) {
       const a = corners[c], b = corners[(c + 1) % 3];
-      if (heights[a] <= 1) polygon.push(cornerVertex(a));
+      if (heights[a] <= 1) polygon.push(corner(a));
       if (heights[a] < 1 && heights[b] > 1) polygon.push(crossing(a, b));
       if (heights[a] > 1 && heights[b] < 1) polygon.push(crossing(b, a));
     }

@@ -55,12 +55,9 @@ class Scale {
       for (let e = first; e <= last; e += every) found.push(...multiples.map((m) => Number(`${m}e${e}`)).filter(inside));
       return found;
     };
-    for (const multiples of [[1, 2, 5], [1, 3], [1]]) {
-      const found = decades(multiples);
-      if (found.length <= most && found.length >= 3) return found;
-    }
-    const found = decades([1]);
-    return found.length >= 3 ? found : stepsBetween(this.lo, this.hi, most);
+    const fine = [[1, 2, 5], [1, 3]].map(decades).find((found) => found.length >= 3 && found.length <= most);
+    const whole = decades([1]);
+    return every === 1 && fine ? fine : whole.length >= 2 ? whole : stepsBetween(this.lo, this.hi, most);
   }
 
   /** levels are contour lines at round values, most or fewer: at norms (k + offset)·spacing for whole k. */

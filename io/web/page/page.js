@@ -34,7 +34,7 @@ function load(data) {
   const names = surfaces.map((s, k) => ({ value: String(k), text: s.name }));
   setOptions($("left"), names);
   setOptions($("right"), [{ value: "", text: "nothing" }, ...names], names.length > 1 ? "1" : "");
-  $("which").hidden = surfaces.length < 2;
+  $("which").hidden = surfaces.length < 2 || isLine();
   $("path-label").hidden = !surfaces.some((s) => s.paths.length > 0);
   document.body.classList.toggle("line", isLine());
   for (const part of document.querySelectorAll(".planes")) part.hidden = isLine();
@@ -71,7 +71,8 @@ function rebuild() {
   const having = all.map((surface) => ({ surface, metric: surface.metrics.find((m) => m.name === name) })).filter((s) => s.metric);
   $("log").checked = state.log ?? having.some(({ metric }) => suitsLog(metric));
   $("common-label").hidden = having.length < 2;
-  $("caption").textContent = having.map(({ surface, metric }) => (having.length > 1 ? surface.name + ": " : "") + metric.caption).filter(Boolean).join("\n");
+  $("caption").textContent = having.filter(({ metric }) => metric.caption)
+    .map(({ surface, metric }) => (having.length > 1 ? surface.name + ": " : "") + metric.caption).join("\n");
   const lacking = all.filter((s) => !having.some((h) => h.surface === s)).map((s) => s.name);
   say(lacking.length > 0 ? `${lacking.join(", ")}: no ${metrics.get(name)}` : "");
   if (isLine()) drawLine(having);
@@ -114,7 +115,7 @@ function showPlanes(having) {
 
 function levelText(scale) {
   const step = scale.levels(Number($("lines").value)).step;
-  return scale.log ? `every factor of ${written(10 ** step, 3)}` : `every ${written(step, 3)}`;
+  return scale.log ? `×${written(10 ** step, 3)}` : `every ${written(step, 3)}`;
 }
 
 /** refresh draws what depends on the mark and the section. */
@@ -138,9 +139,9 @@ function drawOverlay() {
 
 function titles() {
   return stage.panes.map((pane) => ({
-    name: stage.panes.length > 1 || surfaces.length > 1 ? pane.surfaceShown.name : pane.metric.title,
+    name: stage.panes.length > 1 ? pane.surfaceShown.name : "",
     what: pane.metric.title + (pane.metric.unit ? ` (${pane.metric.unit})` : "") + (pane.scale.log ? ", logarithmic" : ""),
-    note: pathNote(pane),
+    note: pane.triangles() === 0 ? "no finite value to draw" : pathNote(pane),
   }));
 }
 
@@ -309,7 +310,7 @@ function save() {
   if (isLine()) {
     c.drawImage(source, 0, 0, width, height);
   } else {
-    stage.render(ratio); // its pixels are there until the browser shows them
+    stage.render({ ratio, triangles: Infinity }); // its pixels are there until the browser shows them
     c.drawImage(source, 0, 0, width, height);
     annotatePanes(c, stage, titles());
     stage.invalidate();

@@ -45,11 +45,11 @@ void main() {
   float lit = 0.5 + 0.5 * dot(normal, light);
   float glint = pow(max(dot(normal, normalize(light - normalize(vPosition))), 0.0), 40.0);
   colour *= 0.42 + 0.68 * lit * lit;
-  colour = mix(colour, vec3(0.0), 0.45 * line) + 0.12 * glint;
+  colour = mix(colour, vec3(0.0), 0.36 * line) + 0.12 * glint;
   gl_FragColor = vec4(colour, 1.0);
 }`;
 
-const pathLift = 0.006; // of lines on the surface, so that it does not swallow them
+const lift = 0.006; // of lines over the surface, so that it does not swallow them
 const marker = "#e4572e";
 const pathColours = ["#ffffff", "#ffc14d", "#7fd6ff", "#ff9ecb", "#a8e889"];
 
@@ -66,17 +66,12 @@ class Pane {
 
   /** show replaces what is drawn. metric is a plane's, look {table, levels, ink}. */
   show(metric, scale, look, paths) {
-    dispose(this.content);
-    dispose(this.overlayed);
+    this.clear();
     Object.assign(this, { metric, scale, look, paths, place: new Place(metric), heights: metric.heights(scale) });
-    const mesh = meshOf(metric, this.heights, this.place);
-    this.triangles = mesh.indices.length / 3;
+    const grid = { x: metric.x, y: metric.y, heights: this.heights };
+    this.grid = { ...grid, normals: normalsOf(grid, this.place) };
     this.tiles = tilesOf(metric, scale, this.place);
-    const geometry = new THREE.BufferGeometry();
-    geometry.setAttribute("position", new THREE.BufferAttribute(mesh.positions, 3));
-    geometry.setAttribute("normal", new THREE.BufferAttribute(mesh.normals, 3));
-    geometry.setAttribute("value", new THREE.BufferAttribute(mesh.values, 1));
-    geometry.setIndex(new THREE.BufferAttribute(mesh.indices, 1));
+    this.geometries = new Map();
     const texture = new THREE.DataTexture(look.table, 256, 1, THREE.RGBAFormat);
     texture.magFilter = texture.minFilter = THREE.LinearFilter;
     texture.needsUpdate = true;
@@ -88,13 +83,40 @@ class Pane {
         ground: { value: new THREE.Vector3(...look.ink.floor.map((v) => v / 255)) },
       },
     });
-    this.surface = new THREE.Mesh(geometry, material(false));
-    const shadow = new THREE.Mesh(geometry, material(true));
-    shadow.frustumCulled = this.surface.frustumCulled = false;
-    this.content.add(this.surface, shadow);
+    this.surface = new THREE.Mesh(this.geometry(1), material(false));
+    this.shadow = new THREE.Mesh(this.geometry(1), material(true));
+    this.shadow.frustumCulled = this.surface.frustumCulled = false;
+    this.content.add(this.surface, this.shadow);
     this.addFloor();
     this.addBox();
     paths.forEach((path, k) => this.addPath(path.points, pathColours[k % pathColours.length]));
+  }
+
+  /** geometry is the surface of every stride-th point. */
+  geometry(stride) {
+    if (!this.geometries.has(stride)) {
+      const mesh = meshOf(stride > 1 ? thinned(this.grid, stride) : this.grid, this.place), geometry = new THREE.BufferGeometry();
+      geometry.setAttribute("position", new THREE.BufferAttribute(mesh.positions, 3));
+      geometry.setAttribute("normal", new THREE.BufferAttribute(mesh.normals, 3));
+      geometry.setAttribute("value", new THREE.BufferAttribute(mesh.values, 1));
+      geometry.setIndex(new THREE.BufferAttribute(mesh.indices, 1));
+      this.geometries.set(stride, geometry);
+    }
+    return this.geometries.get(stride);
+  }
+
+  triangles() { return this.geometry(1).index.count / 3; }
+
+  /** refine says how finely the surface is drawn: pixels a CSS pixel, and at most so many triangles. */
+  refine({ ratio, triangles }) {
+    this.surface.geometry = this.shadow.geometry = this.geometry(Math.max(1, Math.ceil(Math.sqrt(this.triangles() / triangles))));
+    for (const mesh of [this.surface, this.shadow]) mesh.material.uniforms.lineWidth.value = 0.55 * ratio;
+  }
+
+  clear() {
+    dispose(this.content);
+    dispose(this.overlayed);
+    this.geometries?.forEach((geometry) => geometry.dispose());
   }
 
   addFloor() {
@@ -138,15 +160,15 @@ class Pane {
     return new THREE.LineSegments(geometry, new THREE.LineBasicMaterial({ color: rgbText(colour) }));
   }
 
-  /** line draws a way {x, y} over the surface and below it. */
-  line(group, corners, colour, width) {
+  /** line draws a way {x, y} over the surface and below it; of two lines the one of the higher layer is seen. */
+  line(group, corners, colour, width, layer = 1) {
     const points = alongSurface(this.metric, this.heights, corners);
     const above = [], below = [];
     for (let k = 1; k < points.length; k++) {
       const [a, b] = [points[k - 1], points[k]];
-      const at = (p, z) => [this.place.toX(p.x), this.place.toY(p.y), z];
-      below.push(...at(a, floorHeight + 0.01), ...at(b, floorHeight + 0.01));
-      if (a.height <= 1 && b.height <= 1) above.push(...at(a, a.height * boxHeight + pathLift), ...at(b, b.height * boxHeight + pathLift));
+      const at = (p, z) => [this.place.toX(p.x), this.place.toY(p.y), z + layer * lift];
+      below.push(...at(a, floorHeight), ...at(b, floorHeight));
+      if (a.height <= 1 && b.height <= 1) above.push(...at(a, a.height * boxHeight), ...at(b, b.height * boxHeight));
     }
     for (const [segments, part] of [[above, 1], [below, 0.6]]) {
       if (segments.length === 0) continue;
@@ -166,14 +188,7 @@ class Pane {
   addPath(path, colour) {
     const group = new THREE.Group();
     this.line(group, path, "#101418", 5);
-    const casing = group.children.slice();
-    this.line(group, path, colour, 2.4);
-    group.children.forEach((line) => { // the coloured line lies on the dark one
-      line.renderOrder = casing.includes(line) ? 1 : 2;
-      line.material.depthFunc = 3; // less or equal
-      line.material.polygonOffset = true;
-      line.material.polygonOffsetFactor = line.material.polygonOffsetUnits = casing.includes(line) ? 0 : -4;
-    });
+    this.line(group, path, colour, 2.4, 1.7);
     const seats = path.flatMap((p) => this.seats(p));
     const last = this.seats(path[path.length - 1]);
     this.balls(group, seats, 0.016, colour);
@@ -184,7 +199,7 @@ class Pane {
   /** seats are where (x, y) is on the surface, if it is there, and on the floor. */
   seats(p) {
     const h = heightAt(this.metric, this.heights, p.x, p.y), x = this.place.toX(p.x), y = this.place.toY(p.y);
-    return (h <= 1 ? [[x, y, h * boxHeight + pathLift]] : []).concat([[x, y, floorHeight + 0.01]]);
+    return (h <= 1 ? [[x, y, h * boxHeight + lift]] : []).concat([[x, y, floorHeight + lift]]);
   }
 
   /** annotate marks a point and a section; either may be null. */
@@ -211,7 +226,14 @@ function dispose(group) {
   group.clear();
 }
 
-const calm = 180; // ms without a change after which a picture is drawn as finely as it can be
+const calm = 180; // ms without a change after which a picture is drawn as finely as it can be, or longer where pictures take long
+
+/** How finely pictures are drawn while they move, from machines that draw at ease to those without a graphics card. */
+const paces = [
+  { ratio: 2, triangles: Infinity }, { ratio: 1.5, triangles: 4e5 }, { ratio: 1, triangles: 1e5 }, { ratio: 1, triangles: 3e4 },
+  { ratio: 0.85, triangles: 1e4 }, { ratio: 0.7, triangles: 5e3 }, { ratio: 0.5, triangles: 2.5e3 },
+];
+const tooSlow = 29, atEase = 18; // ms between two pictures
 
 /** Stage draws panes beside each other, or one above the other where it is tall, through one camera. */
 class Stage {
@@ -227,14 +249,16 @@ class Stage {
     this.controls.maxDistance = 14;
     this.controls.maxPolarAngle = 0.5 * Math.PI;
     this.controls.addEventListener("change", () => this.invalidate());
-    this.movingRatio = this.stillRatio();
+    const gl = this.renderer.getContext(), names = gl.getExtension("WEBGL_debug_renderer_info");
+    const software = /swiftshader|llvmpipe|software/i.test(names ? gl.getParameter(names.UNMASKED_RENDERER_WEBGL) : "");
+    this.pace = software ? 4 : 0; // of paces
     this.reset();
     new ResizeObserver(() => this.invalidate()).observe(canvas);
   }
 
   reset() {
-    this.controls.target.set(0, 0, 0.16);
-    this.camera.position.set(-2.9, -5.6, 3.5);
+    this.controls.target.set(0, 0, 0.2);
+    this.camera.position.set(-2.6, -4.9, 4);
     this.controls.update();
     this.invalidate();
   }
@@ -252,11 +276,7 @@ class Stage {
   }
 
   setPanes(count) {
-    while (this.panes.length > count) {
-      const pane = this.panes.pop();
-      dispose(pane.content);
-      dispose(pane.overlayed);
-    }
+    while (this.panes.length > count) this.panes.pop().clear();
     while (this.panes.length < count) this.panes.push(new Pane());
   }
 
@@ -270,16 +290,10 @@ class Stage {
 
   aim(frame) {
     this.camera.aspect = frame.width / frame.height;
-    const vertical = 24, narrow = 1.25; // below this aspect the width decides
+    const vertical = 24, narrow = 1.15; // below this aspect the width decides
     const tangent = Math.tan((vertical / 2) * (Math.PI / 180)) * Math.max(1, narrow / this.camera.aspect);
     this.camera.fov = 2 * Math.atan(tangent) * (180 / Math.PI);
     this.camera.updateProjectionMatrix();
-  }
-
-  /** stillRatio is how many pixels a CSS pixel is wide in a picture that stands: sampled twice, where there is room. */
-  stillRatio() {
-    const most = Math.sqrt(8e6 / Math.max(this.canvas.clientWidth * this.canvas.clientHeight, 1));
-    return Math.min(Math.max(window.devicePixelRatio || 1, 2), Math.max(most, 1));
   }
 
   invalidate() {
@@ -295,33 +309,40 @@ class Stage {
 
   frame(now) {
     this.scheduled = false;
-    const moving = performance.now() - this.changed < calm;
-    if (moving && this.dirty) {
-      this.keepPace(now - this.drawn);
+    const moving = this.dirty || now - this.changed < Math.max(calm, 4 * this.interval);
+    if (this.dirty) {
+      this.interval = this.turning ? now - this.drawn : 0;
+      if (this.turning) this.keepPace(this.interval);
       this.drawn = now;
     }
-    if (this.dirty || !moving) this.render(moving ? Math.min(this.movingRatio, this.stillRatio()) : this.stillRatio());
+    this.turning = moving;
+    if (this.dirty || !moving) this.render(moving ? paces[this.pace] : { ratio: 2, triangles: Infinity });
+    if (!moving) this.mayRefine = true;
     this.dirty = false;
     if (moving) this.schedule();
   }
 
-  /** keepPace makes pictures coarser while they move too slowly, and finer again where there is time. */
+  /** keepPace is told the ms between two pictures. What has proved too fine is not tried again in the same motion. */
   keepPace(interval) {
-    if (!(interval < 500)) return; // the first after a pause
-    this.pace = 0.8 * (this.pace ?? interval) + 0.2 * interval;
-    if (++this.sinceAdapted < 5) return;
-    const factor = this.pace > 27 ? 0.8 : this.pace < 18 ? 1.1 : 1;
-    if (factor !== 1) {
-      this.movingRatio = Math.min(Math.max(this.movingRatio * factor, 0.5), this.stillRatio());
-      this.pace = undefined;
-      this.sinceAdapted = 0;
+    this.intervals.push(interval);
+    if (this.intervals.length < 5) return;
+    const middle = this.intervals.sort((a, b) => a - b)[2];
+    this.intervals = [];
+    if (middle > tooSlow) {
+      this.pace = Math.min(this.pace + (middle > 3 * tooSlow ? 2 : 1), paces.length - 1);
+      this.mayRefine = false;
+    } else if (middle < atEase && this.mayRefine) {
+      this.pace = Math.max(this.pace - 1, 0);
     }
   }
-  sinceAdapted = 0;
+  intervals = [];
+  interval = 0;
+  mayRefine = true;
 
-  render(ratio) {
+  render(fineness) {
     const width = this.canvas.clientWidth, height = this.canvas.clientHeight;
     if (width === 0 || height === 0) return;
+    const ratio = Math.min(fineness.ratio * Math.max((window.devicePixelRatio || 1) / 2, 1), Math.max(Math.sqrt(8e6 / (width * height)), 1));
     if (this.renderer.getPixelRatio() !== ratio) this.renderer.setPixelRatio(ratio);
     if (this.width !== width || this.height !== height) {
       this.renderer.setSize(width, height, false);
@@ -335,16 +356,14 @@ class Stage {
         const [x, y] = wall.userData.outward;
         wall.visible = x * (this.camera.position.x - x) + y * (this.camera.position.y - y) < 0;
       }
-      if (pane.surface) {
-        for (const part of pane.content.children) if (part.material?.uniforms) part.material.uniforms.lineWidth.value = 0.55 * ratio;
-      }
+      pane.refine({ ...fineness, ratio });
       const fromBelow = height - frame.y - frame.height;
       this.renderer.setViewport(frame.x, fromBelow, frame.width, frame.height);
       this.renderer.setScissor(frame.x, fromBelow, frame.width, frame.height);
-      if (pane.look) this.renderer.setClearColor(rgbText(pane.look.ink.ground));
+      this.renderer.setClearColor(rgbText(pane.look.ink.ground));
       this.renderer.render(pane.scene, this.camera);
     });
-    this.afterDrawing(ratio);
+    this.afterDrawing();
   }
 
   /** project says where a point of a pane's box is, in CSS pixels; behind the camera it is null. */
