@@ -66,7 +66,7 @@ type viewport struct {
 	dark, touch   bool
 }
 
-var desktop = viewport{width: 1280, height: 800}
+var desktop, small = viewport{width: 1280, height: 800}, viewport{width: 840, height: 560}
 
 // open opens a page in a tab of its own; the test fails if the page reports an error until its end.
 func open(t *testing.T, url string, v viewport) *tab {
@@ -158,7 +158,7 @@ func (b *tab) settle() {
 	eval[bool](b, `new Promise((done) => {
 		const stage = document.getElementById("stage"), start = performance.now();
 		const look = () => {
-			const coarse = stage && !stage.hidden && stage.clientWidth > 0 && stage.width < 1.5 * stage.clientWidth;
+			const coarse = stage && !stage.hidden && stage.clientWidth > 0 && stage.width < 1.4 * stage.clientWidth;
 			if (coarse && performance.now() - start < 10000) setTimeout(look, 50);
 			else requestAnimationFrame(() => requestAnimationFrame(() => done(true)));
 		};

@@ -157,7 +157,7 @@ func TestEveryControlActs(t *testing.T) {
 		other.Layers[0].Values[k] *= 3
 	}
 	b := open(t, write(t, "bowl", Surface{Name: "left.h5", Surface: bowl(51, 31), Caption: caption, Paths: []Path{descent}},
-		Surface{Name: "right.h5", Surface: other, Caption: caption}), desktop)
+		Surface{Name: "right.h5", Surface: other, Caption: caption}), small)
 	used := map[string]bool{}
 	act := func(id string, do func()) { // changes the picture
 		t.Helper()
@@ -214,7 +214,7 @@ func TestEveryControlActs(t *testing.T) {
 	act("+", func() { b.key("+"); b.key("+"); b.key("+") })
 	act("wheel", func() {
 		box := b.box("#stage")
-		call(b, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: input.DispatchMouseEventTypeMouseWheel, X: box[0] + box[2]/2, Y: box[1] + box[3]/2, DeltaY: 200})
+		call(b, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: input.DispatchMouseEventTypeMouseWheel, X: box[0] + box[2]/2, Y: box[1] + box[3]/2, DeltaX: 1, DeltaY: 200})
 		b.settle()
 	})
 	turned := b.picture("#stage")
@@ -239,7 +239,7 @@ func TestEveryControlActs(t *testing.T) {
 }
 
 func TestThePictureIsSaved(t *testing.T) {
-	b := open(t, write(t, "resnet20 ../model", Surface{Name: "surface.h5", Surface: bowl(31, 21), Caption: caption}), desktop)
+	b := open(t, write(t, "resnet20 ../model", Surface{Name: "surface.h5", Surface: bowl(31, 21), Caption: caption}), small)
 	folder := t.TempDir()
 	if _, err := chromedp.CallBrowser(chromium.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder}); err != nil {
 		t.Fatal(err)
@@ -273,7 +273,7 @@ func TestTextsOfASurfaceDoNothing(t *testing.T) {
 	s := bowl(7, 5)
 	s.Layers[1].Name = evil
 	b := open(t, write(t, evil, Surface{Name: evil, Surface: s, Caption: func(string) string { return evil }, Paths: []Path{{Name: evil, X: []float64{0}, Y: []float64{0}}}},
-		Surface{Name: evil, Surface: bowl(5, 5)}), desktop)
+		Surface{Name: evil, Surface: bowl(5, 5)}), small)
 	b.set("#metric", evil)
 	b.set("#right", "1")
 	b.click(0.5, 0.6)
@@ -315,9 +315,11 @@ func holed() *shard.Surface {
 func TestHolesAreShownAndYIsTheFirstAxis(t *testing.T) {
 	b := open(t, write(t, "holes", Surface{Name: "surface.h5", Surface: holed()}), desktop)
 	b.keep("holes")
-	for range 12 {
-		b.key("ArrowUp") // to look from above
-	}
+	eval[bool](b, `(() => { // looks from above
+		for (let k = 0; k < 20; k++) document.querySelector("#stage").dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowUp" }));
+		return true;
+	})()`)
+	b.settle()
 	stage := b.picture("#view")
 	for kind, like := range map[string]color.RGBA{"NaN": {0x9a, 0xa0, 0xa6, 255}, "+∞": {0xd6, 0x27, 0x5a, 255}, "−∞": {0x3f, 0x6f, 0xd8, 255}, "missing": {0xcb, 0xbf, 0x9b, 255}} {
 		if part := share(stage, like); part < 0.0005 {
@@ -349,7 +351,7 @@ func TestAPlaneWithoutFiniteValuesIsAllHoles(t *testing.T) {
 	for k := range s.Layers[0].Values {
 		s.Layers[0].Values[k], s.Layers[0].Status[k] = math.NaN(), shard.NaN
 	}
-	b := open(t, write(t, "nothing", Surface{Name: "surface.h5", Surface: s}), desktop)
+	b := open(t, write(t, "nothing", Surface{Name: "surface.h5", Surface: s}), small)
 	if part := share(b.picture("#view"), color.RGBA{0x9a, 0xa0, 0xa6, 255}); part < 0.05 {
 		t.Errorf("%.4f of the picture has the colour of NaN", part)
 	}
@@ -376,7 +378,7 @@ func TestValuesOfAllSizesAreDrawn(t *testing.T) {
 		}
 		s.Layers = append(s.Layers, l)
 	}
-	b := open(t, write(t, "sizes", Surface{Name: "surface.h5", Surface: s}), desktop)
+	b := open(t, write(t, "sizes", Surface{Name: "surface.h5", Surface: s}), small)
 	for _, l := range s.Layers {
 		b.set("#metric", l.Name)
 		for _, log := range []string{"false", "true"} {
@@ -384,10 +386,11 @@ func TestValuesOfAllSizesAreDrawn(t *testing.T) {
 			b.set("#clip", "50")
 			b.click(0.5, 0.6)
 			b.mu.Lock()
-			if len(b.errors) > 0 {
+			errors := len(b.errors)
+			b.mu.Unlock()
+			if errors > 0 {
 				t.Fatalf("drawing %s, logarithmic %s, is an error", l.Name, log)
 			}
-			b.mu.Unlock()
 		}
 	}
 }
@@ -474,7 +477,7 @@ func TestTheDensityAtTheMarkedPointIsDrawn(t *testing.T) {
 	if n := colours(b.picture("#density")); n < 5 {
 		t.Errorf("the density has %d colours", n)
 	}
-	without := open(t, write(t, "bowl", Surface{Name: "surface.h5", Surface: bowl(9, 9)}), desktop)
+	without := open(t, write(t, "bowl", Surface{Name: "surface.h5", Surface: bowl(9, 9)}), small)
 	without.key("Shift+ArrowLeft")
 	if without.box("#density")[2] != 0 {
 		t.Error("a density is drawn where none was recorded")

@@ -17,7 +17,7 @@ function written(v, digits = 4) {
 /** roundStep is the smallest of 1, 2, 5 times a power of ten that is at least raw. */
 function roundStep(raw) {
   const power = 10 ** Math.floor(Math.log10(raw));
-  return [1, 2, 5, 10].map((m) => m * power).find((step) => step >= raw * (1 - 1e-9));
+  return [1, 2, 5, 10].map((m) => m * power).find((step) => step >= raw * (1 - 1e-9) && step < Infinity) ?? power;
 }
 
 /** Scale maps values from lo to hi to 0 … 1, linearly or by their logarithms. */
@@ -48,7 +48,7 @@ class Scale {
   ticks(most) {
     if (!this.log) return stepsBetween(this.lo, this.hi, most);
     const first = Math.floor(Math.log10(this.lo)), last = Math.ceil(Math.log10(this.hi));
-    const inside = (v) => v >= this.lo * (1 - 1e-9) && v <= this.hi * (1 + 1e-9);
+    const inside = (v) => v >= this.lo * (1 - 1e-9) && v <= this.hi * (1 + 1e-9) && v < Infinity;
     const every = Math.max(1, Math.ceil((last - first) / most));
     const decades = (multiples) => {
       const found = [];
@@ -62,17 +62,16 @@ class Scale {
 
   /** levels are contour lines at round values, most or fewer: at norms (k + offset)·spacing for whole k. */
   levels(most) {
-    if (most < 1) return null;
-    const lo = 2 * this.of(this.lo), span = 2 * (this.of(this.hi) - this.of(this.lo));
-    const step = roundStep(span / most);
-    return { spacing: step / span, offset: (-lo / step) % 1, step };
+    if (most < 2) return null;
+    const lo = this.of(this.lo), hi = this.of(this.hi); // halves
+    const step = roundStep(2 * (hi / most - lo / most));
+    return { spacing: step / (hi - lo) / 2, offset: (-2 * lo / step) % 1, step };
   }
 }
 
 /** stepsBetween are the multiples of a round number from lo to hi, at most about most. */
 function stepsBetween(lo, hi, most) {
   const step = roundStep(hi / most - lo / most);
-  const found = [];
-  for (let k = Math.ceil(lo / step - 1e-9); k * step <= hi + 1e-9 * step && found.length < 100; k++) found.push(Number((k * step).toPrecision(12)));
-  return found;
+  const first = Math.ceil(lo / step - 1e-9), last = Math.floor(hi / step + 1e-9);
+  return Array.from({ length: Math.min(last - first + 1, 100) }, (_, k) => Number(((first + k) * step).toPrecision(12)));
 }

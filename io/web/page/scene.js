@@ -252,6 +252,7 @@ class Stage {
     const gl = this.renderer.getContext(), names = gl.getExtension("WEBGL_debug_renderer_info");
     const software = /swiftshader|llvmpipe|software/i.test(names ? gl.getParameter(names.UNMASKED_RENDERER_WEBGL) : "");
     this.pace = software ? 4 : 0; // of paces
+    this.still = { ratio: software ? 1.5 : 2, triangles: Infinity };
     this.reset();
     new ResizeObserver(() => this.invalidate()).observe(canvas);
   }
@@ -316,7 +317,7 @@ class Stage {
       this.drawn = now;
     }
     this.turning = moving;
-    if (this.dirty || !moving) this.render(moving ? paces[this.pace] : { ratio: 2, triangles: Infinity });
+    if (this.dirty || !moving) this.render(moving ? paces[this.pace] : this.still);
     if (!moving) this.mayRefine = true;
     this.dirty = false;
     if (moving) this.schedule();
