@@ -45,7 +45,7 @@ func webAction(c *cli.Context) error {
 		}
 		surfaces[0].Paths = paths
 	}
-	page, err := web.Page(orElse(c.String("title"), subject(surfaces)), surfaces)
+	page, err := web.Page(orElse(c.String("title"), pageTitle(surfaces)), surfaces)
 	if err != nil {
 		return err
 	}
@@ -89,8 +89,8 @@ func webSurface(name string, surface *shard.Surface) web.Surface {
 	return w
 }
 
-// subject is the title of a page: whose landscape it shows.
-func subject(surfaces []web.Surface) string {
+// pageTitle says whose landscapes a page shows.
+func pageTitle(surfaces []web.Surface) string {
 	var names []string
 	for _, s := range surfaces {
 		name := s.Name

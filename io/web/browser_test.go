@@ -198,18 +198,15 @@ func (b *tab) picture(selector string) image.Image {
 	return img
 }
 
-// keep writes a screenshot of the whole page to build/screenshots, for people.
+// keep writes a screenshot to build/screenshots, for people.
 func (b *tab) keep(name string) {
 	b.Helper()
-	data, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		b.Fatal(err)
-	}
+	shot := call(b, cdpage.CaptureScreenshot, cdpage.CaptureScreenshotParams{})
 	folder := filepath.Join("..", "..", "build", "screenshots")
 	if err := os.MkdirAll(folder, 0o777); err != nil {
 		b.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(folder, name+".png"), data, 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, name+".png"), shot.Data, 0o666); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -462,6 +462,9 @@ func TestThePageFitsAPhone(t *testing.T) {
 		t.Errorf("a tap marks %v", rows)
 	}
 	b.keep("phone")
+	eval[bool](b, `(document.querySelector("#controls").scrollIntoView(), true)`)
+	b.settle()
+	b.keep("phone-controls")
 }
 
 func TestTheDensityAtTheMarkedPointIsDrawn(t *testing.T) {

@@ -160,13 +160,13 @@ class Pane {
     return new THREE.LineSegments(geometry, new THREE.LineBasicMaterial({ color: rgbText(colour) }));
   }
 
-  /** line draws a way {x, y} over the surface and below it; of two lines the one of the higher layer is seen. */
-  line(group, corners, colour, width, layer = 1) {
+  /** line draws a way {x, y} over the surface and below it; of two lines that of the higher order is seen. */
+  line(group, corners, colour, width, order = 1) {
     const points = alongSurface(this.metric, this.heights, corners);
     const above = [], below = [];
     for (let k = 1; k < points.length; k++) {
       const [a, b] = [points[k - 1], points[k]];
-      const at = (p, z) => [this.place.toX(p.x), this.place.toY(p.y), z + layer * lift];
+      const at = (p, z) => [this.place.toX(p.x), this.place.toY(p.y), z + lift];
       below.push(...at(a, floorHeight), ...at(b, floorHeight));
       if (a.height <= 1 && b.height <= 1) above.push(...at(a, a.height * boxHeight), ...at(b, b.height * boxHeight));
     }
@@ -174,7 +174,9 @@ class Pane {
       if (segments.length === 0) continue;
       const geometry = new THREE.LineSegmentsGeometry();
       geometry.setPositions(segments);
-      group.add(new THREE.LineSegments2(geometry, new THREE.LineMaterial({ color: colour, linewidth: width * part })));
+      const line = new THREE.LineSegments2(geometry, new THREE.LineMaterial({ color: colour, linewidth: width * part, depthWrite: false }));
+      line.renderOrder = order;
+      group.add(line);
     }
   }
 
@@ -182,13 +184,14 @@ class Pane {
     const balls = new THREE.InstancedMesh(new THREE.SphereGeometry(radius, 16, 12), new THREE.MeshBasicMaterial({ color: colour }), points.length);
     points.forEach((p, k) => balls.setMatrixAt(k, new THREE.Matrix4().makeTranslation(...p)));
     balls.frustumCulled = false;
+    balls.renderOrder = 3;
     group.add(balls);
   }
 
   addPath(path, colour) {
     const group = new THREE.Group();
     this.line(group, path, "#101418", 5);
-    this.line(group, path, colour, 2.4, 1.7);
+    this.line(group, path, colour, 2.4, 2);
     const seats = path.flatMap((p) => this.seats(p));
     const last = this.seats(path[path.length - 1]);
     this.balls(group, seats, 0.016, colour);
@@ -205,7 +208,7 @@ class Pane {
   /** annotate marks a point and a section; either may be null. */
   annotate(mark, section) {
     dispose(this.overlayed);
-    if (section) this.line(this.overlayed, section, marker, 3);
+    if (section) this.line(this.overlayed, section, marker, 3, 2);
     if (!mark) return;
     const seats = this.seats(mark);
     this.balls(this.overlayed, seats, 0.022, marker);
