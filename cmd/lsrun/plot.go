@@ -10,14 +10,13 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"lsrun/io/figure"
-	"lsrun/io/h5"
 	"lsrun/shard"
 )
 
 var plotCommand = &cli.Command{
 	Name:      "plot",
 	Usage:     "draw a surface file",
-	ArgsUsage: "SURFACE.h5",
+	ArgsUsage: "SURFACE.h5|RUN",
 	Description: `Without -o every picture that fits is written beside the file: a line gives one with
 loss and accuracy, a plane gives contours, filled contours and a heat map. Where there are
 eigenvalues of the Hessian, |λmin/λmax| is drawn too (eig_ratio, from 0 to 0.5 as in the
@@ -39,22 +38,17 @@ paper); signed_eig_ratio, max_eig and min_eig are drawn on demand.`,
 }
 
 func plotAction(c *cli.Context) error {
-	path, err := oneArgument(c, "a surface file")
+	path, err := oneArgument(c, "a surface file or a run")
 	if err != nil {
 		return err
 	}
-	data, err := files.ReadFile(path)
+	surface, path, err := loadSurface(path)
 	if err != nil {
 		return err
-	}
-	surface, err := h5.Codec{}.DecodeSurface(data)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
 	}
 	if at := c.String("density-at"); at != "" {
 		return plotDensity(c, path, surface, at)
 	}
-	addRatios(surface)
 	metrics := []string{c.String("metric")}
 	if metrics[0] == "" && c.String("o") == "" && !scaled(c) && surface.Layer(eigRatio) != nil {
 		metrics = append(metrics, eigRatio)
