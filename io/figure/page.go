@@ -51,7 +51,8 @@ func newPage(w, h vg.Length, format string, look look, facts string) (page, func
 		return page{}, nil, fmt.Errorf("unknown picture format %q: use png, svg or pdf", format)
 	}
 	p := page{draw.NewCanvas(dressed{canvas, look}, w, h), look}
-	p.fill(white, p.Rectangle)
+	const over = 1 // the last row of pixels may be a fraction
+	p.fill(white, vg.Rectangle{Min: vg.Point{X: -over, Y: -over}, Max: vg.Point{X: w + over, Y: h + over}})
 	return p, func() ([]byte, error) {
 		var out bytes.Buffer
 		if _, err := canvas.WriteTo(&out); err != nil {

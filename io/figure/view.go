@@ -205,8 +205,8 @@ func (s stage) name(p page, a axis, from, to, out vg.Point, away vg.Length) {
 	along := to.Sub(from).Scale(1 / distance(from, to))
 	across := vg.Point{X: -along.Y, Y: along.X}
 	middle := from.Add(to).Scale(0.5)
-	const part = 0.85 // of the edge, at most
-	size := labelSize * min(1, part*distance(from, to)/width(a.label, labelSize))
+	const part, least = 0.85, 0.7 // of the edge, at most, but not smaller than that part of its size
+	size := labelSize * max(least, min(1, part*distance(from, to)/width(a.label, labelSize)))
 	away = max(away*max(across.Dot(out), -across.Dot(out)), tickLength+labelSize) + capHeight/2*size
 	if across.Dot(out) < 0 {
 		away = -away
