@@ -132,14 +132,23 @@ func (l *Landscape) At(p Point) float64 {
 	return l.mean(l.shares(p))
 }
 
-// mean leaves out vertices without a share, which may be infinite.
-func (l *Landscape) mean(shares []weight) (sum float64) {
+// mean leaves out vertices without a share, which may be infinite. Of equal values it is that value, without rounding.
+func (l *Landscape) mean(shares []weight) float64 {
+	var base, above float64
+	some := false
 	for _, w := range shares {
-		if w.share != 0 {
-			sum += w.share * l.vertex(w.vertex)
+		v := l.vertex(w.vertex)
+		switch {
+		case w.share == 0:
+		case !finite(v):
+			above += v
+		case !some:
+			base, some = v, true
+		default:
+			above += w.share * (v - base)
 		}
 	}
-	return sum
+	return base + above
 }
 
 // grid is where grid point k is.
