@@ -16,6 +16,15 @@ import (
 // hues tell curves apart, to the colour-blind too (Okabe and Ito 2008).
 var hues = []color.NRGBA{rgb(0x0072b2), rgb(0xd55e00), rgb(0x009e73), rgb(0xcc79a7), rgb(0x56b4e9), rgb(0xe69f00)}
 
+// hue is that of subject n; on a dark ground the light ones come first.
+func hue(n int, dark bool) color.NRGBA {
+	const light = 4 // the first light one
+	if dark {
+		n += light
+	}
+	return hues[n%len(hues)]
+}
+
 // band is the mean of a layer over several lines, and the mean less and plus a standard deviation (of n − 1) over them.
 // Where any of the lines has no finite value, neither has the band.
 type band struct {
@@ -41,7 +50,7 @@ func bands(subjects []Subject, opt Options) (figure, error) {
 			if err != nil {
 				return figure{}, err
 			}
-			b.hue, b.dashed = hues[n%len(hues)], strings.HasPrefix(name, "test_") && len(names) > 1
+			b.hue, b.dashed = hue(n, opt.Style == Dark), strings.HasPrefix(name, "test_") && len(names) > 1
 			all = append(all, b)
 			layers = append(layers, &b.low, &b.mean, &b.high)
 			lo, hi = min(lo, b.x[0]), max(hi, b.x[len(b.x)-1])
@@ -56,7 +65,7 @@ func bands(subjects []Subject, opt Options) (figure, error) {
 	}
 	y.color = black
 	x := horizontal(orElse(opt.XLabel, "α"), []float64{lo, hi})
-	fig := figure{legend: bandLegend(subjects, names), note: bandNote(subjects, all)}
+	fig := figure{legend: bandLegend(subjects, names, opt.Style == Dark), note: bandNote(subjects, all)}
 	fig.panels = []panel{{x: &x, y: &y, body: func(p page, r vg.Rectangle) {
 		place := func(at float64) vg.Length { return r.Min.X + vg.Length(x.norm(at))*r.Size().X }
 		for _, b := range all {
@@ -166,7 +175,7 @@ func (b *band) fill(p page, r vg.Rectangle, place func(float64) vg.Length) {
 }
 
 // bandLegend names the subjects by their colours and, where there are both, train and test by their lines.
-func bandLegend(subjects []Subject, names []string) []entry {
+func bandLegend(subjects []Subject, names []string, dark bool) []entry {
 	sample := func(line draw.LineStyle, shade color.Color) func(page, vg.Rectangle) {
 		return func(p page, r vg.Rectangle) {
 			if shade != nil {
@@ -178,7 +187,7 @@ func bandLegend(subjects []Subject, names []string) []entry {
 	}
 	var legend []entry
 	for n, s := range subjects {
-		shade := hues[n%len(hues)]
+		line, shade := draw.LineStyle{Color: hue(n, dark), Width: 1}, hue(n, dark)
 		shade.A = 60
 		name, ground := s.Name, color.Color(shade)
 		if k := len(s.Surfaces); k > 1 {
@@ -187,7 +196,7 @@ func bandLegend(subjects []Subject, names []string) []entry {
 			ground = nil
 		}
 		if name != "" {
-			legend = append(legend, entry{name, sample(draw.LineStyle{Color: hues[n%len(hues)], Width: 1}, ground)})
+			legend = append(legend, entry{name, sample(line, ground)})
 		}
 	}
 	if len(names) > 1 {

@@ -508,7 +508,7 @@ func TestOddSurfacesAreDrawn(t *testing.T) {
 	} {
 		for _, kind := range Kinds(s) {
 			for _, format := range []string{"png", "svg", "pdf"} {
-				data, err := Draw(s, Options{Kind: kind}, format)
+				data, err := Draw(s, Options{Kind: kind, Width: 60}, format)
 				if err != nil {
 					t.Errorf("%s as %s: %v", name, kind, err)
 				} else if format == "svg" {
@@ -645,7 +645,7 @@ func FuzzDraw(f *testing.F) {
 		}
 		s.Layers = []shard.Layer{l}
 		for _, kind := range Kinds(s) {
-			opt := Options{Kind: kind, Log: &log}
+			opt := Options{Kind: kind, Log: &log, Width: 40}
 			for _, o := range []struct {
 				to **float64
 				v  *float64

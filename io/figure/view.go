@@ -12,20 +12,19 @@ import (
 // vector is a place or direction in the box that a relief stands in: x and y from −half to half, z from 0 to boxHeight.
 type vector [3]float64
 
-func (a vector) add(b vector) vector              { return vector{a[0] + b[0], a[1] + b[1], a[2] + b[2]} }
-func (a vector) scale(s float64) vector           { return vector{s * a[0], s * a[1], s * a[2]} }
-func (a vector) dot(b vector) float64             { return a[0]*b[0] + a[1]*b[1] + a[2]*b[2] }
-func (a vector) unit() vector                     { return a.scale(1 / math.Sqrt(a.dot(a))) }
-func (a vector) along(b vector, t float64) vector { return a.scale(1 - t).add(b.scale(t)) }
+func (a vector) add(b vector) vector    { return vector{a[0] + b[0], a[1] + b[1], a[2] + b[2]} }
+func (a vector) scale(s float64) vector { return vector{s * a[0], s * a[1], s * a[2]} }
+func (a vector) dot(b vector) float64   { return a[0]*b[0] + a[1]*b[1] + a[2]*b[2] }
+func (a vector) unit() vector           { return a.scale(1 / math.Sqrt(a.dot(a))) }
 
 const (
 	boxHeight      = 0.8 // the larger side of the ground is 2
 	usualAzimuth   = -60.
-	usualElevation = 35.
+	usualElevation = 40.
 	fullTurn       = 360.
 	straightDown   = 90.
 	axisEnds       = 13. // points left and right of the box, for numbers
-	axisFoot       = 21. // and under it
+	axisFoot       = 23. // and under it
 	shortEdge      = 20. // points under which an edge has no ticks
 )
 
@@ -113,7 +112,7 @@ func (v *view) ground(x, y float64) vector {
 	return vector{(2*v.x.norm(x) - 1) * v.half[0], (2*v.y.norm(y) - 1) * v.half[1], 0}
 }
 
-// far is the corner of the floor behind everything, and near the one in front.
+// far is the corner of the floor behind everything; the opposite one is in front.
 func (v *view) far() vector {
 	return vector{math.Copysign(v.half[0], -v.toward[0]), math.Copysign(v.half[1], -v.toward[1]), 0}
 }
