@@ -93,12 +93,12 @@ var patchTiles, patchBlocks = 8, 2048
 const lines = -1
 
 // mode is the kernels' name for a precision.
-func (p Precision) mode() int32 { return [...]int32{TF32x3: 2, Float32: 0, TF32: 1, Mixed: 3}[p] }
+func (p Precision) mode() int32 { return [...]int32{TF32x3: 2, Float32: 0, TF32: 1, FP16x3: 3}[p] }
 
-// left is what is kept of a number beside its TF32, in floats.
-func (p Precision) left() int {
-	if p == TF32 {
-		return 0
+// floats is what a number takes for patch.h.
+func (p Precision) floats() int {
+	if p == TF32x3 {
+		return 2
 	}
 	return 1
 }
@@ -177,7 +177,7 @@ func (s *product) launch(p *pass) (launch, unsafe.Pointer) {
 			pictures: int32(of.pictures), parts: int32(of.parts), height: int32(of.height), pixels: int32(of.pixels),
 			perWidth: reciprocal(width), perHeight: reciprocal(of.height), perPatchWidth: reciprocal(width + 2), perPatchHeight: reciprocal(of.height + 2)}
 		// Floats of a pixel, split and as it was copied, and of nine places' weights for a column.
-		ofPixel, ofColumn := (2+s.precision.left())*patchChannels+4, 9*(1+s.precision.left())*patchChannels
+		ofPixel, ofColumn := (s.precision.floats()+1)*patchChannels+4, 9*s.precision.floats()*patchChannels
 		return launch{
 			kernel: fmt.Sprintf("patch_%s_%d", s.precision, n),
 			grid:   [3]int{blocks(tiles, ofBlock), across, p.points},

@@ -77,7 +77,7 @@ func TestTilesOfABlockDoNotChangeABit(t *testing.T) {
 		}
 		return out.Logits
 	}
-	for _, precision := range []Precision{TF32x3, Mixed} {
+	for _, precision := range []Precision{TF32x3, FP16x3} {
 		patchTiles, patchBlocks = 1, 1
 		want := logits(precision)
 		patchTiles = 5

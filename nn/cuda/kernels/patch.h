@@ -28,14 +28,18 @@ DEVICE int over(int n, unsigned reciprocal) { return (int)((unsigned)n * recipro
 // the kernel are summed from zero, small ones first, and then added by an addition that rounds; at every other place their negatives, by
 // negative weights, which are subtracted.
 //
-// The places of 16 channels among a product's terms are free. Lane l brings channels 2t, 2t+1, 2t+8 and 2t+9, t = l % 4, so that its
-// weights are the same for multiply and multiply16; in float32, a pixel's channels lie in the order 0 2 4 6 1 3 5 7 8 10 12 14 9 11 13 15.
+// For FP16X3, 16 channels of a pixel are divided by a power of two, their unit, that makes the largest less than 2, and the weights of a column by
+// theirs (peak); then x = big + small/2048, both in half precision, is off by 2⁻²⁴ of x, or by 2⁻³⁶ of the largest where x is less than
+// 2⁻¹⁴ of it. So products of big with big and with small, three for TF32X3's six, have float32's precision whatever the numbers' size.
+//
+// The places of 16 channels among a product's terms are free. Lane l brings channels 2t, 2t+1, 2t+8 and 2t+9, t = l % 4; in TF32 a
+// pixel's channels therefore lie in the order 0 2 4 6 1 3 5 7 8 10 12 14 9 11 13 15.
 template <int MODE, int N> struct Patches {
 	enum {
 		K = 16, WIDE = N > 32 ? 32 : N, ACROSS = N / WIDE, THREADS = 256, M = THREADS / ACROSS,
-		// Words from a pixel to the next, padded so that no two of eight neighbours meet in a bank: its values in TF32, then for TF32X3
-		// what is left of them, for MIXED this in BF16 and the values in BF16.
-		PIXEL = (MODE == TF32 ? K : 2 * K) + 4,
+		// Words from a pixel to the next, so that no two of eight neighbours meet in a bank: its values in TF32 and for TF32X3 what is
+		// left of them; for FP16X3 both in half precision, and their unit.
+		PIXEL = (MODE == TF32X3 ? 2 * K : K) + 4,
 		MOST = N > 32 ? 320 : 400, // pixels of a patch at most
 		QUADS = (MOST * 4 + THREADS - 1) / THREADS,
 		TILES = WIDE / 8,
@@ -63,14 +67,11 @@ template <int MODE, int N> struct Patches {
 		const float *packed = a.weights + blockZ() * a.weightsPoint + (distance)blockY() * LANES * 4;
 		Source source;
 		locate(p, source, tile);
-		const float *window[2]; // what this lane tells of its warp's rows
+		const float *window[2], *units[4]; // what this lane tells of its warp's rows, and the units of those that it has sums of
 		UNROLL
-		for (int i = 0; i < 2; i++) {
-			int m = warp * 32 + 16 * i + lane % 16, row = over(m, p.perWidth), x = m - row * a.width;
-			if (row >= p.pictures * p.height) row = 0, x = 0;
-			row += 2 * over(row, p.perHeight);
-			window[i] = patch + (row * (a.width + 2) + x) * PIXEL + lane / 16 * 4;
-		}
+		for (int i = 0; i < 2; i++) window[i] = pixelOf(p, patch, warp * 32 + 16 * i + lane % 16) + lane / 16 * 4;
+		UNROLL
+		for (int i = 0; i < 4; i++) units[i] = pixelOf(p, patch, warp * 32 + 8 * i + lane / 4) + K;
 		float sum[2][TILES][4];
 		clear(sum);
 
@@ -101,7 +102,7 @@ template <int MODE, int N> struct Patches {
 					else if (MODE == TF32X3)
 						placeSplit(sum, window, at, own, factor);
 					else
-						placeMixed(sum, window, at, own, factor);
+						placeHalves(sum, window, units, at, own, factor);
 				}
 			barrier();
 			if (more && a.inputs > K) copyWeights(packed + (distance)(next / K * 9) * (a.columns / 8) * PART, weights);
@@ -116,6 +117,13 @@ template <int MODE, int N> struct Patches {
 			}
 			c = next;
 		}
+	}
+
+	// pixelOf is the first pixel of the patch that row m of the product sees.
+	DEVICE const float *pixelOf(const Patch &p, const float *patch, int m) {
+		int row = over(m, p.perWidth), x = m - row * p.conv.width;
+		if (row >= p.pictures * p.height) row = 0, x = 0;
+		return patch + ((row + 2 * over(row, p.perHeight)) * (p.conv.width + 2) + x) * PIXEL;
 	}
 
 	DEVICE void clear(float sum[2][TILES][4]) {
@@ -194,33 +202,51 @@ template <int MODE, int N> struct Patches {
 		UNROLL
 		for (int i = 0; i < QUADS; i++) {
 			int pixel = i * (THREADS / 4) + t / 4;
-			if (pixel >= p.pixels) continue;
-			Four x = {{0, 0, 0, 0}}, big, small;
+			Four x = {{0, 0, 0, 0}};
 			if (s.copied >> i & 1) x = *(const Four *)(staged + (i * THREADS + t) * 4);
-			UNROLL
-			for (int e = 0; e < 4; e++) {
-				big.v[e] = MODE == TF32 ? tf32(x.v[e]) : leading(x.v[e]);
-				small.v[e] = x.v[e] - big.v[e];
-			}
-			float *to = patch + pixel * PIXEL + t / 2 % 2 * 8 + t % 2 * 2;
-			*(Pair *)to = {big.v[0], big.v[2]};
-			*(Pair *)(to + 4) = {big.v[1], big.v[3]};
-			if (MODE == TF32X3) {
-				*(Pair *)(to + K) = {small.v[0], small.v[2]};
-				*(Pair *)(to + K + 4) = {small.v[1], small.v[3]};
-			}
-			if (MODE == MIXED) {
-				to = patch + pixel * PIXEL + K + t % 4 * 2;
-				*(Pair *)to = {bits(bf16(small.v[0], small.v[1])), bits(bf16(small.v[2], small.v[3]))};
-				*(Pair *)(to + K / 2) = {bits(bf16(big.v[0], big.v[1])), bits(bf16(big.v[2], big.v[3]))};
-			}
+			float *to = patch + pixel * PIXEL;
+			if (MODE == FP16X3)
+				putHalves(to, x, pixel < p.pixels);
+			else if (pixel < p.pixels)
+				putTF32(to + t / 2 % 2 * 8 + t % 2 * 2, x);
 		}
+	}
+
+	DEVICE void putTF32(float *to, const Four &x) {
+		Four big, small;
+		UNROLL
+		for (int e = 0; e < 4; e++) {
+			big.v[e] = MODE == TF32 ? tf32(x.v[e]) : leading(x.v[e]);
+			small.v[e] = x.v[e] - big.v[e];
+		}
+		*(Pair *)to = {big.v[0], big.v[2]};
+		*(Pair *)(to + 4) = {big.v[1], big.v[3]};
+		if (MODE == TF32) return;
+		*(Pair *)(to + K) = {small.v[0], small.v[2]};
+		*(Pair *)(to + K + 4) = {small.v[1], small.v[3]};
+	}
+
+	// putHalves is called by all lanes of a warp, four for a pixel.
+	DEVICE void putHalves(float *to, const Four &x, bool inside) {
+		unsigned largest = 0;
+		UNROLL
+		for (int e = 0; e < 4; e++) {
+			unsigned y = __builtin_bit_cast(unsigned, x.v[e]) & 0x7fffffff;
+			largest = y > largest ? y : largest;
+		}
+		float unit = unitOf(largestOfFour(largest)), inverse = inverseOf(unit);
+		unsigned big[2], small[2];
+		UNROLL
+		for (int e = 0; e < 2; e++) halves(x.v[2 * e] * inverse, x.v[2 * e + 1] * inverse, big[e], small[e]);
+		if (!inside) return;
+		int t = threadX() % 4;
+		*(Pair *)(to + t * 2) = {bits(big[0]), bits(big[1])};
+		*(Pair *)(to + K / 2 + t * 2) = {bits(small[0]), bits(small[1])};
+		if (t == 0) to[K] = unit;
 	}
 
 	// leading is tf32 of finite numbers in two instructions. Of a NaN it may make a zero: what it leaves of x is NaN.
 	DEVICE float leading(float x) { return __builtin_bit_cast(float, (__builtin_bit_cast(unsigned, x) + 0x1000) & 0xffffe000); }
-
-	DEVICE float bits(unsigned x) { return __builtin_bit_cast(float, x); }
 
 	// place and the like add the products of one place of the kernel. Products that go to one sum stand apart, so that they need not wait for
 	// each other.
@@ -268,29 +294,32 @@ template <int MODE, int N> struct Patches {
 		}
 	}
 
-	DEVICE void placeMixed(float sum[2][TILES][4], const float *const window[2], int at, const float *weights, float sign) {
-		float big[2][2][4], rounded[2][4], small[2][4];
+	DEVICE void placeHalves(float sum[2][TILES][4], const float *const window[2], const float *const units[4], int at, const float *weights, float sign) {
+		float big[2][4], small[2][4], unit[4];
 		UNROLL
 		for (int i = 0; i < 2; i++) {
-			fragment(rounded[i], window[i] + at + K + K / 2);
-			fragment(small[i], window[i] + at + K);
-			UNROLL
-			for (int h = 0; h < 2; h++) fragment(big[h][i], window[i] + at + 8 * h);
+			fragment(small[i], window[i] + at + K / 2);
+			fragment(big[i], window[i] + at);
 		}
 		UNROLL
+		for (int i = 0; i < 4; i++) unit[i] = sign * units[i][at];
+		UNROLL
 		for (int j = 0; j < TILES; j++) {
-			Four b = *(const Four *)(weights + j * PART), b16 = *(const Four *)(weights + j * PART + 128);
-			float c[2][4] = {};
+			Four b = *(const Four *)(weights + j * PART);
+			float c[2][4] = {}, left[2][4] = {};
 			UNROLL
-			for (int part = 0; part < 4; part++)
+			for (int part = 0; part < 3; part++)
 				UNROLL
 				for (int i = 0; i < 2; i++) {
-					if (part == 0) multiply16(c[i], rounded[i], b16.v);
-					if (part == 1) multiply16(c[i], small[i], b16.v + 2);
-					if (part >= 2) multiply(c[i], big[part - 2][i], b.v + 2 * (part - 2));
+					if (part == 0) multiply16(left[i], small[i], b.v);
+					if (part == 1) multiply16(c[i], big[i], b.v);
+					if (part == 2) multiply16(left[i], big[i], b.v + 2);
 				}
 			UNROLL
-			for (int i = 0; i < 2; i++) add(sum[i][j], c[i], sign);
+			for (int i = 0; i < 2; i++)
+				UNROLL
+				for (int e = 0; e < 4; e++)
+					sum[i][j][e] = __builtin_fmaf(unit[2 * i + e / 2], __builtin_fmaf(left[i][e], 1 / 2048.f, c[i][e]), sum[i][j][e]);
 		}
 	}
 
@@ -355,6 +384,6 @@ PATCH(patch_tf32_64, TF32, 64)
 PATCH(patch_tf32x3_16, TF32X3, 16)
 PATCH(patch_tf32x3_32, TF32X3, 32)
 PATCH(patch_tf32x3_64, TF32X3, 64)
-PATCH(patch_mixed_16, MIXED, 16)
-PATCH(patch_mixed_32, MIXED, 32)
-PATCH(patch_mixed_64, MIXED, 64)
+PATCH(patch_fp16x3_16, FP16X3, 16)
+PATCH(patch_fp16x3_32, FP16X3, 32)
+PATCH(patch_fp16x3_64, FP16X3, 64)
