@@ -19,8 +19,7 @@ type Components struct {
 	Ratio    []float64 // σ²/Σσ²: its share of the path's variance
 }
 
-// held is how many differences are in memory while products are summed. The N networks are then read N²/(2·held)
-// times in all, which costs less than the products.
+// held is how many differences are in memory while products are summed: N networks are then read N²/(2·held) times in all.
 const held = 8
 
 // PrincipalComponents are those of the differences dᵢ of the path's N networks from θ, the origin among
