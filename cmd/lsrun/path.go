@@ -10,9 +10,9 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -114,6 +114,9 @@ type trails struct {
 	origin       string // its file
 	originSHA256 string
 	path         direction.Path // all stops
+
+	reads, total int // of checkpoints: so far, and as many as it will take
+	told         time.Time
 }
 
 // stop is a checkpoint on a path.
@@ -152,6 +155,7 @@ func (t *trails) readOrigin(c *cli.Context) error {
 		if err := c.Context.Err(); err != nil {
 			return nil, err
 		}
+		t.progress(c.App.ErrWriter)
 		return t.read(i)
 	}}
 	for _, s := range t.stops {
@@ -159,6 +163,19 @@ func (t *trails) readOrigin(c *cli.Context) error {
 	}
 	t.path.Theta, err = fit(file, t.graph, c.String("checkpoint"))
 	return err
+}
+
+// progress counts a read, and now and then says how many there were.
+func (t *trails) progress(out io.Writer) {
+	now := time.Now()
+	if t.reads == 0 {
+		t.told = now
+	}
+	t.reads++
+	if now.Sub(t.told) >= lineInterval {
+		t.told = now
+		fmt.Fprintf(out, "lsrun: %s of %s reads of checkpoints\n", count(int64(t.reads)), count(int64(t.total)))
+	}
 }
 
 // graphOfFile is chooseGraph where there is no data: for images of the model's usual size, with as many channels, or for a
@@ -195,9 +212,7 @@ func (t *trails) read(i int) (nn.Params, error) {
 		}
 	}
 	s.sha256 = file.SHA256
-	if s.rate, err = strconv.ParseFloat(file.Metadata["lr"], 64); err != nil {
-		s.rate = math.NaN()
-	}
+	s.rate = rateOf(file)
 	return fit(file, t.graph, s.file)
 }
 
@@ -231,6 +246,7 @@ func (t *trails) choosePlane(c *cli.Context) (plane pathPlane, err error) {
 			return plane, usagef("--dir-type %s: %s holds directions over %s", kind, path, typeName(t.path.States))
 		}
 		t.path.Ignore = direction.IgnoredBy(plane.x, plane.y)
+		t.total = len(t.stops)
 		return plane, nil
 	}
 	if len(t.stops) < 3 {
@@ -240,6 +256,7 @@ func (t *trails) choosePlane(c *cli.Context) (plane pathPlane, err error) {
 	if t.path.Ignore, err = direction.ParseIgnore(orElse(c.String("ignore"), string(direction.IgnoreBiasBN))); err != nil {
 		return plane, usagef("--ignore: %v", err)
 	}
+	t.total = t.path.Reads() + len(t.stops)
 	if plane.components, err = t.path.PrincipalComponents(); err != nil {
 		return plane, err
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"lsrun/io/checkpoint"
@@ -122,5 +123,29 @@ func TestPathsOfManyCheckpointsTakeTheMemoryOfAFew(t *testing.T) {
 	t.Logf("%d MB for 12 checkpoints, %d MB for 300, in %v", few, many, spent)
 	if many > few+16 {
 		t.Errorf("300 checkpoints took %d MB, and 12 of them %d MB", many, few)
+	}
+}
+
+// TestPathsOfOddNamesArePlannedByThePrintedCommand follows what lsrun path prints by a shell.
+func TestPathsOfOddNamesArePlannedByThePrintedCommand(t *testing.T) {
+	t.Parallel()
+	root, err := filepath.Abs(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range oddNames {
+		dir := t.TempDir()
+		sh := shell(t, dir)
+		said, err := sh(`lsrun path --model resnet20 -o "$1" "$2"/model_[048].t7`, name, filepath.Join(root, "resnet20"))
+		if err != nil {
+			t.Fatalf("%q: %v\n%s", name, err, said)
+		}
+		next := strings.Replace(printed(t, said, "plan"), "NAME --data PATH RUN", `cifar10 --data "$1" --subset 5 run`, 1)
+		if said, err = sh(next, filepath.Join(root, "data", "cifar-10-batches-bin")); err != nil {
+			t.Fatalf("%s: %v\n%s", next, err, said)
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 { // the plane and the run
+			t.Errorf("%q: the folder holds %v (%v)", name, entries, err)
+		}
 	}
 }

@@ -2,18 +2,21 @@ package main
 
 import (
 	"cmp"
+	"encoding/csv"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"lsrun/io/checkpoint"
 )
 
-// modelName is what the paper's code and lsrun train call the checkpoint of an epoch.
-var modelName = regexp.MustCompile(`^model_(\d{1,9})\.\w+$`)
+// numbered is what the paper's code and lsrun train call the checkpoint of an epoch.
+var numbered = regexp.MustCompile(`^model_(\d{1,9})\.\w+$`)
 
 // findTrails lists the checkpoints that the arguments name: files, folders and patterns. Those in one folder are a path.
 func findTrails(args []string) (*trails, error) {
@@ -81,7 +84,7 @@ func checkpointsAt(arg string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if modelName.MatchString(e.Name()) {
+		if numbered.MatchString(e.Name()) {
 			names = append(names, filepath.Join(arg, e.Name()))
 		}
 	}
@@ -93,7 +96,7 @@ func checkpointsAt(arg string) ([]string, error) {
 
 // epochOf is the epoch in a checkpoint's name, or the one that it records.
 func epochOf(name string) (int, error) {
-	if match := modelName.FindStringSubmatch(filepath.Base(name)); match != nil {
+	if match := numbered.FindStringSubmatch(filepath.Base(name)); match != nil {
 		return strconv.Atoi(match[1])
 	}
 	file, err := checkpoint.Read(name)
@@ -104,4 +107,24 @@ func epochOf(name string) (int, error) {
 		return 0, fmt.Errorf("%s: its name is not model_EPOCH.*, and it records no epoch: rename it, so that the path has an order", name)
 	}
 	return *file.Epoch, nil
+}
+
+// historyKey is the text in which lsrun train tells of its epochs, as CSV.
+const historyKey = "lsrun.history"
+
+// rateOf is the learning rate of a checkpoint's last epoch; NaN where it does not tell.
+func rateOf(file *checkpoint.File) float64 {
+	rows, err := csv.NewReader(strings.NewReader(file.Metadata[historyKey])).ReadAll()
+	if err != nil || len(rows) < 2 {
+		return math.NaN()
+	}
+	column := slices.Index(rows[0], "lr")
+	if column < 0 {
+		return math.NaN()
+	}
+	rate, err := strconv.ParseFloat(rows[len(rows)-1][column], 64)
+	if err != nil {
+		return math.NaN()
+	}
+	return rate
 }
