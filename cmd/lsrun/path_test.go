@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -13,6 +16,7 @@ import (
 	"lsrun/nn"
 	"lsrun/nn/direction"
 	"lsrun/nn/zoo"
+	"lsrun/shard"
 )
 
 // papersPath is the paper's code's answer for the checkpoints of reference/resnet20.
@@ -100,6 +104,7 @@ func TestPathsOfManyCheckpointsTakeTheMemoryOfAFew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("GOMAXPROCS", "1") // so that garbage is collected in time, however busy the machine is
 	folder := t.TempDir()
 	theta := direction.Random(graph, false, direction.Key{})
 	var names []string
@@ -147,5 +152,37 @@ func TestPathsOfOddNamesArePlannedByThePrintedCommand(t *testing.T) {
 		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 { // the plane and the run
 			t.Errorf("%q: the folder holds %v (%v)", name, entries, err)
 		}
+	}
+}
+
+func TestCheckpointsThatChangeWhileTheyAreReadAreRefused(t *testing.T) {
+	graph, err := zoo.New("mlp_4", zoo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "model_0.safetensors")
+	tour := &trails{graph: graph, stops: []stop{{file: file}}}
+	for i := range 3 {
+		data, err := checkpoint.Encode(direction.Random(graph, false, direction.Key{Index: i / 2}), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		_, err = tour.read(0)
+		if changed := i == 2; changed != errors.Is(err, shard.ErrRefused) || !changed && err != nil {
+			t.Errorf("reading it for the %d. time: %v", i+1, err)
+		}
+	}
+}
+
+func TestAnInterruptedPathWritesNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	dir := filepath.Join(t.TempDir(), "plane")
+	var out bytes.Buffer
+	if code := execute(ctx, []string{"lsrun", "path", "--model", "resnet20", "-o", dir, reference + "resnet20"}, &out, &out); code != 75 || exists(dir) {
+		t.Errorf("exit %d, %s there: %v\n%s", code, dir, exists(dir), &out)
 	}
 }
