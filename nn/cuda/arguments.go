@@ -28,8 +28,9 @@ type convArguments struct {
 
 type patchArguments struct {
 	convArguments
-	rows, patchRows, pixels                            int32
-	perWidth, perPatchWidth, perHeight, perPatchHeight uint32
+	tiles, tilesOfBlock                                int32
+	pictures, parts, height, pixels                    int32
+	perWidth, perHeight, perPatchWidth, perPatchHeight uint32
 }
 
 type elementArguments struct {
@@ -56,7 +57,7 @@ type panel struct {
 	outputs, channels, places int32
 	stride, terms, columns    int32
 	planes, rounded           int32
-	order                     int32
+	order, block              int32
 }
 
 type packArguments struct {

@@ -148,6 +148,9 @@ DEVICE void enqueue(float *to, const float *from, int size, int bytes) {
 }
 DEVICE void copy16(float *to, const float *from, int bytes) { enqueue(to, from, 16, bytes); }
 DEVICE void copy4(float *to, const float *from, int bytes) { enqueue(to, from, 4, bytes); }
+DEVICE void copy16If(bool wanted, float *to, const float *from) {
+	if (wanted) enqueue(to, from, 16, 16);
+}
 DEVICE void commit() {
 	host::Thread &t = host::threads[host::current];
 	t.groupEnd[t.groups++] = t.copied;
@@ -162,6 +165,8 @@ DEVICE float tf32(float x) {
 	if (!(__builtin_fabsf(x) < __builtin_inff())) return x;
 	return cut(__builtin_bit_cast(float, __builtin_bit_cast(unsigned, x) + 0x1000));
 }
+
+DEVICE float positive(float x) { return x < 0 ? 0 : x; }
 
 // accumulate is c + Σ x as tensor cores have it: all are cut off, toward zero, below 25 bits of the largest; their sum, in two's
 // complement, below 24, so that it is never too large. With this, errors were those of an H100: of the logits of ResNet-20 in TF32X3, where

@@ -38,6 +38,12 @@ DEVICE void copy4(float *to, const float *from, int bytes) {
 	asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(sharedAddress(to)), "l"(from), "r"(bytes) : "memory");
 }
 
+// copy16If starts a copy, or none.
+DEVICE void copy16If(bool wanted, float *to, const float *from) {
+	asm volatile("{.reg .pred p; setp.ne.b32 p, %2, 0; @p cp.async.ca.shared.global [%0], [%1], 16;}" ::"r"(sharedAddress(to)), "l"(from), "r"((int)wanted)
+	             : "memory");
+}
+
 // commit closes a group of copies; pending waits until at most N groups are under way.
 DEVICE void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int N> DEVICE void pending() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
@@ -47,6 +53,13 @@ DEVICE float tf32(float x) {
 	unsigned y;
 	asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(x));
 	return __builtin_bit_cast(float, y);
+}
+
+// positive is x or, where that is less, 0. NaN stays.
+DEVICE float positive(float x) {
+	float y;
+	asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(y) : "f"(x));
+	return y;
 }
 
 // multiply adds a 16×8 by 8×8 product to c, spread over the lanes of a warp as PTX's mma.m16n8k8 has it.

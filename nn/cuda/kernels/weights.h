@@ -3,6 +3,7 @@
 #pragma once
 
 #include "machine.h"
+#include "mode.h"
 #include "view.h"
 
 struct Perturb {
@@ -38,13 +39,36 @@ struct Panel {
 	int outputs, channels, places;
 	int stride, terms, columns;
 	int planes, rounded;
-	int order; // FRAGMENTS: as patch.h reads them
+	int order; // LINES, or the mode of patch.h that reads them
+	int block; // columns that a block of threads computes
 };
 
-enum { LINES, FRAGMENTS };
+enum { LINES = -1 };
 
-// In FRAGMENTS, terms are (16 channels, place, channel), and 16 terms have, for every eight columns, what the lanes of a
-// warp bring to multiply16: [lane][4].
+// As patch.h reads them, terms are (16 channels, place, channel), and 16 terms have, for every eight columns, what the lanes of a
+// warp bring to their products: for TF32 [lane](4 rounded ones); for TF32X3 [half][lane](2 rounded ones, what is left of them);
+// for MIXED [lane](4 rounded ones), [lane](what is left of them in BF16, 2 pairs; they in BF16, 2 pairs). At places of odd number they are
+// negative but for TF32. 16 channels have [block of columns][place][eight columns].
+
+// fragmentWords is what 16 terms of eight columns take.
+constexpr int fragmentWords(int mode) { return mode == TF32 ? 128 : 256; }
+
+// placeSign is that of the n-th place.
+DEVICE float placeSign(int mode, int n) { return mode != TF32 && n % 2 ? -1 : 1; }
+
+// putFragment writes number e of what a lane brings.
+DEVICE void putFragment(int mode, float *part, int lane, int e, float w) {
+	float big = tf32(w);
+	if (mode == TF32X3) {
+		float *to = part + e / 2 * 128 + lane * 4 + e % 2;
+		to[0] = big, to[2] = w - big;
+		return;
+	}
+	part[lane * 4 + e] = big;
+	if (mode != MIXED) return;
+	unsigned short *halves = (unsigned short *)(part + 128 + lane * 4);
+	halves[e] = (unsigned short)bf16(w - big, 0), halves[4 + e] = (unsigned short)bf16(big, 0);
+}
 
 struct Pack {
 	const Panel *panels;
@@ -58,12 +82,14 @@ KERNEL(256) pack(const Pack a) {
 	const Panel *p = a.panels + a.panel[blockX()];
 	int i = (blockX() - a.first[blockX()]) * 256 + threadX();
 	if (i >= p->terms * p->columns) return;
-	int o, place, c;
-	if (p->order == FRAGMENTS) {
-		int lane = i / 4 % 32, group = i / (16 * p->columns);
-		o = i / 128 % (p->columns / 8) * 8 + lane / 4;
-		place = group % p->places;
-		c = group / p->places * 16 + lane % 4 * 2 + i % 2 + i / 2 % 2 * 8;
+	int o, place, c, lane = i / 4 % 32, channels16 = 0;
+	if (p->order != LINES) {
+		int eights = p->block / 8, place8 = i / 128 / eights;
+		place = place8 % p->places;
+		int block = place8 / p->places % (p->columns / p->block);
+		channels16 = place8 / p->places / (p->columns / p->block);
+		o = block * p->block + i / 128 % eights * 8 + lane / 4;
+		c = channels16 * 16 + lane % 4 * 2 + i % 2 + i / 2 % 2 * 8;
 	} else {
 		int term = i / p->columns;
 		o = i % p->columns;
@@ -72,7 +98,12 @@ KERNEL(256) pack(const Pack a) {
 	float w = 0;
 	if (place < p->places && c < p->channels && o < p->outputs)
 		w = a.states[blockY() * a.statesPoint + p->source + (distance)(o * p->channels + c) * p->places + place];
-	float *to = a.packed + blockY() * a.packedPoint + p->packed + i;
+	float *to = a.packed + blockY() * a.packedPoint + p->packed;
+	if (p->order != LINES) {
+		putFragment(p->order, to + (distance)(i / 128) * fragmentWords(p->order), lane, i % 4, w * placeSign(p->order, channels16 + place));
+		return;
+	}
+	to += i;
 	float big = p->rounded ? tf32(w) : w;
 	*to = big;
 	if (p->planes == 2) to[(distance)p->terms * p->columns] = w - big;
