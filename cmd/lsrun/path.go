@@ -10,17 +10,14 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
-	"lsrun/io/checkpoint"
 	"lsrun/io/h5"
 	"lsrun/nn"
 	"lsrun/nn/direction"
-	"lsrun/nn/zoo"
 	"lsrun/shard"
 )
 
@@ -40,14 +37,13 @@ layout of the paper's code. Memory is a few copies of the network, however many 
    lsrun plan --path DIR --dataset cifar10 --data PATH RUN
 
 Checkpoints in different folders are different paths (optimisers, seeds): they get one plane.
-With --dir-file paths are projected onto a plane that is there, and --checkpoint says which
-network is its origin, such as those of a run:
+With --dir-file paths are projected onto a plane that is there, as that of a run or of another
+path; --checkpoint says which network is its origin if the plane is not lsrun's:
 
-   lsrun path --model resnet56 --dir-file RUN/directions.h5 --checkpoint RUN/theta.safetensors \
-         -o DIR adam/`,
+   lsrun path --model resnet56 --dir-file RUN/directions.h5 -o DIR adam/`,
 	Flags: slices.Concat([]cli.Flag{
 		&cli.StringFlag{Name: "o", Usage: "the folder to write to, `DIR`"},
-		&cli.StringFlag{Name: "checkpoint", Usage: "the network at the origin, `FILE`", DefaultText: "the last of the first path"},
+		&cli.StringFlag{Name: "checkpoint", Usage: "the network at the origin, `FILE`", DefaultText: "that of --dir-file, if lsrun wrote it; else the last of the first path"},
 	}, networkFlags[1:], []cli.Flag{
 		&cli.StringFlag{Name: "dir-type", Usage: "follow `weights`, or states: batch norm's running statistics too", DefaultText: "weights, or what --dir-file holds"},
 		&cli.StringFlag{Name: "ignore", Usage: "biasbn: principal components of tensors of more than one dimension only, as in the paper; none: of all", DefaultText: "biasbn"},
@@ -105,102 +101,6 @@ func publishOnce(path string, data []byte) error {
 	return fmt.Errorf("%w: %s is there already, with other content: write to another folder", shard.ErrRefused, path)
 }
 
-// trails are training paths, with the network that their plane goes through.
-type trails struct {
-	folders []string // of the paths
-	stops   []stop   // path after path, each by epoch
-
-	graph        *nn.Graph
-	origin       string // its file
-	originSHA256 string
-	path         direction.Path // all stops
-}
-
-// stop is a checkpoint on a path.
-type stop struct {
-	file   string
-	path   int // index in folders
-	epoch  int
-	sha256 string  // "" until it is read
-	rate   float64 // of learning; NaN if it is not recorded
-}
-
-// readOrigin reads the network at the origin, and finds out which architecture it has.
-func (t *trails) readOrigin(c *cli.Context) error {
-	last := 0
-	for last+1 < len(t.stops) && t.stops[last+1].path == 0 {
-		last++
-	}
-	if !c.IsSet("checkpoint") {
-		if err := c.Set("checkpoint", t.stops[last].file); err != nil {
-			return err
-		}
-	}
-	var err error
-	if t.origin, err = absolute(c.String("checkpoint")); err != nil {
-		return err
-	}
-	file, err := checkpoint.Read(c.String("checkpoint"))
-	if err != nil {
-		return err
-	}
-	t.originSHA256 = file.SHA256
-	if t.graph, err = graphOfFile(c, file); err != nil {
-		return err
-	}
-	t.path = direction.Path{Graph: t.graph, Read: func(i int) (nn.Params, error) {
-		if err := c.Context.Err(); err != nil {
-			return nil, err
-		}
-		return t.read(i)
-	}}
-	for _, s := range t.stops {
-		t.path.Names = append(t.path.Names, s.file)
-	}
-	t.path.Theta, err = fit(file, t.graph, c.String("checkpoint"))
-	return err
-}
-
-// graphOfFile is chooseGraph where there is no data: for images of the model's usual size, with as many channels, or for a
-// perceptron inputs, as the checkpoint has.
-func graphOfFile(c *cli.Context, file *checkpoint.File) (*nn.Graph, error) {
-	graph, err := chooseGraph(c, file, nil)
-	if err != nil {
-		return nil, err
-	}
-	input := slices.Clone(graph.Input)
-	switch first := file.States.Lookup(graph.Entries[0].Name); {
-	case first == nil: // fit will say it
-	case len(first.Shape) == 2:
-		input = nn.Shape{first.Shape[1]}
-	case len(first.Shape) == 4:
-		input[0] = first.Shape[1]
-	}
-	return zoo.New(graph.Name, zoo.Options{Classes: graph.Classes, Input: input})
-}
-
-// read reads checkpoint i, which must stay the same and be another than all before it.
-func (t *trails) read(i int) (nn.Params, error) {
-	s := &t.stops[i]
-	file, err := checkpoint.Read(s.file)
-	if err != nil {
-		return nil, err
-	}
-	if s.sha256 != "" && s.sha256 != file.SHA256 {
-		return nil, fmt.Errorf("%w: %s has changed while it was read: wait until what writes it has ended", shard.ErrRefused, s.file)
-	}
-	for _, other := range t.stops[:i] {
-		if other.path == s.path && other.sha256 == file.SHA256 {
-			return nil, usagef("%s and %s are the same file under two names: give each checkpoint once", other.file, s.file)
-		}
-	}
-	s.sha256 = file.SHA256
-	if s.rate, err = strconv.ParseFloat(file.Metadata["lr"], 64); err != nil {
-		s.rate = math.NaN()
-	}
-	return fit(file, t.graph, s.file)
-}
-
 // pathPlane is the plane that paths are projected onto.
 type pathPlane struct {
 	x, y       nn.Params
@@ -231,6 +131,7 @@ func (t *trails) choosePlane(c *cli.Context) (plane pathPlane, err error) {
 			return plane, usagef("--dir-type %s: %s holds directions over %s", kind, path, typeName(t.path.States))
 		}
 		t.path.Ignore = direction.IgnoredBy(plane.x, plane.y)
+		t.total = len(t.stops)
 		return plane, nil
 	}
 	if len(t.stops) < 3 {
@@ -240,6 +141,7 @@ func (t *trails) choosePlane(c *cli.Context) (plane pathPlane, err error) {
 	if t.path.Ignore, err = direction.ParseIgnore(orElse(c.String("ignore"), string(direction.IgnoreBiasBN))); err != nil {
 		return plane, usagef("--ignore: %v", err)
 	}
+	t.total = t.path.Reads() + len(t.stops)
 	if plane.components, err = t.path.PrincipalComponents(); err != nil {
 		return plane, err
 	}
@@ -263,12 +165,7 @@ func (t *trails) project(c *cli.Context, plane pathPlane) (*h5.Projection, error
 	for i, folder := range t.folders {
 		first := len(out.X)
 		one := t.path
-		one.Names = nil
-		for _, s := range t.stops[first:] {
-			if s.path == i {
-				one.Names = append(one.Names, s.file)
-			}
-		}
+		one.Names = one.Names[first:t.end(i)]
 		one.Read = func(k int) (nn.Params, error) { return t.path.Read(first + k) }
 		p, err := one.Project(plane.x, plane.y)
 		if err != nil {
@@ -357,23 +254,16 @@ func adoptPath(c *cli.Context, dir string) error {
 			return usagef("--path says which network and directions these are: leave out --%s", flag)
 		}
 	}
-	name := filepath.Join(dir, projectionFile)
-	data, err := files.ReadFile(name)
+	p, err := readPathProjection(dir)
 	if err != nil {
 		return fmt.Errorf("--path: %w", err)
 	}
-	p, err := h5.DecodeProjection(data)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	if p.Facts == nil {
-		return usagef("--path %s: its %s is not by lsrun path and does not say which network is at the origin: give --checkpoint and --dir-file", dir, projectionFile)
-	}
 	notes := p.Facts.Notes
-	if data, err = files.ReadFile(notes["origin"]); err != nil {
+	origin, err := files.ReadFile(notes["origin"])
+	if err != nil {
 		return fmt.Errorf("--path %s: the network at its origin: %w", dir, err)
 	}
-	if digest(data) != notes["origin_sha256"] {
+	if digest(origin) != notes["origin_sha256"] {
 		return fmt.Errorf("%w: --path %s: %s is not the network that was at its origin: copy that back, or give lsrun path once more", shard.ErrRefused, dir, notes["origin"])
 	}
 	x, y := axesAround(p)
@@ -387,4 +277,21 @@ func adoptPath(c *cli.Context, dir string) error {
 		}
 	}
 	return nil
+}
+
+// readPathProjection reads the projection that lsrun path wrote to dir.
+func readPathProjection(dir string) (*h5.Projection, error) {
+	name := filepath.Join(dir, projectionFile)
+	data, err := files.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	p, err := h5.DecodeProjection(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if p.Facts == nil {
+		return nil, usagef("%s is not by lsrun path and does not say which network is at the origin: give --checkpoint and --dir-file", name)
+	}
+	return p, nil
 }

@@ -50,7 +50,7 @@ func newPage(w, h vg.Length, format string, look look, facts string) (page, func
 	default:
 		return page{}, nil, fmt.Errorf("unknown picture format %q: use png, svg or pdf", format)
 	}
-	p := page{draw.NewCanvas(dressed{canvas, look}, w, h), look}
+	p := page{draw.NewCanvas(dressed{canvas, look, format == "pdf"}, w, h), look}
 	const over = 1 // the last row of pixels may be a fraction
 	p.fill(white, vg.Rectangle{Min: vg.Point{X: -over, Y: -over}, Max: vg.Point{X: w + over, Y: h + over}})
 	return p, func() ([]byte, error) {

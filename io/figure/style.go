@@ -83,7 +83,8 @@ func (l look) of(c color.Color) color.Color {
 // dressed is a canvas that draws in a look: in its colours, and everything larger by its factor.
 type dressed struct {
 	vg.Canvas
-	look look
+	look      look
+	overturns bool // the canvas draws images upside down, as gonum/plot's PDF does
 }
 
 func (d dressed) SetColor(c color.Color)   { d.Canvas.SetColor(d.look.of(c)) }
@@ -95,7 +96,24 @@ func (d dressed) area(r vg.Rectangle) vg.Rectangle {
 	return vg.Rectangle{Min: d.at(r.Min), Max: d.at(r.Max)}
 }
 
-func (d dressed) DrawImage(r vg.Rectangle, img image.Image) { d.Canvas.DrawImage(d.area(r), img) }
+func (d dressed) DrawImage(r vg.Rectangle, img image.Image) {
+	if d.overturns {
+		img = overturned(img)
+	}
+	d.Canvas.DrawImage(d.area(r), img)
+}
+
+// overturned is the image with its lowest row first.
+func overturned(img image.Image) image.Image {
+	b := img.Bounds()
+	out := image.NewNRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
+	for y := range b.Dy() {
+		for x := range b.Dx() {
+			out.Set(x, b.Dy()-1-y, img.At(b.Min.X+x, b.Min.Y+y))
+		}
+	}
+	return out
+}
 
 func (d dressed) SetLineDash(pattern []vg.Length, offset vg.Length) {
 	var scaled []vg.Length

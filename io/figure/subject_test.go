@@ -2,9 +2,13 @@ package figure
 
 import (
 	"bytes"
+	"compress/zlib"
 	"encoding/binary"
 	"encoding/hex"
 	"hash/crc32"
+	"image"
+	"image/color"
+	"io"
 	"math"
 	"regexp"
 	"slices"
@@ -276,5 +280,49 @@ func TestTextsOfAPathKeepApart(t *testing.T) {
 				t.Errorf("epoch %s overlaps the label of a contour", a.text)
 			}
 		}
+	}
+}
+
+// A PDF image's first row is at the upper end of the unit square, which the matrices before it map onto the page.
+func TestImagesInAPDFStandUpright(t *testing.T) {
+	l, err := Paper.look()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, finish, err := newPage(100, 100, "pdf", l, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	img := image.NewNRGBA(image.Rect(0, 0, 1, 2)) // red over blue
+	img.Set(0, 0, color.NRGBA{R: 255, A: 255})
+	img.Set(0, 1, color.NRGBA{B: 255, A: 255})
+	p.DrawImage(vg.Rectangle{Min: vg.Point{X: 10, Y: 20}, Max: vg.Point{X: 50, Y: 80}}, img)
+	data, err := finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	upright, firstRed := true, false
+	for _, object := range regexp.MustCompile(`(?s)<<([^>]*)>>\s*stream\r?\n(.*?)\r?\nendstream`).FindAllSubmatch(data, -1) {
+		body := object[2]
+		if bytes.Contains(object[1], []byte("/FlateDecode")) {
+			z, err := zlib.NewReader(bytes.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body, err = io.ReadAll(z); err != nil {
+				t.Fatal(err)
+			}
+		}
+		switch before, _, drawn := bytes.Cut(body, []byte(" Do")); {
+		case drawn:
+			for _, m := range regexp.MustCompile(`\S+ \S+ \S+ (\S+) \S+ \S+ cm`).FindAllSubmatch(before, -1) {
+				upright = upright != bytes.HasPrefix(m[1], []byte("-"))
+			}
+		case bytes.Contains(object[1], []byte("/Subtype /Image")) && bytes.Contains(object[1], []byte("/DeviceRGB")):
+			firstRed = body[1] == 255 && body[3] == 0 // after the row's filter, which leaves a first pixel of a first row alone
+		}
+	}
+	if upright != firstRed {
+		t.Errorf("the matrices keep the image upright: %t; its first row is the upper one: %t", upright, firstRed)
 	}
 }

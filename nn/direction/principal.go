@@ -19,9 +19,18 @@ type Components struct {
 	Ratio    []float64 // σ²/Σσ²: its share of the path's variance
 }
 
-// held is how many differences are in memory while products are summed. The N networks are then read N²/(2·held)
-// times in all, which costs less than the products.
+// held is how many differences are in memory while products are summed.
 const held = 8
+
+// Reads is how often PrincipalComponents calls Read: about N + N²/(2·held) times for N networks.
+func (p *Path) Reads() int {
+	n := len(p.Names)
+	reads := n
+	for first := 0; first < n; first += held {
+		reads += n - first
+	}
+	return reads
+}
 
 // PrincipalComponents are those of the differences dᵢ of the path's N networks from θ, the origin among
 // them where it is one of the path, as in the paper's code (PCA of scikit-learn, which centres them).
