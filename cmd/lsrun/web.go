@@ -3,11 +3,11 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"lsrun/io/h5"
 	"lsrun/io/web"
 	"lsrun/shard"
 )
@@ -15,41 +15,41 @@ import (
 var webCommand = &cli.Command{
 	Name:      "web",
 	Usage:     "write surfaces as a page to turn, zoom and ask",
-	ArgsUsage: "SURFACE.h5…",
+	ArgsUsage: "[NAME=]SURFACE.h5|RUN…",
 	Description: `The page is one file that needs no network. Planes are surfaces in three dimensions, two of
 them side by side if there are more files than one; lines are curves in one chart.`,
 	Flags: []cli.Flag{
 		&cli.StringFlag{Name: "o", Usage: "write to `FILE`", DefaultText: "the first surface's name with .html"},
-		&cli.StringFlag{Name: "path", Usage: "draw the path of the projection file `FILE` over the first plane"},
-		&cli.StringFlag{Name: "title", Usage: "above the page", DefaultText: "the network and its checkpoint"},
+		&cli.StringFlag{Name: "path", Usage: "draw the training paths of a projection `FILE`, or of the folder that lsrun path wrote, over the first plane"},
+		&cli.StringFlag{Name: "title", Usage: "above the page", DefaultText: "the surfaces' names"},
 	},
 	Action: webAction,
 }
 
 func webAction(c *cli.Context) error {
-	if !c.Args().Present() {
-		return usagef("web needs surface files")
+	all, err := namedSurfaces(c)
+	if err != nil {
+		return err
 	}
 	var surfaces []web.Surface
-	for _, path := range c.Args().Slice() {
-		surface, file, err := loadSurface(path)
-		if err != nil {
-			return err
+	for _, s := range all {
+		surfaces = append(surfaces, webSurface(s.name, s.Surface))
+	}
+	for k, s := range all { // those of one name are told apart by their files
+		if slices.ContainsFunc(all, func(other namedSurface) bool { return other.name == s.name && other.path != s.path }) {
+			surfaces[k].Name += ", " + s.path
 		}
-		surfaces = append(surfaces, webSurface(file, surface))
 	}
 	if name := c.String("path"); name != "" {
-		paths, err := readPaths(name)
-		if err != nil {
+		if err := addPaths(&surfaces[0], name); err != nil {
 			return err
 		}
-		surfaces[0].Paths = paths
 	}
 	page, err := web.Page(orElse(c.String("title"), pageTitle(surfaces)), surfaces)
 	if err != nil {
 		return err
 	}
-	out := orElse(c.String("o"), strings.TrimSuffix(surfaces[0].Name, filepath.Ext(surfaces[0].Name))+".html")
+	out := orElse(c.String("o"), strings.TrimSuffix(all[0].path, filepath.Ext(all[0].path))+".html")
 	if err := files.Publish(out, page); err != nil {
 		return err
 	}
@@ -57,16 +57,21 @@ func webAction(c *cli.Context) error {
 	return nil
 }
 
-func readPaths(name string) ([]web.Path, error) {
-	data, err := files.ReadFile(name)
+// addPaths draws the paths of a projection file over a plane.
+func addPaths(to *web.Surface, name string) error {
+	projection, err := loadProjection(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	p, err := h5.DecodeProjection(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	paths := pathsOf(projection, nil)
+	if err := mustMeet(name, paths, to.Surface); err != nil {
+		return err
 	}
-	return []web.Path{{X: p.X, Y: p.Y}}, nil
+	for _, p := range paths {
+		to.Paths = append(to.Paths, web.Path{Name: p.Name, X: p.X, Y: p.Y, Epochs: p.Epochs})
+	}
+	to.XLabel, to.YLabel = componentLabels(projection.Facts)
+	return nil
 }
 
 // webSurface is a surface as pages show it: with captions and densities.
@@ -89,15 +94,11 @@ func webSurface(name string, surface *shard.Surface) web.Surface {
 	return w
 }
 
-// pageTitle says whose landscapes a page shows.
+// pageTitle is all that a page shows.
 func pageTitle(surfaces []web.Surface) string {
 	var names []string
 	for _, s := range surfaces {
-		name := s.Name
-		if plan, err := shard.ParsePlan(s.Plan); s.Plan != nil && err == nil {
-			name = fmt.Sprintf("%s, %s", plan.Network.Model, plan.Checkpoint.File)
-		}
-		names = append(names, name)
+		names = append(names, s.Name)
 	}
 	return abridgedList(names, 3)
 }

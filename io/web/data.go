@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -16,17 +17,18 @@ import (
 type Surface struct {
 	Name string
 	*shard.Surface
-	Caption   func(metric string) string // what was computed; nil for nothing
-	Limits    func(metric string) (low, high *float64)
-	Paths     []Path    // of training, over a plane
-	Densities []Density // of the Hessian, where recorded
+	Caption        func(metric string) string // what was computed; nil for nothing
+	XLabel, YLabel string                     // of the axes; "" for α and β
+	Limits         func(metric string) (low, high *float64)
+	Paths          []Path    // of training, over a plane
+	Densities      []Density // of the Hessian, where recorded
 }
 
 // Path is where the checkpoints of a training run lie in a plane, in order.
 type Path struct {
-	Name  string
-	X, Y  []float64
-	Epoch []int64 // nil where nobody knows
+	Name   string
+	X, Y   []float64
+	Epochs []int // one a checkpoint; nil where nobody knows
 }
 
 // Density is a quadrature of the Hessian's spectral density at the point (X, Y): nodes in rising order, and their weights.
@@ -75,10 +77,10 @@ type metric struct {
 }
 
 type path struct {
-	Name  string  `json:"name"`
-	X     numbers `json:"x"`
-	Y     numbers `json:"y"`
-	Epoch []int64 `json:"epoch"` // or null
+	Name   string  `json:"name"`
+	X      numbers `json:"x"`
+	Y      numbers `json:"y"`
+	Epochs []int   `json:"epochs"` // or null
 }
 
 type density struct {
@@ -146,14 +148,14 @@ func (s Surface) check() error {
 }
 
 func (s Surface) encode() surface {
-	out := surface{Name: s.Name, Axes: []string{"α", "β"}, Paths: []path{}}
+	out := surface{Name: s.Name, Axes: []string{cmp.Or(s.XLabel, "α"), cmp.Or(s.YLabel, "β")}, Paths: []path{}}
 	for _, layer := range s.Layers {
 		if m := s.metric(layer.Name); len(m.X) > 0 { // else it was planned nowhere
 			out.Metrics = append(out.Metrics, m)
 		}
 	}
 	for _, p := range s.Paths {
-		out.Paths = append(out.Paths, path{p.Name, p.X, p.Y, p.Epoch})
+		out.Paths = append(out.Paths, path{p.Name, p.X, p.Y, p.Epochs})
 	}
 	for _, d := range s.Densities {
 		out.Densities = append(out.Densities, density{X: d.X, Y: d.Y, Nodes: d.Nodes, Weights: d.Weights})
