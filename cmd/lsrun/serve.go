@@ -94,7 +94,7 @@ func ours(host, listening string) bool {
 	}
 	host = strings.ToLower(strings.Trim(host, "[]"))
 	machine, err := os.Hostname()
-	return net.ParseIP(host) != nil || host == "localhost" || host == strings.ToLower(listening) || err == nil && host == strings.ToLower(machine)
+	return net.ParseIP(host) != nil || host == "localhost" || host != "" && (host == strings.ToLower(listening) || err == nil && host == strings.ToLower(machine))
 }
 
 // exhibit answers browsers.

@@ -472,6 +472,16 @@ func TestTheDensityAtTheMarkedPointIsDrawn(t *testing.T) {
 	path := Path{Name: "adam", X: []float64{0.8, 0.3, 0.1, 1.4}, Y: []float64{-0.5, -0.3, 0, 0.3}}
 	b := open(t, write(t, "resnet20, model_8.t7", Surface{Name: "surface.h5", Surface: bowl(51, 31), Caption: caption, Paths: []Path{descent, path}, Densities: []Density{density}}),
 		viewport{width: 1280, height: 900, dark: true})
+	// From above the checkpoint at (0, 0) is in the stage's middle, nearly.
+	eval[bool](b, `(() => {
+		for (let k = 0; k < 20; k++) document.querySelector("#stage").dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowUp" }));
+		return true;
+	})()`)
+	b.point(0.5, 0.5)
+	if rows := b.rows("#readout"); rows["checkpoint"] != "sgd, epoch 30" {
+		t.Errorf("over a checkpoint is %v", rows)
+	}
+	b.press("#reset")
 	if b.box("#density")[2] != 0 {
 		t.Error("a density is drawn before a point is marked")
 	}

@@ -29,7 +29,7 @@ func bowl(nx, ny int) *shard.Surface {
 }
 
 // descent is a path into the bowl.
-var descent = Path{Name: "sgd", X: []float64{-0.9, -0.7, -0.4, -0.2, -0.05, 0}, Y: []float64{0.5, 0.2, 0.25, 0.1, 0.05, 0}}
+var descent = Path{Name: "sgd", X: []float64{-0.9, -0.7, -0.4, -0.2, -0.05, 0}, Y: []float64{0.5, 0.2, 0.25, 0.1, 0.05, 0}, Epochs: []int{0, 1, 2, 5, 10, 30}}
 
 // write writes a page to a file and returns its URL.
 func write(t *testing.T, title string, surfaces ...Surface) string {

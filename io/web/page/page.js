@@ -196,6 +196,14 @@ function valuesAt(surface, metric, x, y) {
   return rows;
 }
 
+/** checkpointNear is a row about the checkpoint of a path under the pointer, if there is one. */
+function checkpointNear(pane, place) {
+  const away = (p) => Math.hypot(pane.place.toX(p.x) - pane.place.toX(place.x), pane.place.toY(p.y) - pane.place.toY(place.y));
+  const all = pane.paths.flatMap((path) => path.points.map((p, k) => ({ p, text: [path.name, path.epochs ? `epoch ${path.epochs[k]}` : `number ${k}`].filter(Boolean).join(", ") })));
+  const near = all.filter(({ p }) => away(p) < 0.03).sort((a, b) => away(a.p) - away(b.p))[0];
+  return near ? [["checkpoint", near.text]] : [];
+}
+
 function setRows(list, rows) {
   list.replaceChildren(...rows.flatMap(([term, value]) => {
     const dt = document.createElement("dt"), dd = document.createElement("dd");
@@ -351,7 +359,7 @@ function listenToStage() {
     $("readout").hidden = !place;
     if (!place) return;
     const pane = stage.panes[place.pane];
-    setRows($("readout"), valuesAt(pane.surfaceShown, pane.metric, place.x, place.y));
+    setRows($("readout"), [...valuesAt(pane.surfaceShown, pane.metric, place.x, place.y), ...checkpointNear(pane, place)]);
     if (pressed?.place && state.drawing) setSection([pressed.place, place]);
   };
   canvas.addEventListener("pointerup", (event) => {
