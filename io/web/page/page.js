@@ -40,7 +40,9 @@ function load(data) {
   for (const part of document.querySelectorAll(".planes")) part.hidden = isLine();
   $("stage").hidden = $("overlay").hidden = isLine();
   $("line").hidden = !isLine();
+  const first = stage.panes.length === 0;
   rebuild();
+  if (first) stage.reset();
 }
 
 function zip(x, y) { return Array.from(x, (v, k) => ({ x: v, y: y[k] })); }
@@ -66,7 +68,7 @@ function rebuild() {
   document.documentElement.dataset.theme = dark ? "dark" : "light";
   const all = shown();
   const metrics = new Map(all.flatMap((s) => s.metrics.map((m) => [m.name, m.title])));
-  setOptions($("metric"), [...metrics].map(([value, text]) => ({ value, text })));
+  setOptions($("metric"), [...metrics].map(([value, text]) => ({ value, text })), metrics.has("train_loss") ? "train_loss" : undefined);
   const name = $("metric").value;
   const having = all.map((surface) => ({ surface, metric: surface.metrics.find((m) => m.name === name) })).filter((s) => s.metric);
   $("log").checked = state.log ?? having.some(({ metric }) => suitsLog(metric));
@@ -148,8 +150,8 @@ function titles() {
 /** pathNote says how much of the paths is not over the grid. */
 function pathNote(pane) {
   const points = pane.paths.flatMap((p) => p.points);
-  const outside = points.filter((p) => !cellOf(pane.metric.x, p.x) || !cellOf(pane.metric.y, p.y)).length;
-  return outside > 0 ? `${outside} of ${points.length} checkpoints lie outside of the grid` : "";
+  const outside = points.filter((p) => !pane.inside(p)).length;
+  return outside > 0 ? `${outside} of ${points.length} checkpoints are outside of the grid` : "";
 }
 
 const curveColours = () => { const ink = chartInk(); return [ink.first, ink.second, ink.soft, ink.strong]; };
@@ -216,7 +218,7 @@ function setRows(list, rows) {
 function drawMark() {
   $("mark-figure").hidden = !state.mark;
   if (!state.mark) return;
-  const pane = stage.panes.find((p) => cellOf(p.metric.x, state.mark.x) && cellOf(p.metric.y, state.mark.y));
+  const pane = stage.panes.find((p) => p.inside(state.mark));
   if (!pane) {
     $("mark-figure").hidden = true;
     return;

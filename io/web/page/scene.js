@@ -105,6 +105,11 @@ class Pane {
     return this.geometries.get(stride);
   }
 
+  corners() {
+    const { halfX, halfY } = this.place;
+    return [floorHeight, boxHeight].flatMap((z) => [[-halfX, -halfY, z], [halfX, -halfY, z], [halfX, halfY, z], [-halfX, halfY, z]]);
+  }
+
   triangles() { return this.geometry(1).index.count / 3; }
 
   /** refine says how finely the surface is drawn: pixels a CSS pixel, and at most so many triangles. */
@@ -166,6 +171,7 @@ class Pane {
     const above = [], below = [];
     for (let k = 1; k < points.length; k++) {
       const [a, b] = [points[k - 1], points[k]];
+      if (!this.inside(a) || !this.inside(b)) continue;
       const at = (p, z) => [this.place.toX(p.x), this.place.toY(p.y), z + lift];
       below.push(...at(a, floorHeight), ...at(b, floorHeight));
       if (a.height <= 1 && b.height <= 1) above.push(...at(a, a.height * boxHeight), ...at(b, b.height * boxHeight));
@@ -181,6 +187,7 @@ class Pane {
   }
 
   balls(group, points, radius, colour) {
+    if (points.length === 0) return;
     const balls = new THREE.InstancedMesh(new THREE.SphereGeometry(radius, 16, 12), new THREE.MeshBasicMaterial({ color: colour }), points.length);
     points.forEach((p, k) => balls.setMatrixAt(k, new THREE.Matrix4().makeTranslation(...p)));
     balls.frustumCulled = false;
@@ -199,8 +206,11 @@ class Pane {
     this.content.add(group);
   }
 
-  /** seats are where (x, y) is on the surface, if it is there, and on the floor. */
+  inside(p) { return cellOf(this.metric.x, p.x) !== null && cellOf(this.metric.y, p.y) !== null; }
+
+  /** seats are where (x, y) is on the surface and on the floor, as far as it is there. */
   seats(p) {
+    if (!this.inside(p)) return [];
     const h = heightAt(this.metric, this.heights, p.x, p.y), x = this.place.toX(p.x), y = this.place.toY(p.y);
     return (h <= 1 ? [[x, y, h * boxHeight + lift]] : []).concat([[x, y, floorHeight + lift]]);
   }
@@ -211,6 +221,7 @@ class Pane {
     if (section) this.line(this.overlayed, section, marker, 3, 2);
     if (!mark) return;
     const seats = this.seats(mark);
+    if (seats.length === 0) return;
     this.balls(this.overlayed, seats, 0.022, marker);
     const top = seats.length > 1 ? seats[0] : [seats[0][0], seats[0][1], boxHeight];
     this.overlayed.add(this.segments([...top, ...seats[seats.length - 1]], [228, 87, 46]));
@@ -260,10 +271,19 @@ class Stage {
     new ResizeObserver(() => this.invalidate()).observe(canvas);
   }
 
+  /** reset looks from where the whole box of every pane is seen, with room for what is written around it. */
   reset() {
-    this.controls.target.set(0, 0, 0.2);
-    this.camera.position.set(-2.6, -4.9, 4);
-    this.controls.update();
+    const seen = () => this.frames().every((frame, k) => this.panes[k].corners().every(([x, y, z]) => {
+      const p = this.project(frame, x, y, z);
+      return p && p.x > frame.x + 0.07 * frame.width && p.x < frame.x + 0.93 * frame.width &&
+        p.y > frame.y + 0.07 * frame.height && p.y < frame.y + 0.9 * frame.height;
+    }));
+    this.controls.target.set(0, 0, 0.25);
+    for (let distance = 4; distance < 12; distance += 0.1) {
+      this.camera.position.set(-0.38, -0.72, 0.57).multiplyScalar(distance).add(this.controls.target);
+      this.controls.update();
+      if (seen()) break;
+    }
     this.invalidate();
   }
 
