@@ -39,6 +39,7 @@ Planning the same again changes nothing; another plan needs another RUN.
    lsrun run RUN && lsrun merge RUN && lsrun plot RUN/surface.h5`,
 	Flags: slices.Concat(networkFlags, dataFlags, hessianPlanFlags, []cli.Flag{
 		&cli.StringFlag{Name: "like", Usage: "take every flag that is not given from the plan of `OTHER-RUN`"},
+		&cli.StringFlag{Name: "path", Usage: "the plane of a training path, with axes that contain it: take network, directions and, unless given, axes from what lsrun path wrote to `DIR`"},
 		&cli.StringFlag{Name: "logits", Usage: "compare with PyTorch's logits in `FILE` first, as lsrun check does, and record that it was done"},
 		&cli.StringFlag{Name: "x", Usage: "first axis, `MIN:MAX:POINTS`", Value: "-1:1:51"},
 		&cli.StringFlag{Name: "y", Usage: "second axis; without it the landscape is a line"},
@@ -91,6 +92,9 @@ var dataFlags = []cli.Flag{
 func planAction(c *cli.Context) error {
 	dir, err := oneArgument(c, "the run directory to make")
 	if err != nil {
+		return err
+	}
+	if err := adoptPath(c, c.String("path")); err != nil {
 		return err
 	}
 	if err := adoptPlan(c, c.String("like")); err != nil {
