@@ -172,17 +172,20 @@ func (b *tab) text(selector string) string {
 	return eval[string](b, fmt.Sprintf("document.querySelector(%q).textContent", selector))
 }
 
-// set gives a control a value, as its user does.
-func (b *tab) set(selector, value string) {
+// set gives controls values as their user does: "log=true" is the value of the control with the id log.
+func (b *tab) set(assignments ...string) {
 	b.Helper()
-	eval[bool](b, fmt.Sprintf(`(() => {
-		const control = document.querySelector(%q);
-		if (control.type === "checkbox") control.checked = %[2]q === "true";
-		else control.value = %[2]q;
-		control.dispatchEvent(new Event("input", { bubbles: true }));
-		control.dispatchEvent(new Event("change", { bubbles: true }));
-		return true;
-	})()`, selector, value))
+	for _, assignment := range assignments {
+		id, value, _ := strings.Cut(assignment, "=")
+		eval[bool](b, fmt.Sprintf(`(() => {
+			const control = document.getElementById(%q);
+			if (control.type === "checkbox") control.checked = %[2]q === "true";
+			else control.value = %[2]q;
+			control.dispatchEvent(new Event("input", { bubbles: true }));
+			control.dispatchEvent(new Event("change", { bubbles: true }));
+			return true;
+		})()`, id, value))
+	}
 	b.settle()
 }
 

@@ -71,13 +71,18 @@ func (b *tab) press(selector string) {
 	b.settle()
 }
 
-// key gives a key to the stage, with Shift if its name begins with it.
-func (b *tab) key(name string) {
+// keys gives keys to the stage, with Shift where their names begin with it.
+func (b *tab) keys(names ...string) {
 	b.Helper()
-	key, shift := strings.CutPrefix(name, "Shift+")
-	eval[bool](b, fmt.Sprintf(`(document.querySelector("#stage").dispatchEvent(new KeyboardEvent("keydown", {key: %q, shiftKey: %v, cancelable: true})), true)`, key, shift))
+	for _, name := range names {
+		key, shift := strings.CutPrefix(name, "Shift+")
+		eval[bool](b, fmt.Sprintf(`(document.querySelector("#stage").dispatchEvent(new KeyboardEvent("keydown", {key: %q, shiftKey: %v, cancelable: true})), true)`, key, shift))
+	}
 	b.settle()
 }
+
+// fromAbove are the keys that look straight down.
+var fromAbove = slices.Repeat([]string{"ArrowUp"}, 20)
 
 // rows are the terms and values of a list.
 func (b *tab) rows(selector string) map[string]string {
@@ -159,16 +164,18 @@ func TestEveryControlActs(t *testing.T) {
 	b := open(t, write(t, "bowl", Surface{Name: "left.h5", Surface: bowl(51, 31), Caption: caption, Paths: []Path{descent}},
 		Surface{Name: "right.h5", Surface: other, Caption: caption}), small)
 	used := map[string]bool{}
+	before := b.picture("#view")
 	act := func(id string, do func()) { // changes the picture
 		t.Helper()
 		used[id] = true
-		before := b.picture("#view")
 		do()
-		if part := changed(before, b.picture("#view")); part < 0.0005 {
+		after := b.picture("#view")
+		if part := changed(before, after); part < 0.0005 {
 			t.Errorf("%s changes %.5f of the picture", id, part)
 		}
+		before = after
 	}
-	set := func(id, value string) { t.Helper(); act(id, func() { b.set("#"+id, value) }) }
+	set := func(id, value string) { t.Helper(); act(id, func() { b.set(id + "=" + value) }) }
 	set("common", "false")
 	set("common", "true")
 	set("right", "")
@@ -195,23 +202,21 @@ func TestEveryControlActs(t *testing.T) {
 		t.Errorf("contour lines on a logarithmic scale are %q apart", text)
 	}
 	set("colours", "magma")
-	for id, value := range map[string]string{"x0": "-1", "y0": "0", "x1": "1"} {
-		used[id] = true
-		b.set("#"+id, value)
-	}
+	b.set("x0=-1", "y0=0", "x1=1")
+	used["x0"], used["y0"], used["x1"] = true, true, true
 	set("y1", "0.3")
 	act("clear", func() { b.press("#clear") })
 	act("draw", func() { b.press("#draw"); b.drag(0.4, 0.55, 0.6, 0.6) })
 	if b.box("#section-figure")[2] == 0 || colours(b.picture("#section-chart")) < 5 {
 		t.Error("a section that is drawn has no curve")
 	}
-	b.key("Escape")
+	act("Escape", func() { b.keys("Escape") })
 	set("theme", "dark")
 	if got := eval[string](b, `getComputedStyle(document.body).backgroundColor`); got != "rgb(20, 23, 26)" {
 		t.Errorf("the dark theme's ground is %s", got)
 	}
-	act("ArrowLeft", func() { b.key("ArrowLeft"); b.key("ArrowLeft"); b.key("ArrowUp") })
-	act("+", func() { b.key("+"); b.key("+"); b.key("+") })
+	act("ArrowLeft", func() { b.keys("ArrowLeft", "ArrowLeft", "ArrowUp") })
+	act("+", func() { b.keys("+", "+", "+") })
 	act("wheel", func() {
 		box := b.box("#stage")
 		call(b, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: input.DispatchMouseEventTypeMouseWheel, X: box[0] + box[2]/2, Y: box[1] + box[3]/2, DeltaX: 1, DeltaY: 200})
@@ -274,8 +279,7 @@ func TestTextsOfASurfaceDoNothing(t *testing.T) {
 	s.Layers[1].Name = evil
 	b := open(t, write(t, evil, Surface{Name: evil, Surface: s, Caption: func(string) string { return evil }, Paths: []Path{{Name: evil, X: []float64{0}, Y: []float64{0}}}},
 		Surface{Name: evil, Surface: bowl(5, 5)}), small)
-	b.set("#metric", evil)
-	b.set("#right", "1")
+	b.set("metric="+evil, "right=1")
 	b.click(0.5, 0.6)
 	if eval[bool](b, `"evil" in window`) || eval[int](b, `document.images.length`) != 0 {
 		t.Error("a text ran")
@@ -315,32 +319,23 @@ func holed() *shard.Surface {
 func TestHolesAreShownAndYIsTheFirstAxis(t *testing.T) {
 	b := open(t, write(t, "holes", Surface{Name: "surface.h5", Surface: holed()}), desktop)
 	b.keep("holes")
-	eval[bool](b, `(() => { // looks from above
-		for (let k = 0; k < 20; k++) document.querySelector("#stage").dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowUp" }));
-		return true;
-	})()`)
-	b.settle()
+	b.keys(fromAbove...)
 	stage := b.picture("#view")
 	for kind, like := range map[string]color.RGBA{"NaN": {0x9a, 0xa0, 0xa6, 255}, "+∞": {0xd6, 0x27, 0x5a, 255}, "−∞": {0x3f, 0x6f, 0xd8, 255}, "missing": {0xcb, 0xbf, 0x9b, 255}} {
 		if part := share(stage, like); part < 0.0005 {
 			t.Errorf("%s: %.5f of the picture has its colour", kind, part)
 		}
 	}
-	b.key("Shift+ArrowRight") // from the middle, which is nearest to (2, 20), to (3, 20)
+	b.keys("Shift+ArrowRight") // from the middle, which is nearest to (2, 20), to (3, 20)
 	rows := b.rows("#mark-values")
 	if number(t, rows["α"]) != 3 || number(t, rows["β"]) != 20 || number(t, rows["test loss"]) != 23 {
 		t.Errorf("the mark is at %v, want 23 at (3, 20)", rows)
 	}
-	for range 2 {
-		b.key("Shift+ArrowRight")
-		b.key("Shift+ArrowUp")
-	}
+	b.keys("Shift+ArrowRight", "Shift+ArrowUp", "Shift+ArrowRight", "Shift+ArrowUp")
 	if rows := b.rows("#mark-values"); number(t, rows["α"]) != 5 || number(t, rows["β"]) != 40 || rows["test loss"] != "missing" {
 		t.Errorf("the mark is at %v, want what is missing at (5, 40)", rows)
 	}
-	for range 5 {
-		b.key("Shift+ArrowLeft")
-	}
+	b.keys(slices.Repeat([]string{"Shift+ArrowLeft"}, 5)...)
 	if rows := b.rows("#mark-values"); rows["test loss"] != "−∞" {
 		t.Errorf("the mark is at %v, want −∞ at (0, 40)", rows)
 	}
@@ -355,7 +350,7 @@ func TestAPlaneWithoutFiniteValuesIsAllHoles(t *testing.T) {
 	if part := share(b.picture("#view"), color.RGBA{0x9a, 0xa0, 0xa6, 255}); part < 0.05 {
 		t.Errorf("%.4f of the picture has the colour of NaN", part)
 	}
-	b.set("#log", "true")
+	b.set("log=true")
 	b.point(0.5, 0.6)
 	if rows := b.rows("#readout"); rows["train loss"] != "NaN" {
 		t.Errorf("under the pointer is %v", rows)
@@ -380,10 +375,8 @@ func TestValuesOfAllSizesAreDrawn(t *testing.T) {
 	}
 	b := open(t, write(t, "sizes", Surface{Name: "surface.h5", Surface: s}), small)
 	for _, l := range s.Layers {
-		b.set("#metric", l.Name)
 		for _, log := range []string{"false", "true"} {
-			b.set("#log", log)
-			b.set("#clip", "50")
+			b.set("metric="+l.Name, "log="+log, "clip=50")
 			b.click(0.5, 0.6)
 			b.mu.Lock()
 			errors := len(b.errors)
@@ -402,14 +395,10 @@ func TestTwoSurfacesTurnTogether(t *testing.T) {
 	}
 	b := open(t, write(t, "With and without skip connections", Surface{Name: "resnet56/surface.h5", Surface: bowl(61, 41), Caption: caption, Paths: []Path{descent}},
 		Surface{Name: "resnet56_noshort/surface.h5", Surface: other, Caption: caption}), desktop)
-	b.set("#x0", "-0.9")
-	b.set("#y0", "-0.4")
-	b.set("#x1", "0.9")
-	b.set("#y1", "0.4")
+	b.set("x0=-0.9", "y0=-0.4", "x1=0.9", "y1=0.4")
 	b.keep("two-surfaces")
 	before := b.picture("#stage")
-	b.key("ArrowLeft")
-	b.key("ArrowLeft")
+	b.keys("ArrowLeft", "ArrowLeft")
 	after := b.picture("#stage")
 	middle := before.Bounds().Dx() / 2
 	for side, half := range map[string]image.Rectangle{
@@ -473,10 +462,7 @@ func TestTheDensityAtTheMarkedPointIsDrawn(t *testing.T) {
 	b := open(t, write(t, "resnet20, model_8.t7", Surface{Name: "surface.h5", Surface: bowl(51, 31), Caption: caption, Paths: []Path{descent, path}, Densities: []Density{density}}),
 		viewport{width: 1280, height: 900, dark: true})
 	// From above the checkpoint at (0, 0) is in the stage's middle, nearly.
-	eval[bool](b, `(() => {
-		for (let k = 0; k < 20; k++) document.querySelector("#stage").dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowUp" }));
-		return true;
-	})()`)
+	b.keys(fromAbove...)
 	b.point(0.5, 0.5)
 	if rows := b.rows("#readout"); rows["checkpoint"] != "sgd, epoch 30" {
 		t.Errorf("over a checkpoint is %v", rows)
@@ -485,13 +471,13 @@ func TestTheDensityAtTheMarkedPointIsDrawn(t *testing.T) {
 	if b.box("#density")[2] != 0 {
 		t.Error("a density is drawn before a point is marked")
 	}
-	b.key("Shift+ArrowLeft")
+	b.keys("Shift+ArrowLeft")
 	b.keep("dark-path-density")
 	if n := colours(b.picture("#density")); n < 5 {
 		t.Errorf("the density has %d colours", n)
 	}
 	without := open(t, write(t, "bowl", Surface{Name: "surface.h5", Surface: bowl(9, 9)}), small)
-	without.key("Shift+ArrowLeft")
+	without.keys("Shift+ArrowLeft")
 	if without.box("#density")[2] != 0 {
 		t.Error("a density is drawn where none was recorded")
 	}
@@ -523,7 +509,7 @@ func TestLinesAreCurves(t *testing.T) {
 	if text := b.text("#message"); !strings.Contains(text, "2 points have no place") {
 		t.Errorf("of the infinite values it says %q", text)
 	}
-	b.set("#metric", "train_acc")
+	b.set("metric=train_acc")
 	if changed(before, b.picture("#line")) < 0.002 {
 		t.Error("another metric has the same curves")
 	}
@@ -583,8 +569,7 @@ func TestALivePageFollowsItsServer(t *testing.T) {
 	wait("200 of 315 points")
 	b.keep("live")
 	half := b.picture("#view")
-	b.key("ArrowLeft")
-	b.key("ArrowRight")
+	b.keys("ArrowLeft", "ArrowRight")
 	done.Store(315)
 	wait("315 of 315 points")
 	if part := changed(half, b.picture("#view")); part < 0.02 {
