@@ -247,6 +247,9 @@ const paces = [
   { ratio: 2, triangles: Infinity }, { ratio: 1.5, triangles: 4e5 }, { ratio: 1, triangles: 1e5 }, { ratio: 1, triangles: 3e4 },
   { ratio: 0.85, triangles: 1e4 }, { ratio: 0.7, triangles: 5e3 }, { ratio: 0.5, triangles: 2.5e3 },
 ];
+const fieldOfView = 24 * (Math.PI / 180);
+const narrow = 1.15; // the aspect below which a frame's width decides
+
 const tooSlow = 29, atEase = 18; // ms between two pictures
 
 /** Stage draws panes beside each other, or one above the other where it is tall, through one camera. */
@@ -256,7 +259,7 @@ class Stage {
     this.afterDrawing = afterDrawing;
     this.panes = [];
     this.renderer = new THREE.WebGLRenderer({ canvas, antialias: false, powerPreference: "high-performance" });
-    this.camera = new THREE.PerspectiveCamera(24, 1, 0.1, 50);
+    this.camera = new THREE.PerspectiveCamera(undefined, 1, 0.1, 50);
     this.camera.up.set(0, 0, 1);
     this.controls = new THREE.OrbitControls(this.camera, canvas);
     this.controls.minDistance = 1.5;
@@ -273,10 +276,10 @@ class Stage {
 
   /** reset looks from where the whole box of every pane is seen, with room for what is written around it. */
   reset() {
-    const seen = () => this.frames().every((frame, k) => this.panes[k].corners().every(([x, y, z]) => {
-      const p = this.project(frame, x, y, z);
-      return p && p.x > frame.x + 0.07 * frame.width && p.x < frame.x + 0.93 * frame.width &&
-        p.y > frame.y + 0.07 * frame.height && p.y < frame.y + 0.9 * frame.height;
+    const frame = { x: 0, y: 0, width: narrow, height: 1 }; // what is seen in it is seen in all others, see aim
+    const seen = () => this.panes.every((pane) => pane.corners().every((corner) => {
+      const p = this.project(frame, ...corner);
+      return p && p.x > 0.1 * narrow && p.x < 0.92 * narrow && p.y > 0.06 && p.y < 0.91;
     }));
     this.controls.target.set(0, 0, 0.25);
     for (let distance = 4; distance < 12; distance += 0.1) {
@@ -312,10 +315,10 @@ class Stage {
       : { x: 0, y: (k * height) / n, width, height: height / n }));
   }
 
+  /** aim sees as much from top to bottom as in any other frame, or where it is narrow as much from left to right. */
   aim(frame) {
     this.camera.aspect = frame.width / frame.height;
-    const vertical = 24, narrow = 1.15; // below this aspect the width decides
-    const tangent = Math.tan((vertical / 2) * (Math.PI / 180)) * Math.max(1, narrow / this.camera.aspect);
+    const tangent = Math.tan(fieldOfView / 2) * Math.max(1, narrow / this.camera.aspect);
     this.camera.fov = 2 * Math.atan(tangent) * (180 / Math.PI);
     this.camera.updateProjectionMatrix();
   }
