@@ -151,7 +151,7 @@ func (e *exhibit) look() error {
 	if s.PointsDone != e.done || e.problem != "" {
 		e.join(s.PointsDone)
 	}
-	status := web.Status{Points: s.Points, Done: s.PointsDone, Headline: fmt.Sprintf("%s, %d running%s", doneText(s), len(s.Running), speedText(s)), Problem: e.problem}
+	status := web.Status{Points: s.Points, Done: s.PointsDone, Headline: headline(s), Problem: e.problem}
 	if s.PointsDone == 0 && e.problem == "" {
 		status.Problem = "No point is done yet"
 	}
@@ -168,6 +168,18 @@ func (e *exhibit) look() error {
 	e.data, e.tag = data, fmt.Sprintf("%q", fmt.Sprintf("%x", sha256.Sum256(data)))
 	e.at, e.took = time.Now(), time.Since(start)
 	return nil
+}
+
+// headline is a run's status in a line.
+func headline(s *shard.RunStatus) string {
+	text := fmt.Sprintf("%s, %d running%s", doneText(s), len(s.Running), speedText(s))
+	if slow := slowHosts(s); slow != nil {
+		text += "; slow: " + abridgedList(slow, 4)
+	}
+	if len(s.Failed) > 0 {
+		text += "; attempts have failed"
+	}
+	return text
 }
 
 // join makes the surface of what is there, or notes why there is none.

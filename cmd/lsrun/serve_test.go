@@ -99,3 +99,15 @@ func TestServeSaysWhyThereIsNoSurface(t *testing.T) {
 		t.Errorf("of a run that has not begun it says %.300s", got.Body)
 	}
 }
+
+func TestTheHeadlineNamesStragglersAndFailures(t *testing.T) {
+	s := &shard.RunStatus{Points: 9, PointsDone: 4, Units: 3, UnitsDone: 1,
+		Hosts: []shard.HostStatus{{Host: "new"}, {Host: "ill", Speed: 0.4}, {Host: "a", Speed: 1}, {Host: "b", Speed: 1.1}}}
+	if got, want := headline(s), "4 of 9 points, 1 of 3 units, 0 running; slow: ill"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	s.Hosts, s.Failed = nil, []shard.Failure{{Cause: "no memory"}}
+	if got, want := headline(s), "4 of 9 points, 1 of 3 units, 0 running; attempts have failed"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
