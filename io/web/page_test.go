@@ -244,34 +244,44 @@ func TestEveryControlActs(t *testing.T) {
 }
 
 func TestThePictureIsSaved(t *testing.T) {
-	b := open(t, write(t, "resnet20 ../model", Surface{Name: "surface.h5", Surface: bowl(31, 21), Caption: caption}), small)
-	folder := t.TempDir()
-	if _, err := chromedp.CallBrowser(chromium.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder}); err != nil {
-		t.Fatal(err)
+	plane := bowl(31, 21)
+	line := &shard.Surface{X: plane.X, Layers: []shard.Layer{{Name: "train_loss", Values: plane.Layers[0].Values[:31]}}}
+	for what, c := range map[string]struct {
+		surface *shard.Surface
+		canvas  string
+		colours int
+	}{"plane": {plane, "#stage", 60}, "line": {line, "#line", 4}} {
+		b := open(t, write(t, "resnet20 ../"+what, Surface{Name: "surface.h5", Surface: c.surface, Caption: caption}), small)
+		folder := t.TempDir()
+		if _, err := chromedp.CallBrowser(chromium.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder}); err != nil {
+			t.Fatal(err)
+		}
+		b.press("#save")
+		img := b.saved(filepath.Join(folder, "resnet20_.._"+what+"_train_loss.png"))
+		box := b.box(c.canvas)
+		if size := img.Bounds().Size(); size.X != int(2*box[2]) || size.Y <= int(2*box[3]) {
+			t.Errorf("the picture of a %s has %v for a drawing of %v and a caption", what, size, box[2:])
+		}
+		if n := colours(img); n < c.colours {
+			t.Errorf("the picture of a %s has %d colours", what, n)
+		}
 	}
-	b.press("#save")
-	path := filepath.Join(folder, "resnet20_.._model_train_loss.png")
-	var img image.Image
+}
+
+// saved is a picture that the browser is about to save.
+func (b *tab) saved(path string) image.Image {
+	b.Helper()
 	for range 100 {
-		data, err := os.ReadFile(path)
-		if err == nil {
-			if img, err = png.Decode(bytes.NewReader(data)); err == nil {
-				break
+		if data, err := os.ReadFile(path); err == nil {
+			if img, err := png.Decode(bytes.NewReader(data)); err == nil {
+				return img
 			}
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	if img == nil {
-		entries, _ := os.ReadDir(folder)
-		t.Fatalf("no picture %s was saved, but %v", path, entries)
-	}
-	box := b.box("#stage")
-	if size := img.Bounds().Size(); size.X != int(2*box[2]) || size.Y <= int(2*box[3]) {
-		t.Errorf("the picture has %v for a stage of %v and a caption", size, box[2:])
-	}
-	if n := colours(img); n < 60 {
-		t.Errorf("the picture has %d colours", n)
-	}
+	there, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*"))
+	b.Fatalf("no picture %s was saved, but %v, %v", path, there, err)
+	return nil
 }
 
 func TestTextsOfASurfaceDoNothing(t *testing.T) {
@@ -516,8 +526,13 @@ func TestLinesAreCurves(t *testing.T) {
 	box := b.box("#line")
 	b.do(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, box[0]+box[2]/2, box[1]+box[3]/2))
 	b.settle()
-	if rows := b.rows("#readout"); rows["train loss"] == "" {
+	rows := b.rows("#readout")
+	if rows["train loss"] == "" {
 		t.Errorf("under the pointer is %v", rows)
+	}
+	eval[bool](b, `(document.querySelector("#line").dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" })), true)`)
+	if next := b.rows("#readout"); math.Abs(number(t, next["α"])-number(t, rows["α"])-0.04) > 1e-9 {
+		t.Errorf("a key goes from %s to %s", rows["α"], next["α"])
 	}
 }
 

@@ -36,7 +36,6 @@ function load(data) {
   setOptions($("right"), [{ value: "", text: "nothing" }, ...names], names.length > 1 ? "1" : "");
   $("which").hidden = surfaces.length < 2 || isLine();
   $("path-label").hidden = !surfaces.some((s) => s.paths.length > 0);
-  document.body.classList.toggle("line", isLine());
   for (const part of document.querySelectorAll(".planes")) part.hidden = isLine();
   $("stage").hidden = $("overlay").hidden = isLine();
   $("line").hidden = !isLine();
@@ -62,6 +61,12 @@ function shown() {
   return [...new Set(chosen)].filter((value) => value !== "").map((value) => surfaces[value]).filter(Boolean);
 }
 
+/** havingMetric are the surfaces shown that have the chosen metric, with it. */
+function havingMetric() {
+  const name = $("metric").value;
+  return shown().map((surface) => ({ surface, metric: surface.metrics.find((m) => m.name === name) })).filter((s) => s.metric);
+}
+
 /** rebuild makes everything anew that depends on data, metric, scale or theme. */
 function rebuild() {
   const dark = $("theme").value === "dark" || ($("theme").value === "auto" && darkSystem.matches);
@@ -69,14 +74,13 @@ function rebuild() {
   const all = shown();
   const metrics = new Map(all.flatMap((s) => s.metrics.map((m) => [m.name, m.title])));
   setOptions($("metric"), [...metrics].map(([value, text]) => ({ value, text })), metrics.has("train_loss") ? "train_loss" : undefined);
-  const name = $("metric").value;
-  const having = all.map((surface) => ({ surface, metric: surface.metrics.find((m) => m.name === name) })).filter((s) => s.metric);
+  const having = havingMetric();
   $("log").checked = state.log ?? having.some(({ metric }) => suitsLog(metric));
   $("common-label").hidden = having.length < 2;
   $("caption").textContent = having.filter(({ metric }) => metric.caption)
     .map(({ surface, metric }) => (having.length > 1 ? surface.name + ": " : "") + metric.caption).join("\n");
   const lacking = all.filter((s) => !having.some((h) => h.surface === s)).map((s) => s.name);
-  say(lacking.length > 0 ? `${lacking.join(", ")}: no ${metrics.get(name)}` : "");
+  say(lacking.length > 0 ? `${lacking.join(", ")}: no ${metrics.get($("metric").value)}` : "");
   if (isLine()) drawLine(having);
   else showPlanes(having);
 }
@@ -389,17 +393,25 @@ function listenToStage() {
     else return;
     event.preventDefault();
   });
-  $("line").addEventListener("pointermove", (event) => {
-    const all = shown(), name = $("metric").value;
-    const surface = all.find((s) => s.metrics.some((m) => m.name === name));
-    if (!surface || !state.toX) return;
-    const metric = surface.metrics.find((m) => m.name === name);
-    const x = state.toX(event.offsetX);
-    setRows($("readout"), all.flatMap((s) => [...(all.length > 1 ? [["", s.name]] : []), ...valuesAt(s, s.metrics[0], x, 0)]));
-    $("readout").hidden = false;
-    state.mark = metric.at(nearest(metric.x, x));
-    drawLine(all.map((s) => ({ surface: s, metric: s.metrics.find((m) => m.name === name) })).filter((s) => s.metric));
+  $("line").addEventListener("pointermove", (event) => askLine((x) => nearest(x, state.toX(event.offsetX))));
+  $("line").addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step) return;
+    askLine((x) => Math.min(Math.max(nearest(x, state.mark ? state.mark.x : 0) + step, 0), x.length - 1));
+    event.preventDefault();
   });
+}
+
+/** askLine marks the coordinate that choose picks of a metric's, and tells the values there of all lines. */
+function askLine(choose) {
+  const having = havingMetric();
+  if (having.length === 0) return;
+  const { x } = having[0].metric;
+  state.mark = { x: x[choose(x)] };
+  setRows($("readout"), having.flatMap(({ surface, metric }) => [
+    ...(having.length > 1 ? [["", surface.name]] : []), ...valuesAt(surface, metric, state.mark.x, 0)]));
+  $("readout").hidden = false;
+  drawLine(having);
 }
 
 function clear() {
