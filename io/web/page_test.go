@@ -21,6 +21,7 @@ import (
 
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/input"
+	cdpage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"lsrun/shard"
@@ -537,7 +538,7 @@ func TestLinesAreCurves(t *testing.T) {
 }
 
 func TestALivePageFollowsItsServer(t *testing.T) {
-	page, err := LivePage("a run")
+	live, err := LivePage("a run")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -545,7 +546,7 @@ func TestALivePageFollowsItsServer(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
 			w.Header().Set("Content-Type", "text/html")
-			w.Write(page)
+			w.Write(live)
 			return
 		}
 		n := int(done.Load())
@@ -593,6 +594,19 @@ func TestALivePageFollowsItsServer(t *testing.T) {
 	if text := b.text("#details"); text != "hosts a b" {
 		t.Errorf("the details are %q", text)
 	}
+}
+
+func TestWithoutWebGLThePageSaysSo(t *testing.T) {
+	b := open(t, "about:blank", small)
+	call(b, cdpage.AddScriptToEvaluateOnNewDocument, cdpage.AddScriptToEvaluateOnNewDocumentParams{
+		Source: `const get = HTMLCanvasElement.prototype.getContext; HTMLCanvasElement.prototype.getContext = function (kind, ...rest) { return kind.startsWith("webgl") ? null : get.call(this, kind, ...rest); };`})
+	b.do(chromedp.Navigate(write(t, "bowl", Surface{Name: "surface.h5", Surface: bowl(9, 9)})))
+	if text := b.text("#message"); !strings.Contains(text, "no WebGL") || !strings.Contains(text, "lsrun plot") {
+		t.Errorf("it says %q", text)
+	}
+	b.mu.Lock()
+	b.errors = nil // the library tells the console of it, too
+	b.mu.Unlock()
 }
 
 // turning turns the surface at every chance for three seconds, and gives the pictures a second that were drawn.

@@ -10,7 +10,7 @@ const state = {
   section: null, // two corners {x, y}
   drawing: false,
 };
-const stage = new Stage($("stage"), drawOverlay);
+let stage = null; // of planes; lines need none
 
 /** inks are the theme's colours, as [r, g, b]. */
 function inks() {
@@ -23,7 +23,7 @@ function rgbText(colour) { return `rgb(${colour.join(",")})`; }
 
 const chartInk = () => Object.fromEntries(Object.entries(inks()).map(([name, colour]) => [name, rgbText(colour)]));
 
-/** load takes in surfaces, and keeps what was chosen as far as it is still there. */
+/** load takes in surfaces, planes only or lines only, and keeps what was chosen as far as it is still there. */
 function load(data) {
   surfaces = data.surfaces.map((s) => ({
     ...s,
@@ -39,9 +39,23 @@ function load(data) {
   for (const part of document.querySelectorAll(".planes")) part.hidden = isLine();
   $("stage").hidden = $("overlay").hidden = isLine();
   $("line").hidden = !isLine();
-  const first = stage.panes.length === 0;
+  const first = !isLine() && !stage;
+  if (first && !makeStage()) return;
+  $("controls").hidden = $("save").disabled = false;
   rebuild();
   if (first) stage.reset();
+}
+
+/** makeStage reports whether this browser can draw surfaces. */
+function makeStage() {
+  try {
+    stage = new Stage($("stage"), drawOverlay);
+  } catch {
+    say("This browser has no WebGL to draw with: lsrun plot draws surfaces as pictures");
+    return false;
+  }
+  listenToStage();
+  return true;
 }
 
 function zip(x, y) { return Array.from(x, (v, k) => ({ x: v, y: y[k] })); }
@@ -82,7 +96,7 @@ function rebuild() {
   const lacking = all.filter((s) => !having.some((h) => h.surface === s)).map((s) => s.name);
   say(lacking.length > 0 ? `${lacking.join(", ")}: no ${metrics.get($("metric").value)}` : "");
   if (isLine()) drawLine(having);
-  else showPlanes(having);
+  else if (stage) showPlanes(having);
 }
 
 /** suitsLog is true of positive losses that span two decades. */
@@ -126,6 +140,7 @@ function levelText(scale) {
 
 /** refresh draws what depends on the mark and the section. */
 function refresh() {
+  if (!stage) return;
   for (const pane of stage.panes) pane.annotate(state.mark, state.section);
   drawSection();
   drawMark();
@@ -393,6 +408,9 @@ function listenToStage() {
     else return;
     event.preventDefault();
   });
+}
+
+function listenToLine() {
   $("line").addEventListener("pointermove", (event) => askLine((x) => nearest(x, state.toX(event.offsetX))));
   $("line").addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -468,13 +486,13 @@ async function follow(tag) {
     }
   } catch {
     say("lsrun serve does not answer: this is what it said last");
-    pause = 5000;
+    [tag, pause] = [null, 5000]; // the next answer is taken in whole
   }
   setTimeout(() => follow(tag), pause);
 }
 
 setOptions($("colours"), Object.keys(colourMaps).map((name) => ({ value: name, text: name })));
-listenToStage();
+listenToLine();
 listenToControls();
 const data = JSON.parse($("data").textContent);
 document.documentElement.dataset.theme = darkSystem.matches ? "dark" : "light";

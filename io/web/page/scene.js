@@ -112,9 +112,12 @@ class Pane {
 
   triangles() { return this.geometry(1).index.count / 3; }
 
-  /** refine says how finely the surface is drawn: pixels a CSS pixel, and at most so many triangles. */
+  /** coarsened is the surface in about so many triangles, or fewer. */
+  coarsened(triangles) { return this.geometry(Math.max(1, Math.ceil(Math.sqrt(this.triangles() / triangles)))); }
+
+  /** refine says how finely the surface is drawn: pixels a CSS pixel, and triangles. */
   refine({ ratio, triangles }) {
-    this.surface.geometry = this.shadow.geometry = this.geometry(Math.max(1, Math.ceil(Math.sqrt(this.triangles() / triangles))));
+    this.surface.geometry = this.shadow.geometry = this.coarsened(triangles);
     for (const mesh of [this.surface, this.shadow]) mesh.material.uniforms.lineWidth.value = 0.55 * ratio;
   }
 
@@ -247,10 +250,10 @@ const paces = [
   { ratio: 2, triangles: Infinity }, { ratio: 1.5, triangles: 4e5 }, { ratio: 1, triangles: 1e5 }, { ratio: 1, triangles: 3e4 },
   { ratio: 0.85, triangles: 1e4 }, { ratio: 0.7, triangles: 5e3 }, { ratio: 0.5, triangles: 2.5e3 },
 ];
+const tooSlow = 29, atEase = 18; // ms between two pictures
+
 const fieldOfView = 24 * (Math.PI / 180);
 const narrow = 1.15; // the aspect below which a frame's width decides
-
-const tooSlow = 29, atEase = 18; // ms between two pictures
 
 /** Stage draws panes beside each other, or one above the other where it is tall, through one camera. */
 class Stage {
@@ -411,6 +414,7 @@ class Stage {
     const frame = this.frames()[k];
     this.aim(frame);
     this.camera.updateMatrixWorld();
+    pane.surface.geometry = pane.coarsened(1e5); // until the next picture: a ray tries every triangle
     const ray = new THREE.Raycaster();
     ray.setFromCamera(new THREE.Vector2(((px - frame.x) / frame.width) * 2 - 1, 1 - ((py - frame.y) / frame.height) * 2), this.camera);
     const hit = ray.intersectObject(pane.surface)[0];
