@@ -243,7 +243,7 @@ function dispose(group) {
   group.clear();
 }
 
-const calm = 180; // ms without a change after which a picture is drawn as finely as it can be, or longer where pictures take long
+const calm = 120; // ms without a change after which a picture is drawn as finely as it can be, or longer where pictures take long
 
 /** How finely pictures are drawn while they move, from machines that draw at ease to those without a graphics card. */
 const paces = [
