@@ -38,16 +38,15 @@ func commonCaption(all []namedSurface, metric string) string {
 		}
 	}
 	var own []string
-	told := map[string]bool{}
-	for k, s := range all {
-		parts := slices.DeleteFunc(slices.Clone(of[k]), func(part string) bool { return slices.Contains(common, part) })
-		if told[s.name] || len(parts) == 0 {
+	for _, group := range byName(all) {
+		first := group[0]
+		parts := slices.DeleteFunc(slices.Clone(of[first]), func(part string) bool { return slices.Contains(common, part) })
+		if len(parts) == 0 {
 			continue
 		}
-		told[s.name] = true
-		text := s.name + ": " + strings.Join(parts, ", ")
-		if n := len(slices.DeleteFunc(slices.Clone(all), func(other namedSurface) bool { return other.name != s.name })); n > 1 {
-			text += fmt.Sprintf(" (the first of %d)", n)
+		text := all[first].name + ": " + strings.Join(parts, ", ")
+		if len(group) > 1 {
+			text += fmt.Sprintf(" (the first of %d)", len(group))
 		}
 		own = append(own, text)
 	}
