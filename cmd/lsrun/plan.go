@@ -59,7 +59,7 @@ Planning the same again changes nothing; another plan needs another RUN.
 		&cli.Uint64Flag{Name: "seed", Usage: "of the random directions"},
 		&cli.IntFlag{Name: "idx", Usage: "repetition: another pair of random directions of the same seed"},
 		deviceFlag,
-		&cli.StringFlag{Name: "kernel", Usage: "the arithmetic that every worker must have: fma (processors with AVX2 or AVX-512 give the same bits) or plain (default: the best of this machine); on cards tf32x3 (about float32, the default), fp16x3 (the same precision, faster), fp32 or tf32 (a relative error of 1e-3)"},
+		&cli.StringFlag{Name: "kernel", Usage: "the arithmetic that every worker must have: fma (processors with AVX2 or AVX-512 give the same bits) or plain (default: the best of this machine); on cards fp16x3 (float32's precision, the default), tf32x3 (the same, slower, with float32's range in every product), fp32 or tf32 (a relative error of 1e-3)"},
 		&cli.BoolFlag{Name: "exact", Usage: "compute every sum directly, without Winograd's transforms: about half as fast, with a tenth of the rounding error"},
 		&cli.BoolFlag{Name: "mix", Usage: "let workers with other kernels join; which one computed a point is recorded"},
 		&cli.IntFlag{Name: "workers-hint", Usage: "cut the work so that `N` workers find eight units each", Value: 8},
