@@ -102,14 +102,19 @@ func captionParts(surface *shard.Surface, metric string) []string {
 
 // describeBatchNorm says what becomes of running statistics off the origin; nothing where there are none.
 func describeBatchNorm(plan *shard.Plan) string {
-	graph, err := zoo.New(plan.Network.Model, zoo.Options{Classes: plan.Network.Classes, Input: plan.Network.Input})
 	switch {
-	case err != nil || !graph.HasRunningStatistics():
+	case !hasRunningStatistics(plan):
 		return ""
 	case plan.Directions.Type == "states":
 		return "batch norm's running statistics interpolated"
 	}
 	return "batch norm's running statistics frozen"
+}
+
+// hasRunningStatistics reports whether the plan's network, if this lsrun knows it, has batch norms.
+func hasRunningStatistics(plan *shard.Plan) bool {
+	graph, err := zoo.New(plan.Network.Model, zoo.Options{Classes: plan.Network.Classes, Input: plan.Network.Input})
+	return err == nil && graph.HasRunningStatistics()
 }
 
 // describeSample says which images a layer is the mean over, and how far that may be from

@@ -127,19 +127,21 @@ func meets(paths []figure.Path, s *shard.Surface) bool {
 	return false
 }
 
-// networksOn are the checkpoints that the axes of a plane lead to.
+// networksOn are the checkpoints that the axes of a surface lead to: those of differences as they are, which move all that
+// differs.
 func networksOn(s *shard.Surface) []figure.Mark {
 	plan := planOf(s)
-	if plan == nil || plan.Directions.Source != "checkpoints" {
+	if plan == nil || plan.Directions.Type != "states" && hasRunningStatistics(plan) {
 		return nil
 	}
 	var marks []figure.Mark
-	if to := plan.Directions.X.Checkpoint; to != nil {
-		marks = append(marks, figure.Mark{X: 1, Kind: figure.Checkpoint, Name: to.File})
+	lead := func(d *shard.Direction, x, y float64) {
+		if d != nil && d.Checkpoint != nil && d.Norm == "none" && d.Ignore == "none" {
+			marks = append(marks, figure.Mark{X: x, Y: y, Kind: figure.Checkpoint, Name: d.Checkpoint.File})
+		}
 	}
-	if plan.Directions.Y != nil && plan.Directions.Y.Checkpoint != nil {
-		marks = append(marks, figure.Mark{Y: 1, Kind: figure.Checkpoint, Name: plan.Directions.Y.Checkpoint.File})
-	}
+	lead(&plan.Directions.X, 1, 0)
+	lead(plan.Directions.Y, 0, 1)
 	return marks
 }
 
