@@ -40,13 +40,18 @@ func drawPathOn(c *cli.Context, subject *figure.Subject, options *figure.Options
 		return fmt.Errorf("%s: no checkpoint lies on the plane, which has α from %g to %g and β from %g to %g: it is another plane's path, or the axes are too short (lsrun plan --path chooses them)",
 			name, subject.Surfaces[0].X[0], last(subject.Surfaces[0].X), subject.Surfaces[0].Y[0], last(subject.Surfaces[0].Y))
 	}
+	explained, err := explainedBy(projection, name)
+	if err != nil {
+		return err
+	}
+	if explained != nil {
+		options.XLabel = fmt.Sprintf("component 1 (%.1f %% of the variance)", 100*explained[0])
+		options.YLabel = fmt.Sprintf("component 2 (%.1f %%)", 100*explained[1])
+		options.Facts = strings.TrimSpace(options.Facts + "\n" + options.XLabel + "; " + options.YLabel + ".")
+	}
 	facts := projection.Facts
 	if facts == nil {
 		return nil
-	}
-	if facts.Explained != nil {
-		options.XLabel = fmt.Sprintf("component 1 (%.1f %% of the variance)", 100*facts.Explained[0])
-		options.YLabel = fmt.Sprintf("component 2 (%.1f %%)", 100*facts.Explained[1])
 	}
 	var held []string
 	for k, share := range facts.Held {
@@ -62,6 +67,31 @@ func drawPathOn(c *cli.Context, subject *figure.Subject, options *figure.Options
 		}
 	}
 	return nil
+}
+
+// explainedBy are the shares of the variance that the axes of a projection explain: its own, or those in the direction file
+// that the paper's code names its projections after, DIRECTIONS_proj_cos.h5. nil where nobody knows.
+func explainedBy(p *h5.Projection, name string) ([]float64, error) {
+	if p.Facts != nil {
+		return p.Facts.Explained, nil
+	}
+	base, _, named := strings.Cut(filepath.Base(name), "_proj_")
+	directions := filepath.Join(filepath.Dir(name), base)
+	if !named || !exists(directions) {
+		return nil, nil
+	}
+	data, err := files.ReadFile(directions)
+	if err != nil {
+		return nil, err
+	}
+	d, err := h5.DecodeDirections(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", directions, err)
+	}
+	if ratios := d.Extra["explained_variance_ratio_"]; len(ratios) == 2 {
+		return ratios, nil
+	}
+	return nil, nil
 }
 
 func last(v []float64) float64 { return v[len(v)-1] }
