@@ -38,16 +38,15 @@ func commonCaption(all []namedSurface, metric string) string {
 		}
 	}
 	var own []string
-	told := map[string]bool{}
-	for k, s := range all {
-		parts := slices.DeleteFunc(slices.Clone(of[k]), func(part string) bool { return slices.Contains(common, part) })
-		if told[s.name] || len(parts) == 0 {
+	for _, group := range byName(all) {
+		first := group[0]
+		parts := slices.DeleteFunc(slices.Clone(of[first]), func(part string) bool { return slices.Contains(common, part) })
+		if len(parts) == 0 {
 			continue
 		}
-		told[s.name] = true
-		text := s.name + ": " + strings.Join(parts, ", ")
-		if n := len(slices.DeleteFunc(slices.Clone(all), func(other namedSurface) bool { return other.name != s.name })); n > 1 {
-			text += fmt.Sprintf(" (the first of %d)", n)
+		text := all[first].name + ": " + strings.Join(parts, ", ")
+		if len(group) > 1 {
+			text += fmt.Sprintf(" (the first of %d)", len(group))
 		}
 		own = append(own, text)
 	}
@@ -103,14 +102,19 @@ func captionParts(surface *shard.Surface, metric string) []string {
 
 // describeBatchNorm says what becomes of running statistics off the origin; nothing where there are none.
 func describeBatchNorm(plan *shard.Plan) string {
-	graph, err := zoo.New(plan.Network.Model, zoo.Options{Classes: plan.Network.Classes, Input: plan.Network.Input})
 	switch {
-	case err != nil || !graph.HasRunningStatistics():
+	case !hasRunningStatistics(plan):
 		return ""
 	case plan.Directions.Type == "states":
 		return "batch norm's running statistics interpolated"
 	}
 	return "batch norm's running statistics frozen"
+}
+
+// hasRunningStatistics reports whether the plan's network, if this lsrun knows it, has batch norms.
+func hasRunningStatistics(plan *shard.Plan) bool {
+	graph, err := zoo.New(plan.Network.Model, zoo.Options{Classes: plan.Network.Classes, Input: plan.Network.Input})
+	return err == nil && graph.HasRunningStatistics()
 }
 
 // describeSample says which images a layer is the mean over, and how far that may be from

@@ -274,22 +274,6 @@ func (t *comparison) measures() []measure {
 	return out
 }
 
-// named are the indices of the surfaces of each name.
-func (t *comparison) named() [][]int {
-	var out [][]int
-	at := map[string]int{}
-	for k, s := range t.surfaces {
-		n, known := at[s.name]
-		if !known {
-			n = len(out)
-			at[s.name] = n
-			out = append(out, nil)
-		}
-		out[n] = append(out[n], k)
-	}
-	return out
-}
-
 // over is the mean and standard deviation of a measure over some surfaces; NaN where one of them lacks it. Of one surface
 // there is no deviation.
 func (t *comparison) over(surfaces []int, m measure) (mean, deviation float64, open bool) {
@@ -310,7 +294,7 @@ func (t *comparison) text() ([]byte, error) {
 	var out bytes.Buffer
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	fmt.Fprint(w, t.metric)
-	for _, group := range t.named() {
+	for _, group := range byName(t.surfaces) {
 		fmt.Fprintf(w, "\t%s", t.surfaces[group[0]].name)
 		if len(group) > 1 {
 			fmt.Fprintf(w, " (n = %d)", len(group))
@@ -319,7 +303,7 @@ func (t *comparison) text() ([]byte, error) {
 	fmt.Fprintln(w)
 	for _, m := range t.measures() {
 		fmt.Fprint(w, m)
-		for _, group := range t.named() {
+		for _, group := range byName(t.surfaces) {
 			mean, deviation, open := t.over(group, m)
 			fmt.Fprintf(w, "\t%s", withDeviation(mean, deviation, open))
 		}
@@ -346,7 +330,7 @@ func withDeviation(mean, deviation float64, open bool) string {
 
 // lines calls line for every number: of each surface, and of each name with several the mean and the standard deviation.
 func (t *comparison) lines(line func(s namedSurface, file, statistic string, f quantity)) {
-	for _, group := range t.named() {
+	for _, group := range byName(t.surfaces) {
 		for _, k := range group {
 			for _, f := range t.quantities[k] {
 				line(t.surfaces[k], t.surfaces[k].path, "value", f)

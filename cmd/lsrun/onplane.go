@@ -19,8 +19,7 @@ import (
 
 // drawPathOn gives the subject the paths of --path, and the picture the axes' names and what the plane holds of them.
 func drawPathOn(c *cli.Context, subject *figure.Subject, options *figure.Options) error {
-	name := c.String("path")
-	projection, err := loadProjection(name)
+	projection, name, err := loadProjection(c.String("path"))
 	if err != nil {
 		return err
 	}
@@ -32,11 +31,16 @@ func drawPathOn(c *cli.Context, subject *figure.Subject, options *figure.Options
 	if err := mustMeet(name, subject.Paths, subject.Surfaces[0]); err != nil {
 		return err
 	}
+	if options.XLabel, options.YLabel, err = componentLabels(projection, name); err != nil {
+		return err
+	}
+	if options.XLabel != "" {
+		options.Facts = strings.TrimSpace(options.Facts + "\n" + options.XLabel + "; " + options.YLabel + ".")
+	}
 	facts := projection.Facts
 	if facts == nil {
 		return nil
 	}
-	options.XLabel, options.YLabel = componentLabels(facts)
 	var held []string
 	for k, share := range facts.Held {
 		if !math.IsNaN(share) {
@@ -53,28 +57,54 @@ func drawPathOn(c *cli.Context, subject *figure.Subject, options *figure.Options
 	return nil
 }
 
-// loadProjection reads a projection file, or that of the folder that lsrun path wrote.
-func loadProjection(name string) (*h5.Projection, error) {
+// loadProjection reads a projection file, or that of the folder that lsrun path wrote. It returns the file's path too.
+func loadProjection(name string) (*h5.Projection, string, error) {
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
 		name = filepath.Join(name, projectionFile)
 	}
 	data, err := files.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w (--path takes a projection file, or the folder that lsrun path wrote)", err)
+		return nil, "", fmt.Errorf("%w (--path takes a projection file, or the folder that lsrun path wrote)", err)
 	}
 	projection, err := h5.DecodeProjection(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, "", fmt.Errorf("%s: %w", name, err)
 	}
-	return projection, nil
+	return projection, name, nil
 }
 
 // componentLabels name the axes of a plane of principal components; they are empty for others.
-func componentLabels(facts *h5.PathFacts) (x, y string) {
-	if facts == nil || facts.Explained == nil {
-		return "", ""
+func componentLabels(p *h5.Projection, name string) (x, y string, err error) {
+	explained, err := explainedBy(p, name)
+	if err != nil || explained == nil {
+		return "", "", err
 	}
-	return fmt.Sprintf("component 1 (%.1f %% of the variance)", 100*facts.Explained[0]), fmt.Sprintf("component 2 (%.1f %%)", 100*facts.Explained[1])
+	return fmt.Sprintf("component 1 (%.1f %% of the variance)", 100*explained[0]), fmt.Sprintf("component 2 (%.1f %%)", 100*explained[1]), nil
+}
+
+// explainedBy are the shares of the variance that the axes of a projection explain: its own, or those in the direction file
+// that the paper's code names its projections after, DIRECTIONS_proj_cos.h5. nil where nobody knows.
+func explainedBy(p *h5.Projection, name string) ([]float64, error) {
+	if p.Facts != nil {
+		return p.Facts.Explained, nil
+	}
+	base, _, named := strings.Cut(filepath.Base(name), "_proj_")
+	directions := filepath.Join(filepath.Dir(name), base)
+	if !named || !exists(directions) {
+		return nil, nil
+	}
+	data, err := files.ReadFile(directions)
+	if err != nil {
+		return nil, err
+	}
+	d, err := h5.DecodeDirections(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", directions, err)
+	}
+	if ratios := d.Extra["explained_variance_ratio_"]; len(ratios) == 2 {
+		return ratios, nil
+	}
+	return nil, nil
 }
 
 func last(v []float64) float64 { return v[len(v)-1] }
@@ -149,19 +179,21 @@ func meets(paths []figure.Path, s *shard.Surface) bool {
 	return false
 }
 
-// networksOn are the checkpoints that the axes of a plane lead to.
+// networksOn are the checkpoints that the axes of a surface lead to: those of differences as they are, which move all that
+// differs.
 func networksOn(s *shard.Surface) []figure.Mark {
 	plan := planOf(s)
-	if plan == nil || plan.Directions.Source != "checkpoints" {
+	if plan == nil || plan.Directions.Type != "states" && hasRunningStatistics(plan) {
 		return nil
 	}
 	var marks []figure.Mark
-	if to := plan.Directions.X.Checkpoint; to != nil {
-		marks = append(marks, figure.Mark{X: 1, Kind: figure.Checkpoint, Name: to.File})
+	lead := func(d *shard.Direction, x, y float64) {
+		if d != nil && d.Checkpoint != nil && d.Norm == "none" && d.Ignore == "none" {
+			marks = append(marks, figure.Mark{X: x, Y: y, Kind: figure.Checkpoint, Name: d.Checkpoint.File})
+		}
 	}
-	if plan.Directions.Y != nil && plan.Directions.Y.Checkpoint != nil {
-		marks = append(marks, figure.Mark{Y: 1, Kind: figure.Checkpoint, Name: plan.Directions.Y.Checkpoint.File})
-	}
+	lead(&plan.Directions.X, 1, 0)
+	lead(plan.Directions.Y, 0, 1)
 	return marks
 }
 

@@ -193,10 +193,10 @@ func plotSubjects(c *cli.Context, all []namedSurface, options *figure.Options) (
 	}
 	var subjects []figure.Subject
 	if !planes {
-		for _, group := range groups(all) {
-			s := figure.Subject{Name: group[0].name}
-			for _, member := range group {
-				s.Surfaces = append(s.Surfaces, member.Surface)
+		for _, group := range byName(all) {
+			s := figure.Subject{Name: all[group[0]].name}
+			for _, k := range group {
+				s.Surfaces = append(s.Surfaces, all[k].Surface)
 			}
 			subjects = append(subjects, s)
 		}

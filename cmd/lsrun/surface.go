@@ -88,18 +88,18 @@ func planOf(s *shard.Surface) *shard.Plan {
 	return plan
 }
 
-// groups are the surfaces by name, in the order in which the names come first.
-func groups(all []namedSurface) [][]namedSurface {
-	var out [][]namedSurface
+// byName are the indices of the surfaces of each name, in the order in which the names come first.
+func byName(all []namedSurface) [][]int {
+	var out [][]int
 	at := map[string]int{}
-	for _, s := range all {
-		k, known := at[s.name]
+	for k, s := range all {
+		n, known := at[s.name]
 		if !known {
-			k = len(out)
-			at[s.name] = k
+			n = len(out)
+			at[s.name] = n
 			out = append(out, nil)
 		}
-		out[k] = append(out[k], s)
+		out[n] = append(out[n], k)
 	}
 	return out
 }

@@ -59,7 +59,7 @@ func webAction(c *cli.Context) error {
 
 // addPaths draws the paths of a projection file over a plane.
 func addPaths(to *web.Surface, name string) error {
-	projection, err := loadProjection(name)
+	projection, name, err := loadProjection(name)
 	if err != nil {
 		return err
 	}
@@ -70,8 +70,8 @@ func addPaths(to *web.Surface, name string) error {
 	for _, p := range paths {
 		to.Paths = append(to.Paths, web.Path{Name: p.Name, X: p.X, Y: p.Y, Epochs: p.Epochs})
 	}
-	to.XLabel, to.YLabel = componentLabels(projection.Facts)
-	return nil
+	to.XLabel, to.YLabel, err = componentLabels(projection, name)
+	return err
 }
 
 // webSurface is a surface as pages show it: with captions and densities.

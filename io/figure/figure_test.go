@@ -645,7 +645,7 @@ func FuzzDraw(f *testing.F) {
 		}
 		s.Layers = []shard.Layer{l}
 		for _, kind := range Kinds(s) {
-			opt := Options{Kind: kind, Log: &log, Width: 40}
+			opt := Options{Kind: kind, Log: &log, Width: 35} // small, to be quick
 			for _, o := range []struct {
 				to **float64
 				v  *float64

@@ -56,7 +56,7 @@ const (
 // pathInks tell several paths apart.
 var pathInks = []ink{black, blue, crimson, darkGrey}
 
-// onPage are the path's checkpoints in the frame. Those beyond it are far outside, where lines to them still leave the frame rightly.
+// onPage are the places of the path's checkpoints on the page, within the frame or not.
 func (c *chart) onPage(r vg.Rectangle, path Path) []vg.Point {
 	pts := make([]vg.Point, len(path.X))
 	for k := range pts {

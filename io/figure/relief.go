@@ -70,7 +70,7 @@ func (s stage) drawSurface(p page) {
 	p.DrawImage(vg.Rectangle{Min: corner, Max: corner.Add(size)}, c.shrunk(over))
 }
 
-// paint fills the canvas with the surface.
+// paint fills the canvas with the surface: patch by patch, each as small triangles.
 func (s stage) paint(c *canvas) {
 	normals := s.normals()
 	b := s.brush()
@@ -121,10 +121,12 @@ func (s stage) normals() []vector {
 	return out
 }
 
-// part is a height of the field as a part of the scale; what is below it lies on the floor.
+// part is a height of the field as a part of the scale; what is below it lies on the floor, and nothing is so high that
+// its place would not be a number.
 func (v *view) part(z float64) float64 {
 	lo, hi := v.scale.of(v.scale.lo), v.scale.of(v.scale.hi)
-	return max((z-lo)/(hi-lo), 0)
+	const highest = 1e6
+	return min(max((z-lo)/(hi-lo), 0), highest)
 }
 
 // corner is the place (u, v) of the patch right above grid point (i, j).

@@ -119,7 +119,7 @@ func TestAReliefIsSeenFromAbove(t *testing.T) {
 	}
 	for _, azimuth := range []float64{-360, -135, 0, 90, 163} {
 		for _, elevation := range []float64{0, 30, 90} {
-			opt := Options{Kind: Relief, Azimuth: &azimuth, Elevation: &elevation, Width: 35}
+			opt := Options{Kind: Relief, Azimuth: &azimuth, Elevation: &elevation, Width: 50}
 			data, err := Draw(sample(grid, grid, bowl), opt, "svg")
 			if err != nil {
 				t.Fatal(err)

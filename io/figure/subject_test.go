@@ -301,8 +301,8 @@ func TestImagesInAPDFStandUpright(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	upright, firstRed := true, false
-	for _, object := range regexp.MustCompile(`(?s)<<([^>]*)>>\s*stream\r?\n(.*?)\r?\nendstream`).FindAllSubmatch(data, -1) {
+	upright, firstRed, images := true, false, 0
+	for _, object := range regexp.MustCompile(`(?s)obj\s*<<(.*?)>>\s*stream\r?\n(.*?)\r?\nendstream`).FindAllSubmatch(data, -1) {
 		body := object[2]
 		if bytes.Contains(object[1], []byte("/FlateDecode")) {
 			z, err := zlib.NewReader(bytes.NewReader(body))
@@ -319,8 +319,12 @@ func TestImagesInAPDFStandUpright(t *testing.T) {
 				upright = upright != bytes.HasPrefix(m[1], []byte("-"))
 			}
 		case bytes.Contains(object[1], []byte("/Subtype /Image")) && bytes.Contains(object[1], []byte("/DeviceRGB")):
+			images++
 			firstRed = body[1] == 255 && body[3] == 0 // after the row's filter, which leaves a first pixel of a first row alone
 		}
+	}
+	if images != 1 {
+		t.Fatalf("%d images were found", images)
 	}
 	if upright != firstRed {
 		t.Errorf("the matrices keep the image upright: %t; its first row is the upper one: %t", upright, firstRed)
