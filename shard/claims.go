@@ -147,7 +147,7 @@ func (c *claims) succeed(units []int) (*claim, error) {
 // take makes the next generation of unit's claim; nil if somebody else was faster.
 func (c *claims) take(unit int) (*claim, error) {
 	c.view.claimed[unit]++ // whoever gets it
-	generation := c.view.claimed[unit]
+	generation := int(c.view.claimed[unit])
 	text := c.text
 	text.Nonce = newNonce()
 	path := c.run.path(claimsDir, claimName(unit, generation))
@@ -165,7 +165,7 @@ func (c *claims) take(unit int) (*claim, error) {
 
 // abandoned says whether the newest claim of unit can be succeeded.
 func (c *claims) abandoned(unit int) (bool, error) {
-	name := claimName(unit, c.view.claimed[unit])
+	name := claimName(unit, int(c.view.claimed[unit]))
 	data, err := c.run.files.ReadFile(c.run.path(claimsDir, name))
 	if err != nil && !noFile(err) { // one made a moment ago may not be visible here yet
 		return false, fmt.Errorf("reading a claim: %w", err)
@@ -239,7 +239,7 @@ func (r *Run) free(unit int) error {
 	if err := v.look(); err != nil || unit >= len(v.claimed) || v.claimed[unit] == 0 { // anything can be called a shard
 		return err
 	}
-	err := r.files.Claim(r.path(claimsDir, claimName(unit, v.claimed[unit]+1)), claimText{Nonce: released}.bytes())
+	err := r.files.Claim(r.path(claimsDir, claimName(unit, int(v.claimed[unit])+1)), claimText{Nonce: released}.bytes())
 	if errors.Is(err, fs.ErrExist) { // somebody was faster
 		return nil
 	}

@@ -161,11 +161,7 @@ func (s *session) arrange() error {
 	if err := s.forecast.learn(s.view); err != nil {
 		return err
 	}
-	units := make([]Unit, len(s.todo))
-	for i, u := range s.todo {
-		units[i] = s.Run.units[u]
-	}
-	if s.todo = s.forecast.costliestFirst(units); !s.Static {
+	if s.todo = s.forecast.costliestFirst(s.Run.units, s.todo); !s.Static {
 		spread := s.spread()
 		s.todo = roundRobin(s.todo, s.Rank%spread, spread)
 	}
@@ -193,7 +189,11 @@ func fileName(text string) string {
 }
 
 func (s *session) tell(e Event) {
-	s.counted[e.Unit] += e.Points
+	if e.Kind == Elsewhere { // it is complete
+		delete(s.counted, e.Unit)
+	} else if e.Points > 0 {
+		s.counted[e.Unit] += e.Points
+	}
 	if s.Progress != nil {
 		s.Progress(e)
 	}
@@ -372,7 +372,7 @@ func (s *session) attempt(ctx context.Context, unit Unit, claim *claim) (err err
 
 // resume returns what earlier attempts at the unit have finished.
 func (s *session) resume(unit Unit) (map[int]entry, error) {
-	points, problems, err := s.Run.journaled(unit, s.view.journals[unit.Index])
+	points, problems, err := s.Run.journaled(unit, s.view.journalsOf(unit.Index))
 	if err != nil {
 		return nil, err
 	}
