@@ -239,7 +239,7 @@ func TestAFailureOfAnyCallLeavesNoHalfFileAndARetrySucceeds(t *testing.T) {
 			err := a.act(Faulty(fault), path)
 			if !fault.Hit() {
 				check(t, err)
-				if i < 5 {
+				if i < 4 {
 					t.Errorf("%s makes only %d calls", a.name, i)
 				}
 				break
@@ -472,5 +472,55 @@ func check(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// syncs counts what waits for the disk.
+type syncs struct {
+	kernel
+	n *int
+}
+
+func (s syncs) sync(f *os.File) error {
+	*s.n++
+	return s.kernel.sync(f)
+}
+
+// TestRewritingDoesNotWaitForTheDisk: thousands of workers do it all the time in one folder.
+func TestRewritingDoesNotWaitForTheDisk(t *testing.T) {
+	n := 0
+	files := Files{syncs{n: &n}}
+	path := filepath.Join(t.TempDir(), "claim")
+	check(t, files.Claim(path, old))
+	if n != 2 {
+		t.Errorf("claiming synced %d times, not the file and its folder", n)
+	}
+	check(t, files.Rewrite(path, next))
+	holds(t, path, next)
+	if n != 2 {
+		t.Errorf("rewriting synced %d times", n-2)
+	}
+}
+
+// TestAClaimSurvivesAPowerFailureAndItsRewritingMayNot: nobody ever finds half of one.
+func TestAClaimSurvivesAPowerFailureAndItsRewritingMayNot(t *testing.T) {
+	for at := 0; ; at++ {
+		dir := t.TempDir()
+		disk, err := NewForgetful(dir, at)
+		check(t, err)
+		files, path := disk.Files(), filepath.Join(dir, "claim")
+		claimed := files.Claim(path, old) == nil
+		files.Rewrite(path, next)
+		for _, names := range []bool{false, true} {
+			after := t.TempDir()
+			check(t, disk.Restart(after, names))
+			got, err := os.ReadFile(filepath.Join(after, "claim"))
+			if whole := bytes.Equal(got, old); claimed && (err != nil || !whole && len(got) > 0) || !claimed && err == nil && !whole {
+				t.Errorf("call %d: claimed %v, and there is %q, %v", at, claimed, got, err)
+			}
+		}
+		if !disk.Hit() {
+			return
+		}
 	}
 }
