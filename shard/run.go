@@ -173,8 +173,10 @@ func (r *Run) list(folder string) ([]string, error) {
 // it was moved away meanwhile, or is not visible here yet, or isOther.
 func noFile(err error) bool { return errors.Is(err, fs.ErrNotExist) || isOther(err) }
 
-// isOther says whether err means that there is something else than a file: a folder, or a symbolic link to nothing.
-func isOther(err error) bool { return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP) }
+// isOther says whether err means that there is something else than a file: a folder, a symbolic link to nothing, a pipe.
+func isOther(err error) bool {
+	return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP) || errors.Is(err, ErrIrregular)
+}
 
 func (r *Run) path(folder, name string) string { return filepath.Join(r.Dir, folder, name) }
 

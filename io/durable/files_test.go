@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -521,6 +523,35 @@ func TestAClaimSurvivesAPowerFailureAndItsRewritingMayNot(t *testing.T) {
 		}
 		if !disk.Hit() {
 			return
+		}
+	}
+}
+
+// TestNobodyWaitsForAPipe: who plants one would otherwise decide how long its readers live.
+func TestNobodyWaitsForAPipe(t *testing.T) {
+	dir := t.TempDir()
+	pipe, socket := filepath.Join(dir, "pipe"), filepath.Join(dir, "socket")
+	check(t, unix.Mkfifo(pipe, 0o666))
+	listener, err := net.Listen("unix", socket)
+	check(t, err)
+	defer listener.Close()
+	for what, act := range map[string]func(path string) error{
+		"reading":   func(path string) error { _, err := Files{}.ReadFile(path); return err },
+		"listing":   func(path string) error { _, err := Files{}.ReadDir(path); return err },
+		"claiming":  func(path string) error { return Files{}.Claim(path, next) },
+		"rewriting": func(path string) error { return Files{}.Rewrite(path, next) },
+	} {
+		for _, path := range []string{pipe, socket} {
+			ended := make(chan error, 1)
+			go func() { ended <- act(path) }()
+			select {
+			case err := <-ended:
+				if err == nil || !strings.Contains(err.Error(), path) || what == "reading" && !errors.Is(err, shard.ErrIrregular) {
+					t.Errorf("%s %s gives %v", what, path, err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Errorf("%s %s waits", what, path)
+			}
 		}
 	}
 }
