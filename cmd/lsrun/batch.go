@@ -203,9 +203,6 @@ func jobName(run *shard.Run) string {
 // mergeName is the name of the job that merges behind the array of the given name.
 func mergeName(name string) string { return name + "-merge" }
 
-// unitsAWorker is how many units a worker should find, so that all end at about the same time.
-const unitsAWorker = 8
-
 // mostWorkers is how many workers are started without being asked for.
 const mostWorkers = 100
 
@@ -214,7 +211,7 @@ func (b *batch) workers(units int) int {
 	if b.wanted > 0 {
 		return min(b.wanted, units)
 	}
-	return min((units+unitsAWorker-1)/unitsAWorker, max(mostWorkers, b.run.Plan.Work.Workers))
+	return min((units+shard.UnitsAWorker-1)/shard.UnitsAWorker, max(mostWorkers, b.run.Plan.Work.Workers))
 }
 
 // chooseMemory fills in --mem from the plan.
