@@ -256,8 +256,11 @@ func (j *job) workerMemory(threads int) (int64, error) {
 // array is the job array of tasks workers, which are those from first on of total.
 func (b *batch) array(tasks, total, first, running int) slurm.Script {
 	c := b.c
-	command := []string{b.program, "run", "--lead", strconv.Itoa(c.Int("signal")), "--requeues", strconv.Itoa(c.Int("max-requeues")),
-		"--tasks", strconv.Itoa(total), "--first-task", strconv.Itoa(first)}
+	command := []string{b.program, "run"}
+	if b.seconds > 0 { // else nobody knows the --walltime
+		command = append(command, "--lead", strconv.Itoa(c.Int("signal")))
+	}
+	command = append(command, "--requeues", strconv.Itoa(c.Int("max-requeues")), "--tasks", strconv.Itoa(total), "--first-task", strconv.Itoa(first))
 	if s := c.String("schedule"); s != "dynamic" {
 		command = append(command, "--schedule", s)
 	}

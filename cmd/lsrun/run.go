@@ -50,6 +50,9 @@ func runAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := refuseIdleFlags(c); err != nil {
+		return err
+	}
 	rank, err := chooseRank(c)
 	if err != nil {
 		return err
@@ -70,6 +73,20 @@ func runAction(c *cli.Context) error {
 	}
 	computed, err := job.work(c, rank, place, units)
 	return requeue(c, dir, computed, err)
+}
+
+// refuseIdleFlags refuses flags that would have no effect.
+func refuseIdleFlags(c *cli.Context) error {
+	_, inJob := slurm.TaskFrom(os.Getenv)
+	switch {
+	case c.IsSet("lead") && !c.IsSet("walltime"):
+		return usagef("--lead has no effect without --walltime: give that too, or leave it out")
+	case c.IsSet("first-task") && !c.IsSet("tasks"):
+		return usagef("--first-task has no effect without --tasks: give that too, or leave it out")
+	case c.IsSet("requeues") && !inJob:
+		return usagef("--requeues has no effect outside a job of SLURM (SLURM_JOB_ID is %q): leave it out, or start jobs with lsrun submit", os.Getenv("SLURM_JOB_ID"))
+	}
+	return nil
 }
 
 // started is when the program was, as near as it can tell.
