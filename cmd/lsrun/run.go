@@ -181,7 +181,7 @@ func (j *job) work(c *cli.Context, rank slurm.Rank, place place, units []int) (c
 	if report.Left > 0 {
 		fmt.Fprintf(c.App.Writer, "left        %s to the workers that are at it\n", plural(report.Left, "unit"))
 	} else if units == nil && c.String("schedule") == "dynamic" {
-		fmt.Fprintf(c.App.Writer, "next        lsrun merge %s\n", shard.ShellQuote(j.run.Dir))
+		fmt.Fprintf(c.App.Writer, "next        lsrun merge %s\n", slurm.ShellQuote(j.run.Dir))
 	}
 	return report.Computed, nil
 }
