@@ -127,14 +127,14 @@ func (w *Worker) begin() (*session, error) {
 			return nil, fmt.Errorf("there is no unit %d: the units of %s go from 0 to %d", u, w.Run.Dir, len(w.Run.units)-1)
 		}
 	}
-	s := &session{Worker: w, system: w.System, counted: map[int]int{}, pace: &pace{plan: w.Run.Plan}, forecast: newForecast(w.Run.Plan)}
+	s := &session{Worker: w, system: w.System, counted: map[int]int{}, forecast: newForecast(w.Run.Plan)}
 	if s.system == nil {
 		s.system = Machine{}
 	}
 	self := s.system.Self()
 	s.name = fmt.Sprintf("%s-%d-%s", fileName(self.Host), self.PID, newNonce())
 	s.claims = newClaims(w.Run, s.system, kernel)
-	s.view = s.claims.view
+	s.view, s.pace = s.claims.view, s.claims.pace
 	if s.todo = slices.Clone(w.Units); s.todo == nil {
 		for _, u := range w.Run.units {
 			s.todo = append(s.todo, u.Index)
@@ -364,7 +364,7 @@ func (s *session) attempt(ctx context.Context, unit Unit, claim *claim) (err err
 	if err != nil {
 		return err
 	}
-	if err := s.compute(ctx, unit, name, points); err != nil {
+	if err := s.compute(ctx, unit, claim, name, points); err != nil {
 		return err
 	}
 	return s.publish(unit, points)
@@ -385,7 +385,7 @@ func (s *session) resume(unit Unit) (map[int]entry, error) {
 }
 
 // compute adds the points that are missing, each to the attempt's journal first.
-func (s *session) compute(ctx context.Context, unit Unit, attempt string, points map[int]entry) error {
+func (s *session) compute(ctx context.Context, unit Unit, claim *claim, attempt string, points map[int]entry) error {
 	missing := unit.missing(points)
 	if len(missing) == 0 {
 		return nil
@@ -417,6 +417,9 @@ func (s *session) compute(ctx context.Context, unit Unit, attempt string, points
 		}
 		points[record.Point] = entry{Record: record, kernel: kernel, carry: identify(record.Carry)}
 		last = now
+		if claim != nil {
+			claim.worked.Store(true)
+		}
 		s.report.Computed++
 		s.tell(Event{Kind: Computed, Unit: unit.Index, Points: 1})
 		return nil
