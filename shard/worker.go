@@ -24,7 +24,8 @@ type Worker struct {
 	// Deadline is when the worker must have ended, by the monotonic clock; zero for never. It begins no points
 	// that would last longer, as far as points before tell.
 	Deadline time.Time
-	// Patience is how long it waits, with nothing to begin, for units that others compute; zero for as long as they take.
+	// Patience is how long it waits, with nothing to begin, for units that others compute; zero for as long as they take, or
+	// until the deadline.
 	Patience time.Duration
 	Progress func(Event)       // may be nil
 	Notes    map[string]string // further provenance for every shard; may be nil
@@ -56,7 +57,7 @@ type Report struct {
 	Computed  int      // points
 	Resumed   int      // points found in journals
 	Published int      // units
-	Left      int      // units that others computed when its patience was over
+	Left      int      // units that others computed when it ended, having nothing to begin
 	Problems  []string // journals that were not usable as a whole
 }
 
@@ -75,8 +76,8 @@ func (e errAttempt) Unwrap() error { return e.err }
 
 // Work computes until every unit is published, by whomever, or its patience is over. It computes no point that a
 // journal has, and takes units over whose worker is gone. When ctx is cancelled it drops
-// the points in progress and returns an error that is ErrInterrupted, near the deadline one that is ErrDeadline too; after
-// failures of the evaluator it returns one that is ErrIncomplete and holds the cause.
+// the points in progress and returns an error that is ErrInterrupted, near the deadline, if there is more to begin, one that is
+// ErrDeadline too; after failures of the evaluator it returns one that is ErrIncomplete and holds the cause.
 func (w *Worker) Work(ctx context.Context) (Report, error) {
 	s, err := w.begin()
 	if err != nil {
@@ -217,7 +218,7 @@ func (s *session) work(ctx context.Context) error {
 		if len(s.todo) == 0 || failures == maxFailures {
 			return s.outcome()
 		}
-		if s.late(nil) {
+		if s.idle.IsZero() && s.late(nil) {
 			return s.interrupted(ErrDeadline)
 		}
 		claim, unit, err := s.next()
@@ -225,7 +226,7 @@ func (s *session) work(ctx context.Context) error {
 			return err
 		}
 		if unit < 0 {
-			if s.impatient() {
+			if s.impatient() || s.late(nil) {
 				s.report.Left = len(s.todo)
 				return s.outcome()
 			}
@@ -255,6 +256,9 @@ func (s *session) work(ctx context.Context) error {
 }
 
 func (s *session) interrupted(err error) error {
+	if !s.idle.IsZero() {
+		s.report.Left = len(s.todo)
+	}
 	return fmt.Errorf("%w: %d points were finished; the same command goes on from there", err, s.report.Computed)
 }
 

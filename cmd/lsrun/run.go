@@ -173,7 +173,7 @@ func (j *job) work(c *cli.Context, rank slurm.Rank, place place, units []int) (c
 	for _, problem := range report.Problems {
 		fmt.Fprintf(c.App.ErrWriter, "lsrun: %s\n", problem)
 	}
-	if err != nil {
+	if err != nil && (report.Left == 0 || !timeIsUp(c.Context, err)) { // who only waited has nothing to come back for
 		return report.Computed, err
 	}
 	fmt.Fprintf(c.App.Writer, "%s computed here, %s taken from journals, %s published\n",
