@@ -101,7 +101,7 @@ func deadline(c *cli.Context) time.Time {
 }
 
 // Workers of an array that find nothing to begin give their allocation back after idleTime, all but a reserve
-// that takes over if those at work die.
+// that takes over, as long as its own time lasts, if those at work die.
 const (
 	idleTime = 5 * time.Minute
 	reserve  = 2
