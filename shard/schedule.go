@@ -145,9 +145,12 @@ func (f *forecast) costliestFirst(units []Unit, todo []int) []int {
 }
 
 // roundRobin orders units so that rank r begins with r, r + ranks, …, then helps with
-// the units of rank r + 1, and so on: many workers do not race for one unit.
+// the units of rank r + 1, and so on: many workers do not race for one unit. Where there are more ranks than units, or r is
+// larger, they begin anew at the first unit.
 func roundRobin(units []int, rank, ranks int) []int {
 	order := make([]int, 0, len(units))
+	ranks = max(min(ranks, len(units)), 1)
+	rank %= ranks
 	for k := range ranks {
 		for i := (rank + k) % ranks; i < len(units); i += ranks {
 			order = append(order, units[i])

@@ -31,6 +31,8 @@ type sharedFiles struct {
 	files   map[string][]byte
 	folders map[string][]string
 	names   map[string]*strings.Builder // those of a folder, side by side: reading them is most of what this simulation costs
+	listed  int                         // folders
+	refused int                         // files, because they were there
 }
 
 func newSharedFiles() *sharedFiles {
@@ -46,6 +48,7 @@ func (s *sharedFiles) put(path string, data []byte, exclusive bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.files[path]; ok && exclusive {
+		s.refused++
 		return pathError("create", path, fs.ErrExist)
 	} else if !ok {
 		dir, name := filepath.Split(path)
@@ -75,6 +78,7 @@ func (s *sharedFiles) ReadFile(path string) ([]byte, error) {
 func (s *sharedFiles) ReadDir(path string) ([]string, error) {
 	s.mu.Lock()
 	names := slices.Clip(s.folders[path+"/"])
+	s.listed++
 	s.mu.Unlock()
 	s.take(operationTime + time.Duration(len(names))*nameTime)
 	return names, nil
@@ -282,7 +286,7 @@ func inBlocks(seconds []float64, workers int) float64 {
 // TestManyWorkersLoseLittleTime counts what thousands of workers spend on the file system, of the time until each has computed its
 // last point, and what they, and those who plan and merge, take of processors: no clock of the simulation shows that.
 func TestManyWorkersLoseLittleTime(t *testing.T) {
-	n, workers := 91, 2000
+	n, workers := 41, 200
 	if os.Getenv("LSRUN_LONG") != "" {
 		n, workers = 201, 10000
 		defer debug.SetGCPercent(debug.SetGCPercent(20)) // what so many workers remember takes 5 GB
@@ -303,7 +307,8 @@ func TestManyWorkersLoseLittleTime(t *testing.T) {
 		thinking := processorTime(t) - before
 		t.Logf("%d workers lose %.2f %% of their time on the file system; planning takes %v there, and merging %v; all together %.1f s of processors, %.3f %% of the points'",
 			workers, 100*lost, planning, merging, thinking.Seconds(), 100*thinking.Seconds()/compute.Seconds())
-		t.Logf("the last point is done after %v, and at least %v are needed", cluster.last, compute/time.Duration(workers))
+		t.Logf("a worker lists %.1f folders and loses %.1f units to others; the last point is done after %v, and at least %v are needed",
+			float64(cluster.files.listed)/float64(workers), float64(cluster.files.refused)/float64(workers), cluster.last, compute/time.Duration(workers))
 		if all := lost + (planning+merging+thinking).Seconds()/compute.Seconds(); all > 0.01 {
 			t.Errorf("%.2f %% of the time is lost", 100*all)
 		}

@@ -163,8 +163,16 @@ func (s *session) arrange() error {
 		return err
 	}
 	if s.todo = s.forecast.costliestFirst(s.Run.units, s.todo); !s.Static {
+		var free, taken []int // apart, so that those who want the last free units do not all begin with the same
+		for _, u := range s.todo {
+			if s.view.claimed[u] == 0 {
+				free = append(free, u)
+			} else {
+				taken = append(taken, u)
+			}
+		}
 		spread := s.spread()
-		s.todo = roundRobin(s.todo, s.Rank%spread, spread)
+		s.todo = append(roundRobin(free, s.Rank, spread), roundRobin(taken, s.Rank, spread)...)
 	}
 	return nil
 }

@@ -96,15 +96,43 @@ func TestRanksBeginApartAndReachEveryUnit(t *testing.T) {
 			units[i] = i
 		}
 		ranks := rapid.IntRange(1, 60).Draw(t, "ranks")
-		rank := rapid.IntRange(0, ranks-1).Draw(t, "rank")
+		rank := rapid.IntRange(0, 60).Draw(t, "rank")
 		order := roundRobin(units, rank, ranks)
-		if rank < len(units) && order[0] != rank {
-			t.Fatalf("rank %d begins with %d", rank, order[0])
+		if n := len(units); n > 0 && order[0] != rank%min(n, ranks) {
+			t.Fatalf("rank %d of %d begins with %d of %d", rank, ranks, order[0], n)
 		}
 		if slices.Sort(order); !slices.Equal(order, units) {
 			t.Fatalf("rank %d visits %v", rank, order)
 		}
 	})
+}
+
+// TestManyWorkersBeginApartAmongTheLastFreeUnits: four of seven units are others'.
+func TestManyWorkersBeginApartAmongTheLastFreeUnits(t *testing.T) {
+	files := newMemFiles()
+	run := mustCreate(t, files)
+	for unit := range 4 {
+		files.files["run/claims/"+claimName(unit, 1)] = claimText{}.bytes()
+	}
+	begin := map[int]int{}
+	for rank := range 30 {
+		w := worker(run, newEvaluator())
+		w.Rank, w.Ranks = rank, 30
+		s, err := w.begin()
+		if err == nil {
+			err = s.view.look()
+		}
+		if err == nil {
+			err = s.arrange()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin[s.todo[0]]++
+	}
+	if want := map[int]int{4: 10, 5: 10, 6: 10}; !maps.Equal(begin, want) {
+		t.Errorf("so many begin with each unit: %v, want %v", begin, want)
+	}
 }
 
 // TestAnyCrashLosesAtMostThePointInProgress fails the worker at its i-th use of the file
