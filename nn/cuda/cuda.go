@@ -31,20 +31,20 @@ import (
 type Precision uint8
 
 const (
+	// FP16x3 is TF32x3, but 3×3 convolutions split factors into two of half precision, scaled so that it suffices: three products, at the cost
+	// of three of TF32x3's six.
+	FP16x3 Precision = iota
 	// TF32x3 splits every factor into two of 11 bits and adds three of the four products, on tensor cores, in sums so short that
 	// their cutting off does not matter: float32. What is not finite is evaluated again in Float32.
-	TF32x3 Precision = iota
+	TF32x3
 	// Float32 does without tensor cores.
 	Float32
 	// TF32 rounds factors to 11 bits: a relative error of 1e-3.
 	TF32
-	// Mixed is TF32x3 with the two smaller products of 3×3 convolutions in BF16, on tensor cores at half the cost: a factor is off by
-	// 2⁻²⁰ of it.
-	Mixed
 )
 
 // precisions are named as kernels are.
-var precisions = []Precision{TF32x3, Float32, TF32, Mixed}
+var precisions = []Precision{FP16x3, TF32x3, Float32, TF32}
 
 // ParseKernel is the precision of the kernel of the given name, with or without "cuda-"; the empty name is the default.
 func ParseKernel(name string) (Precision, error) {
@@ -62,12 +62,12 @@ const kernelPrefix = "cuda-"
 // Kernel names the arithmetic of a precision.
 func (p Precision) Kernel() string { return kernelPrefix + p.String() }
 
-func (p Precision) String() string { return [...]string{"tf32x3", "fp32", "tf32", "mixed"}[p] }
+func (p Precision) String() string { return [...]string{"fp16x3", "tf32x3", "fp32", "tf32"}[p] }
 
 // planes is how many parts weights are split into, and whether they are rounded.
 func (p Precision) planes() (planes, rounded int32) {
 	switch p {
-	case TF32x3, Mixed:
+	case TF32x3, FP16x3:
 		return 2, 1
 	case TF32:
 		return 1, 1
@@ -77,7 +77,7 @@ func (p Precision) planes() (planes, rounded int32) {
 
 // products is the precision of all layers but 3×3 convolutions.
 func (p Precision) products() Precision {
-	if p == Mixed {
+	if p == FP16x3 {
 		return TF32x3
 	}
 	return p
@@ -115,13 +115,11 @@ type Engine struct {
 	stateBytes  int64        // of base states that are kept, at most
 }
 
-// images is a resident set: pixel by pixel, channels padded to a multiple of four.
+// images is a set, on the card pixel by pixel, channels padded to a multiple of four.
 type images struct {
-	labels []int32
-	at     address
+	*nn.Images
+	at address // 0: the card has no room for all at once
 }
-
-func (s *images) Len() int { return len(s.labels) }
 
 // residentPlane are the states and directions, entry by entry; x and y are 0 where they are not given.
 type residentPlane struct {
@@ -130,8 +128,14 @@ type residentPlane struct {
 
 // tables tell the kernels that prepare weights what to do.
 type tables struct {
-	panels, panel, first, layers address
-	blocks                       int
+	panels, layers address
+	packs, peaks   panelBlocks
+}
+
+// panelBlocks tell every block of a launch which panel it works on, and which is the panel's first block.
+type panelBlocks struct {
+	panel, first address
+	blocks       int
 }
 
 // room is the memory of evaluations: of a group of points and a chunk of images at each. It stays what the largest took.
@@ -139,6 +143,7 @@ type room struct {
 	group, chunk                            int // of the evaluation in hand
 	points, states, packed, factors, logits span
 	arena, exact                            span // exact are packed weights of one point in Float32
+	images                                  span // of a set that the card has no room for, those in hand
 }
 
 // span is memory of so many floats.
@@ -178,7 +183,7 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Engine, err error) {
 	e = &Engine{graph: g, loss: loss, precision: precision, device: d, threads: threads(runtime.GOMAXPROCS(0)), program: lower(g, precision),
 		sets: map[*images]bool{}, blockImages: blockImages, most: inFlight, bytes: roomBytes}
-	if e.tables, err = e.announce(e.program); err == nil && (precision == TF32x3 || precision == Mixed) {
+	if e.tables, err = e.announce(e.program); err == nil && (precision == TF32x3 || precision == FP16x3) {
 		e.exact = lower(g, Float32)
 		e.again, err = e.announce(e.exact)
 	}
@@ -233,58 +238,76 @@ func resident[T any](d device, values []T) (address, error) {
 
 // announce copies the tables of p to the device.
 func (e *Engine) announce(p *program) (t tables, err error) {
+	if t.panels, err = resident(e.device, p.panels); err == nil {
+		t.layers, err = resident(e.device, p.layers)
+	}
+	if err == nil {
+		t.packs, err = e.divide(p, func(w *panel) int { return blocks(int(w.terms)*int(w.columns), 256) })
+	}
+	if err == nil {
+		t.peaks, err = e.divide(p, func(w *panel) int {
+			if w.units < 0 {
+				return 0
+			}
+			return int(w.outputs)
+		})
+	}
+	return t, err
+}
+
+// divide gives every panel its number of blocks.
+func (e *Engine) divide(p *program, number func(*panel) int) (b panelBlocks, err error) {
 	var panel, first []int32
-	for i, w := range p.panels {
+	for i := range p.panels {
 		start := int32(len(panel))
-		for range blocks(int(w.terms)*int(w.columns), 256) {
+		for range number(&p.panels[i]) {
 			panel, first = append(panel, int32(i)), append(first, start)
 		}
 	}
-	t.blocks = len(panel)
-	for _, table := range []struct {
-		at   *address
-		load func() (address, error)
-	}{
-		{&t.panels, func() (address, error) { return resident(e.device, p.panels) }},
-		{&t.panel, func() (address, error) { return resident(e.device, panel) }},
-		{&t.first, func() (address, error) { return resident(e.device, first) }},
-		{&t.layers, func() (address, error) { return resident(e.device, p.layers) }},
-	} {
-		if *table.at, err = table.load(); err != nil {
-			return t, err
-		}
+	b.blocks = len(panel)
+	if b.panel, err = resident(e.device, panel); err == nil {
+		b.first, err = resident(e.device, first)
 	}
-	return t, nil
+	return b, err
 }
 
-// Load copies the images to the card.
+// Load copies the images to the card. Where there is not enough memory they are copied in parts whenever they are needed.
 func (e *Engine) Load(set *nn.Images) (engine.Set, error) {
 	if err := set.Check(e.graph); err != nil {
 		return nil, err
 	}
-	b := e.program.input.buffer
-	size := 4 * int64(b.size) * int64(set.Len())
-	var at address
+	s := &images{Images: set}
 	err := e.makingRoom(func() (err error) {
-		at, err = e.device.alloc(size)
+		s.at, err = e.device.alloc(4 * int64(e.program.input.buffer.size) * int64(set.Len()))
 		return err
 	})
-	if errors.Is(err, errMemory) {
-		free, asked := e.device.available()
-		return nil, errors.Join(fmt.Errorf("load %d images: they take %d MB of the card's memory, of which %d MB are free: take fewer (--subset), or a card with more memory: %w",
-			set.Len(), size>>20, free>>20, err), asked)
-	}
-	if err == nil {
-		if err = e.copyTo(at, set); err != nil {
-			err = errors.Join(err, e.device.free(at))
+	switch {
+	case errors.Is(err, errMemory):
+		err = nil
+	case err == nil:
+		if err = e.copyTo(s.at, set); err != nil {
+			err = errors.Join(err, e.device.free(s.at))
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load %d images: %w", set.Len(), err)
 	}
-	s := &images{labels: set.Labels, at: at}
 	e.sets[s] = true
 	return s, nil
+}
+
+// imagesAt is where so many images of s, from first on, lie on the card until the next call.
+func (e *Engine) imagesAt(s *images, first, count int) (address, error) {
+	size := int64(e.program.input.buffer.size)
+	if s.at != 0 {
+		return s.at.at(int64(first) * size), nil
+	}
+	if err := e.hold(&e.room.images, size*int64(count)); err != nil {
+		return 0, fmt.Errorf("copy %d images to the card: %w", count, err)
+	}
+	part, pixels := *s.Images, s.Shape.Size()
+	part.Pixels, part.Labels = s.Pixels[first*pixels:(first+count)*pixels], s.Labels[first:first+count]
+	return e.room.images.address, e.copyTo(e.room.images.address, &part)
 }
 
 // copyTo copies images to the card.
@@ -420,7 +443,7 @@ func (e *Engine) Evaluate(ctx context.Context, s engine.Set, points []nn.Point, 
 	if len(points) == 0 {
 		return ctx.Err()
 	}
-	if err := e.reserve(len(points), set.Len()); err != nil {
+	if err := e.reserve(len(points), set); err != nil {
 		return fmt.Errorf("evaluate %d images: %w", set.Len(), err)
 	}
 	var last *group
@@ -505,12 +528,13 @@ func (e *Engine) ofPoint(n int) int64 {
 	return 4 * (p.length + p.packed + p.factors + int64(p.output.buffer.size)*int64(n))
 }
 
-// reserve makes room for evaluations of n images at so many points: for fewer of both at a time, from now on, where memory is short.
-func (e *Engine) reserve(points, n int) error {
+// reserve makes room for evaluations of a set at so many points: for fewer of both at a time, from now on, where memory is short.
+func (e *Engine) reserve(points int, set *images) error {
+	n := set.Len()
 	for {
 		group, chunk := e.fit(n)
 		group = min(group, points)
-		err := e.makingRoom(func() error { return e.allocate(group, chunk, n) })
+		err := e.makingRoom(func() error { return e.allocate(group, chunk, set) })
 		if !errors.Is(err, errMemory) || group == 1 && chunk == 1 {
 			return err
 		}
@@ -521,10 +545,13 @@ func (e *Engine) reserve(points, n int) error {
 	}
 }
 
-// allocate takes what the room lacks for a group of points, a chunk of images at each, of n.
-func (e *Engine) allocate(group, chunk, n int) error {
-	r, p := &e.room, e.program
-	exact := int64(0)
+// allocate takes what the room lacks for a group of points, a chunk of a set's images at each.
+func (e *Engine) allocate(group, chunk int, set *images) error {
+	r, p, n := &e.room, e.program, set.Len()
+	exact, copied := int64(0), int64(0)
+	if set.at == 0 {
+		copied = int64(p.input.buffer.size) * int64(chunk)
+	}
 	if e.exact != nil {
 		exact = e.exact.packed
 	}
@@ -534,28 +561,35 @@ func (e *Engine) allocate(group, chunk, n int) error {
 	}{
 		{&r.points, 4 * int64(group)}, {&r.states, p.length * int64(group)}, {&r.packed, p.packed * int64(group)},
 		{&r.factors, p.factors * int64(group)}, {&r.logits, int64(p.output.buffer.size) * int64(n) * int64(group)},
-		{&r.arena, p.arena * int64(group) * int64(chunk)}, {&r.exact, exact},
+		{&r.arena, p.arena * int64(group) * int64(chunk)}, {&r.exact, exact}, {&r.images, copied},
 	} {
-		if part.floats <= part.span.floats {
-			continue
-		}
-		if err := e.vacate(part.span); err != nil {
+		if err := e.hold(part.span, part.floats); err != nil {
 			return err
 		}
-		at, err := e.device.alloc(4 * part.floats)
-		if err != nil {
-			return err
-		}
-		*part.span = span{at, part.floats}
 	}
 	r.group, r.chunk = group, chunk
 	return nil
 }
 
+// hold makes s at least so long.
+func (e *Engine) hold(s *span, floats int64) error {
+	if floats <= s.floats {
+		return nil
+	}
+	if err := e.vacate(s); err != nil {
+		return err
+	}
+	at, err := e.device.alloc(4 * floats)
+	if err == nil {
+		*s = span{at, floats}
+	}
+	return err
+}
+
 // forgetRoom frees the memory of evaluations.
 func (e *Engine) forgetRoom() error {
 	r := &e.room
-	for _, s := range []*span{&r.points, &r.states, &r.packed, &r.factors, &r.logits, &r.arena, &r.exact} {
+	for _, s := range []*span{&r.points, &r.states, &r.packed, &r.factors, &r.logits, &r.arena, &r.exact, &r.images} {
 		if err := e.vacate(s); err != nil {
 			return err
 		}
@@ -586,8 +620,12 @@ func (e *Engine) launch(ctx context.Context, p *program, t *tables, packed addre
 	}
 	r, n := &e.room, set.Len()
 	for first := 0; first < n; first += r.chunk {
-		pass := pass{program: p, points: len(points), images: min(r.chunk, n-first), imagesOfAPoint: n,
-			input:  set.at.at(int64(first) * int64(p.input.buffer.size)),
+		images := min(r.chunk, n-first)
+		input, err := e.imagesAt(set, first, images)
+		if err != nil {
+			return err
+		}
+		pass := pass{program: p, points: len(points), images: images, imagesOfAPoint: n, input: input,
 			logits: r.logits.at(int64(first) * int64(p.output.buffer.size)),
 			arena:  r.arena.address, slots: int64(r.group) * int64(r.chunk), weights: packed, factor: r.factors.address}
 		for _, s := range p.steps {
@@ -630,8 +668,10 @@ func (e *Engine) prepare(p *program, t *tables, packed address, points []nn.Poin
 	for _, w := range []work{
 		{launch{kernel: "perturb", grid: [3]int{int(p.length / entryBlock), g, 1}, block: entryBlock},
 			unsafe.Pointer(&perturbArguments{e.plane.theta, e.plane.x, e.plane.y, e.plane.sparse, r.points.address, r.states.address, p.length})},
-		{launch{kernel: "pack", grid: [3]int{t.blocks, g, 1}, block: 256},
-			unsafe.Pointer(&packArguments{t.panels, t.panel, t.first, r.states.address, packed, p.length, p.packed})},
+		{launch{kernel: "peak", grid: [3]int{t.peaks.blocks, g, 1}, block: 128, shared: 4 * 128},
+			unsafe.Pointer(&peakArguments{t.panels, t.peaks.panel, t.peaks.first, r.states.address, r.factors.address, p.length, p.factors})},
+		{launch{kernel: "pack", grid: [3]int{t.packs.blocks, g, 1}, block: 256},
+			unsafe.Pointer(&packArguments{t.panels, t.packs.panel, t.packs.first, r.states.address, r.factors.address, packed, p.length, p.factors, p.packed})},
 		{launch{kernel: "fold", grid: [3]int{len(p.layers), g, 1}, block: 128},
 			unsafe.Pointer(&foldArguments{t.layers, r.states.address, r.factors.address, p.length, p.factors})},
 	} {
@@ -660,7 +700,7 @@ func (e *Engine) report(out engine.Output, set *images, logits []float32, wanted
 			z[k] = float64(v)
 			wanted[i] = wanted[i] || math.IsNaN(z[k]) || math.IsInf(z[k], 0)
 		}
-		out.Loss[i] = e.loss.Image(z, int(set.labels[i]))
+		out.Loss[i] = e.loss.Image(z, int(set.Labels[i]))
 		out.Predicted[i] = int32(nn.Predict(z))
 		if out.Logits != nil {
 			copy(out.Logits[i*classes:], own)
