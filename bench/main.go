@@ -70,6 +70,9 @@ func parse() (o options, err error) {
 			o.rounds = 1
 		}
 	}
+	if o.gpu && !o.hessian && o.images%graphBatch != 0 {
+		return o, fmt.Errorf("-images %d: PyTorch's graphs take %d at a time: give a multiple", o.images, graphBatch)
+	}
 	for _, t := range strings.Split(*threads, ",") {
 		n, err := strconv.Atoi(t)
 		if err != nil {
