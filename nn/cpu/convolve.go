@@ -17,7 +17,7 @@ type conv struct {
 	weigh    products
 	taps     []int     // the pixels of an image of out
 	rounds   bool      // takes the images of a block in several rounds
-	exact    *gathered // W* in float64
+	exact    *gathered // W* in float64; nil on a live tape
 	exactAt  int       // where its weights begin
 }
 
@@ -80,9 +80,11 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 	}
 	l.along, l.weigh = t.correlate(op, in.picture, out)
 	t.sum(&l.folding, l.weigh.extent(), l.weigh.index)
-	l.exact, l.exactAt = t.gathered(op, in.picture, out), t.packed64
-	l.exact.columns = t.kernel.Columns64
-	t.packed64 += l.exact.size()
+	if !t.live {
+		l.exact, l.exactAt = t.gathered(op, in.picture, out), t.packed64
+		l.exact.columns = t.kernel.Columns64
+		t.packed64 += l.exact.size()
+	}
 	if !in.constant {
 		l.against = t.transposed(op, in.picture, out)
 	}
@@ -147,10 +149,13 @@ func (l *conv) forward(h *hand, o order) {
 	if l.residual != nil {
 		end.residual, end.residualPlane = l.residual.picture, o.ahead()
 	}
-	if l.out.rectified {
+	if l.out.rectified && !h.tape.live {
 		end.mask = l.out
 	}
 	h.correlate(l.along, l.sources(h, l.along, values, o, l.in.constant), &end)
+	if l.out.rectified && h.tape.live {
+		h.eachRow(l.out, func(n, y int) { h.relu(h.at(values, l.out, n, y, 0), l.out, n, y) })
+	}
 }
 
 func (l *conv) backward(h *hand, o order) {
@@ -221,8 +226,11 @@ func (p *picture) pixels() (taps []int) {
 // plan cuts the work of the layer's sums now that every picture has its border.
 func (l *conv) plan(t *tape) tapeRooms {
 	l.taps = l.out.pixels()
-	rooms := l.exact.plan(t)
-	rooms.sums, rooms.sums64 = 0, rooms.sums
+	var rooms tapeRooms
+	if l.exact != nil {
+		rooms = l.exact.plan(t)
+		rooms.sums, rooms.sums64 = 0, rooms.sums
+	}
 	if p, ok := l.weigh.(*tiledProducts); ok && l.rounds {
 		p.keep(t)
 	}

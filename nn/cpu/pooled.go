@@ -22,7 +22,7 @@ func (l *maximum) plan(*tape) tapeRooms { return tapeRooms{rows: l.in.height * l
 
 // each calls f with the index of every output pixel and its choices.
 func (l *maximum) each(h *hand, f func(n, y, x, at int, choices []int32)) {
-	left := h.kinks.choices[h.tape.block*l.choices+h.from*l.out.shape.Size():]
+	left := h.kinks.choices[h.room*l.choices+(h.before+h.from)*l.out.shape.Size():]
 	h.eachPixel(l.out, func(n, y, x int) {
 		f(n, y, x, h.index(values, l.out, n, y, x), left[:l.out.channels])
 		left = left[l.out.channels:]
@@ -31,6 +31,10 @@ func (l *maximum) each(h *hand, f func(n, y, x, at int, choices []int32)) {
 
 func (l *maximum) forward(h *hand, o order) {
 	p := h.planes[o.ahead()]
+	if h.tape.live {
+		choose(l, h, p)
+		return
+	}
 	l.each(h, func(_, _, _, at int, choices []int32) {
 		for c, choice := range choices {
 			p[at+c] = p[choice]

@@ -27,6 +27,8 @@ func main() {
 	}
 	s.affine()
 	s.mask()
+	s.rectify()
+	s.moments()
 	s.maxPixel()
 	s.meanPixel()
 	s.depthwise()
