@@ -16,6 +16,7 @@ type conv struct {
 	against  correlation // W⊤*; nil where in is constant
 	weigh    products
 	taps     []int     // the pixels of an image of out
+	shifted  bool      // derivatives by the shifts are wanted
 	rounds   bool      // takes the images of a block in several rounds
 	exact    *gathered // W* in float64; nil on a live tape
 	exactAt  int       // where its weights begin
@@ -74,6 +75,11 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 	l.weight = node.Entries[0]
 	if op.Bias {
 		l.bias = node.Entries[1]
+	}
+	l.shifted = !t.live || op.Bias
+	if _, after, ok := t.users.Only(c.last); ok && l.shifted {
+		_, normalises := after.(nn.BatchNorm)
+		l.shifted = !t.live || !normalises // a live batch norm takes every shift away
 	}
 	if c.residual >= 0 {
 		l.residual = &edge{picture: t.at[c.residual], passes: true, borrows: true}
@@ -160,7 +166,9 @@ func (l *conv) forward(h *hand, o order) {
 
 func (l *conv) backward(h *hand, o order) {
 	if !h.bare {
-		h.sumPixels(h.gradient[l.byShift:], l.out, o.behind(), l.taps)
+		if l.shifted {
+			h.sumPixels(h.gradient[l.byShift:], l.out, o.behind(), l.taps)
+		}
 		pairs := []pair{{values, o.behind()}}
 		if o == second && !l.in.constant {
 			pairs = append(pairs, pair{tangents, adjoints})

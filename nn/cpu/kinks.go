@@ -12,7 +12,7 @@ import (
 // for each of them. All that is float32 follows these choices.
 type kinks struct {
 	signs   []byte  // a bit for every channel of a rectified picture, whole bytes a pixel
-	choices []int32 // the index in a plane of every maximum
+	choices []int32 // the place of every maximum in its picture
 }
 
 func (t *tape) kinks(images int) kinks {
@@ -164,7 +164,7 @@ func (l *maximum) decide(h *hand) { choose(l, h, h.exact) }
 
 // choose finds the maxima among the values in p, and writes them there.
 func choose[T float32 | float64](l *maximum, h *hand, p []T) {
-	l.each(h, func(n, y, x, at int, choices []int32) {
+	l.each(h, func(n, y, x, at, from int, choices []int32) {
 		taps := windowTaps(h, l.window, l.in.picture, l.out, n, y, x)
 		for c := range choices {
 			best := taps[0] + c
@@ -173,7 +173,7 @@ func choose[T float32 | float64](l *maximum, h *hand, p []T) {
 					best = tap + c
 				}
 			}
-			choices[c] = int32(best)
+			choices[c] = int32(best - from)
 			p[at+c] = p[best]
 		}
 	})

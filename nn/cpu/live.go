@@ -16,15 +16,17 @@ type segment struct {
 
 // cut divides the groups into segments.
 func (t *tape) cut() {
+	at := 0
 	for g := range t.groups {
 		if g == 0 || t.waits(t.groups[g].first) {
-			t.segments = append(t.segments, segment{first: g, from: t.gradient})
+			t.segments = append(t.segments, segment{first: g, from: at, to: at})
 		}
 		s := &t.segments[len(t.segments)-1]
 		s.end = g + 1
 		for _, l := range t.layers[t.groups[g].first:t.groups[g].end] {
 			if c, ok := l.(*conv); ok {
-				s.from, s.to = min(s.from, c.by), c.byShift+lined(c.channels)
+				at = lined(c.byShift + c.channels)
+				s.to = at
 			}
 		}
 	}
@@ -42,7 +44,7 @@ type batchNorm struct {
 	out          *picture
 	weight, bias int // entries
 	eps          float64
-	index        int // among the tape's norms
+	index        int // among the graph's batch norms
 }
 
 // batchSums is the first of both layers.
@@ -52,12 +54,22 @@ type batchSums struct{ *batchNorm }
 func (t *tape) normaliseBatch(c chain, op nn.BatchNorm, in *edge, out *picture) {
 	in.borrows = true
 	entries := t.graph.Nodes[c.head].Entries
-	l := &batchNorm{in: in, out: out, weight: entries[0], bias: entries[1], eps: op.Eps, index: len(t.norms)}
+	l := &batchNorm{in: in, out: out, weight: entries[0], bias: entries[1], eps: op.Eps, index: t.normsBefore(c.head)}
 	if c.residual >= 0 {
 		l.residual = &edge{picture: t.at[c.residual], passes: true, borrows: true}
 	}
-	t.norms = append(t.norms, l)
+	t.norms[l.index] = l
 	t.layers = append(t.layers, &batchSums{l}, l)
+}
+
+// normsBefore counts the batch norms among the first n nodes.
+func (t *tape) normsBefore(n int) (count int) {
+	for _, node := range t.graph.Nodes[:n] {
+		if _, ok := node.Op.(nn.BatchNorm); ok {
+			count++
+		}
+	}
+	return count
 }
 
 // batch is what a batch norm knows of the batch in hand, channel by channel.

@@ -17,12 +17,13 @@ type tape struct {
 	graph     *nn.Graph
 	kernel    *kernel.Kernel
 	exact     bool
-	live      bool       // in train mode (live.go)
+	live      bool // in train mode (live.go)
+	users     nn.Users
 	at        []*picture // by node: where its output is
 	pictures  []*picture
 	layers    []layer
 	groups    []group
-	norms     []*batchNorm // of a live tape, by their nodes
+	norms     []*batchNorm // in the order of their nodes; of a live tape
 	segments  []segment    // of a live tape
 	plane     int          // floats of a plane for one image
 	choices   int          // of maxima for one image
@@ -120,7 +121,9 @@ func record(g *nn.Graph, k *kernel.Kernel, exact bool) *tape {
 
 func (t *tape) record() {
 	g := t.graph
+	t.users = g.Users()
 	t.at = make([]*picture, len(g.Nodes))
+	t.norms = make([]*batchNorm, t.normsBefore(len(g.Nodes)))
 	t.at[0] = t.picture(g.Input)
 	t.at[0].constant = true
 	chains := t.chains()
@@ -237,7 +240,6 @@ type chain struct {
 // nodes is one in which chains can be computed.
 func (t *tape) chains() []*chain {
 	g := t.graph
-	users := g.Users()
 	byLast := make([]*chain, len(g.Nodes))
 	taken := make([]bool, len(g.Nodes))
 	for n := 1; n < len(g.Nodes); n++ {
@@ -246,7 +248,7 @@ func (t *tape) chains() []*chain {
 		}
 		c := &chain{head: n, last: n, residual: -1}
 		for {
-			next, _, ok := users.Only(c.last)
+			next, _, ok := t.users.Only(c.last)
 			if !ok || taken[next] || !t.takes(c, next) {
 				break
 			}
