@@ -160,10 +160,10 @@ func (l *sample) decide(h *hand) {
 	})
 }
 
-func (l *maximum) decide(h *hand) { choose(l, h, h.exact) }
+func (l *maximum) decide(h *hand) { chooseMaxima(l, h, h.exact) }
 
-// choose finds the maxima among the values in p, and writes them there.
-func choose[T float32 | float64](l *maximum, h *hand, p []T) {
+// chooseMaxima finds the maxima among the values in p, and writes them there.
+func chooseMaxima[T float32 | float64](l *maximum, h *hand, p []T) {
 	l.each(h, func(n, y, x, at, from int, choices []int32) {
 		taps := windowTaps(h, l.window, l.in.picture, l.out, n, y, x)
 		for c := range choices {

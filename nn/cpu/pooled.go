@@ -32,7 +32,7 @@ func (l *maximum) each(h *hand, f func(n, y, x, at, from int, choices []int32)) 
 func (l *maximum) forward(h *hand, o order) {
 	p := h.planes[o.ahead()]
 	if h.tape.live {
-		choose(l, h, p)
+		chooseMaxima(l, h, p)
 		return
 	}
 	l.each(h, func(_, _, _, at, from int, choices []int32) {

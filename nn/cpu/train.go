@@ -95,15 +95,15 @@ func (t *training) eachBlock(ctx context.Context, batch *nn.Images, f func(h *ha
 }
 
 func (t *training) forward(ctx context.Context, batch *nn.Images) {
+	t.eachBlock(ctx, batch, func(h *hand, block int) {
+		eachPixelOf(h, batch, block, func(at int, v float32) { h.planes[values][at] = v })
+	})
 	for i, s := range t.tape.segments {
 		if i > 0 {
 			norm := t.waiting(s)
 			norm.settle(t.batch[norm.index], &t.point, batch.Len(), t.blocks(batch.Len()))
 		}
-		t.eachBlock(ctx, batch, func(h *hand, block int) {
-			if i == 0 {
-				eachPixelOf(h, batch, block, func(at int, v float32) { h.planes[values][at] = v })
-			}
+		t.eachBlock(ctx, batch, func(h *hand, _ int) {
 			h.ahead(t.tape.groups[s.first:s.end], func(l layer) { l.forward(h, first) })
 		})
 	}

@@ -4850,6 +4850,155 @@ DATA laneBits<>+24(SB)/4, $0x00000040
 DATA laneBits<>+28(SB)/4, $0x00000080
 GLOBL laneBits<>(SB), RODATA|NOPTR, $32
 
+// func rectifyAVX2(x []float32, stride int, bits []byte, bitStride int, pixels int, channels int)
+// Requires: AVX
+TEXT ·rectifyAVX2(SB), NOSPLIT, $0-80
+	MOVQ    x_base+0(FP), AX
+	MOVQ    bits_base+32(FP), CX
+	MOVQ    stride+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    bitStride+56(FP), BX
+	MOVQ    pixels+64(FP), SI
+	MOVQ    channels+72(FP), DI
+	VXORPS  Y0, Y0, Y0
+	MOVQ    DI, R8
+	ANDQ    $0x07, R8
+	LEAQ    laneMasks<>+0(SB), R9
+	SHLQ    $0x05, R8
+	VMOVUPS (R9)(R8*1), Y1
+
+pixel:
+	XORQ R8, R8
+
+channel_whole:
+	MOVQ      DI, R9
+	SUBQ      R8, R9
+	CMPQ      R9, $0x08
+	JLT       channel_part
+	VMOVUPS   (AX)(R8*4), Y2
+	MOVQ      R8, R9
+	SHRQ      $0x03, R9
+	VCMPPS    $0x06, Y0, Y2, Y3
+	VANDPS    Y3, Y2, Y2
+	VMOVMSKPS Y3, R10
+	MOVB      R10, (CX)(R9*1)
+	VMOVUPS   Y2, (AX)(R8*4)
+	ADDQ      $0x08, R8
+	JMP       channel_whole
+
+channel_part:
+	TESTQ      R9, R9
+	JZ         channel_end
+	VMASKMOVPS (AX)(R8*4), Y1, Y2
+	MOVQ       R8, R9
+	SHRQ       $0x03, R9
+	VCMPPS     $0x06, Y0, Y2, Y3
+	VANDPS     Y3, Y2, Y2
+	VMOVMSKPS  Y3, R10
+	MOVB       R10, (CX)(R9*1)
+	VMASKMOVPS Y2, Y1, (AX)(R8*4)
+
+channel_end:
+	ADDQ DX, AX
+	ADDQ BX, CX
+	DECQ SI
+	JNZ  pixel
+	VZEROUPPER
+	RET
+
+// func momentsAVX2(sums []float64, products []float64, a []float32, aStride int, b []float32, bStride int, pixels int, channels int)
+// Requires: AVX, FMA3
+TEXT ·momentsAVX2(SB), NOSPLIT, $0-128
+	MOVQ    sums_base+0(FP), AX
+	MOVQ    products_base+24(FP), CX
+	MOVQ    a_base+48(FP), DX
+	MOVQ    b_base+80(FP), BX
+	MOVQ    aStride+72(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    bStride+104(FP), DI
+	SHLQ    $0x02, DI
+	MOVQ    channels+120(FP), R8
+	MOVQ    R8, R9
+	ANDQ    $0x07, R9
+	LEAQ    laneMasks<>+0(SB), R10
+	SHLQ    $0x05, R9
+	VMOVUPS (R10)(R9*1), Y0
+	XORQ    R9, R9
+
+channel_whole:
+	MOVQ    R8, R10
+	SUBQ    R9, R10
+	CMPQ    R10, $0x08
+	JLT     channel_part
+	VMOVUPD (AX)(R9*8), Y1
+	VMOVUPD 32(AX)(R9*8), Y2
+	VMOVUPD (CX)(R9*8), Y3
+	VMOVUPD 32(CX)(R9*8), Y4
+	LEAQ    (DX)(R9*4), R10
+	LEAQ    (BX)(R9*4), R11
+	MOVQ    pixels+112(FP), R12
+
+channel_whole_pixel:
+	VMOVUPS      (R10), Y5
+	VMOVUPS      (R11), Y6
+	VCVTPS2PD    X5, Y7
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X6, Y8
+	VEXTRACTF128 $0x01, Y6, X6
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y5, Y2, Y2
+	VFMADD231PD  Y7, Y8, Y3
+	VFMADD231PD  Y5, Y6, Y4
+	ADDQ         SI, R10
+	ADDQ         DI, R11
+	DECQ         R12
+	JNZ          channel_whole_pixel
+	VMOVUPD      Y1, (AX)(R9*8)
+	VMOVUPD      Y2, 32(AX)(R9*8)
+	VMOVUPD      Y3, (CX)(R9*8)
+	VMOVUPD      Y4, 32(CX)(R9*8)
+	ADDQ         $0x08, R9
+	JMP          channel_whole
+
+channel_part:
+	TESTQ   R10, R10
+	JZ      channel_end
+	VMOVUPD (AX)(R9*8), Y1
+	VMOVUPD 32(AX)(R9*8), Y2
+	VMOVUPD (CX)(R9*8), Y3
+	VMOVUPD 32(CX)(R9*8), Y4
+	LEAQ    (DX)(R9*4), R10
+	LEAQ    (BX)(R9*4), R11
+	MOVQ    pixels+112(FP), R12
+
+channel_part_pixel:
+	VMASKMOVPS   (R10), Y0, Y5
+	VMASKMOVPS   (R11), Y0, Y6
+	VCVTPS2PD    X5, Y7
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X6, Y8
+	VEXTRACTF128 $0x01, Y6, X6
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y7, Y1, Y1
+	VADDPD       Y5, Y2, Y2
+	VFMADD231PD  Y7, Y8, Y3
+	VFMADD231PD  Y5, Y6, Y4
+	ADDQ         SI, R10
+	ADDQ         DI, R11
+	DECQ         R12
+	JNZ          channel_part_pixel
+	VMOVUPD      Y1, (AX)(R9*8)
+	VMOVUPD      Y2, 32(AX)(R9*8)
+	VMOVUPD      Y3, (CX)(R9*8)
+	VMOVUPD      Y4, 32(CX)(R9*8)
+
+channel_end:
+	VZEROUPPER
+	RET
+
 // func maxPixelAVX2(dst []float32, x []float32, taps []int)
 // Requires: AVX
 TEXT ·maxPixelAVX2(SB), NOSPLIT, $0-72

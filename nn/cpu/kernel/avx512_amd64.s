@@ -4889,6 +4889,171 @@ channel_end:
 	VZEROUPPER
 	RET
 
+// func rectifyAVX512(x []float32, stride int, bits []byte, bitStride int, pixels int, channels int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·rectifyAVX512(SB), NOSPLIT, $0-80
+	MOVQ   x_base+0(FP), AX
+	MOVQ   bits_base+32(FP), CX
+	MOVQ   stride+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   bitStride+56(FP), BX
+	MOVQ   pixels+64(FP), SI
+	MOVQ   channels+72(FP), DI
+	VPXORD Z0, Z0, Z0
+	MOVQ   DI, R8
+	ANDQ   $0x0f, R8
+	MOVL   $0xffffffff, R9
+	BZHIL  R8, R9, R9
+	KMOVW  R9, K1
+
+pixel:
+	XORQ R8, R8
+
+channel_whole:
+	MOVQ      DI, R9
+	SUBQ      R8, R9
+	CMPQ      R9, $0x10
+	JLT       channel_part
+	VMOVUPS   (AX)(R8*4), Z1
+	MOVQ      R8, R9
+	SHRQ      $0x03, R9
+	VCMPPS    $0x06, Z0, Z1, K2
+	VMOVAPS.Z Z1, K2, Z1
+	KMOVW     K2, R10
+	MOVB      R10, (CX)(R9*1)
+	MOVQ      DI, R11
+	SUBQ      R8, R11
+	CMPQ      R11, $0x08
+	JLE       channel_whole_byte
+	SHRQ      $0x08, R10
+	MOVB      R10, 1(CX)(R9*1)
+
+channel_whole_byte:
+	VMOVUPS Z1, (AX)(R8*4)
+	ADDQ    $0x10, R8
+	JMP     channel_whole
+
+channel_part:
+	TESTQ     R9, R9
+	JZ        channel_end
+	VMOVUPS.Z (AX)(R8*4), K1, Z1
+	MOVQ      R8, R9
+	SHRQ      $0x03, R9
+	VCMPPS    $0x06, Z0, Z1, K2
+	VMOVAPS.Z Z1, K2, Z1
+	KMOVW     K2, R10
+	MOVB      R10, (CX)(R9*1)
+	MOVQ      DI, R11
+	SUBQ      R8, R11
+	CMPQ      R11, $0x08
+	JLE       channel_part_byte
+	SHRQ      $0x08, R10
+	MOVB      R10, 1(CX)(R9*1)
+
+channel_part_byte:
+	VMOVUPS Z1, K1, (AX)(R8*4)
+
+channel_end:
+	ADDQ DX, AX
+	ADDQ BX, CX
+	DECQ SI
+	JNZ  pixel
+	VZEROUPPER
+	RET
+
+// func momentsAVX512(sums []float64, products []float64, a []float32, aStride int, b []float32, bStride int, pixels int, channels int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·momentsAVX512(SB), NOSPLIT, $0-128
+	MOVQ  sums_base+0(FP), AX
+	MOVQ  products_base+24(FP), CX
+	MOVQ  a_base+48(FP), DX
+	MOVQ  b_base+80(FP), BX
+	MOVQ  aStride+72(FP), SI
+	SHLQ  $0x02, SI
+	MOVQ  bStride+104(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  channels+120(FP), R8
+	MOVQ  R8, R9
+	ANDQ  $0x0f, R9
+	MOVL  $0xffffffff, R10
+	BZHIL R9, R10, R10
+	KMOVW R10, K1
+	XORQ  R9, R9
+
+channel_whole:
+	MOVQ    R8, R10
+	SUBQ    R9, R10
+	CMPQ    R10, $0x10
+	JLT     channel_part
+	VMOVUPD (AX)(R9*8), Z0
+	VMOVUPD 64(AX)(R9*8), Z1
+	VMOVUPD (CX)(R9*8), Z2
+	VMOVUPD 64(CX)(R9*8), Z3
+	LEAQ    (DX)(R9*4), R10
+	LEAQ    (BX)(R9*4), R11
+	MOVQ    pixels+112(FP), R12
+
+channel_whole_pixel:
+	VMOVUPS       (R10), Z4
+	VMOVUPS       (R11), Z5
+	VCVTPS2PD     Y4, Z6
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VCVTPS2PD     Y5, Z7
+	VEXTRACTF64X4 $0x01, Z5, Y5
+	VCVTPS2PD     Y5, Z5
+	VADDPD        Z6, Z0, Z0
+	VADDPD        Z4, Z1, Z1
+	VFMADD231PD   Z6, Z7, Z2
+	VFMADD231PD   Z4, Z5, Z3
+	ADDQ          SI, R10
+	ADDQ          DI, R11
+	DECQ          R12
+	JNZ           channel_whole_pixel
+	VMOVUPD       Z0, (AX)(R9*8)
+	VMOVUPD       Z1, 64(AX)(R9*8)
+	VMOVUPD       Z2, (CX)(R9*8)
+	VMOVUPD       Z3, 64(CX)(R9*8)
+	ADDQ          $0x10, R9
+	JMP           channel_whole
+
+channel_part:
+	TESTQ   R10, R10
+	JZ      channel_end
+	VMOVUPD (AX)(R9*8), Z0
+	VMOVUPD 64(AX)(R9*8), Z1
+	VMOVUPD (CX)(R9*8), Z2
+	VMOVUPD 64(CX)(R9*8), Z3
+	LEAQ    (DX)(R9*4), R10
+	LEAQ    (BX)(R9*4), R11
+	MOVQ    pixels+112(FP), R12
+
+channel_part_pixel:
+	VMOVUPS.Z     (R10), K1, Z4
+	VMOVUPS.Z     (R11), K1, Z5
+	VCVTPS2PD     Y4, Z6
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VCVTPS2PD     Y5, Z7
+	VEXTRACTF64X4 $0x01, Z5, Y5
+	VCVTPS2PD     Y5, Z5
+	VADDPD        Z6, Z0, Z0
+	VADDPD        Z4, Z1, Z1
+	VFMADD231PD   Z6, Z7, Z2
+	VFMADD231PD   Z4, Z5, Z3
+	ADDQ          SI, R10
+	ADDQ          DI, R11
+	DECQ          R12
+	JNZ           channel_part_pixel
+	VMOVUPD       Z0, (AX)(R9*8)
+	VMOVUPD       Z1, 64(AX)(R9*8)
+	VMOVUPD       Z2, (CX)(R9*8)
+	VMOVUPD       Z3, 64(CX)(R9*8)
+
+channel_end:
+	VZEROUPPER
+	RET
+
 // func maxPixelAVX512(dst []float32, x []float32, taps []int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·maxPixelAVX512(SB), NOSPLIT, $0-72
