@@ -16,6 +16,7 @@ type hand struct {
 	images          int // in the block in hand
 	from, count     int // those of the round in hand
 	room, before    int // images that planes have room for, and those before the block
+	briefAt         int // where brief pictures are in their plane
 	block           int // its number, on a live tape
 	batch           []*batch
 	seed            uint64
@@ -56,7 +57,7 @@ func (t *tape) planeRoom() int { return lined(t.block*t.plane + t.slack()) }
 func (t *tape) slack() int { return 2*t.channels + 64 }
 
 func (t *tape) hand(loss nn.Loss) *hand {
-	h := &hand{tape: t, kernel: t.kernel, loss: loss, room: t.block, slope: make([]float64, t.graph.Classes), rows: make([]int, t.rows),
+	h := &hand{tape: t, kernel: t.kernel, loss: loss, room: t.block, briefAt: t.planeRoom(), slope: make([]float64, t.graph.Classes), rows: make([]int, t.rows),
 		means: make([]float64, t.tapeRooms.channels), pixel: make([]float32, t.tapeRooms.channels)}
 	for i := range h.logits {
 		h.logits[i] = make([]float64, t.graph.Classes)
@@ -121,8 +122,8 @@ func (h *hand) rounds(g group, f func()) {
 // index is where in plane l pixel (y, x) of image n of the round begins; y and x may point into the border.
 func (h *hand) index(l plane, p *picture, n, y, x int) int {
 	pixel := (y+p.before[0])*p.row() + (x+p.before[1])*p.channels
-	if l == adjointTangents && p.brief {
-		return h.tape.planeRoom() + p.at + n*p.size() + pixel
+	if p.brief && l == h.tape.briefPlane() {
+		return h.briefAt + p.at + n*p.size() + pixel
 	}
 	return h.room*p.offset + (h.before+h.from+n)*p.size() + pixel
 }

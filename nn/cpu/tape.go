@@ -80,7 +80,7 @@ type picture struct {
 	constant  bool     // depends on no parameter: its tangents are zero, and nobody asks for its adjoints
 	rectified bool     // by ReLU, which lets through where signs have a bit, in all planes
 	signs     int      // where its signs are among those of one image
-	brief     bool     // its adjoint tangents have room for a round's images alone
+	brief     bool     // its adjoint tangents (on a live tape, its adjoints) have room for a round's images alone
 	at        int      // where, behind the other planes
 }
 
@@ -143,10 +143,9 @@ func (t *tape) record() {
 	}
 	t.block = max(1, min(blockImages, blockBytes/(4*4*t.plane)))
 	t.divide()
+	t.shorten()
 	if t.live {
 		t.cut()
-	} else {
-		t.shorten()
 	}
 	for _, l := range t.layers {
 		if l, ok := l.(interface{ plan(t *tape) tapeRooms }); ok {

@@ -44,15 +44,16 @@ func (e *Engine) train(images int) *training {
 
 func (t *training) grow(images int) {
 	tape := t.tape
-	floats := lined(images*tape.plane + tape.slack())
+	floats, brief := lined(images*tape.plane+tape.slack()), lined(tape.brief+tape.slack())
 	t.state = nil // let go before the next is made
-	t.room, t.state, t.kinks = images, &state{allocate(floats), allocate(floats)}, tape.kinks(images)
+	t.room, t.state, t.kinks = images, &state{allocate(floats), allocate(floats + len(t.hands)*brief)}, tape.kinks(images)
 	blocks := t.blocks(images)
 	t.batch, t.judged = nil, make([]judgement, blocks)
 	for _, l := range tape.norms {
 		t.batch = append(t.batch, newBatch(l, blocks))
 	}
-	for _, h := range t.hands {
+	for i, h := range t.hands {
+		h.briefAt = floats + i*brief
 		h.room, h.kinks, h.batch = images, t.kinks, t.batch
 		h.planes[values], h.planes[adjoints] = t.state.values, t.state.adjoints
 	}

@@ -31,7 +31,10 @@ func BenchmarkTrain(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				const images = 128
+				images := 128
+				if s := os.Getenv("TE_IMAGES"); s != "" {
+					fmt.Sscan(s, &images)
+				}
 				states, batch := formula.States(g, 1, 1), formula.Images(1, images, g.Input)
 				gradient, moments := make([]float32, g.Parameters()), engine.NewMoments(g)
 				for b.Loop() {
@@ -39,7 +42,7 @@ func BenchmarkTrain(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
-				b.ReportMetric(images*float64(b.N)/b.Elapsed().Seconds(), "images/s")
+				b.ReportMetric(float64(images*b.N)/b.Elapsed().Seconds(), "images/s")
 			})
 		}
 	}
