@@ -160,8 +160,7 @@ func (l *batchSums) backward(h *hand, o order) {
 		if end.residual != nil {
 			before = h.at(adjoints, end.residual, n, y, 0)
 		}
-		h.kernel.Affine(dst, l.in.channels, h.at(values, l.in.picture, n, y, 0), l.in.channels, l.in.width, b.byIn, b.rest, before, l.in.channels, minusInfinity)
-		h.kernel.Affine(dst, l.in.channels, h.at(adjoints, l.out, n, y, 0), l.in.channels, l.in.width, b.byOut, h.zeros[:l.in.channels], dst, l.in.channels, minusInfinity)
+		h.kernel.Blend(dst, h.at(adjoints, l.out, n, y, 0), h.at(values, l.in.picture, n, y, 0), before, l.in.width, b.byOut, b.byIn, b.rest)
 	})
 	h.handOn(l.in, o)
 }

@@ -4923,79 +4923,238 @@ TEXT ·momentsAVX2(SB), NOSPLIT, $0-128
 	LEAQ    laneMasks<>+0(SB), R10
 	SHLQ    $0x05, R9
 	VMOVUPS (R10)(R9*1), Y0
-	XORQ    R9, R9
 
-channel_whole:
-	MOVQ    R8, R10
-	SUBQ    R9, R10
-	CMPQ    R10, $0x08
-	JLT     channel_part
-	VMOVUPD (AX)(R9*8), Y1
-	VMOVUPD 32(AX)(R9*8), Y2
-	VMOVUPD (CX)(R9*8), Y3
-	VMOVUPD 32(CX)(R9*8), Y4
-	LEAQ    (DX)(R9*4), R10
-	LEAQ    (BX)(R9*4), R11
-	MOVQ    pixels+112(FP), R12
+by2:
+	CMPQ    R8, $0x10
+	JLT     by2_end
+	VMOVUPD (AX), Y1
+	VMOVUPD (CX), Y2
+	VMOVUPD 32(AX), Y3
+	VMOVUPD 32(CX), Y4
+	VMOVUPD 64(AX), Y5
+	VMOVUPD 64(CX), Y6
+	VMOVUPD 96(AX), Y7
+	VMOVUPD 96(CX), Y8
+	MOVQ    DX, R9
+	MOVQ    BX, R10
+	MOVQ    pixels+112(FP), R11
 
-channel_whole_pixel:
-	VMOVUPS      (R10), Y5
-	VMOVUPS      (R11), Y6
-	VCVTPS2PD    X5, Y7
+by2_pixel:
+	VCVTPS2PD   (R9), Y9
+	VCVTPS2PD   16(R9), Y10
+	VCVTPS2PD   (R10), Y11
+	VCVTPS2PD   16(R10), Y12
+	VADDPD      Y9, Y1, Y1
+	VADDPD      Y10, Y3, Y3
+	VFMADD231PD Y9, Y11, Y2
+	VFMADD231PD Y10, Y12, Y4
+	VCVTPS2PD   32(R9), Y9
+	VCVTPS2PD   48(R9), Y10
+	VCVTPS2PD   32(R10), Y11
+	VCVTPS2PD   48(R10), Y12
+	VADDPD      Y9, Y5, Y5
+	VADDPD      Y10, Y7, Y7
+	VFMADD231PD Y9, Y11, Y6
+	VFMADD231PD Y10, Y12, Y8
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNZ         by2_pixel
+	VMOVUPD     Y1, (AX)
+	VMOVUPD     Y2, (CX)
+	VMOVUPD     Y3, 32(AX)
+	VMOVUPD     Y4, 32(CX)
+	VMOVUPD     Y5, 64(AX)
+	VMOVUPD     Y6, 64(CX)
+	VMOVUPD     Y7, 96(AX)
+	VMOVUPD     Y8, 96(CX)
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000040, DX
+	ADDQ        $0x00000040, BX
+	SUBQ        $0x10, R8
+	JMP         by2
+
+by2_end:
+by1:
+	CMPQ    R8, $0x08
+	JLT     by1_end
+	VMOVUPD (AX), Y1
+	VMOVUPD (CX), Y2
+	VMOVUPD 32(AX), Y3
+	VMOVUPD 32(CX), Y4
+	MOVQ    DX, R9
+	MOVQ    BX, R10
+	MOVQ    pixels+112(FP), R11
+
+by1_pixel:
+	VCVTPS2PD   (R9), Y5
+	VCVTPS2PD   16(R9), Y6
+	VCVTPS2PD   (R10), Y7
+	VCVTPS2PD   16(R10), Y8
+	VADDPD      Y5, Y1, Y1
+	VADDPD      Y6, Y3, Y3
+	VFMADD231PD Y5, Y7, Y2
+	VFMADD231PD Y6, Y8, Y4
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNZ         by1_pixel
+	VMOVUPD     Y1, (AX)
+	VMOVUPD     Y2, (CX)
+	VMOVUPD     Y3, 32(AX)
+	VMOVUPD     Y4, 32(CX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000020, DX
+	ADDQ        $0x00000020, BX
+	SUBQ        $0x08, R8
+	JMP         by1
+
+by1_end:
+	TESTQ   R8, R8
+	JZ      done
+	VMOVUPD (AX), Y1
+	VMOVUPD (CX), Y2
+	VMOVUPD 32(AX), Y3
+	VMOVUPD 32(CX), Y4
+	MOVQ    DX, R8
+	MOVQ    BX, R9
+	MOVQ    pixels+112(FP), R10
+
+part_pixel:
+	VMASKMOVPS   (R8), Y0, Y5
+	VCVTPS2PD    X5, Y6
 	VEXTRACTF128 $0x01, Y5, X5
 	VCVTPS2PD    X5, Y5
-	VCVTPS2PD    X6, Y8
-	VEXTRACTF128 $0x01, Y6, X6
-	VCVTPS2PD    X6, Y6
-	VADDPD       Y7, Y1, Y1
-	VADDPD       Y5, Y2, Y2
-	VFMADD231PD  Y7, Y8, Y3
-	VFMADD231PD  Y5, Y6, Y4
-	ADDQ         SI, R10
-	ADDQ         DI, R11
-	DECQ         R12
-	JNZ          channel_whole_pixel
-	VMOVUPD      Y1, (AX)(R9*8)
-	VMOVUPD      Y2, 32(AX)(R9*8)
-	VMOVUPD      Y3, (CX)(R9*8)
-	VMOVUPD      Y4, 32(CX)(R9*8)
-	ADDQ         $0x08, R9
-	JMP          channel_whole
+	VMASKMOVPS   (R9), Y0, Y7
+	VCVTPS2PD    X7, Y8
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y1, Y1
+	VADDPD       Y5, Y3, Y3
+	VFMADD231PD  Y6, Y8, Y2
+	VFMADD231PD  Y5, Y7, Y4
+	ADDQ         SI, R8
+	ADDQ         DI, R9
+	DECQ         R10
+	JNZ          part_pixel
+	VMOVUPD      Y1, (AX)
+	VMOVUPD      Y2, (CX)
+	VMOVUPD      Y3, 32(AX)
+	VMOVUPD      Y4, 32(CX)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000020, BX
 
-channel_part:
-	TESTQ   R10, R10
-	JZ      channel_end
-	VMOVUPD (AX)(R9*8), Y1
-	VMOVUPD 32(AX)(R9*8), Y2
-	VMOVUPD (CX)(R9*8), Y3
-	VMOVUPD 32(CX)(R9*8), Y4
-	LEAQ    (DX)(R9*4), R10
-	LEAQ    (BX)(R9*4), R11
-	MOVQ    pixels+112(FP), R12
+done:
+	VZEROUPPER
+	RET
 
-channel_part_pixel:
-	VMASKMOVPS   (R10), Y0, Y5
-	VMASKMOVPS   (R11), Y0, Y6
-	VCVTPS2PD    X5, Y7
-	VEXTRACTF128 $0x01, Y5, X5
-	VCVTPS2PD    X5, Y5
-	VCVTPS2PD    X6, Y8
-	VEXTRACTF128 $0x01, Y6, X6
-	VCVTPS2PD    X6, Y6
-	VADDPD       Y7, Y1, Y1
-	VADDPD       Y5, Y2, Y2
-	VFMADD231PD  Y7, Y8, Y3
-	VFMADD231PD  Y5, Y6, Y4
-	ADDQ         SI, R10
-	ADDQ         DI, R11
-	DECQ         R12
-	JNZ          channel_part_pixel
-	VMOVUPD      Y1, (AX)(R9*8)
-	VMOVUPD      Y2, 32(AX)(R9*8)
-	VMOVUPD      Y3, (CX)(R9*8)
-	VMOVUPD      Y4, 32(CX)(R9*8)
+// func blendAVX2(dst []float32, a []float32, b []float32, c []float32, pixels int, byA []float32, byB []float32, shift []float32)
+// Requires: AVX, FMA3
+TEXT ·blendAVX2(SB), NOSPLIT, $0-176
+	MOVQ    dst_base+0(FP), AX
+	MOVQ    a_base+24(FP), CX
+	MOVQ    b_base+48(FP), DX
+	MOVQ    c_base+72(FP), BX
+	MOVQ    pixels+96(FP), SI
+	MOVQ    byA_len+112(FP), DI
+	MOVQ    byA_base+104(FP), R8
+	MOVQ    byB_base+128(FP), R9
+	MOVQ    shift_base+152(FP), R10
+	MOVQ    DI, R11
+	ANDQ    $0x07, R11
+	LEAQ    laneMasks<>+0(SB), R12
+	SHLQ    $0x05, R11
+	VMOVUPS (R12)(R11*1), Y0
+	TESTQ   BX, BX
+	JZ      plain_pixel
 
-channel_end:
+sum_pixel:
+	XORQ R11, R11
+
+sum_whole:
+	MOVQ        DI, R12
+	SUBQ        R11, R12
+	CMPQ        R12, $0x08
+	JLT         sum_part
+	VMOVUPS     (R10)(R11*4), Y1
+	VMOVUPS     (DX)(R11*4), Y2
+	VMOVUPS     (R9)(R11*4), Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMOVUPS     (CX)(R11*4), Y2
+	VMOVUPS     (R8)(R11*4), Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMOVUPS     (BX)(R11*4), Y2
+	VADDPS      Y2, Y1, Y1
+	VMOVUPS     Y1, (AX)(R11*4)
+	ADDQ        $0x08, R11
+	JMP         sum_whole
+
+sum_part:
+	TESTQ       R12, R12
+	JZ          sum_end
+	VMASKMOVPS  (R10)(R11*4), Y0, Y1
+	VMASKMOVPS  (DX)(R11*4), Y0, Y2
+	VMASKMOVPS  (R9)(R11*4), Y0, Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMASKMOVPS  (CX)(R11*4), Y0, Y2
+	VMASKMOVPS  (R8)(R11*4), Y0, Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMASKMOVPS  (BX)(R11*4), Y0, Y2
+	VADDPS      Y2, Y1, Y1
+	VMASKMOVPS  Y1, Y0, (AX)(R11*4)
+
+sum_end:
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	LEAQ (DX)(DI*4), DX
+	LEAQ (BX)(DI*4), BX
+	DECQ SI
+	JNZ  sum_pixel
+	JMP  done
+
+plain_pixel:
+	XORQ R11, R11
+
+plain_whole:
+	MOVQ        DI, BX
+	SUBQ        R11, BX
+	CMPQ        BX, $0x08
+	JLT         plain_part
+	VMOVUPS     (R10)(R11*4), Y1
+	VMOVUPS     (DX)(R11*4), Y2
+	VMOVUPS     (R9)(R11*4), Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMOVUPS     (CX)(R11*4), Y2
+	VMOVUPS     (R8)(R11*4), Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMOVUPS     Y1, (AX)(R11*4)
+	ADDQ        $0x08, R11
+	JMP         plain_whole
+
+plain_part:
+	TESTQ       BX, BX
+	JZ          plain_end
+	VMASKMOVPS  (R10)(R11*4), Y0, Y1
+	VMASKMOVPS  (DX)(R11*4), Y0, Y2
+	VMASKMOVPS  (R9)(R11*4), Y0, Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMASKMOVPS  (CX)(R11*4), Y0, Y2
+	VMASKMOVPS  (R8)(R11*4), Y0, Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMASKMOVPS  Y1, Y0, (AX)(R11*4)
+
+plain_end:
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	LEAQ (DX)(DI*4), DX
+	DECQ SI
+	JNZ  plain_pixel
+
+done:
 	VZEROUPPER
 	RET
 

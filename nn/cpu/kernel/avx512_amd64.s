@@ -4978,79 +4978,238 @@ TEXT ·momentsAVX512(SB), NOSPLIT, $0-128
 	MOVL  $0xffffffff, R10
 	BZHIL R9, R10, R10
 	KMOVW R10, K1
-	XORQ  R9, R9
 
-channel_whole:
-	MOVQ    R8, R10
-	SUBQ    R9, R10
-	CMPQ    R10, $0x10
-	JLT     channel_part
-	VMOVUPD (AX)(R9*8), Z0
-	VMOVUPD 64(AX)(R9*8), Z1
-	VMOVUPD (CX)(R9*8), Z2
-	VMOVUPD 64(CX)(R9*8), Z3
-	LEAQ    (DX)(R9*4), R10
-	LEAQ    (BX)(R9*4), R11
-	MOVQ    pixels+112(FP), R12
+by2:
+	CMPQ    R8, $0x20
+	JLT     by2_end
+	VMOVUPD (AX), Z0
+	VMOVUPD (CX), Z1
+	VMOVUPD 64(AX), Z2
+	VMOVUPD 64(CX), Z3
+	VMOVUPD 128(AX), Z4
+	VMOVUPD 128(CX), Z5
+	VMOVUPD 192(AX), Z6
+	VMOVUPD 192(CX), Z7
+	MOVQ    DX, R9
+	MOVQ    BX, R10
+	MOVQ    pixels+112(FP), R11
 
-channel_whole_pixel:
-	VMOVUPS       (R10), Z4
-	VMOVUPS       (R11), Z5
-	VCVTPS2PD     Y4, Z6
+by2_pixel:
+	VCVTPS2PD   (R9), Z8
+	VCVTPS2PD   32(R9), Z9
+	VCVTPS2PD   (R10), Z10
+	VCVTPS2PD   32(R10), Z11
+	VADDPD      Z8, Z0, Z0
+	VADDPD      Z9, Z2, Z2
+	VFMADD231PD Z8, Z10, Z1
+	VFMADD231PD Z9, Z11, Z3
+	VCVTPS2PD   64(R9), Z8
+	VCVTPS2PD   96(R9), Z9
+	VCVTPS2PD   64(R10), Z10
+	VCVTPS2PD   96(R10), Z11
+	VADDPD      Z8, Z4, Z4
+	VADDPD      Z9, Z6, Z6
+	VFMADD231PD Z8, Z10, Z5
+	VFMADD231PD Z9, Z11, Z7
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNZ         by2_pixel
+	VMOVUPD     Z0, (AX)
+	VMOVUPD     Z1, (CX)
+	VMOVUPD     Z2, 64(AX)
+	VMOVUPD     Z3, 64(CX)
+	VMOVUPD     Z4, 128(AX)
+	VMOVUPD     Z5, 128(CX)
+	VMOVUPD     Z6, 192(AX)
+	VMOVUPD     Z7, 192(CX)
+	ADDQ        $0x00000100, AX
+	ADDQ        $0x00000100, CX
+	ADDQ        $0x00000080, DX
+	ADDQ        $0x00000080, BX
+	SUBQ        $0x20, R8
+	JMP         by2
+
+by2_end:
+by1:
+	CMPQ    R8, $0x10
+	JLT     by1_end
+	VMOVUPD (AX), Z0
+	VMOVUPD (CX), Z1
+	VMOVUPD 64(AX), Z2
+	VMOVUPD 64(CX), Z3
+	MOVQ    DX, R9
+	MOVQ    BX, R10
+	MOVQ    pixels+112(FP), R11
+
+by1_pixel:
+	VCVTPS2PD   (R9), Z4
+	VCVTPS2PD   32(R9), Z5
+	VCVTPS2PD   (R10), Z6
+	VCVTPS2PD   32(R10), Z7
+	VADDPD      Z4, Z0, Z0
+	VADDPD      Z5, Z2, Z2
+	VFMADD231PD Z4, Z6, Z1
+	VFMADD231PD Z5, Z7, Z3
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNZ         by1_pixel
+	VMOVUPD     Z0, (AX)
+	VMOVUPD     Z1, (CX)
+	VMOVUPD     Z2, 64(AX)
+	VMOVUPD     Z3, 64(CX)
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000040, DX
+	ADDQ        $0x00000040, BX
+	SUBQ        $0x10, R8
+	JMP         by1
+
+by1_end:
+	TESTQ   R8, R8
+	JZ      done
+	VMOVUPD (AX), Z0
+	VMOVUPD (CX), Z1
+	VMOVUPD 64(AX), Z2
+	VMOVUPD 64(CX), Z3
+	MOVQ    DX, R8
+	MOVQ    BX, R9
+	MOVQ    pixels+112(FP), R10
+
+part_pixel:
+	VMOVUPS.Z     (R8), K1, Z4
+	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
-	VCVTPS2PD     Y5, Z7
-	VEXTRACTF64X4 $0x01, Z5, Y5
-	VCVTPS2PD     Y5, Z5
-	VADDPD        Z6, Z0, Z0
-	VADDPD        Z4, Z1, Z1
-	VFMADD231PD   Z6, Z7, Z2
-	VFMADD231PD   Z4, Z5, Z3
-	ADDQ          SI, R10
-	ADDQ          DI, R11
-	DECQ          R12
-	JNZ           channel_whole_pixel
-	VMOVUPD       Z0, (AX)(R9*8)
-	VMOVUPD       Z1, 64(AX)(R9*8)
-	VMOVUPD       Z2, (CX)(R9*8)
-	VMOVUPD       Z3, 64(CX)(R9*8)
-	ADDQ          $0x10, R9
-	JMP           channel_whole
+	VMOVUPS.Z     (R9), K1, Z6
+	VCVTPS2PD     Y6, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z5, Z0, Z0
+	VADDPD        Z4, Z2, Z2
+	VFMADD231PD   Z5, Z7, Z1
+	VFMADD231PD   Z4, Z6, Z3
+	ADDQ          SI, R8
+	ADDQ          DI, R9
+	DECQ          R10
+	JNZ           part_pixel
+	VMOVUPD       Z0, (AX)
+	VMOVUPD       Z1, (CX)
+	VMOVUPD       Z2, 64(AX)
+	VMOVUPD       Z3, 64(CX)
+	ADDQ          $0x00000080, AX
+	ADDQ          $0x00000080, CX
+	ADDQ          $0x00000040, DX
+	ADDQ          $0x00000040, BX
 
-channel_part:
-	TESTQ   R10, R10
-	JZ      channel_end
-	VMOVUPD (AX)(R9*8), Z0
-	VMOVUPD 64(AX)(R9*8), Z1
-	VMOVUPD (CX)(R9*8), Z2
-	VMOVUPD 64(CX)(R9*8), Z3
-	LEAQ    (DX)(R9*4), R10
-	LEAQ    (BX)(R9*4), R11
-	MOVQ    pixels+112(FP), R12
+done:
+	VZEROUPPER
+	RET
 
-channel_part_pixel:
-	VMOVUPS.Z     (R10), K1, Z4
-	VMOVUPS.Z     (R11), K1, Z5
-	VCVTPS2PD     Y4, Z6
-	VEXTRACTF64X4 $0x01, Z4, Y4
-	VCVTPS2PD     Y4, Z4
-	VCVTPS2PD     Y5, Z7
-	VEXTRACTF64X4 $0x01, Z5, Y5
-	VCVTPS2PD     Y5, Z5
-	VADDPD        Z6, Z0, Z0
-	VADDPD        Z4, Z1, Z1
-	VFMADD231PD   Z6, Z7, Z2
-	VFMADD231PD   Z4, Z5, Z3
-	ADDQ          SI, R10
-	ADDQ          DI, R11
-	DECQ          R12
-	JNZ           channel_part_pixel
-	VMOVUPD       Z0, (AX)(R9*8)
-	VMOVUPD       Z1, 64(AX)(R9*8)
-	VMOVUPD       Z2, (CX)(R9*8)
-	VMOVUPD       Z3, 64(CX)(R9*8)
+// func blendAVX512(dst []float32, a []float32, b []float32, c []float32, pixels int, byA []float32, byB []float32, shift []float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·blendAVX512(SB), NOSPLIT, $0-176
+	MOVQ  dst_base+0(FP), AX
+	MOVQ  a_base+24(FP), CX
+	MOVQ  b_base+48(FP), DX
+	MOVQ  c_base+72(FP), BX
+	MOVQ  pixels+96(FP), SI
+	MOVQ  byA_len+112(FP), DI
+	MOVQ  byA_base+104(FP), R8
+	MOVQ  byB_base+128(FP), R9
+	MOVQ  shift_base+152(FP), R10
+	MOVQ  DI, R11
+	ANDQ  $0x0f, R11
+	MOVL  $0xffffffff, R12
+	BZHIL R11, R12, R12
+	KMOVW R12, K1
+	TESTQ BX, BX
+	JZ    plain_pixel
 
-channel_end:
+sum_pixel:
+	XORQ R11, R11
+
+sum_whole:
+	MOVQ        DI, R12
+	SUBQ        R11, R12
+	CMPQ        R12, $0x10
+	JLT         sum_part
+	VMOVUPS     (R10)(R11*4), Z0
+	VMOVUPS     (DX)(R11*4), Z1
+	VMOVUPS     (R9)(R11*4), Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     (CX)(R11*4), Z1
+	VMOVUPS     (R8)(R11*4), Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     (BX)(R11*4), Z1
+	VADDPS      Z1, Z0, Z0
+	VMOVUPS     Z0, (AX)(R11*4)
+	ADDQ        $0x10, R11
+	JMP         sum_whole
+
+sum_part:
+	TESTQ       R12, R12
+	JZ          sum_end
+	VMOVUPS.Z   (R10)(R11*4), K1, Z0
+	VMOVUPS.Z   (DX)(R11*4), K1, Z1
+	VMOVUPS.Z   (R9)(R11*4), K1, Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS.Z   (CX)(R11*4), K1, Z1
+	VMOVUPS.Z   (R8)(R11*4), K1, Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS.Z   (BX)(R11*4), K1, Z1
+	VADDPS      Z1, Z0, Z0
+	VMOVUPS     Z0, K1, (AX)(R11*4)
+
+sum_end:
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	LEAQ (DX)(DI*4), DX
+	LEAQ (BX)(DI*4), BX
+	DECQ SI
+	JNZ  sum_pixel
+	JMP  done
+
+plain_pixel:
+	XORQ R11, R11
+
+plain_whole:
+	MOVQ        DI, BX
+	SUBQ        R11, BX
+	CMPQ        BX, $0x10
+	JLT         plain_part
+	VMOVUPS     (R10)(R11*4), Z0
+	VMOVUPS     (DX)(R11*4), Z1
+	VMOVUPS     (R9)(R11*4), Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     (CX)(R11*4), Z1
+	VMOVUPS     (R8)(R11*4), Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     Z0, (AX)(R11*4)
+	ADDQ        $0x10, R11
+	JMP         plain_whole
+
+plain_part:
+	TESTQ       BX, BX
+	JZ          plain_end
+	VMOVUPS.Z   (R10)(R11*4), K1, Z0
+	VMOVUPS.Z   (DX)(R11*4), K1, Z1
+	VMOVUPS.Z   (R9)(R11*4), K1, Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS.Z   (CX)(R11*4), K1, Z1
+	VMOVUPS.Z   (R8)(R11*4), K1, Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     Z0, K1, (AX)(R11*4)
+
+plain_end:
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	LEAQ (DX)(DI*4), DX
+	DECQ SI
+	JNZ  plain_pixel
+
+done:
 	VZEROUPPER
 	RET
 

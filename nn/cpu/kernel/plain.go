@@ -104,6 +104,21 @@ func momentsPlain(sums, products []float64, a []float32, aStride int, b []float3
 	}
 }
 
+func blendPlain(dst, a, b, c []float32, pixels int, byA, byB, shift []float32) {
+	channels := len(shift)
+	for p := range pixels {
+		for i, v := range shift {
+			at := p*channels + i
+			y := v + float32(b[at]*byB[i])
+			y += float32(a[at] * byA[i])
+			if c != nil {
+				y += c[at]
+			}
+			dst[at] = y
+		}
+	}
+}
+
 func gemm64Plain(acc, a []float64, rows, taps []int, run int, b []float64, columns int, accumulate bool) {
 	for r, row := range rows {
 		var sum [8]float64

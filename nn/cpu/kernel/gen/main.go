@@ -29,6 +29,7 @@ func main() {
 	s.mask()
 	s.rectify()
 	s.moments()
+	s.blend()
 	s.maxPixel()
 	s.meanPixel()
 	s.depthwise()
