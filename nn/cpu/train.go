@@ -14,9 +14,7 @@ var _ engine.Trainer = (*Engine)(nil)
 // All hands work on the same planes.
 type training struct {
 	*derivatives
-	room   int // images that there is room for
-	state  *state
-	kinks  kinks
+	room   int      // images that there is room for
 	batch  []*batch // by norm
 	judged []judgement
 	sums   []float64 // the gradient in float64
@@ -28,6 +26,7 @@ type judgement struct {
 	correct int
 }
 
+// train is what the engine holds, with room for so many images.
 func (e *Engine) train(images int) *training {
 	t := e.trained
 	if t == nil {
@@ -40,6 +39,7 @@ func (e *Engine) train(images int) *training {
 	return t
 }
 
+// live lowers the graph for training.
 func (e *Engine) live() *tape {
 	t := &tape{graph: e.Graph, kernel: &e.kernel, exact: e.exact, live: true}
 	t.record()
@@ -65,19 +65,19 @@ func (e *Engine) TrainingMemory(images int) int64 {
 }
 
 func (t *training) grow(images int) {
-	tape := t.tape
-	plane, brief := tape.liveRooms(images)
-	t.state = nil // let go before the next is made
-	t.room, t.state, t.kinks = images, &state{allocate(plane), allocate(plane + len(t.hands)*brief)}, tape.kinks(images)
+	for _, h := range t.hands { // let go before the next are made
+		h.planes[values], h.planes[adjoints] = nil, nil
+	}
 	blocks := t.blocks(images)
-	t.batch, t.judged = nil, make([]judgement, blocks)
-	for _, l := range tape.norms {
+	t.room, t.batch, t.judged = images, nil, make([]judgement, blocks)
+	for _, l := range t.tape.norms {
 		t.batch = append(t.batch, newBatch(l, blocks))
 	}
+	plane, brief := t.tape.liveRooms(images)
+	kinks, x, bars := t.tape.kinks(images), allocate(plane), allocate(plane+len(t.hands)*brief)
 	for i, h := range t.hands {
-		h.briefAt = plane + i*brief
-		h.room, h.kinks, h.batch = images, t.kinks, t.batch
-		h.planes[values], h.planes[adjoints] = t.state.values, t.state.adjoints
+		h.room, h.batch, h.kinks = images, t.batch, kinks
+		h.planes[values], h.planes[adjoints], h.briefAt = x, bars, plane+i*brief
 	}
 }
 
