@@ -3,7 +3,7 @@
 GO      ?= go
 BUILD   := build
 
-.PHONY: all build setup setup-test demo test check-long bench bench-engines bench-hessian bench-program static release clean
+.PHONY: all build setup setup-test demo test check-long bench bench-engines bench-hessian bench-training bench-program static release clean
 
 all: build
 
@@ -28,9 +28,11 @@ test: setup-test
 	$(GO) test -timeout=19m ./io/h5 ./cmd/...
 
 # What takes longer than a test may: the race detector, the plain kernel and the reference's
-# derivatives on every network, storms on a cluster, a run of 40,000 points, and every fuzz target for a while.
+# derivatives on every network, storms on a cluster, a run of 40,000 points, VTK's reader, and every fuzz target for a while.
 FUZZTIME := 20s
 check-long: test
+	@sh .ci/setup long
+	LSRUN_LONG=1 $(GO) test -count=1 -run TestVTKReads ./io/vtk
 	$(GO) test -race -timeout=30m ./shard/... ./hessian ./io/... ./nn/cpu/... ./nn/ref/... ./slurm/...
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=60m -run 'TestWorkersEndTogether|TestManyWorkers' ./shard
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestLogitsAndLosses|TestTheMeanLoss|TestDerivatives' ./nn/cpu ./nn/ref
@@ -43,15 +45,18 @@ check-long: test
 	done
 
 # lsrun beside others on this machine: images a second beside PyTorch and ONNX Runtime, as build/bench.md, an hour if nothing
-# is left out; and eigenvalues of Hessians beside PyTorch and SciPy, as build/bench-hessian.md.
-# BENCH='-nets resnet20 -threads 2 -rounds 2' makes the first short; -all goes through the zoo. HESSIAN='-nets resnet20' makes the second short.
-bench: bench-engines bench-hessian
+# is left out; eigenvalues of Hessians beside PyTorch and SciPy, as build/bench-hessian.md; and training beside PyTorch, as build/bench-training.md.
+# BENCH='-nets resnet20 -threads 2 -rounds 2' makes the first short; -all goes through the zoo. HESSIAN='-nets resnet20' makes the second short, TRAINING='-threads 2' the third.
+bench: bench-engines bench-hessian bench-training
 
 bench-engines: bench-program
 	$(BUILD)/lsrun-bench $(BENCH)
 
 bench-hessian: bench-program
 	$(BUILD)/lsrun-bench -hessian $(HESSIAN)
+
+bench-training: bench-program
+	$(BUILD)/lsrun-bench -train $(TRAINING)
 
 bench-program:
 	@sh bench/setup $(BUILD)/bench

@@ -1,6 +1,11 @@
 package shard
 
-import "slices"
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
 
 // Surface is what was computed over a grid. Arrays have one element a point, numbered as
 // in Grid, so that a plane is an (ny, nx) array with y as its first axis.
@@ -31,6 +36,76 @@ func (s *Surface) Layer(name string) *Layer {
 		}
 	}
 	return nil
+}
+
+// Find returns the layer called name, or an error that lists what there is.
+func (s *Surface) Find(name string) (*Layer, error) {
+	if l := s.Layer(name); l != nil {
+		return l, nil
+	}
+	if s.Layers == nil {
+		return nil, fmt.Errorf("there is no %s: the surface has no metrics at all", name)
+	}
+	var names []string
+	for _, l := range s.Layers {
+		names = append(names, l.Name)
+	}
+	return nil, fmt.Errorf("there is no %s: the surface has %s", name, strings.Join(names, ", "))
+}
+
+// Check returns an error unless s has finite, rising coordinates and layers of its size.
+func (s *Surface) Check() error {
+	points := len(s.X)
+	if err := rising("x", s.X); err != nil {
+		return err
+	}
+	if s.Y != nil {
+		points *= len(s.Y)
+		if err := rising("y", s.Y); err != nil {
+			return err
+		}
+	}
+	for _, l := range s.Layers {
+		if len(l.Values) != points || l.Status != nil && len(l.Status) != points {
+			return fmt.Errorf("layer %s has %d values and %d statuses for %s", l.Name, len(l.Values), len(l.Status), s.Extent())
+		}
+	}
+	return nil
+}
+
+func rising(name string, c []float64) error {
+	if len(c) == 0 {
+		return fmt.Errorf("the surface has no %s coordinates", name)
+	}
+	for i, v := range c {
+		if math.IsNaN(v) || math.IsInf(v, 0) || i > 0 && v <= c[i-1] {
+			return fmt.Errorf("the surface's %s coordinates must be finite and rise, but number %d is %g", name, i, v)
+		}
+	}
+	return nil
+}
+
+// Extent says how large the surface is: "11 points on a line", "5 × 3 points".
+func (s *Surface) Extent() string {
+	switch {
+	case s.Y != nil:
+		return fmt.Sprintf("%d × %d points", len(s.X), len(s.Y))
+	case len(s.X) == 1:
+		return "one point on a line"
+	}
+	return fmt.Sprintf("%d points on a line", len(s.X))
+}
+
+// Computed reports whether the layer has a value at point k, which may be NaN or ±Inf.
+func (l *Layer) Computed(k int) bool {
+	if l.Status == nil {
+		return true
+	}
+	switch l.Status[k] {
+	case Missing, Failed, NotPlanned:
+		return false
+	}
+	return true
 }
 
 // Planned is the part of the surface over the points at which the named layer was planned: the rows and

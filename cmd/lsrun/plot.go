@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -10,57 +9,73 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"lsrun/io/figure"
-	"lsrun/io/h5"
 	"lsrun/shard"
 )
 
 var plotCommand = &cli.Command{
 	Name:      "plot",
-	Usage:     "draw a surface file",
-	ArgsUsage: "SURFACE.h5",
+	Usage:     "draw surface files",
+	ArgsUsage: "[NAME=]SURFACE.h5|RUN…",
 	Description: `Without -o every picture that fits is written beside the file: a line gives one with
-loss and accuracy, a plane gives contours, filled contours and a heat map. Where there are
+loss and accuracy, a plane gives contours, filled contours, a heat map and a relief. Where there are
 eigenvalues of the Hessian, |λmin/λmax| is drawn too (eig_ratio, from 0 to 0.5 as in the
-paper); signed_eig_ratio, max_eig and min_eig are drawn on demand.`,
+paper); signed_eig_ratio, max_eig and min_eig are drawn on demand.
+
+Several planes become panels side by side with one scale; several lines become curves in one
+frame, those of one NAME (seeds) their mean with a band of one standard deviation:
+
+   lsrun plot -o skip.pdf --kind relief 'with=a/surface.h5' 'without=b/surface.h5'
+   lsrun plot -o seeds.pdf wide=seed1 wide=seed2 wide=seed3 narrow=seed4 narrow=seed5
+
+--path draws what lsrun path found, or a projection file of the paper's code, onto the plane.`,
 	Flags: []cli.Flag{
 		&cli.StringFlag{Name: "o", Usage: "write one picture to `FILE`.png, .svg or .pdf"},
-		&cli.StringFlag{Name: "kind", Usage: "curve, contour, filled or heat (default with -o: curve or contour)"},
+		&cli.StringFlag{Name: "kind", Usage: "curve, contour, filled, heat or relief (default with -o: curve or contour)"},
 		&cli.StringFlag{Name: "metric", Usage: "the dataset to draw, such as test_loss (default: train_loss; for a curve, all)"},
+		&cli.StringFlag{Name: "path", Usage: "draw the training paths of a projection `FILE`, or of the folder that lsrun path wrote"},
+		&cli.StringFlag{Name: "lr-drops", Usage: "epochs `E,…` after which the learning rate fell", DefaultText: "where the projection file says so"},
+		&cli.BoolFlag{Name: "minima", Usage: "mark the plane's minima: values lower than all around"},
 		&cli.StringFlag{Name: "density-at", Usage: "draw the Hessian's spectral density at the point `X,Y`, if the plan has --density"},
 		&cli.BoolFlag{Name: "log", Usage: "logarithmic levels (default where the values span decades)"},
 		&cli.BoolFlag{Name: "linear", Usage: "linear levels"},
 		&cli.Float64Flag{Name: "vmin", Usage: "lowest level"},
-		&cli.Float64Flag{Name: "vmax", Usage: "highest level"},
+		&cli.Float64Flag{Name: "vmax", Usage: "highest level; a relief is cut off there"},
 		&cli.Float64Flag{Name: "vlevel", Usage: "distance between levels"},
+		&cli.Float64Flag{Name: "azimuth", Usage: "turn a relief: where it is seen from, in `DEGREES` from the α axis", Value: -60},
+		&cli.Float64Flag{Name: "elevation", Usage: "and from how high, in `DEGREES` above the plane", Value: 40},
+		&cli.StringFlag{Name: "style", Usage: "paper, slides (larger) or dark", Value: "paper"},
+		&cli.Float64Flag{Name: "width", Usage: "width in `MM`", DefaultText: "one column of the style, two for panels"},
+		&cli.Float64Flag{Name: "height", Usage: "height in `MM`", DefaultText: "what suits the width"},
 		&cli.StringFlag{Name: "title", Usage: "above the picture"},
-		&cli.StringFlag{Name: "caption", Usage: "below the picture, or '' for none", DefaultText: "network, directions, images and largest standard error"},
+		&cli.StringFlag{Name: "caption", Usage: "below the picture, or '' for none", DefaultText: "network, directions, images and largest standard error; the file says it in any case"},
 	},
 	Action: plotAction,
 }
 
 func plotAction(c *cli.Context) error {
-	path, err := oneArgument(c, "a surface file")
+	all, err := namedSurfaces(c)
 	if err != nil {
 		return err
 	}
-	data, err := files.ReadFile(path)
-	if err != nil {
-		return err
+	alone := len(all) == 1
+	switch at := c.String("density-at"); {
+	case at != "" && !alone:
+		return usagef("--density-at %s: one surface at a time", at)
+	case at != "":
+		return plotDensity(c, all[0].path, all[0].Surface, at)
+	case !alone && c.String("o") == "":
+		return usagef("one picture of %d surfaces needs -o, the name of its file", len(all))
 	}
-	surface, err := h5.Codec{}.DecodeSurface(data)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if at := c.String("density-at"); at != "" {
-		return plotDensity(c, path, surface, at)
-	}
-	addRatios(surface)
 	metrics := []string{c.String("metric")}
-	if metrics[0] == "" && c.String("o") == "" && !scaled(c) && surface.Layer(eigRatio) != nil {
+	if metrics[0] == "" && c.String("o") == "" && !scaled(c) && all[0].Layer(eigRatio) != nil {
 		metrics = append(metrics, eigRatio)
 	}
 	for _, metric := range metrics {
-		if err := plotMetric(c, path, surface.Planned(metric), metric); err != nil {
+		planned := slices.Clone(all)
+		for k := range planned {
+			planned[k].Surface = planned[k].Planned(metric)
+		}
+		if err := plotMetric(c, planned, metric); err != nil {
 			return err
 		}
 	}
@@ -91,21 +106,25 @@ func plotDensity(c *cli.Context, path string, surface *shard.Surface, at string)
 }
 
 // plotMetric draws one metric, or what suits if it is empty.
-func plotMetric(c *cli.Context, path string, surface *shard.Surface, metric string) error {
-	options, err := plotOptions(c, surface, metric)
+func plotMetric(c *cli.Context, all []namedSurface, metric string) error {
+	options, err := plotOptions(c, all, metric)
+	if err != nil {
+		return err
+	}
+	subjects, err := plotSubjects(c, all, &options)
 	if err != nil {
 		return err
 	}
 	if c.String("o") != "" {
-		return drawTo(c, surface, options, c.String("o"))
+		return drawTo(c, subjects, options, c.String("o"))
 	}
-	kinds := figure.Kinds(surface)
+	kinds := figure.Kinds(all[0].Surface)
 	if options.Kind != "" {
 		kinds = []figure.Kind{options.Kind}
 	}
 	for _, kind := range kinds {
 		options.Kind = kind
-		if err := drawTo(c, surface, options, pictureName(path, options.Metric, kind)); err != nil {
+		if err := drawTo(c, subjects, options, pictureName(all[0].path, options.Metric, kind)); err != nil {
 			return err
 		}
 	}
@@ -121,16 +140,22 @@ func pictureName(path, metric string, kind figure.Kind) string {
 	return strings.Join(append(words, string(kind)), "_") + ".png"
 }
 
-func plotOptions(c *cli.Context, surface *shard.Surface, metric string) (figure.Options, error) {
-	options := figure.Options{Kind: figure.Kind(c.String("kind")), Metric: metric, Title: c.String("title")}
-	if options.Kind != "" && !slices.Contains(figure.Kinds(surface), options.Kind) {
-		return options, usagef("--kind %s does not fit this surface: it can be drawn as %v", options.Kind, figure.Kinds(surface))
+func plotOptions(c *cli.Context, all []namedSurface, metric string) (figure.Options, error) {
+	options := figure.Options{Kind: figure.Kind(c.String("kind")), Metric: metric, Title: c.String("title"),
+		Style: figure.Style(c.String("style")), Width: c.Float64("width"), Height: c.Float64("height")}
+	first := all[0].Surface
+	if options.Kind != "" && !slices.Contains(figure.Kinds(first), options.Kind) {
+		return options, usagef("--kind %s does not fit this surface: it can be drawn as %v", options.Kind, figure.Kinds(first))
 	}
-	if options.Metric == "" && surface.Y != nil {
-		options.Metric = defaultMetric(surface)
+	if styles := []figure.Style{figure.Paper, figure.Slides, figure.Dark}; !slices.Contains(styles, options.Style) {
+		return options, usagef("--style %s: use one of %v", options.Style, styles)
+	}
+	if options.Metric == "" && first.Y != nil {
+		options.Metric = defaultMetric(first)
 	}
 	options.VMin, options.VMax = ratioLimits(options.Metric)
-	options.Caption = caption(surface, options.Metric)
+	options.Caption = commonCaption(all, options.Metric)
+	options.Facts = pictureFacts(all, options.Metric)
 	if c.IsSet("caption") {
 		options.Caption = c.String("caption")
 	}
@@ -141,13 +166,60 @@ func plotOptions(c *cli.Context, surface *shard.Surface, metric string) (figure.
 		log := c.Bool("log")
 		options.Log = &log
 	}
-	for name, value := range map[string]**float64{"vmin": &options.VMin, "vmax": &options.VMax, "vlevel": &options.VLevel} {
+	for name, value := range map[string]**float64{"vmin": &options.VMin, "vmax": &options.VMax, "vlevel": &options.VLevel,
+		"azimuth": &options.Azimuth, "elevation": &options.Elevation} {
 		if c.IsSet(name) {
 			v := c.Float64(name)
 			*value = &v
 		}
 	}
 	return options, nil
+}
+
+// plotSubjects are what the picture's panels or curves show. A path brings the names of the axes along.
+func plotSubjects(c *cli.Context, all []namedSurface, options *figure.Options) ([]figure.Subject, error) {
+	planes := all[0].Y != nil
+	for _, flag := range []string{"path", "lr-drops", "minima"} {
+		switch {
+		case !c.IsSet(flag):
+		case !planes:
+			return nil, usagef("--%s is for planes, and %s is a line", flag, all[0].path)
+		case flag != "minima" && len(all) > 1:
+			return nil, usagef("--%s: the path lies on one plane, and there are %d", flag, len(all))
+		}
+	}
+	if c.IsSet("lr-drops") && !c.IsSet("path") {
+		return nil, usagef("--lr-drops: of which path? Give --path too")
+	}
+	var subjects []figure.Subject
+	if !planes {
+		for _, group := range byName(all) {
+			s := figure.Subject{Name: all[group[0]].name}
+			for _, k := range group {
+				s.Surfaces = append(s.Surfaces, all[k].Surface)
+			}
+			subjects = append(subjects, s)
+		}
+		return subjects, nil
+	}
+	for _, s := range all {
+		subject := figure.Subject{Surfaces: []*shard.Surface{s.Surface}, Marks: networksOn(s.Surface)}
+		if len(all) > 1 || s.given {
+			subject.Name = s.name
+		}
+		if c.Bool("minima") {
+			minima, err := minimaOf(s.Surface, options.Metric)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", s.path, err)
+			}
+			subject.Marks = append(subject.Marks, minima...)
+		}
+		subjects = append(subjects, subject)
+	}
+	if c.IsSet("path") {
+		return subjects, drawPathOn(c, &subjects[0], options)
+	}
+	return subjects, nil
 }
 
 // defaultMetric is what a plane shows if nothing is asked for: the training loss, or else
@@ -159,15 +231,12 @@ func defaultMetric(surface *shard.Surface) string {
 	return surface.Layers[0].Name
 }
 
-func drawTo(c *cli.Context, surface *shard.Surface, options figure.Options, path string) error {
+func drawTo(c *cli.Context, subjects []figure.Subject, options figure.Options, path string) error {
 	format, err := pictureFormat(path)
 	if err != nil {
 		return err
 	}
-	if options.Kind == "" {
-		options.Kind = figure.Kinds(surface)[0]
-	}
-	picture, err := figure.Draw(surface, options, format)
+	picture, err := figure.DrawAll(subjects, options, format)
 	if err != nil {
 		return err
 	}
@@ -185,91 +254,4 @@ func pictureFormat(path string) (string, error) {
 		return "", usagef("-o %s: its ending says the format: .png, .svg or .pdf", path)
 	}
 	return format, nil
-}
-
-// caption says what was computed: network, directions, and of the metric drawn (of both
-// losses if it is empty) the number of images and the largest standard error.
-func caption(surface *shard.Surface, metric string) string {
-	if surface.Plan == nil {
-		return ""
-	}
-	plan, err := shard.ParsePlan(surface.Plan)
-	if err != nil {
-		return ""
-	}
-	verified := ""
-	if plan.Checkpoint.Verified {
-		verified = " (logits compared with PyTorch)"
-	}
-	parts := []string{fmt.Sprintf("%s, %s%s", plan.Network.Model, plan.Checkpoint.File, verified),
-		fmt.Sprintf("directions over %s, %s", plan.Directions.Type, describeSource(plan.Directions))}
-	metrics := []string{"train_loss", "test_loss"}
-	if metric != "" {
-		metrics = []string{metric}
-	}
-	for _, name := range metrics {
-		layer := surface.Layer(name)
-		switch {
-		case layer == nil:
-		case plan.Hessian != nil && isCurvature(name):
-			parts = append(parts, "Hessian "+describeHessian(plan.Hessian))
-		default:
-			parts = append(parts, describeSample(plan.Data, layer))
-		}
-	}
-	return strings.Join(parts, "; ") + "."
-}
-
-// describeSample says which images a layer is the mean over, and how far that may be from
-// the mean over all of them.
-func describeSample(d shard.Data, layer *shard.Layer) string {
-	n, of, name := d.Train, d.TrainOf, "training"
-	if strings.HasPrefix(layer.Name, "test_") {
-		n, of, name = d.Test, d.TestOf, "test"
-	}
-	if n == of {
-		return fmt.Sprintf("all %s %s images", count(int64(n)), name)
-	}
-	k := largest(layer.Beside[standardError])
-	if k < 0 {
-		return fmt.Sprintf("%s of %s %s images", count(int64(n)), count(int64(of)), name)
-	}
-	what, unit := "loss", ""
-	if strings.HasSuffix(layer.Name, "_acc") {
-		what, unit = "accuracy", " %"
-	}
-	return fmt.Sprintf("%s of %s %s images, standard error at most %.2g%s (where the %s is %.4g%s)",
-		count(int64(n)), count(int64(of)), name, layer.Beside[standardError][k], unit, what, layer.Values[k], unit)
-}
-
-// describeSource says in a few words where directions come from.
-func describeSource(d shard.Directions) string {
-	switch d.Source {
-	case "random":
-		if d.Y != nil && *d.Y != d.X {
-			return fmt.Sprintf("random (seed %d, idx %d), x normalised by %s with %s ignored, y by %s with %s ignored",
-				d.Seed, d.Index, d.X.Norm, d.X.Ignore, d.Y.Norm, d.Y.Ignore)
-		}
-		return fmt.Sprintf("random (seed %d, idx %d), normalised by %s with %s ignored", d.Seed, d.Index, d.X.Norm, d.X.Ignore)
-	case "checkpoints":
-		if d.Y != nil {
-			return fmt.Sprintf("x to %s, y to %s", d.X.Checkpoint.File, d.Y.Checkpoint.File)
-		}
-		return "to " + d.X.Checkpoint.File
-	}
-	if d.Source == eigenvectors {
-		return describeEigenvectors(d)
-	}
-	return "from " + d.File
-}
-
-// largest is where the largest finite value is, -1 if there is none.
-func largest(values []float64) int {
-	at := -1
-	for k, v := range values {
-		if !math.IsNaN(v) && !math.IsInf(v, 0) && (at < 0 || v > values[at]) {
-			at = k
-		}
-	}
-	return at
 }

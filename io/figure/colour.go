@@ -30,17 +30,8 @@ var viridis = func() func(float64) color.Color {
 	}
 }()
 
-var (
-	white    = color.Gray{Y: 255}
-	blue     = color.NRGBA{R: 0x1f, G: 0x55, B: 0xb4, A: 255}
-	red      = color.NRGBA{R: 0xc8, G: 0x26, B: 0x1f, A: 255}
-	grey     = color.Gray{Y: 0xdd}
-	crimson  = color.NRGBA{R: 0xd6, G: 0x27, B: 0x5a, A: 255}
-	darkGrey = color.Gray{Y: 0x60}
-)
-
 // classColors are the grounds of cells without a finite value.
-var classColors = [classes]color.Color{notANumber: grey, plusInf: crimson, minusInf: black, missing: white}
+var classColors = [classes]color.Color{notANumber: grey, plusInf: crimson, minusInf: negative, missing: white}
 
 // ink draws on the ground of a cell without a finite value: hatching for NaN, a cross for what is missing.
 func (c class) ink(p page, r vg.Rectangle) {

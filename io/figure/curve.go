@@ -21,7 +21,12 @@ type graph struct {
 }
 
 // curve draws layers over α: accuracies on the right axis, everything else on the left; train solid, test dashed.
-func curve(s *shard.Surface, opt Options) (figure, error) {
+// Several subjects, or several lines of one, become curves with bands.
+func curve(subjects []Subject, opt Options) (figure, error) {
+	s := subjects[0].Surfaces[0]
+	if len(subjects) > 1 || len(subjects[0].Surfaces) > 1 {
+		return bands(subjects, opt)
+	}
 	layers, err := curveLayers(s, opt.Metric)
 	if err != nil {
 		return figure{}, err
@@ -35,21 +40,20 @@ func curve(s *shard.Surface, opt Options) (figure, error) {
 		left, right = right, left
 	}
 
-	xLabel := opt.XLabel
-	if xLabel == "" {
-		xLabel = "α"
-	}
-	fig := figure{x: horizontal(xLabel, s.X), pairs: true}
-	if fig.y, err = curveAxis(left, opt); err != nil {
+	fig := figure{pairs: true}
+	x := horizontal(orElse(opt.XLabel, "α"), s.X)
+	y, err := curveAxis(left, opt)
+	if err != nil {
 		return figure{}, err
 	}
-	graphs := graphsOf(left, fig.y)
+	frame := panel{x: &x, y: &y}
+	graphs := graphsOf(left, y)
 	if len(right) > 0 {
 		a := accuracyAxis()
-		fig.right = &a
+		frame.right = &a
 		graphs = append(graphs, graphsOf(right, a)...)
 	} else {
-		fig.y.color = black // nothing to tell apart
+		y.color = black // nothing to tell apart
 	}
 	for _, g := range graphs {
 		fig.legend = append(fig.legend, entry{spoken(g.layer.Name), func(p page, r vg.Rectangle) {
@@ -59,8 +63,8 @@ func curve(s *shard.Surface, opt Options) (figure, error) {
 	}
 	lacks, legend := lacking(left, right, len(s.X))
 	fig.legend = append(fig.legend, legend...)
-	fig.body = func(p page, r vg.Rectangle) {
-		place := func(x float64) vg.Length { return r.Min.X + vg.Length(fig.x.norm(x))*r.Size().X }
+	frame.body = func(p page, r vg.Rectangle) {
+		place := func(at float64) vg.Length { return r.Min.X + vg.Length(x.norm(at))*r.Size().X }
 		for k, c := range lacks {
 			if c != finite {
 				x0, x1 := cell(s.X, k)
@@ -73,6 +77,7 @@ func curve(s *shard.Surface, opt Options) (figure, error) {
 			g.draw(p, r, s.X, place)
 		}
 	}
+	fig.panels = []panel{frame}
 	return fig, nil
 }
 
@@ -93,7 +98,7 @@ func curveLayers(s *shard.Surface, metric string) ([]*shard.Layer, error) {
 	var layers []*shard.Layer
 	some := false
 	for _, name := range names {
-		l, err := find(s, name)
+		l, err := s.Find(name)
 		if err != nil {
 			return nil, err
 		}
@@ -173,12 +178,7 @@ func (g graph) draw(p page, r vg.Rectangle, x []float64, place func(float64) vg.
 			flush()
 			continue
 		}
-		// Far outside the frame is as good as anywhere outside; a value without a logarithm is far below.
-		t := -10.
-		if !g.scale.log || v > 0 {
-			t = min(max(g.scale.norm(v), -10), 10)
-		}
-		run = append(run, vg.Point{X: place(x[k]), Y: r.Min.Y + vg.Length(t)*r.Size().Y})
+		run = append(run, vg.Point{X: place(x[k]), Y: r.Min.Y + vg.Length(g.scale.high(v))*r.Size().Y})
 	}
 	flush()
 }

@@ -1,7 +1,8 @@
-// Package figure draws a shard.Surface for publication, as PNG, SVG or PDF.
+// Package figure draws surfaces (shard.Surface) for publication, as PNG, SVG or PDF.
 //
-// A line becomes loss and accuracy over α with two vertical axes; a plane becomes labelled
-// contour lines, filled contours or a heat map over α and β. Values are drawn as what they
+// A line becomes loss and accuracy over α with two vertical axes, or, where there are several lines, curves with the
+// band of their seeds; a plane becomes labelled contour lines, filled contours, a heat map over α and β, or a shaded surface
+// in space, with paths of checkpoints on it; several planes become panels with one scale. Values are drawn as what they
 // are: interpolation is linear (in the logarithm, where the scale is logarithmic) and only
 // between four neighbouring finite values; NaN, ±Inf and missing points get marks of their
 // own, which the legend explains.
@@ -14,7 +15,6 @@ package figure
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -29,6 +29,7 @@ const (
 	Contour Kind = "contour" // contour lines with labels
 	Filled  Kind = "filled"  // the bands between contour lines, with a colour bar
 	Heat    Kind = "heat"    // one cell a point, with a colour bar
+	Relief  Kind = "relief"  // the surface in space, lit, with a colour bar
 )
 
 // Kinds are the ways to draw s, the customary first. Contours need two points on each axis.
@@ -39,7 +40,7 @@ func Kinds(s *shard.Surface) []Kind {
 	case len(s.X) < 2 || len(s.Y) < 2:
 		return []Kind{Heat}
 	}
-	return []Kind{Contour, Filled, Heat}
+	return []Kind{Contour, Filled, Heat, Relief}
 }
 
 // Options say how to draw. Their zero value is a good picture.
@@ -50,88 +51,97 @@ type Options struct {
 	// is positive and spans two decades or more.
 	Log *bool
 	// VMin and VMax bound the values drawn (on a line: the left axis); beyond them a colour stays
-	// that of the bound. VLevel is the distance of contour levels, counted from VMin.
+	// that of the bound, and a relief ends at VMax. VLevel is the distance of contour levels, counted from VMin.
 	VMin, VMax, VLevel *float64
-	XLabel             string  // of a curve's horizontal axis; "" for α
+	XLabel, YLabel     string  // of the axes of a line or plane; "" for α and β
 	Title, Caption     string  // wrapped, but not at no-break spaces; digits after ^ are raised
-	Width, Height      float64 // in mm; 0 for one column, 88 mm, and the height that suits
+	Facts              string  // what the file says about the picture; "" for the caption
+	Style              Style   // "" for Paper
+	Width, Height      float64 // in mm; 0 for what suits the style, and the height that suits
+	// Azimuth and Elevation are where a relief is seen from, in degrees: turned from the α axis towards the
+	// β axis, and above the plane. nil for −60 and 40.
+	Azimuth, Elevation *float64
 }
 
-// Draw returns the picture as a file of the given format: "png" (300 dots an inch), "svg" or "pdf".
+// Subject is what a panel or a curve shows.
+type Subject struct {
+	Name string // above the panel, or in the legend; "" for none
+	// Surfaces is a plane, or lines that differ in their seeds: the curve is their mean.
+	Surfaces []*shard.Surface
+	Paths    []Path // on the plane
+	Marks    []Mark // on the plane
+}
+
+// Draw returns the picture of one surface as a file of the given format: "png" (300 dots an inch), "svg" or "pdf".
 func Draw(s *shard.Surface, opt Options, format string) ([]byte, error) {
-	if err := check(s); err != nil {
+	return DrawAll([]Subject{{Surfaces: []*shard.Surface{s}}}, opt, format)
+}
+
+// DrawAll is Draw for several subjects: curves in one frame, or planes side by side with one scale for all.
+func DrawAll(subjects []Subject, opt Options, format string) ([]byte, error) {
+	if err := check(subjects); err != nil {
 		return nil, err
 	}
-	kinds := Kinds(s)
+	first := subjects[0].Surfaces[0]
+	kinds := Kinds(first)
 	if opt.Kind == "" {
 		opt.Kind = kinds[0]
 	}
-	if !slices.Contains(kinds, opt.Kind) {
-		return nil, fmt.Errorf("a surface of %s cannot be drawn as %q, only as %v", extent(s), opt.Kind, kinds)
+	for _, s := range subjects {
+		if kinds := Kinds(s.Surfaces[0]); !slices.Contains(kinds, opt.Kind) {
+			return nil, fmt.Errorf("%sa surface of %s cannot be drawn as %q, only as %v", s.prefix(), s.Surfaces[0].Extent(), opt.Kind, kinds)
+		}
 	}
 	build := plane
 	if opt.Kind == Curve {
 		build = curve
 	}
-	fig, err := build(s, opt)
+	fig, err := build(subjects, opt)
 	if err != nil {
 		return nil, err
 	}
 	return fig.encode(opt, format)
 }
 
-func extent(s *shard.Surface) string {
-	if s.Y == nil {
-		return fmt.Sprintf("%d points on a line", len(s.X))
+// prefix names the subject in an error.
+func (s Subject) prefix() string {
+	if s.Name == "" {
+		return ""
 	}
-	return fmt.Sprintf("%d × %d points", len(s.X), len(s.Y))
+	return s.Name + ": "
 }
 
-// check returns an error unless s has rising coordinates and layers of its size.
-func check(s *shard.Surface) error {
-	points := len(s.X)
-	if err := rising("x", s.X); err != nil {
-		return err
+// check returns an error unless every subject has something to draw.
+func check(subjects []Subject) error {
+	if len(subjects) == 0 {
+		return fmt.Errorf("there is nothing to draw")
 	}
-	if s.Y != nil {
-		points *= len(s.Y)
-		if err := rising("y", s.Y); err != nil {
-			return err
+	for _, s := range subjects {
+		if len(s.Surfaces) == 0 {
+			return fmt.Errorf("%sthere is no surface to draw", s.prefix())
 		}
-	}
-	for _, l := range s.Layers {
-		if len(l.Values) != points || l.Status != nil && len(l.Status) != points {
-			return fmt.Errorf("layer %s has %d values and %d statuses for %s", l.Name, len(l.Values), len(l.Status), extent(s))
+		for _, surface := range s.Surfaces {
+			if err := surface.Check(); err != nil {
+				return fmt.Errorf("%s%w", s.prefix(), err)
+			}
+		}
+		if first := s.Surfaces[0]; len(s.Surfaces) > 1 {
+			for _, other := range s.Surfaces[1:] {
+				if first.Y != nil || other.Y != nil {
+					return fmt.Errorf("%sseveral planes have no mean picture: draw each in a panel of its own", s.prefix())
+				}
+				if !slices.Equal(first.X, other.X) {
+					return fmt.Errorf("%sits lines have different coordinates (%s and %s): a mean needs the same", s.prefix(), first.Extent(), other.Extent())
+				}
+			}
+		}
+		for _, p := range s.Paths {
+			if err := p.check(); err != nil {
+				return fmt.Errorf("%s%w", s.prefix(), err)
+			}
 		}
 	}
 	return nil
-}
-
-func rising(name string, c []float64) error {
-	if len(c) == 0 {
-		return fmt.Errorf("the surface has no %s coordinates", name)
-	}
-	for i, v := range c {
-		if math.IsNaN(v) || math.IsInf(v, 0) || i > 0 && v <= c[i-1] {
-			return fmt.Errorf("the surface's %s coordinates must be finite and rise, but number %d is %g", name, i, v)
-		}
-	}
-	return nil
-}
-
-// find returns the layer called name, or an error that lists what there is.
-func find(s *shard.Surface, name string) (*shard.Layer, error) {
-	if l := s.Layer(name); l != nil {
-		return l, nil
-	}
-	var names []string
-	for _, l := range s.Layers {
-		names = append(names, l.Name)
-	}
-	if names == nil {
-		return nil, fmt.Errorf("there is no %s to draw: the surface has no metrics at all", name)
-	}
-	return nil, fmt.Errorf("there is no %s to draw: the surface has %s", name, strings.Join(names, ", "))
 }
 
 // spoken is a metric's name in words: "train loss".

@@ -79,3 +79,30 @@ func bumpy() *shard.Surface {
 	}
 	return s
 }
+
+// descent is a path of 31 checkpoints to the origin, with two drops of the learning rate.
+func descent() Path {
+	p := Path{Drops: []int{15, 22}}
+	for k := range 31 {
+		left := 1 - float64(k)/30
+		p.X = append(p.X, -0.9*left*left+0.02*math.Sin(40*left))
+		p.Y = append(p.Y, 0.6*left*left*left-0.3*left*(1-left))
+		p.Epochs = append(p.Epochs, 10*k)
+	}
+	return p
+}
+
+// parabolas are the losses of five seeds over a line, so steep, that differ so much.
+func parabolas(steep, spread float64) []*shard.Surface {
+	var all []*shard.Surface
+	for seed := range 5 {
+		s := &shard.Surface{X: shard.Axis{Min: -1, Max: 1, N: 41}.Coordinates(), Layers: []shard.Layer{{Name: "train_loss"}, {Name: "test_loss"}}}
+		for _, x := range s.X {
+			v := steep*x*x + 0.2 + 0.3*spread*float64(seed-2)*(0.1+math.Abs(x))
+			s.Layers[0].Values = append(s.Layers[0].Values, v)
+			s.Layers[1].Values = append(s.Layers[1].Values, v+0.3+0.2*x)
+		}
+		all = append(all, s)
+	}
+	return all
+}

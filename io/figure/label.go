@@ -2,6 +2,7 @@ package figure
 
 import (
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -30,9 +31,10 @@ type label struct {
 	half       vg.Point // half its length along, half its height across
 }
 
-// drawLabelled draws lines, each interrupted under its label. No label covers keepOut.
-func drawLabelled(p page, r vg.Rectangle, lines []contourLine, keepOut label) {
-	placed := placeLabels(r, lines, keepOut)
+// drawLabelled draws lines, each interrupted under its label. No label covers keepOut or meets the obstacles, which are
+// drawn by others.
+func drawLabelled(p page, r vg.Rectangle, lines, obstacles []contourLine, keepOut []label) {
+	placed := placeLabels(r, slices.Concat(lines, obstacles), keepOut...)
 	for n, l := range lines {
 		for _, piece := range l.without(n, placed) {
 			p.line(l.style, piece...)
@@ -52,8 +54,8 @@ func drawLabelled(p page, r vg.Rectangle, lines []contourLine, keepOut label) {
 
 // placeLabels gives a line a label where it has a straight stretch, clear of other lines,
 // other labels and the frame. A level none of whose lines has such a place may have a label where a line bends.
-func placeLabels(r vg.Rectangle, lines []contourLine, keepOut label) []label {
-	placed := []label{keepOut}
+func placeLabels(r vg.Rectangle, lines []contourLine, keepOut ...label) []label {
+	placed := slices.Clone(keepOut)
 	named := map[string]bool{}
 	try := func(n int, least vg.Length) {
 		if lab, ok := bestPlace(r, lines, n, placed, least); ok {
@@ -71,7 +73,7 @@ func placeLabels(r vg.Rectangle, lines []contourLine, keepOut label) []label {
 			try(n, 0.85)
 		}
 	}
-	return placed[1:]
+	return placed[len(keepOut):]
 }
 
 // bestPlace tries places along line n and returns the straightest that is free, of equals the one nearest

@@ -19,10 +19,7 @@ const (
 	barWidth    vg.Length = 8
 )
 
-var (
-	black = color.Gray{}
-	thin  = draw.LineStyle{Color: black, Width: 0.5}
-)
+var thin = draw.LineStyle{Color: black, Width: 0.5}
 
 // axis is one side of the frame.
 type axis struct {
@@ -63,55 +60,106 @@ type bar struct {
 	paint func(page, vg.Rectangle)
 }
 
-// figure is a picture before it has a size.
+// panel is a frame with what is in it.
+type panel struct {
+	x, y   *axis                    // below and on the left; nil for none
+	right  *axis                    // nil for none
+	title  string                   // "" for none
+	aspect float64                  // height by width of the frame; 0 if any will do
+	body   func(page, vg.Rectangle) // draws what is in the frame
+}
+
+// figure is a picture before it has a size: panels of one size, in rows.
 type figure struct {
-	x, y    axis
-	right   *axis
-	bar     *bar
+	panels  []panel
+	bar     *bar // for all panels
 	legend  []entry
-	pairs   bool                     // the legend has two columns
-	heading string                   // what the values in the frame are, where no axis or bar says so
-	note    string                   // goes before the caption
-	aspect  float64                  // height by width of the frame; 0 if any will do
-	body    func(page, vg.Rectangle) // draws what is in the frame
+	pairs   bool   // the legend has two columns
+	heading string // what the values in the frames are, where no axis or bar says so
+	note    string // goes before the caption
 }
 
 // layout is where everything goes.
 type layout struct {
 	w, h           vg.Length
-	frame          vg.Rectangle
-	columns        []vg.Length // of the legend
-	title, caption []string    // lines
+	frames         []vg.Rectangle // of the panels
+	columns        []vg.Length    // of the legend
+	title, caption []string       // lines
 }
 
 const mm = vg.Millimeter
 
 func (f figure) encode(opt Options, format string) ([]byte, error) {
-	l, err := f.arrange(opt)
+	look, err := opt.Style.look()
 	if err != nil {
 		return nil, err
 	}
-	p, finish, err := newPage(l.w, l.h, format)
+	l, err := f.arrange(opt, look)
 	if err != nil {
 		return nil, err
 	}
-	f.body(p, l.frame)
-	p.outline(thin, l.frame)
-	f.axes(p, l.frame)
+	p, finish, err := newPage(l.w, l.h, format, look, orElse(opt.Facts, opt.Caption))
+	if err != nil {
+		return nil, err
+	}
+	for k, panel := range f.panels {
+		panel.body(p, l.frames[k])
+		if panel.x != nil {
+			p.outline(thin, l.frames[k])
+		}
+		panel.axes(p, l.frames[k])
+	}
+	if f.bar != nil {
+		f.bar.draw(p, l.beside(f))
+	}
 	l.words(p, f)
 	return finish()
 }
 
-// arrange gives every part its place: title, legend, frame with its axes, caption, from top to bottom.
-func (f figure) arrange(opt Options) (layout, error) {
+func orElse(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}
+
+// perRow is how many of n panels stand side by side.
+func perRow(n int) int {
+	switch {
+	case n == 4:
+		return 2
+	case n > 3:
+		return 3
+	}
+	return n
+}
+
+// depth is the room for the vertical axes of all panels on the left of each, and below that for the horizontal ones.
+func (f figure) depth() (left, below vg.Length) {
+	for _, p := range f.panels {
+		if p.y != nil {
+			left = max(left, p.y.depth())
+			below = tickLength + gap + 2*lineHeight(labelSize)
+		}
+	}
+	return left, below
+}
+
+// arrange gives every part its place: title, legend, frames with their axes, caption, from top to bottom.
+func (f figure) arrange(opt Options, look look) (layout, error) {
 	const largest = 1000 // mm
 	if opt.Width < 0 || opt.Height < 0 || !(opt.Width <= largest) || !(opt.Height <= largest) {
 		return layout{}, fmt.Errorf("a picture of %g × %g mm cannot be drawn: sides may be 0 (automatic) to %d mm", opt.Width, opt.Height, largest)
 	}
-	l := layout{w: 88 * mm}
-	if opt.Width > 0 {
-		l.w = vg.Length(opt.Width) * mm
+	columns, rows := perRow(len(f.panels)), (len(f.panels)+perRow(len(f.panels))-1)/perRow(len(f.panels))
+	across := look.column
+	if columns > 1 {
+		across = look.wide
 	}
+	if opt.Width > 0 {
+		across = opt.Width
+	}
+	l := layout{w: vg.Length(across) * mm / look.factor}
 	inner := l.w - 2*margin
 	l.title = wrap(opt.Title, titleSize, inner)
 	l.caption = wrap(f.note+" "+opt.Caption, captionSize, inner)
@@ -119,11 +167,12 @@ func (f figure) arrange(opt Options) (layout, error) {
 	if f.pairs {
 		most = 2
 	}
-	l.columns = columns(f.legend, most, inner)
+	l.columns = legendColumns(f.legend, most, inner)
 
-	left, right := margin+f.y.depth(), margin+2*gap
-	if f.right != nil {
-		right = margin + f.right.depth()
+	beside, below := f.depth()
+	right := margin + 2*gap
+	if f.panels[0].right != nil {
+		right = margin + f.panels[0].right.depth()
 	}
 	if f.bar != nil {
 		right = margin + 2*gap + barWidth + f.bar.depth()
@@ -138,30 +187,63 @@ func (f figure) arrange(opt Options) (layout, error) {
 	if f.heading != "" {
 		top += lineHeight(labelSize)
 	}
-	bottom := margin + tickLength + gap + 2*lineHeight(labelSize) + vg.Length(len(l.caption))*lineHeight(captionSize)
-
-	w := l.w - left - right
-	aspect := vg.Length(f.aspect)
+	var above vg.Length // of each frame
+	aspect := vg.Length(0)
+	for _, p := range f.panels {
+		if p.title != "" {
+			above = lineHeight(labelSize) + gap/2
+		}
+		aspect = max(aspect, vg.Length(p.aspect))
+	}
+	bottom := margin + vg.Length(len(l.caption))*lineHeight(captionSize)
+	stepX, stepY := beside+2*gap, above+below+gap // from one frame to the next, but for its size
+	n, m := vg.Length(columns), vg.Length(rows)
+	w := (l.w - margin - beside - right - (n-1)*stepX) / n
 	h := 0.7 * w
 	if aspect > 0 {
 		h = aspect * w
 	}
-	l.h = top + h + bottom
+	left := margin + beside
+	l.h = top + m*(above+h+below) + (m-1)*gap + bottom
 	if opt.Height > 0 {
-		l.h = vg.Length(opt.Height) * mm
-		h = l.h - top - bottom
+		l.h = vg.Length(opt.Height) * mm / look.factor
+		h = (l.h-top-bottom-(m-1)*gap)/m - above - below
 		if aspect > 0 {
 			fit := min(w, h/aspect)
-			left += (w - fit) / 2
+			left += n * (w - fit) / 2
 			w, h = fit, aspect*fit
 		}
 	}
 	const least = 10 * mm
 	if w < least || h < least {
-		return layout{}, fmt.Errorf("a picture of %.0f × %.0f mm leaves too little room beside its labels: ask for more width or height", l.w/mm, l.h/mm)
+		return layout{}, fmt.Errorf("a picture of %.0f × %.0f mm leaves too little room beside its labels: ask for more width or height",
+			look.factor*l.w/mm, look.factor*l.h/mm)
 	}
-	l.frame = vg.Rectangle{Min: vg.Point{X: left, Y: l.h - top - h}, Max: vg.Point{X: left + w, Y: l.h - top}}
+	for k := range f.panels {
+		corner := vg.Point{X: left + vg.Length(k%columns)*(w+stepX), Y: l.h - top - above - h - vg.Length(k/columns)*(h+stepY)}
+		l.frames = append(l.frames, vg.Rectangle{Min: corner, Max: corner.Add(vg.Point{X: w, Y: h})})
+	}
 	return l, nil
+}
+
+// whole is the smallest rectangle around all frames.
+func (l layout) whole() vg.Rectangle {
+	r := l.frames[0]
+	for _, f := range l.frames {
+		r.Min = vg.Point{X: min(r.Min.X, f.Min.X), Y: min(r.Min.Y, f.Min.Y)}
+		r.Max = vg.Point{X: max(r.Max.X, f.Max.X), Y: max(r.Max.Y, f.Max.Y)}
+	}
+	return r
+}
+
+// beside is where the colour bar goes: as high as all frames together, but not higher than is good to look at.
+func (l layout) beside(f figure) vg.Rectangle {
+	r := l.whole()
+	if h := l.frames[0].Size().Y; f.panels[0].x == nil { // the frame of a view has empty corners
+		r.Min.Y += 0.15 * h
+		r.Max.Y -= 0.1 * h
+	}
+	return vg.Rectangle{Min: vg.Point{X: r.Max.X + 2*gap, Y: r.Min.Y}, Max: vg.Point{X: r.Max.X + 2*gap + barWidth, Y: r.Max.Y}}
 }
 
 func lineHeight(size vg.Length) vg.Length { return 1.25 * size }
@@ -220,8 +302,8 @@ const (
 
 func (e entry) width() vg.Length { return sampleWidth + gap + width(e.name, labelSize) + legendGap }
 
-// columns are the widths of the legend's columns: as many as there is room for, at most so many.
-func columns(legend []entry, most int, room vg.Length) []vg.Length {
+// legendColumns are the widths of the legend's columns: as many as there is room for, at most so many.
+func legendColumns(legend []entry, most int, room vg.Length) []vg.Length {
 	for n := min(most, len(legend)); n > 0; n-- {
 		widths := make([]vg.Length, n)
 		total := -legendGap
@@ -241,7 +323,8 @@ func columns(legend []entry, most int, room vg.Length) []vg.Length {
 // words sets title, heading, legend and caption.
 func (l layout) words(p page, f figure) {
 	y := l.h - margin
-	middle := (l.frame.Min.X + l.frame.Max.X) / 2
+	all := l.whole()
+	middle := (all.Min.X + all.Max.X) / 2
 	var widest vg.Length
 	for _, line := range l.title {
 		widest = max(widest, width(line, titleSize))
@@ -274,26 +357,35 @@ func (l layout) words(p page, f figure) {
 		p.text(e.name, at.Add(vg.Point{X: sampleWidth + gap}), style{size: labelSize, color: black})
 		x += l.columns[k%len(l.columns)]
 	}
+	for k, panel := range f.panels {
+		r := l.frames[k]
+		p.text(panel.title, vg.Point{X: (r.Min.X + r.Max.X) / 2, Y: r.Max.Y + gap}, style{size: labelSize, color: black, align: 0.5})
+	}
 	y = margin + vg.Length(len(l.caption))*lineHeight(captionSize)
 	for _, line := range l.caption {
 		y -= lineHeight(captionSize)
-		p.text(line, vg.Point{X: margin, Y: y + 0.25*captionSize}, style{size: captionSize, color: color.Gray{Y: 60}})
+		p.text(line, vg.Point{X: margin, Y: y + 0.25*captionSize}, style{size: captionSize, color: faint})
 	}
 }
 
-// axes draws ticks and labels around the frame, and the colour bar.
-func (f figure) axes(p page, r vg.Rectangle) {
-	f.x.below(p, r)
-	f.y.beside(p, r, -1)
+// axes draws ticks and labels around the frame.
+func (f panel) axes(p page, r vg.Rectangle) {
+	if f.x != nil {
+		f.x.below(p, r)
+	}
+	if f.y != nil {
+		f.y.beside(p, r, -1)
+	}
 	if f.right != nil {
 		f.right.beside(p, r, +1)
 	}
-	if f.bar != nil {
-		b := vg.Rectangle{Min: vg.Point{X: r.Max.X + 2*gap, Y: r.Min.Y}, Max: vg.Point{X: r.Max.X + 2*gap + barWidth, Y: r.Max.Y}}
-		f.bar.paint(p, b)
-		p.outline(thin, b)
-		f.bar.beside(p, b, +1)
-	}
+}
+
+// draw draws the colour bar.
+func (b *bar) draw(p page, r vg.Rectangle) {
+	b.paint(p, r)
+	p.outline(thin, r)
+	b.beside(p, r, +1)
 }
 
 // below draws a horizontal axis under r.

@@ -2,11 +2,9 @@ package figure
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"image/color"
-	"slices"
+	"math"
 	"sync"
 	"time"
 
@@ -31,47 +29,37 @@ func init() { // equal input, equal bytes
 	fpdf.SetDefaultCatalogSort(true)
 }
 
-// page is what a picture is drawn on. Lengths are points, y points upwards.
-type page struct{ draw.Canvas }
+// page is what a picture is drawn on. Lengths are points, to be enlarged by the look's factor; y points upwards.
+type page struct {
+	draw.Canvas
+	look look
+}
 
-// newPage returns a white page and what writes it out.
-func newPage(w, h vg.Length, format string) (page, func() ([]byte, error), error) {
+// newPage returns an empty page and what writes it out, with facts about the picture in the file.
+func newPage(w, h vg.Length, format string, look look, facts string) (page, func() ([]byte, error), error) {
 	var canvas vg.CanvasWriterTo
+	var add func(file []byte, facts string) []byte
+	width, height := look.factor*w, look.factor*h
 	switch format {
 	case "png":
-		canvas = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(dotsPerInch))}
+		canvas, add = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dotsPerInch))}, describePNG
 	case "svg":
-		canvas = vgsvg.New(w, h)
+		canvas, add = vgsvg.New(width, height), describeSVG
 	case "pdf":
-		canvas = vgpdf.New(w, h)
+		canvas, add = vgpdf.New(width, height), describePDF
 	default:
 		return page{}, nil, fmt.Errorf("unknown picture format %q: use png, svg or pdf", format)
 	}
-	p := page{draw.NewCanvas(canvas, w, h)}
-	p.fill(white, p.Rectangle)
+	p := page{draw.NewCanvas(dressed{canvas, look, format == "pdf"}, w, h), look}
+	const over = 1 // the last row of pixels may be a fraction
+	p.fill(white, vg.Rectangle{Min: vg.Point{X: -over, Y: -over}, Max: vg.Point{X: w + over, Y: h + over}})
 	return p, func() ([]byte, error) {
 		var out bytes.Buffer
 		if _, err := canvas.WriteTo(&out); err != nil {
 			return nil, fmt.Errorf("writing the picture as %s: %w", format, err)
 		}
-		if format == "png" {
-			return withResolution(out.Bytes()), nil
-		}
-		return out.Bytes(), nil
+		return add(out.Bytes(), facts), nil
 	}, nil
-}
-
-// withResolution adds a PNG file's physical resolution (chunk pHYs, PNG specification, 11.3.4.3) after its header.
-func withResolution(png []byte) []byte {
-	const header = 8 + 25                            // signature and IHDR
-	const perMetre = (dotsPerInch*10000 + 127) / 254 // rounded
-	chunk := []byte("pHYs")
-	chunk = binary.BigEndian.AppendUint32(chunk, perMetre)
-	chunk = binary.BigEndian.AppendUint32(chunk, perMetre)
-	chunk = append(chunk, 1) // the unit is the metre
-	size := binary.BigEndian.AppendUint32(nil, uint32(len(chunk)-4))
-	sum := binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(chunk))
-	return slices.Concat(png[:header], size, chunk, sum, png[header:])
 }
 
 func (p page) fill(c color.Color, r vg.Rectangle) {
@@ -105,6 +93,25 @@ func (p page) text(s string, at vg.Point, st style) {
 	}
 	p.SetColor(st.color)
 	p.Fill(glyphs(s, at.Sub(along.Scale(st.align*width(s, st.size))), along, st.size))
+}
+
+// haloed is text on a rim of the ground's colour, to be read on anything.
+func (p page) haloed(s string, at vg.Point, st style) {
+	path := glyphs(s, at.Sub(vg.Point{X: st.align * width(s, st.size)}), vg.Point{X: 1}, st.size)
+	p.SetLineStyle(draw.LineStyle{Color: white, Width: 1.5})
+	p.Stroke(path)
+	p.SetColor(st.color)
+	p.Fill(path)
+}
+
+// disc fills a circle.
+func (p page) disc(c color.Color, center vg.Point, radius vg.Length) {
+	var path vg.Path
+	path.Move(center.Add(vg.Point{X: radius}))
+	path.Arc(center, radius, 0, 2*math.Pi)
+	path.Close()
+	p.SetColor(c)
+	p.Fill(path)
 }
 
 var face = sync.OnceValue(func() *sfnt.Font {

@@ -16,6 +16,8 @@ const spread = 100
 
 // chart is a layer over a plane, with the scale of its values.
 type chart struct {
+	subject Subject
+	dark    bool // the ground
 	surface *shard.Surface
 	layer   *shard.Layer
 	scale   scale
@@ -24,77 +26,122 @@ type chart struct {
 	x, y    axis
 }
 
-// plane draws a layer over α and β.
-func plane(s *shard.Surface, opt Options) (figure, error) {
-	c, err := newChart(s, opt)
+// plane draws a layer of each subject over α and β, on one scale.
+func plane(subjects []Subject, opt Options) (figure, error) {
+	if err := checkView(opt); err != nil {
+		return figure{}, err
+	}
+	charts, err := newCharts(subjects, opt)
 	if err != nil {
 		return figure{}, err
 	}
-	fig := figure{x: c.x, y: c.y, aspect: aspect(c.x.scale, c.y.scale)}
-	var content func(page, vg.Rectangle)
-	switch opt.Kind {
+	var fig figure
+	switch first := charts[0]; opt.Kind {
 	case Contour:
-		content = c.drawLines
-		fig.heading = quantity(c.layer.Name)
-		fig.note = c.contourNote(opt.VLevel)
+		fig.heading = quantity(first.layer.Name)
+		fig.note = contourNote(charts, opt.VLevel)
 	case Filled:
-		content = c.drawBands
-		fig.bar = c.bandBar()
+		fig.bar = first.bandBar()
 	case Heat:
-		content = c.drawCells
-		fig.bar = c.gradientBar()
-		fig.note = c.clampNote()
+		fig.bar = first.gradientBar()
+		fig.note = clampNote(charts)
+	case Relief:
+		fig.bar = first.gradientBar()
+		fig.note = cutNote(charts)
 	}
-	var seen [classes]bool
-	for k := range c.layer.Values {
-		seen[classOf(c.layer, k)] = true
+	for _, c := range charts {
+		fig.panels = append(fig.panels, c.panel(opt))
 	}
-	for c := notANumber; c < classes; c++ {
-		if seen[c] {
-			fig.legend = append(fig.legend, classEntry(c))
-		}
-	}
-	fig.body = func(p page, r vg.Rectangle) {
-		content(p, r)
-		c.drawOrigin(p, r)
-	}
+	fig.legend = chartLegend(charts, opt.Kind)
 	return fig, nil
 }
 
-func newChart(s *shard.Surface, opt Options) (*chart, error) {
+// panel is the chart in its frame.
+func (c *chart) panel(opt Options) panel {
+	if opt.Kind == Relief {
+		v := newView(c, opt)
+		return panel{title: c.subject.Name, aspect: v.aspect(), body: v.draw}
+	}
+	content := map[Kind]func(page, vg.Rectangle){Contour: c.drawLines, Filled: c.drawBands, Heat: c.drawCells}[opt.Kind]
+	return panel{x: &c.x, y: &c.y, title: c.subject.Name, aspect: aspect(c.x.scale, c.y.scale), body: func(p page, r vg.Rectangle) {
+		content(p, r)
+		c.drawOrigin(p, r)
+		c.drawPaths(p, r)
+		c.drawMarks(p, r)
+	}}
+}
+
+// chartLegend explains the marks that the charts use. A relief leaves holes where it has no value.
+func chartLegend(charts []*chart, kind Kind) []entry {
+	var seen [classes]bool
+	var legend []entry
+	for _, c := range charts {
+		for k := range c.layer.Values {
+			seen[classOf(c.layer, k)] = true
+		}
+	}
+	for c := notANumber; c < classes && kind != Relief; c++ {
+		if seen[c] {
+			legend = append(legend, classEntry(c))
+		}
+	}
+	var subjects []Subject
+	for _, c := range charts {
+		subjects = append(subjects, c.subject)
+	}
+	return append(legend, markLegend(subjects)...)
+}
+
+// newCharts lay out a layer of each subject on the scale of all their finite values.
+func newCharts(subjects []Subject, opt Options) ([]*chart, error) {
 	name := opt.Metric
 	if name == "" {
 		name = "train_loss"
 	}
-	l, err := find(s, name)
-	if err != nil {
-		return nil, err
-	}
-	lo, hi, ok := bounds(l)
-	if !ok {
-		return nil, fmt.Errorf("no finite value of %s to draw", name)
+	lo, hi := math.Inf(1), math.Inf(-1)
+	var charts []*chart
+	for _, s := range subjects {
+		l, err := s.Surfaces[0].Find(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s%w", s.prefix(), err)
+		}
+		a, b, ok := bounds(l)
+		if !ok {
+			return nil, fmt.Errorf("%sno finite value of %s to draw", s.prefix(), name)
+		}
+		lo, hi = min(lo, a), max(hi, b)
+		charts = append(charts, &chart{subject: s, surface: s.Surfaces[0], layer: l, dark: opt.Style == Dark})
 	}
 	log := isLoss(name) && lo > 0 && hi/lo >= spread && opt.VLevel == nil
 	if opt.Log != nil {
 		log = *opt.Log
 	}
-	c := &chart{surface: s, layer: l}
-	if c.scale, err = newScale(spoken(name), lo, hi, log, opt.VMin, opt.VMax); err != nil {
+	sc, err := newScale(spoken(name), lo, hi, log, opt.VMin, opt.VMax)
+	if err != nil {
 		return nil, err
 	}
-	if c.levels, err = c.scale.levels(opt.VLevel); err != nil {
+	levels, err := sc.levels(opt.VLevel)
+	if err != nil {
 		return nil, err
 	}
-	c.field = field{s.X, s.Y, make([]float64, len(l.Values))}
-	for k, v := range l.Values {
+	for _, c := range charts {
+		c.scale, c.levels = sc, levels
+		c.lay(opt)
+	}
+	return charts, nil
+}
+
+// lay gives the chart its heights and axes.
+func (c *chart) lay(opt Options) {
+	c.field = field{c.surface.X, c.surface.Y, make([]float64, len(c.layer.Values))}
+	for k, v := range c.layer.Values {
 		c.field.z[k] = c.height(k, v)
 	}
+	x, y := c.surface.X, c.surface.Y
 	if opt.Kind == Heat {
-		c.x, c.y = horizontal("α", cells(s.X)), horizontal("β", cells(s.Y))
-	} else {
-		c.x, c.y = horizontal("α", s.X), horizontal("β", s.Y)
+		x, y = cells(x), cells(y)
 	}
-	return c, nil
+	c.x, c.y = horizontal(orElse(opt.XLabel, "α"), x), horizontal(orElse(opt.YLabel, "β"), y)
 }
 
 // height is the value of point k on its scale, NaN if it is not finite. What has no logarithm lies far below all levels.
@@ -300,13 +347,22 @@ func (c *chart) pagePaths(r vg.Rectangle, lines [][]point) [][]vg.Point {
 
 const lineWidth = 0.8
 
-// lineColor leaves out the end of the colour map that is too light for lines on white.
-func lineColor(v float64) color.Color { return viridis(0.85 * v) }
+// lineColor leaves out the end of the colour map that is too near to the ground's colour for lines.
+func (c *chart) lineColor(v float64) color.Color {
+	if c.dark {
+		return viridis(0.25 + 0.75*v)
+	}
+	return viridis(0.85 * v)
+}
 
-// drawLines draws contour lines with their labels.
+// drawLines draws contour lines with their labels, which keep clear of paths.
 func (c *chart) drawLines(p page, r vg.Rectangle) {
 	c.drawGround(p, r, unpainted)
-	drawLabelled(p, r, c.contourLines(r), c.origin(r))
+	keepOut := []label{c.origin(r)}
+	for _, e := range c.epochs(r) {
+		keepOut = append(keepOut, e.label)
+	}
+	drawLabelled(p, r, c.contourLines(r), c.obstacles(r), keepOut)
 }
 
 // contourLines are the lines of all levels. Of many levels only every k-th is named.
@@ -315,7 +371,7 @@ func (c *chart) contourLines(r vg.Rectangle) []contourLine {
 	stride := (len(c.levels) + mostNamed - 1) / mostNamed
 	var all []contourLine
 	for n, l := range c.levels {
-		line := contourLine{style: draw.LineStyle{Color: lineColor(c.scale.fraction(l)), Width: lineWidth}}
+		line := contourLine{style: draw.LineStyle{Color: c.lineColor(c.scale.fraction(l)), Width: lineWidth}}
 		if n%stride == 0 {
 			line.text = number(l)
 		}
@@ -332,29 +388,37 @@ func (c *chart) origin(r vg.Rectangle) label {
 	return label{line: -1, center: c.place(r, 0, 0), along: vg.Point{X: 1}, half: vg.Point{X: half, Y: half}}
 }
 
-// contourNote says so where a picture of contour lines has none, and what the levels are if they were asked
+// contourNote says so where pictures of contour lines have none, and what the levels are if they were asked
 // for: not every line has room for a label.
-func (c *chart) contourNote(vlevel *float64) string {
-	for _, l := range c.levels {
-		switch {
-		case len(c.field.lines(c.scale.of(l))) == 0:
-		case vlevel == nil || len(c.levels) == 1:
-			return ""
-		default:
-			return fmt.Sprintf("Levels %s to %s in steps of %s.", number(c.levels[0]), number(c.levels[len(c.levels)-1]), number(*vlevel))
+func contourNote(charts []*chart, vlevel *float64) string {
+	lo, hi := math.Inf(1), math.Inf(-1)
+	levels := charts[0].levels
+	for _, c := range charts {
+		a, b, _ := bounds(c.layer)
+		lo, hi = min(lo, a), max(hi, b)
+		for _, l := range levels {
+			switch {
+			case len(c.field.lines(c.scale.of(l))) == 0:
+			case vlevel == nil || len(levels) == 1:
+				return ""
+			default:
+				return fmt.Sprintf("Levels %s to %s in steps of %s.", number(levels[0]), number(levels[len(levels)-1]), number(*vlevel))
+			}
 		}
 	}
-	lo, hi, _ := bounds(c.layer)
+	name := spoken(charts[0].layer.Name)
 	if lo == hi {
-		return fmt.Sprintf("No contour lines: every finite %s is %s.", spoken(c.layer.Name), number(lo))
+		return fmt.Sprintf("No contour lines: every finite %s is %s.", name, number(lo))
 	}
-	return fmt.Sprintf("No contour lines: no level runs between neighbouring values of %s (%s to %s).", spoken(c.layer.Name), number(lo), number(hi))
+	return fmt.Sprintf("No contour lines: no level runs between neighbouring values of %s (%s to %s).", name, number(lo), number(hi))
 }
 
 // clampNote says so where colours do not tell values apart.
-func (c *chart) clampNote() string {
-	if lo, hi, _ := bounds(c.layer); lo < c.scale.lo || hi > c.scale.hi {
-		return "Values beyond the colour bar have the colour of its end."
+func clampNote(charts []*chart) string {
+	for _, c := range charts {
+		if lo, hi, _ := bounds(c.layer); lo < c.scale.lo || hi > c.scale.hi {
+			return "Values beyond the colour bar have the colour of its end."
+		}
 	}
 	return ""
 }

@@ -82,6 +82,14 @@ func (s scale) norm(v float64) float64 {
 	return (s.of(v) - s.of(s.lo)) / (s.of(s.hi) - s.of(s.lo))
 }
 
+// high is norm for lines that leave the frame: far outside is as good as anywhere outside, and a value without a logarithm is far below.
+func (s scale) high(v float64) float64 {
+	if s.log && v <= 0 {
+		return -10
+	}
+	return min(max(s.norm(v), -10), 10)
+}
+
 // fraction is norm for values that may lie outside, or have no logarithm: at most 1, at least 0.
 func (s scale) fraction(v float64) float64 {
 	return s.norm(min(max(v, s.lo), s.hi))

@@ -22,11 +22,8 @@ var classNames = [classes]string{notANumber: "NaN", plusInf: "+∞", minusInf: "
 
 // classOf is the class of the layer's value at point k.
 func classOf(l *shard.Layer, k int) class {
-	if l.Status != nil {
-		switch l.Status[k] {
-		case shard.Missing, shard.Failed, shard.NotPlanned:
-			return missing
-		}
+	if !l.Computed(k) {
+		return missing
 	}
 	v := l.Values[k]
 	switch {

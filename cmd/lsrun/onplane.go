@@ -1,0 +1,189 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"lsrun/io/figure"
+	"lsrun/io/h5"
+	"lsrun/shard"
+	"lsrun/shard/landscape"
+)
+
+// drawPathOn gives the subject the paths of --path, and the picture the axes' names and what the plane holds of them.
+func drawPathOn(c *cli.Context, subject *figure.Subject, options *figure.Options) error {
+	name := c.String("path")
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		name = filepath.Join(name, projectionFile)
+	}
+	data, err := files.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("%w (--path takes a projection file, or the folder that lsrun path wrote)", err)
+	}
+	projection, err := h5.DecodeProjection(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	drops, err := dropEpochs(c.String("lr-drops"))
+	if err != nil {
+		return err
+	}
+	subject.Paths = pathsOf(projection, drops)
+	if !meets(subject.Paths, subject.Surfaces[0]) {
+		return fmt.Errorf("%s: no checkpoint lies on the plane, which has α from %g to %g and β from %g to %g: it is another plane's path, or the axes are too short (lsrun plan --path chooses them)",
+			name, subject.Surfaces[0].X[0], last(subject.Surfaces[0].X), subject.Surfaces[0].Y[0], last(subject.Surfaces[0].Y))
+	}
+	explained, err := explainedBy(projection, name)
+	if err != nil {
+		return err
+	}
+	if explained != nil {
+		options.XLabel = fmt.Sprintf("component 1 (%.1f %% of the variance)", 100*explained[0])
+		options.YLabel = fmt.Sprintf("component 2 (%.1f %%)", 100*explained[1])
+		options.Facts = strings.TrimSpace(options.Facts + "\n" + options.XLabel + "; " + options.YLabel + ".")
+	}
+	facts := projection.Facts
+	if facts == nil {
+		return nil
+	}
+	var held []string
+	for k, share := range facts.Held {
+		if !math.IsNaN(share) {
+			held = append(held, fmt.Sprintf("%.1f %% of the variance of %s", 100*share, facts.Name[k]))
+		}
+	}
+	if held != nil {
+		text := "The plane holds " + strings.Join(held, ", ") + "."
+		options.Facts = strings.TrimSpace(options.Facts + "\n" + text)
+		if !c.IsSet("caption") {
+			options.Caption = strings.TrimSpace(options.Caption + " " + text)
+		}
+	}
+	return nil
+}
+
+// explainedBy are the shares of the variance that the axes of a projection explain: its own, or those in the direction file
+// that the paper's code names its projections after, DIRECTIONS_proj_cos.h5. nil where nobody knows.
+func explainedBy(p *h5.Projection, name string) ([]float64, error) {
+	if p.Facts != nil {
+		return p.Facts.Explained, nil
+	}
+	base, _, named := strings.Cut(filepath.Base(name), "_proj_")
+	directions := filepath.Join(filepath.Dir(name), base)
+	if !named || !exists(directions) {
+		return nil, nil
+	}
+	data, err := files.ReadFile(directions)
+	if err != nil {
+		return nil, err
+	}
+	d, err := h5.DecodeDirections(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", directions, err)
+	}
+	if ratios := d.Extra["explained_variance_ratio_"]; len(ratios) == 2 {
+		return ratios, nil
+	}
+	return nil, nil
+}
+
+func last(v []float64) float64 { return v[len(v)-1] }
+
+// dropEpochs reads --lr-drops.
+func dropEpochs(text string) ([]int, error) {
+	var epochs []int
+	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+		epoch, err := strconv.Atoi(word)
+		if err != nil || epoch < 0 {
+			return nil, usagef("--lr-drops %s: %q is no epoch: write them as in 150,225,275", text, word)
+		}
+		epochs = append(epochs, epoch)
+	}
+	return epochs, nil
+}
+
+// pathsOf are a projection's paths. The learning rate fell after the last checkpoint up to each of drops, or, if there are
+// none, where the file says so. A file of the paper's code holds one path; its checkpoints are numbered.
+func pathsOf(p *h5.Projection, drops []int) []figure.Path {
+	var paths []figure.Path
+	for k := range p.X {
+		path, epoch := 0, k
+		if f := p.Facts; f != nil {
+			path, epoch = int(f.Path[k]), int(f.Epoch[k])
+		}
+		for len(paths) <= path {
+			paths = append(paths, figure.Path{})
+		}
+		to := &paths[path]
+		fell := p.Facts != nil && drops == nil && len(to.X) > 0 && p.Facts.LearningRate[k] < p.Facts.LearningRate[k-1]
+		if fell {
+			to.Drops = append(to.Drops, len(to.X)-1)
+		}
+		to.X, to.Y, to.Epochs = append(to.X, p.X[k]), append(to.Y, p.Y[k]), append(to.Epochs, epoch)
+	}
+	for n := range paths {
+		if len(paths) > 1 {
+			paths[n].Name = p.Facts.Name[n]
+		}
+		for _, epoch := range drops {
+			k, found := slices.BinarySearch(paths[n].Epochs, epoch)
+			if !found {
+				k--
+			}
+			if k >= 0 {
+				paths[n].Drops = append(paths[n].Drops, k)
+			}
+		}
+	}
+	return slices.DeleteFunc(paths, func(p figure.Path) bool { return p.X == nil })
+}
+
+// meets reports whether any checkpoint lies on the plane.
+func meets(paths []figure.Path, s *shard.Surface) bool {
+	for _, p := range paths {
+		for k := range p.X {
+			if s.X[0] <= p.X[k] && p.X[k] <= last(s.X) && s.Y[0] <= p.Y[k] && p.Y[k] <= last(s.Y) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// networksOn are the checkpoints that the axes of a surface lead to: those of differences as they are, which move all that
+// differs.
+func networksOn(s *shard.Surface) []figure.Mark {
+	plan := planOf(s)
+	if plan == nil || plan.Directions.Type != "states" && hasRunningStatistics(plan) {
+		return nil
+	}
+	var marks []figure.Mark
+	lead := func(d *shard.Direction, x, y float64) {
+		if d != nil && d.Checkpoint != nil && d.Norm == "none" && d.Ignore == "none" {
+			marks = append(marks, figure.Mark{X: x, Y: y, Kind: figure.Checkpoint, Name: d.Checkpoint.File})
+		}
+	}
+	lead(&plan.Directions.X, 1, 0)
+	lead(plan.Directions.Y, 0, 1)
+	return marks
+}
+
+// minimaOf marks the minima of a plane's layer.
+func minimaOf(s *shard.Surface, metric string) ([]figure.Mark, error) {
+	l, err := landscape.New(s, metric)
+	if err != nil {
+		return nil, err
+	}
+	var marks []figure.Mark
+	for _, p := range l.Minima() {
+		marks = append(marks, figure.Mark{X: p.X, Y: p.Y, Kind: figure.Minimum})
+	}
+	return marks, nil
+}
