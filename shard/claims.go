@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -9,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,9 +18,16 @@ import (
 // still for longer than patience heartbeats is succeeded by the next generation, g2. One of another host whose unit
 // is finished stands still too: so long its shard may take to become visible on a network file system.
 // Nothing is deleted, and no two clocks are compared.
+//
+// The heart of a worker whose evaluator hangs still beats. So a claim tells too when its owner last finished a point, and
+// one who waits succeeds it when that is stuckShare times as long ago as the slowest point took that he has computed himself,
+// and at least stuckTime. A point that is merely slow, there, is then computed twice, but for a fraction of the time for
+// which it was waited; who has computed none himself knows nothing, and waits.
 const (
-	heartbeat = 30 * time.Second
-	patience  = 3
+	heartbeat  = 30 * time.Second
+	patience   = 3
+	stuckShare = 20
+	stuckTime  = 10 * time.Minute
 )
 
 // The nonces of claims whose owners are done with them.
@@ -34,6 +41,7 @@ type claimText struct {
 	Owner
 	Kernel string `json:"kernel"`
 	Nonce  string `json:"nonce"`
+	Work   string `json:"work"` // the nonce of the first heartbeat since a point was finished
 }
 
 func newNonce() string {
@@ -56,19 +64,36 @@ type claims struct {
 	system System
 	text   claimText
 	view   *view
+	pace   *pace // of this worker
 	seen   map[string]*sighting
 }
 
-// sighting is how long a claim has held the same bytes, in intervals that this worker
+// sighting is how a claim of somebody else has looked.
+type sighting struct{ beat, work stillness }
+
+// stillness is how long something has been the same, in intervals that this worker
 // itself lived through: one that was suspended for an hour has seen one interval.
-type sighting struct {
-	content   []byte
+type stillness struct {
+	content   string
 	at        time.Time // by the monotonic clock
 	intervals int
 }
 
+// see looks once more and returns the intervals.
+func (s *stillness) see(content string) int {
+	switch {
+	case s.at.IsZero() || s.content != content:
+		*s = stillness{content: content, at: time.Now()}
+	case time.Since(s.at) >= heartbeat:
+		s.at = time.Now()
+		s.intervals++
+	}
+	return s.intervals
+}
+
 func newClaims(run *Run, system System, kernel string) *claims {
-	return &claims{run: run, system: system, text: claimText{Owner: system.Self(), Kernel: kernel}, view: newView(run), seen: map[string]*sighting{}}
+	return &claims{run: run, system: system, text: claimText{Owner: system.Self(), Kernel: kernel}, view: newView(run),
+		pace: &pace{plan: run.Plan}, seen: map[string]*sighting{}}
 }
 
 func claimName(unit, generation int) string {
@@ -147,9 +172,10 @@ func (c *claims) succeed(units []int) (*claim, error) {
 // take makes the next generation of unit's claim; nil if somebody else was faster.
 func (c *claims) take(unit int) (*claim, error) {
 	c.view.claimed[unit]++ // whoever gets it
-	generation := c.view.claimed[unit]
+	generation := int(c.view.claimed[unit])
 	text := c.text
 	text.Nonce = newNonce()
+	text.Work = text.Nonce
 	path := c.run.path(claimsDir, claimName(unit, generation))
 	err := c.run.files.Claim(path, text.bytes())
 	if errors.Is(err, fs.ErrExist) {
@@ -165,7 +191,7 @@ func (c *claims) take(unit int) (*claim, error) {
 
 // abandoned says whether the newest claim of unit can be succeeded.
 func (c *claims) abandoned(unit int) (bool, error) {
-	name := claimName(unit, c.view.claimed[unit])
+	name := claimName(unit, int(c.view.claimed[unit]))
 	data, err := c.run.files.ReadFile(c.run.path(claimsDir, name))
 	if err != nil && !noFile(err) { // one made a moment ago may not be visible here yet
 		return false, fmt.Errorf("reading a claim: %w", err)
@@ -176,15 +202,18 @@ func (c *claims) abandoned(unit int) (bool, error) {
 		return true, nil
 	}
 	s := c.seen[name]
-	if s == nil || !bytes.Equal(s.content, data) {
-		c.seen[name] = &sighting{content: data, at: time.Now()}
-		return false, nil
+	if s == nil {
+		s = &sighting{}
+		c.seen[name] = s
 	}
-	if time.Since(s.at) >= heartbeat {
-		s.at = time.Now()
-		s.intervals++
-	}
-	return s.intervals >= patience, nil
+	beats, works := s.beat.see(string(data)), s.work.see(t.Work)
+	return beats >= patience || c.stuck(unit, works), nil
+}
+
+// stuck says whether a worker that has finished no point of a unit for so many intervals hangs.
+func (c *claims) stuck(unit, intervals int) bool {
+	longest := c.pace.longest(c.run.units[unit].missing(nil))
+	return longest > 0 && time.Duration(intervals)*heartbeat >= max(stuckShare*longest, stuckTime)
 }
 
 // parseClaim reads a claim; one that is not visible here yet is empty.
@@ -203,6 +232,7 @@ type claim struct {
 	path       string
 	text       claimText
 	files      Files
+	worked     atomic.Bool // a point was finished since the last heartbeat
 	stop       chan struct{}
 	beating    sync.WaitGroup
 }
@@ -216,6 +246,9 @@ func (c *claim) beat() {
 			return
 		case <-time.After(heartbeat):
 			c.text.Nonce = newNonce()
+			if c.worked.Swap(false) {
+				c.text.Work = c.text.Nonce
+			}
 			c.files.Rewrite(c.path, c.text.bytes())
 		}
 	}
@@ -239,7 +272,7 @@ func (r *Run) free(unit int) error {
 	if err := v.look(); err != nil || unit >= len(v.claimed) || v.claimed[unit] == 0 { // anything can be called a shard
 		return err
 	}
-	err := r.files.Claim(r.path(claimsDir, claimName(unit, v.claimed[unit]+1)), claimText{Nonce: released}.bytes())
+	err := r.files.Claim(r.path(claimsDir, claimName(unit, int(v.claimed[unit])+1)), claimText{Nonce: released}.bytes())
 	if errors.Is(err, fs.ErrExist) { // somebody was faster
 		return nil
 	}

@@ -276,3 +276,101 @@ func TestAWorkerThatWaitsListsFoldersOnceAPause(t *testing.T) {
 		}
 	})
 }
+
+// unit0Hangs starts a worker whose evaluator stands still in point 1 of unit 0, after point 2, until going is closed; its heart beats.
+// It returns how the worker ends.
+func unit0Hangs(t *testing.T, files *memFiles, going chan struct{}) (ended chan error) {
+	run, err := Open(files, "run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newEvaluator()
+	e.batch = 3 // computed from the last on
+	e.before = func(k int) error {
+		if k == 1 {
+			<-going
+		}
+		return nil
+	}
+	w := worker(run, e)
+	w.Units, w.System = []int{0}, process(new(sync.Map), "there", 9)
+	ended = make(chan error, 1)
+	go func() {
+		_, err := w.Work(t.Context())
+		ended <- err
+	}()
+	synctest.Wait()
+	return ended
+}
+
+func TestAWorkerWhoseEvaluatorHangsIsSucceeded(t *testing.T) {
+	for point, want := range map[time.Duration]time.Duration{time.Second: stuckTime, 2 * time.Minute: 2 * time.Minute * stuckShare} {
+		synctest.Test(t, func(t *testing.T) {
+			files := newMemFiles()
+			run := mustCreate(t, files)
+			going := make(chan struct{})
+			ended := unit0Hangs(t, files, going)
+			var waiting, taken time.Time
+			e := newEvaluator()
+			e.before = func(int) error { time.Sleep(point); return nil }
+			e.batch = 1
+			w := worker(run, e)
+			w.Progress = func(e Event) {
+				switch e.Kind {
+				case Waiting:
+					waiting = time.Now()
+				case TakenOver:
+					taken = time.Now()
+				}
+			}
+			mustWork(t, w)
+			if waited := taken.Sub(waiting); waited < want || waited > want*3/2+heartbeat { // an interval is two of the longest pauses
+				t.Errorf("points of %v: it was taken over after %v, want %v", point, waited, want)
+			}
+			if e.total() != 19 {
+				t.Errorf("points of %v: %d points were computed, and not all but the one that the other had finished", point, e.total())
+			}
+			close(going)
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			mustBeTrue(t, mustMerge(t, run))
+		})
+	}
+}
+
+// TestASlowWorkerIsNotSucceeded: it takes many times as long for a point as the one who waits, or that one has computed none.
+func TestASlowWorkerIsNotSucceeded(t *testing.T) {
+	for name, c := range map[string]struct {
+		units []int // of the one who waits
+		point time.Duration
+		slow  time.Duration // the other's point
+	}{
+		"many times as slow":   {nil, time.Minute, (stuckShare - 2) * time.Minute},
+		"a stall":              {nil, time.Millisecond, stuckTime - time.Minute},
+		"its own pace unknown": {[]int{0}, time.Minute, 48 * time.Hour},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			files := newMemFiles()
+			run := mustCreate(t, files)
+			going := make(chan struct{})
+			ended := unit0Hangs(t, files, going)
+			e := newEvaluator()
+			e.before = func(int) error { time.Sleep(c.point); return nil }
+			w := worker(run, e)
+			w.Units = c.units
+			w.Progress = func(e Event) {
+				if e.Kind == Waiting {
+					time.AfterFunc(c.slow, func() { close(going) })
+				}
+				if e.Kind == TakenOver {
+					t.Errorf("%s: unit %d was taken over", name, e.Unit)
+				}
+			}
+			mustWork(t, w)
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -14,5 +14,8 @@ var (
 	ErrInterrupted = errors.New("interrupted") // the same call goes on from there
 )
 
+// ErrIrregular is what Files finds where somebody has put a pipe, a socket or a device.
+var ErrIrregular = errors.New("it is no regular file")
+
 // ErrDeadline is the ErrInterrupted of a worker whose time was up.
 var ErrDeadline = fmt.Errorf("%w: the time limit is near", ErrInterrupted)

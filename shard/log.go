@@ -66,7 +66,7 @@ func (r *Run) attempts() ([]attempt, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := make([][]attempt, len(names))
+	found := make([]attempt, len(names))
 	err = each(len(names), func(i int) error {
 		name, isLog := strings.CutSuffix(names[i], ".log")
 		unit, _, ok := parseUnitName(name)
@@ -80,23 +80,17 @@ func (r *Run) attempts() ([]attempt, error) {
 		found[i] = parseLog(name, unit, string(data))
 		return nil
 	})
-	return slices.Concat(found...), err
+	return slices.DeleteFunc(found, func(a attempt) bool { return a.name == "" }), err
 }
 
-// parseLog reads a log: a worker that tries a unit twice has both attempts in one.
-func parseLog(name string, unit int, text string) []attempt {
-	var found []attempt
+// parseLog reads a log. One without a beginning, made a moment ago, tells of no attempt: it has no name.
+func parseLog(name string, unit int, text string) (a attempt) {
 	for line := range strings.Lines(text) {
 		_, said, _ := strings.Cut(strings.TrimSpace(line), " ")
 		word, rest, _ := strings.Cut(said, " ")
-		if word == beganWord {
-			found = append(found, attempt{name: name, unit: unit, open: true})
-		}
-		if len(found) == 0 {
-			continue
-		}
-		a := &found[len(found)-1]
 		switch word {
+		case beganWord:
+			a = attempt{name: name, unit: unit, open: true}
 		case publishedWord:
 			a.open, a.published = false, true
 		case interruptedWord:
@@ -105,7 +99,7 @@ func parseLog(name string, unit int, text string) []attempt {
 			a.open, a.cause = false, rest
 		}
 	}
-	return found
+	return a
 }
 
 // attemptPrefix begins the names of a worker's attempts at a unit.

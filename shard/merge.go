@@ -372,27 +372,15 @@ func (m *merger) finish() {
 	noteKernels(m.surface.Notes, m.kernels)
 }
 
-// incomplete says which units are missing and what computes them.
+// incomplete says which units are missing.
 func (m *merger) incomplete() error {
 	points := 0
 	for _, u := range m.report.Missing {
 		points += m.run.units[u].Count
 	}
-	list := FormatRanges(m.report.Missing)
-	text := fmt.Sprintf("%d of %d points are missing (units %s", points, m.report.Points, strings.ReplaceAll(list, ",", ", "))
+	text := fmt.Sprintf("%d of %d points are missing (units %s", points, m.report.Points, strings.ReplaceAll(FormatRanges(m.report.Missing), ",", ", "))
 	if n := len(m.report.Quarantined); n > 0 {
 		text += fmt.Sprintf("; corrupt and moved to %s: %d", filepath.Join(m.run.Dir, quarantineDir), n)
 	}
-	return fmt.Errorf("%w: %s): compute them with\n  lsrun run --units %s %s\nor, on a SLURM cluster, with\n  lsrun submit %[4]s", ErrIncomplete, text, list, ShellQuote(m.run.Dir))
-}
-
-// ShellQuote makes text one word of a POSIX shell, for commands that a person may copy.
-func ShellQuote(text string) string {
-	plain := func(c rune) bool {
-		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("/._-+=,:@%", c)
-	}
-	if text != "" && strings.IndexFunc(text, func(c rune) bool { return !plain(c) }) < 0 {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	return fmt.Errorf("%w: %s)", ErrIncomplete, text)
 }

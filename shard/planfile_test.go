@@ -168,7 +168,7 @@ func TestUnitsCoverTheGridOnceInOrderAndHaveEqualWork(t *testing.T) {
 				t.Fatalf("unit %d has work %d, where units have %d, and the next point %d", i, work, p.Work.Unit, p.Cost(next))
 			}
 		}
-		if n := unitsAWorker * p.Work.Workers; p.Work.Hessian == 0 && len(p.Units()) < min(n, p.Grid.Points()) {
+		if n := UnitsAWorker * p.Work.Workers; p.Work.Hessian == 0 && len(p.Units()) < min(n, p.Grid.Points()) {
 			t.Fatalf("%d units for %d workers", len(p.Units()), p.Work.Workers)
 		}
 		if next != p.Grid.Points() {

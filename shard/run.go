@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 )
@@ -173,8 +173,10 @@ func (r *Run) list(folder string) ([]string, error) {
 // it was moved away meanwhile, or is not visible here yet, or isOther.
 func noFile(err error) bool { return errors.Is(err, fs.ErrNotExist) || isOther(err) }
 
-// isOther says whether err means that there is something else than a file: a folder, or a symbolic link to nothing.
-func isOther(err error) bool { return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP) }
+// isOther says whether err means that there is something else than a file: a folder, a symbolic link to nothing, a pipe.
+func isOther(err error) bool {
+	return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP) || errors.Is(err, ErrIrregular)
+}
 
 func (r *Run) path(folder, name string) string { return filepath.Join(r.Dir, folder, name) }
 
@@ -184,17 +186,16 @@ func isTemporary(name string) bool { return strings.HasPrefix(name, TemporaryPre
 // unitName begins the name of every file that is about a unit.
 func unitName(unit int) string { return fmt.Sprintf("u%05d", unit) }
 
-// parseUnitName splits "u00017.rest".
+// parseUnitName splits "u00017.rest". What unitName writes has five digits, or more that do not begin with 0.
 func parseUnitName(name string) (unit int, rest string, ok bool) {
-	head, rest, found := strings.Cut(name, ".")
-	digits, isUnit := strings.CutPrefix(head, "u")
-	unit, err := strconv.Atoi(digits)
-	// What unitName writes has five digits, or more that do not begin with 0.
-	ok = found && isUnit && err == nil && (len(digits) == 5 || len(digits) > 5 && digits[0] != '0')
-	if ok = ok && digits[0] != '-' && digits[0] != '+'; !ok {
+	dot := 1
+	for ; dot < len(name) && '0' <= name[dot] && name[dot] <= '9' && unit < math.MaxInt32; dot++ {
+		unit = 10*unit + int(name[dot]-'0')
+	}
+	if dot < 6 || dot >= len(name) || name[0] != 'u' || name[dot] != '.' || dot > 6 && name[1] == '0' {
 		return 0, "", false
 	}
-	return unit, rest, true
+	return unit, name[dot+1:], true
 }
 
 // namesByUnit sorts names of files by the unit that they are about, and drops others.
@@ -213,9 +214,9 @@ func shardName(unit int, data []byte) string {
 	return unitName(unit) + "." + PlanID(data) + ".h5"
 }
 
-// parseShardName is the inverse of shardName.
+// parseShardName is the inverse of shardName. Whether the hash is that of anything shows when the file is read.
 func parseShardName(name string) (unit int, hash string, ok bool) {
 	unit, rest, ok := parseUnitName(name)
 	hash, isH5 := strings.CutSuffix(rest, ".h5")
-	return unit, hash, ok && isH5 && len(hash) == 64 && strings.Trim(hash, "0123456789abcdef") == ""
+	return unit, hash, ok && isH5 && len(hash) == 64
 }

@@ -169,9 +169,9 @@ func (u unreadable) ReadFile(path string) ([]byte, error) {
 	return nil, pathError("read", path, u.err)
 }
 
-func TestFoldersAndDeadLinksAmongTheFilesOfARunStopNobody(t *testing.T) {
+func TestWhatIsNoFileAmongTheFilesOfARunStopsNobody(t *testing.T) {
 	for _, name := range []string{"claims/u00002.g1", "journal/u00002.x", "log/u00002.x.log", "shards/u00002." + strings.Repeat("0", 64) + ".h5"} {
-		for _, cause := range []error{syscall.EISDIR, syscall.ELOOP} {
+		for _, cause := range []error{syscall.EISDIR, syscall.ELOOP, ErrIrregular} {
 			synctest.Test(t, func(t *testing.T) {
 				files := newMemFiles()
 				mustCreate(t, files)

@@ -71,15 +71,19 @@ func newForecast(plan *Plan) *forecast { return &forecast{plan: plan, read: map[
 
 // learn reads journals that are new, spread over the grid, of published units with Hessians: they do not change any more.
 func (f *forecast) learn(v *view) error {
+	if f.plan.Hessian == nil {
+		return nil
+	}
+	journals := namesByUnit(v.journals)
 	var units []int
-	for unit, names := range v.journals {
-		if v.published[unit] && len(names) > 0 && !f.read[names[0]] && f.plan.curved(v.run.units[unit]) {
-			units = append(units, unit)
+	for _, u := range v.run.units {
+		if names := journals[u.Index]; v.published[u.Index] && len(names) > 0 && !f.read[names[0]] && f.plan.curved(u) {
+			units = append(units, u.Index)
 		}
 	}
 	for i, n := 0, min(len(units), readAtOnce); i < n && len(f.samples) < enoughSamples; i++ {
 		unit := v.run.units[units[i*len(units)/n]]
-		names := v.journals[unit.Index][:1]
+		names := journals[unit.Index][:1]
 		f.read[names[0]] = true
 		points, _, err := v.run.journaled(unit, names)
 		if err != nil {
@@ -120,27 +124,33 @@ func (f *forecast) cost(k int) float64 {
 	return cost * near / neighbours / (all / float64(len(f.samples)))
 }
 
-// costliestFirst orders units, so that the last ones to be begun are short. Equal ones are spread over the grid, the coarse
-// picture first: neighbours tell what the points between them cost.
-func (f *forecast) costliestFirst(units []Unit) []int {
-	costs := make(map[int]float64, len(units))
-	order := make([]int, len(units))
-	for i, u := range units {
-		order[i] = u.Index
-		for k := u.First; k < u.First+u.Count; k++ {
-			costs[u.Index] += f.cost(k)
+// costliestFirst orders those of the units that are to do, so that the last ones to be begun are short. Equal ones are spread over
+// the grid, the coarse picture first: neighbours tell what the points between them cost.
+func (f *forecast) costliestFirst(units []Unit, todo []int) []int {
+	costs := make([]float64, len(units)) // 0 for those that are not to do
+	for _, u := range todo {
+		for k := units[u].First; k < units[u].First+units[u].Count; k++ {
+			costs[u] += f.cost(k)
 		}
 	}
-	slices.SortFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(costs[b], costs[a]), cmp.Compare(bits.Reverse32(uint32(a)), bits.Reverse32(uint32(b))))
-	})
+	order := make([]int, 0, len(todo))
+	digits := bits.Len(uint(len(units) - 1))
+	for i := range uint64(1) << digits {
+		if u := bits.Reverse64(i) >> (64 - digits); u < uint64(len(units)) && costs[u] > 0 {
+			order = append(order, int(u))
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(costs[b], costs[a]) })
 	return order
 }
 
 // roundRobin orders units so that rank r begins with r, r + ranks, …, then helps with
-// the units of rank r + 1, and so on: many workers do not race for one unit.
+// the units of rank r + 1, and so on: many workers do not race for one unit. Where there are more ranks than units, or r is
+// larger, they begin anew at the first unit.
 func roundRobin(units []int, rank, ranks int) []int {
-	var order []int
+	order := make([]int, 0, len(units))
+	ranks = max(min(ranks, len(units)), 1)
+	rank %= ranks
 	for k := range ranks {
 		for i := (rank + k) % ranks; i < len(units); i += ranks {
 			order = append(order, units[i])

@@ -1,10 +1,14 @@
 package shard
 
 import (
+	"cmp"
+	"math/bits"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 // watched notes which journals are read.
@@ -50,4 +54,35 @@ func TestWorkersLearnOnlyFromUnitsWithHessians(t *testing.T) {
 			t.Errorf("%+v: the journals of %v were read, want %v", c.hessian, read, c.want)
 		}
 	}
+}
+
+// TestTheOrderIsCostliestFirstAndThenCoarse holds the order against its definition: by cost, and by the reversed bits of the number
+// among equal costs.
+func TestTheOrderIsCostliestFirstAndThenCoarse(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		plan := fakePlan()
+		plan.Grid = Grid{X: Axis{-1, 1, rapid.IntRange(1, 40).Draw(t, "points")}}
+		plan.Work = Work{Point: 10, Hessian: 90, Unit: rapid.Int64Range(1, 200).Draw(t, "work")}
+		if step := rapid.IntRange(0, 5).Draw(t, "step"); step > 0 {
+			plan.Hessian = &Hessian{StepX: step, StepY: 1}
+		}
+		units := plan.Units()
+		costs := make([]int64, len(units))
+		var todo []int
+		for _, u := range units {
+			for k := u.First; k < u.First+u.Count; k++ {
+				costs[u.Index] += plan.Cost(k)
+			}
+			if rapid.Bool().Draw(t, "to do") {
+				todo = append(todo, u.Index)
+			}
+		}
+		want := slices.Clone(todo)
+		slices.SortFunc(want, func(a, b int) int {
+			return cmp.Or(cmp.Compare(costs[b], costs[a]), cmp.Compare(bits.Reverse32(uint32(a)), bits.Reverse32(uint32(b))))
+		})
+		if got := newForecast(plan).costliestFirst(units, todo); !slices.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+	})
 }

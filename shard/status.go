@@ -142,8 +142,9 @@ func each(n int, f func(i int) error) error {
 func (v *survey) addJournals() error {
 	units := v.run.units
 	found, problems := make([]map[int]timing, len(units)), make([][]string, len(units))
+	journals := namesByUnit(v.journals)
 	err := each(len(units), func(u int) (err error) {
-		found[u], problems[u], err = v.run.timings(units[u], v.journals[u])
+		found[u], problems[u], err = v.run.timings(units[u], journals[u])
 		return err
 	})
 	if err != nil {
@@ -203,7 +204,7 @@ func (v *survey) addClaims(system System) error {
 		if v.claimed[u] == 0 || v.published[u] {
 			return nil
 		}
-		data, err := v.run.files.ReadFile(v.run.path(claimsDir, claimName(u, v.claimed[u])))
+		data, err := v.run.files.ReadFile(v.run.path(claimsDir, claimName(u, int(v.claimed[u]))))
 		if err != nil && !noFile(err) {
 			return fmt.Errorf("reading a claim: %w", err)
 		}
@@ -224,7 +225,7 @@ func (v *survey) addClaims(system System) error {
 		default:
 			count := v.run.units[u].Count
 			v.Running = append(v.Running, Running{Unit: u, Points: count, PointsDone: count - v.left[u][0] - v.left[u][1],
-				Generation: v.claimed[u], Host: t.Host, PID: t.PID, Job: t.Job, Kernel: t.Kernel})
+				Generation: int(v.claimed[u]), Host: t.Host, PID: t.PID, Job: t.Job, Kernel: t.Kernel})
 		}
 	}
 	v.Missing = FormatRanges(missing)

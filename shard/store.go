@@ -56,7 +56,8 @@ type Files interface {
 	Remove(path string) error
 	// Claim is PublishNew for a path that is mostly taken.
 	Claim(path string, data []byte) error
-	// Rewrite replaces a claim of one's own: readers see the old bytes or the new ones.
+	// Rewrite replaces a claim of one's own: readers see the old bytes or the new ones. It is cheap; after a power failure
+	// there may be the old ones, or none.
 	Rewrite(path string, data []byte) error
 	// Append opens path for appending, creating it.
 	Append(path string) (Appender, error)

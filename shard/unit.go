@@ -50,10 +50,12 @@ func (p *Plan) Units() []Unit {
 	return units
 }
 
+// UnitsAWorker is how many units a worker should find, so that all end at about the same time.
+const UnitsAWorker = 8
+
 const (
-	unitWork     = 1 << 42 // some minutes of one core
-	unitsAWorker = 8       // so that the last ones end at about the same time
-	maxWork      = 1 << 61 // so that a unit's can be added
+	unitWork = 1 << 42 // some minutes of one core
+	maxWork  = 1 << 61 // so that a unit's can be added
 )
 
 // ShareOut sets how much work a unit has: about 2⁴² multiply-adds, but four points where they have Hessians, which start
@@ -63,7 +65,7 @@ func (p *Plan) ShareOut() {
 	for k := range p.Grid.Points() {
 		total += float64(max(p.Cost(k), 1))
 	}
-	share := max(math.Floor(total/unitsAWorker/float64(p.Work.Workers)), 1)
+	share := max(math.Floor(total/UnitsAWorker/float64(p.Work.Workers)), 1)
 	most := float64(unitWork)
 	if p.Hessian != nil {
 		most = max(most, 4*float64(p.Work.Point+p.Work.Hessian))

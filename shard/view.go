@@ -13,10 +13,10 @@ type view struct {
 	run       *Run
 	at        time.Time // of the last look; zero before the first
 	took      time.Duration
-	fresh     bool       // no claim has been tried since
-	published []bool     // by unit
-	claimed   []int      // by unit, the newest generation of its claims; 0 for none
-	journals  [][]string // by unit, their names
+	fresh     bool     // no claim has been tried since
+	published []bool   // by unit
+	claimed   []int32  // by unit, the newest generation of its claims; 0 for none
+	journals  []string // their names
 }
 
 const (
@@ -48,10 +48,10 @@ func (v *view) look() error {
 		}
 	}
 	units := len(v.run.units)
-	v.published, v.journals = make([]bool, units), make([][]string, units)
-	if v.claimed == nil { // else claims that were met before they are listed, as on a network file system, stay known
-		v.claimed = make([]int, units)
+	if v.claimed == nil {
+		v.published, v.claimed = make([]bool, units), make([]int32, units)
 	}
+	clear(v.published) // but claims that were met before they are listed, as on a network file system, stay known
 	for _, name := range lists[0] {
 		if unit, _, ok := parseShardName(name); ok && unit < units {
 			v.published[unit] = true
@@ -59,21 +59,29 @@ func (v *view) look() error {
 	}
 	for _, name := range lists[1] {
 		if unit, generation, ok := parseClaimName(name); ok && unit < units {
-			v.claimed[unit] = max(v.claimed[unit], generation)
+			v.claimed[unit] = max(v.claimed[unit], int32(generation))
 		}
 	}
-	for _, name := range lists[2] {
-		if unit, _, ok := parseUnitName(name); ok && unit < units {
-			v.journals[unit] = append(v.journals[unit], name)
-		}
-	}
+	v.journals = lists[2]
 	v.at, v.took, v.fresh = time.Now(), time.Since(began), true
 	return nil
+}
+
+// journalsOf lists the journals of one unit. namesByUnit finds those of many at once.
+func (v *view) journalsOf(unit int) (names []string) {
+	prefix := unitName(unit) + "."
+	for _, name := range v.journals {
+		if strings.HasPrefix(name, prefix) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // parseClaimName is the inverse of claimName.
 func parseClaimName(name string) (unit, generation int, ok bool) {
 	unit, rest, ok := parseUnitName(name)
-	generation, err := strconv.Atoi(strings.TrimPrefix(rest, "g"))
-	return unit, generation, ok && err == nil && 0 < generation && generation < math.MaxInt32 && name == claimName(unit, generation)
+	digits, isClaim := strings.CutPrefix(rest, "g")
+	generation, err := strconv.Atoi(digits)
+	return unit, generation, ok && isClaim && err == nil && 0 < generation && generation < math.MaxInt32 && digits == strconv.Itoa(generation)
 }

@@ -24,7 +24,8 @@ type Worker struct {
 	// Deadline is when the worker must have ended, by the monotonic clock; zero for never. It begins no points
 	// that would last longer, as far as points before tell.
 	Deadline time.Time
-	// Patience is how long it waits, with nothing to begin, for units that others compute; zero for as long as they take.
+	// Patience is how long it waits, with nothing to begin, for units that others compute; zero for as long as they take, or
+	// until the deadline.
 	Patience time.Duration
 	Progress func(Event)       // may be nil
 	Notes    map[string]string // further provenance for every shard; may be nil
@@ -56,7 +57,7 @@ type Report struct {
 	Computed  int      // points
 	Resumed   int      // points found in journals
 	Published int      // units
-	Left      int      // units that others computed when its patience was over
+	Left      int      // units that others computed when it ended, having nothing to begin
 	Problems  []string // journals that were not usable as a whole
 }
 
@@ -75,8 +76,8 @@ func (e errAttempt) Unwrap() error { return e.err }
 
 // Work computes until every unit is published, by whomever, or its patience is over. It computes no point that a
 // journal has, and takes units over whose worker is gone. When ctx is cancelled it drops
-// the points in progress and returns an error that is ErrInterrupted, near the deadline one that is ErrDeadline too; after
-// failures of the evaluator it returns one that is ErrIncomplete and holds the cause.
+// the points in progress and returns an error that is ErrInterrupted, near the deadline, if there is more to begin, one that is
+// ErrDeadline too; after failures of the evaluator it returns one that is ErrIncomplete and holds the cause.
 func (w *Worker) Work(ctx context.Context) (Report, error) {
 	s, err := w.begin()
 	if err != nil {
@@ -127,14 +128,14 @@ func (w *Worker) begin() (*session, error) {
 			return nil, fmt.Errorf("there is no unit %d: the units of %s go from 0 to %d", u, w.Run.Dir, len(w.Run.units)-1)
 		}
 	}
-	s := &session{Worker: w, system: w.System, counted: map[int]int{}, pace: &pace{plan: w.Run.Plan}, forecast: newForecast(w.Run.Plan)}
+	s := &session{Worker: w, system: w.System, counted: map[int]int{}, forecast: newForecast(w.Run.Plan)}
 	if s.system == nil {
 		s.system = Machine{}
 	}
 	self := s.system.Self()
 	s.name = fmt.Sprintf("%s-%d-%s", fileName(self.Host), self.PID, newNonce())
 	s.claims = newClaims(w.Run, s.system, kernel)
-	s.view = s.claims.view
+	s.view, s.pace = s.claims.view, s.claims.pace
 	if s.todo = slices.Clone(w.Units); s.todo == nil {
 		for _, u := range w.Run.units {
 			s.todo = append(s.todo, u.Index)
@@ -161,13 +162,17 @@ func (s *session) arrange() error {
 	if err := s.forecast.learn(s.view); err != nil {
 		return err
 	}
-	units := make([]Unit, len(s.todo))
-	for i, u := range s.todo {
-		units[i] = s.Run.units[u]
-	}
-	if s.todo = s.forecast.costliestFirst(units); !s.Static {
+	if s.todo = s.forecast.costliestFirst(s.Run.units, s.todo); !s.Static {
+		var free, taken []int // apart, so that those who want the last free units do not all begin with the same
+		for _, u := range s.todo {
+			if s.view.claimed[u] == 0 {
+				free = append(free, u)
+			} else {
+				taken = append(taken, u)
+			}
+		}
 		spread := s.spread()
-		s.todo = roundRobin(s.todo, s.Rank%spread, spread)
+		s.todo = append(roundRobin(free, s.Rank, spread), roundRobin(taken, s.Rank, spread)...)
 	}
 	return nil
 }
@@ -193,7 +198,11 @@ func fileName(text string) string {
 }
 
 func (s *session) tell(e Event) {
-	s.counted[e.Unit] += e.Points
+	if e.Kind == Elsewhere { // it is complete
+		delete(s.counted, e.Unit)
+	} else if e.Points > 0 {
+		s.counted[e.Unit] += e.Points
+	}
 	if s.Progress != nil {
 		s.Progress(e)
 	}
@@ -217,7 +226,7 @@ func (s *session) work(ctx context.Context) error {
 		if len(s.todo) == 0 || failures == maxFailures {
 			return s.outcome()
 		}
-		if s.late(nil) {
+		if s.idle.IsZero() && s.late(nil) {
 			return s.interrupted(ErrDeadline)
 		}
 		claim, unit, err := s.next()
@@ -225,7 +234,7 @@ func (s *session) work(ctx context.Context) error {
 			return err
 		}
 		if unit < 0 {
-			if s.impatient() {
+			if s.impatient() || s.late(nil) {
 				s.report.Left = len(s.todo)
 				return s.outcome()
 			}
@@ -255,6 +264,9 @@ func (s *session) work(ctx context.Context) error {
 }
 
 func (s *session) interrupted(err error) error {
+	if !s.idle.IsZero() {
+		s.report.Left = len(s.todo)
+	}
 	return fmt.Errorf("%w: %d points were finished; the same command goes on from there", err, s.report.Computed)
 }
 
@@ -364,7 +376,7 @@ func (s *session) attempt(ctx context.Context, unit Unit, claim *claim) (err err
 	if err != nil {
 		return err
 	}
-	if err := s.compute(ctx, unit, name, points); err != nil {
+	if err := s.compute(ctx, unit, claim, name, points); err != nil {
 		return err
 	}
 	return s.publish(unit, points)
@@ -372,7 +384,7 @@ func (s *session) attempt(ctx context.Context, unit Unit, claim *claim) (err err
 
 // resume returns what earlier attempts at the unit have finished.
 func (s *session) resume(unit Unit) (map[int]entry, error) {
-	points, problems, err := s.Run.journaled(unit, s.view.journals[unit.Index])
+	points, problems, err := s.Run.journaled(unit, s.view.journalsOf(unit.Index))
 	if err != nil {
 		return nil, err
 	}
@@ -385,7 +397,7 @@ func (s *session) resume(unit Unit) (map[int]entry, error) {
 }
 
 // compute adds the points that are missing, each to the attempt's journal first.
-func (s *session) compute(ctx context.Context, unit Unit, attempt string, points map[int]entry) error {
+func (s *session) compute(ctx context.Context, unit Unit, claim *claim, attempt string, points map[int]entry) error {
 	missing := unit.missing(points)
 	if len(missing) == 0 {
 		return nil
@@ -417,6 +429,9 @@ func (s *session) compute(ctx context.Context, unit Unit, attempt string, points
 		}
 		points[record.Point] = entry{Record: record, kernel: kernel, carry: identify(record.Carry)}
 		last = now
+		if claim != nil {
+			claim.worked.Store(true)
+		}
 		s.report.Computed++
 		s.tell(Event{Kind: Computed, Unit: unit.Index, Points: 1})
 		return nil

@@ -96,15 +96,43 @@ func TestRanksBeginApartAndReachEveryUnit(t *testing.T) {
 			units[i] = i
 		}
 		ranks := rapid.IntRange(1, 60).Draw(t, "ranks")
-		rank := rapid.IntRange(0, ranks-1).Draw(t, "rank")
+		rank := rapid.IntRange(0, 60).Draw(t, "rank")
 		order := roundRobin(units, rank, ranks)
-		if rank < len(units) && order[0] != rank {
-			t.Fatalf("rank %d begins with %d", rank, order[0])
+		if n := len(units); n > 0 && order[0] != rank%min(n, ranks) {
+			t.Fatalf("rank %d of %d begins with %d of %d", rank, ranks, order[0], n)
 		}
 		if slices.Sort(order); !slices.Equal(order, units) {
 			t.Fatalf("rank %d visits %v", rank, order)
 		}
 	})
+}
+
+// TestManyWorkersBeginApartAmongTheLastFreeUnits: four of seven units are others'.
+func TestManyWorkersBeginApartAmongTheLastFreeUnits(t *testing.T) {
+	files := newMemFiles()
+	run := mustCreate(t, files)
+	for unit := range 4 {
+		files.files["run/claims/"+claimName(unit, 1)] = claimText{}.bytes()
+	}
+	begin := map[int]int{}
+	for rank := range 30 {
+		w := worker(run, newEvaluator())
+		w.Rank, w.Ranks = rank, 30
+		s, err := w.begin()
+		if err == nil {
+			err = s.view.look()
+		}
+		if err == nil {
+			err = s.arrange()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin[s.todo[0]]++
+	}
+	if want := map[int]int{4: 10, 5: 10, 6: 10}; !maps.Equal(begin, want) {
+		t.Errorf("so many begin with each unit: %v, want %v", begin, want)
+	}
 }
 
 // TestAnyCrashLosesAtMostThePointInProgress fails the worker at its i-th use of the file
@@ -325,18 +353,46 @@ func TestAWorkerBeginsNoPointThatItCannotFinish(t *testing.T) {
 	}
 }
 
+// Another worker has unit 0. Who waits for it has nothing to come back for, unless that unit is free when the time is up.
 func TestAWorkerThatWaitsLeavesAtItsDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		run := mustCreate(t, newMemFiles())
-		other, _ := newClaims(run, process(new(sync.Map), "there", 2), "plain").acquire([]int{0})
-		defer other.release(released)
-		w := worker(run, newEvaluator())
-		began := time.Now()
-		w.Deadline = began.Add(time.Minute)
-		if _, err := w.Work(t.Context()); !errors.Is(err, ErrDeadline) || time.Since(began) != time.Minute {
-			t.Errorf("it ends after %v with %v", time.Since(began), err)
-		}
-	})
+	for name, c := range map[string]struct {
+		deadline, freed time.Duration
+		took            time.Duration
+		want            error
+		left            int
+	}{
+		"the unit stays the other's":    {time.Minute, time.Hour, time.Minute, nil, 1},
+		"it is free at the last moment": {time.Minute, 50 * time.Second, time.Minute, ErrDeadline, 0},
+		"it is free in time":            {time.Minute, 20 * time.Second, 39 * time.Second, nil, 0}, // looks after 31 s, and three points take 8 s
+		"a signal":                      {time.Hour, 2 * time.Hour, 10 * time.Minute, ErrInterrupted, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			run := mustCreate(t, newMemFiles())
+			other, _ := newClaims(run, process(new(sync.Map), "there", 2), "plain").acquire([]int{0})
+			freed := time.AfterFunc(c.freed, func() { other.release(released) })
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+			defer cancel()
+			e := newEvaluator()
+			e.batch = 1
+			e.before = func(k int) error {
+				if k < 3 {
+					time.Sleep(8 * time.Second / 3)
+				}
+				return nil
+			}
+			w := worker(run, e)
+			began := time.Now()
+			w.Deadline = began.Add(c.deadline)
+			report, err := w.Work(ctx)
+			took := time.Since(began).Round(time.Second)
+			if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) || report.Left != c.left || took != c.took {
+				t.Errorf("%s: it ends after %v with %v and %+v", name, took, err, report)
+			}
+			if freed.Stop() {
+				other.release(released)
+			}
+		})
+	}
 }
 
 // Another worker computes unit 0 for an hour, and then dies.

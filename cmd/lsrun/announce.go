@@ -17,6 +17,7 @@ import (
 	"lsrun/nn/direction"
 	"lsrun/nn/engine"
 	"lsrun/shard"
+	"lsrun/slurm"
 )
 
 // calibrationTime is how long plan and check evaluate the trained network at most.
@@ -62,9 +63,9 @@ func announce(c *cli.Context, s *subject, run *shard.Run, plane nn.Plane) error 
 
 // announceNext says what computes the run, here and on a cluster.
 func announceNext(out io.Writer, dir string) {
-	fmt.Fprintf(out, "next        lsrun run %s\n", shard.ShellQuote(dir))
+	fmt.Fprintf(out, "next        lsrun run %s\n", slurm.ShellQuote(dir))
 	if _, err := exec.LookPath("sbatch"); err == nil {
-		fmt.Fprintf(out, "or          lsrun submit %s\n", shard.ShellQuote(dir))
+		fmt.Fprintf(out, "or          lsrun submit %s\n", slurm.ShellQuote(dir))
 	}
 }
 

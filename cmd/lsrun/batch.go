@@ -203,9 +203,6 @@ func jobName(run *shard.Run) string {
 // mergeName is the name of the job that merges behind the array of the given name.
 func mergeName(name string) string { return name + "-merge" }
 
-// unitsAWorker is how many units a worker should find, so that all end at about the same time.
-const unitsAWorker = 8
-
 // mostWorkers is how many workers are started without being asked for.
 const mostWorkers = 100
 
@@ -214,7 +211,7 @@ func (b *batch) workers(units int) int {
 	if b.wanted > 0 {
 		return min(b.wanted, units)
 	}
-	return min((units+unitsAWorker-1)/unitsAWorker, max(mostWorkers, b.run.Plan.Work.Workers))
+	return min((units+shard.UnitsAWorker-1)/shard.UnitsAWorker, max(mostWorkers, b.run.Plan.Work.Workers))
 }
 
 // chooseMemory fills in --mem from the plan.
@@ -259,8 +256,11 @@ func (j *job) workerMemory(threads int) (int64, error) {
 // array is the job array of tasks workers, which are those from first on of total.
 func (b *batch) array(tasks, total, first, running int) slurm.Script {
 	c := b.c
-	command := []string{b.program, "run", "--lead", strconv.Itoa(c.Int("signal")), "--requeues", strconv.Itoa(c.Int("max-requeues")),
-		"--tasks", strconv.Itoa(total), "--first-task", strconv.Itoa(first)}
+	command := []string{b.program, "run"}
+	if b.seconds > 0 { // else nobody knows the --walltime
+		command = append(command, "--lead", strconv.Itoa(c.Int("signal")))
+	}
+	command = append(command, "--requeues", strconv.Itoa(c.Int("max-requeues")), "--tasks", strconv.Itoa(total), "--first-task", strconv.Itoa(first))
 	if s := c.String("schedule"); s != "dynamic" {
 		command = append(command, "--schedule", s)
 	}

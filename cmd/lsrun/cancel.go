@@ -5,7 +5,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"lsrun/shard"
 	"lsrun/slurm"
 )
 
@@ -46,6 +45,6 @@ func cancelAction(c *cli.Context) error {
 	for _, id := range ids {
 		fmt.Fprintf(c.App.Writer, "cancelled   job %s, %s\n", id, plural(workers[id], "task"))
 	}
-	fmt.Fprintf(c.App.Writer, "kept        every finished point\nnext        lsrun submit %s goes on from there\n", shard.ShellQuote(run.Dir))
+	fmt.Fprintf(c.App.Writer, "kept        every finished point\nnext        lsrun submit %s goes on from there\n", slurm.ShellQuote(run.Dir))
 	return nil
 }

@@ -462,7 +462,7 @@ func (s *scenario) cancelAll() {
 // indispensable.
 func (s *scenario) ranks(launcher string, options ...string) {
 	log := filepath.Join(s.dir, "log")
-	command := fmt.Sprintf("exec %s %s run --threads 1 --schedule static %s", launcher, shard.ShellQuote(s.lsrun), shard.ShellQuote(s.run))
+	command := fmt.Sprintf("exec %s %s run --threads 1 --schedule static %s", launcher, slurm.ShellQuote(s.lsrun), slurm.ShellQuote(s.run))
 	id := s.cluster.Run(s.t, "sbatch", append(options, "--parsable", "--partition="+s.partition, "--output="+log, "--wrap="+command)...)
 	s.cluster.Wait(s.t, "the job to end", func() bool {
 		return slices.ContainsFunc(s.cluster.Jobs(s.t), func(j slurmtest.Job) bool { return j.ID == id && j.Over() })

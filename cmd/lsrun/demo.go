@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lsrun/shard"
+	"lsrun/slurm"
 )
 
 // demoFiles are a ResNet-20 and the 640 training and 200 test pictures of ten drawn
@@ -115,7 +116,7 @@ func step(c *cli.Context, commands ...[]string) error {
 	for _, args := range commands {
 		words := make([]string, len(args))
 		for i, arg := range args {
-			words[i] = shard.ShellQuote(arg)
+			words[i] = slurm.ShellQuote(arg)
 		}
 		fmt.Fprintf(c.App.Writer, "\n$ lsrun %s\n", strings.Join(words, " "))
 	}

@@ -144,6 +144,7 @@ func TestAWorkerWhosePowerFailsLosesAtMostThePointInProgress(t *testing.T) {
 			if err := disk.Restart(after, names); err != nil {
 				t.Fatal(err)
 			}
+			outwait(t, after)
 			checkWhole(t, i, after, x.surface)
 			x.finish(t, after, computed)
 			x.merge(t, i, after)
@@ -151,6 +152,24 @@ func TestAWorkerWhosePowerFailsLosesAtMostThePointInProgress(t *testing.T) {
 		os.RemoveAll(dir)
 		if !disk.Hit() {
 			return
+		}
+	}
+}
+
+// outwait does at once what others do after they have waited for a while: it succeeds claims that hold nothing, as a power failure may
+// leave those that were rewritten.
+func outwait(t *testing.T, dir string) {
+	t.Helper()
+	claims, err := filepath.Glob(filepath.Join(dir, "claims", "u*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range claims {
+		if info, err := os.Stat(name); err != nil || info.Size() > 0 {
+			continue
+		}
+		if err := os.WriteFile(name, []byte(`{"nonce":"----------------"}`+"\n"), 0o666); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"lsrun/io/h5"
 	"lsrun/shard"
+	"lsrun/slurm"
 )
 
 var mergeCommand = &cli.Command{
@@ -36,6 +38,10 @@ func mergeAction(c *cli.Context) error {
 		for _, problem := range slices.Concat(report.Problems, report.Quarantined, report.Resolved) {
 			fmt.Fprintf(c.App.ErrWriter, "lsrun: %s\n", problem)
 		}
+	}
+	if errors.Is(err, shard.ErrIncomplete) {
+		dir := slurm.ShellQuote(run.Dir)
+		return fmt.Errorf("%w: compute them with\n  lsrun run --units %s %s\nor, on a SLURM cluster, with\n  lsrun submit %[3]s", err, shard.FormatRanges(report.Missing), dir)
 	}
 	if err != nil {
 		return err

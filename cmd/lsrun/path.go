@@ -19,6 +19,7 @@ import (
 	"lsrun/nn"
 	"lsrun/nn/direction"
 	"lsrun/shard"
+	"lsrun/slurm"
 )
 
 // projectionFile is the name of a projection beside its directionsFile.
@@ -226,7 +227,7 @@ func (t *trails) report(out io.Writer, plane pathPlane, p *h5.Projection, dir st
 	x, y := axesAround(p)
 	fmt.Fprintf(out, "axes        --x=%v --y=%v contain every checkpoint\n", x, y)
 	fmt.Fprintf(out, "files       %s and %s\n", filepath.Join(dir, directionsFile), filepath.Join(dir, projectionFile))
-	fmt.Fprintf(out, "next        lsrun plan --path %s --dataset NAME --data PATH RUN\n", shard.ShellQuote(dir))
+	fmt.Fprintf(out, "next        lsrun plan --path %s --dataset NAME --data PATH RUN\n", slurm.ShellQuote(dir))
 }
 
 // axesAround are two axes that contain every checkpoint and the origin with a tenth of their extent to spare, with ends of

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -172,4 +173,52 @@ func tree(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// TestAPlantedPipeKeepsNobodyWaiting plants pipes among the files of a run, into which nobody writes.
+func TestAPlantedPipeKeepsNobodyWaiting(t *testing.T) {
+	x := newTiny(t)
+	dir := x.copy(t)
+	plant := func(name string) {
+		t.Helper()
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do := func(want int, args ...string) {
+		t.Helper()
+		ended := make(chan string, 1)
+		go func() {
+			code, said := quietly(t, append(args, dir)...)
+			ended <- fmt.Sprintf("exit %d, want %d\n%s", code, want, said)
+		}()
+		select {
+		case said := <-ended:
+			if !strings.HasPrefix(said, fmt.Sprintf("exit %d,", want)) {
+				t.Errorf("%v: %s", args, said)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%v waits", args)
+		}
+	}
+	plant("journal/u00000.x")
+	plant("log/u00001.x.log")
+	do(0, "run")
+	do(0, "status")
+	plant("shards/u00002." + strings.Repeat("0", 64) + ".h5")
+	do(5, "verify")
+	plant("surface.h5")
+	do(6, "merge") // which has put the pipe among the shards into quarantine
+	if err := os.Remove(filepath.Join(dir, "surface.h5")); err != nil {
+		t.Fatal(err)
+	}
+	do(0, "merge")
+	if !bytes.Equal(readFile(t, filepath.Join(dir, surfaceFile)), x.surface) {
+		t.Error("another surface")
+	}
+	if err := os.Remove(filepath.Join(dir, "plan.json")); err != nil {
+		t.Fatal(err)
+	}
+	plant("plan.json")
+	do(6, "status")
 }

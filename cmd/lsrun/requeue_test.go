@@ -49,6 +49,46 @@ func TestOnlySlurmsOwnSignalPutsAJobBackIntoTheQueue(t *testing.T) {
 	}
 }
 
+// TestAWorkerThatOnlyWaitsDoesNotGoBackIntoTheQueue: others, of whom nobody knows whether they live, have claimed all units.
+func TestAWorkerThatOnlyWaitsDoesNotGoBackIntoTheQueue(t *testing.T) {
+	dir := t.TempDir()
+	run, asked, log := filepath.Join(dir, "run"), filepath.Join(dir, "asked"), filepath.Join(dir, "log")
+	if err := os.WriteFile(filepath.Join(dir, "scontrol"), []byte("#!/bin/sh\ntouch '"+asked+"'\n"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	smallPlan(t, run)
+	for unit := range 25 {
+		claim := filepath.Join(run, "claims", fmt.Sprintf("u%05d.g1", unit))
+		if err := os.WriteFile(claim, []byte(`{"host":"elsewhere","nonce":"0123456789abcdef"}`+"\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	said, err := os.Create(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer said.Close()
+	cmd := process(t.Context(), t, "run", "--threads", "1", "--requeues", "3", "--tasks", "4", "--first-task", "0", run)
+	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"),
+		"SLURM_CLUSTER_NAME=one", "SLURM_JOB_ID=37", "SLURM_ARRAY_JOB_ID=37", "SLURM_ARRAY_TASK_ID=0") // of the reserve
+	cmd.Stdout, cmd.Stderr = said, said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waiting := func() bool { return strings.Contains(string(readFile(t, log)), "waiting for it") }
+	for range 600 {
+		if waiting() {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	cmd.Process.Signal(syscall.SIGUSR2)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 0 || exists(asked) || !waiting() || !strings.Contains(string(readFile(t, log)), "25 units to the workers that are at it") {
+		t.Errorf("exit %d, want 0; scontrol asked: %v\n%s", code, exists(asked), readFile(t, log))
+	}
+}
+
 func TestAJobThatFailedStaysOutOfTheQueue(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(signalled{syscall.SIGUSR2})

@@ -50,6 +50,9 @@ func runAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := refuseIdleFlags(c); err != nil {
+		return err
+	}
 	rank, err := chooseRank(c)
 	if err != nil {
 		return err
@@ -72,6 +75,20 @@ func runAction(c *cli.Context) error {
 	return requeue(c, dir, computed, err)
 }
 
+// refuseIdleFlags refuses flags that would have no effect.
+func refuseIdleFlags(c *cli.Context) error {
+	_, inJob := slurm.TaskFrom(os.Getenv)
+	switch {
+	case c.IsSet("lead") && !c.IsSet("walltime"):
+		return usagef("--lead has no effect without --walltime: give that too, or leave it out")
+	case c.IsSet("first-task") && !c.IsSet("tasks"):
+		return usagef("--first-task has no effect without --tasks: give that too, or leave it out")
+	case c.IsSet("requeues") && !inJob:
+		return usagef("--requeues has no effect outside a job of SLURM (SLURM_JOB_ID is %q): leave it out, or start jobs with lsrun submit", os.Getenv("SLURM_JOB_ID"))
+	}
+	return nil
+}
+
 // started is when the program was, as near as it can tell.
 var started = time.Now()
 
@@ -84,7 +101,7 @@ func deadline(c *cli.Context) time.Time {
 }
 
 // Workers of an array that find nothing to begin give their allocation back after idleTime, all but a reserve
-// that takes over if those at work die.
+// that takes over, as long as its own time lasts, if those at work die.
 const (
 	idleTime = 5 * time.Minute
 	reserve  = 2
@@ -156,7 +173,7 @@ func (j *job) work(c *cli.Context, rank slurm.Rank, place place, units []int) (c
 	for _, problem := range report.Problems {
 		fmt.Fprintf(c.App.ErrWriter, "lsrun: %s\n", problem)
 	}
-	if err != nil {
+	if err != nil && (report.Left == 0 || !timeIsUp(c.Context, err)) { // who only waited has nothing to come back for
 		return report.Computed, err
 	}
 	fmt.Fprintf(c.App.Writer, "%s computed here, %s taken from journals, %s published\n",
@@ -164,7 +181,7 @@ func (j *job) work(c *cli.Context, rank slurm.Rank, place place, units []int) (c
 	if report.Left > 0 {
 		fmt.Fprintf(c.App.Writer, "left        %s to the workers that are at it\n", plural(report.Left, "unit"))
 	} else if units == nil && c.String("schedule") == "dynamic" {
-		fmt.Fprintf(c.App.Writer, "next        lsrun merge %s\n", shard.ShellQuote(j.run.Dir))
+		fmt.Fprintf(c.App.Writer, "next        lsrun merge %s\n", slurm.ShellQuote(j.run.Dir))
 	}
 	return report.Computed, nil
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"lsrun/shard"
+	"lsrun/slurm"
 )
 
 var statusCommand = &cli.Command{
@@ -141,15 +142,15 @@ func writeStatus(out io.Writer, run *shard.Run, s *shard.RunStatus, q *queued) {
 	andMore(out, "problem", len(s.Problems)-mostProblems, "file")
 	surface := filepath.Join(run.Dir, surfaceFile)
 	if s.UnitsDone == s.Units && exists(surface) {
-		fmt.Fprintf(out, "next        lsrun plot %s\n", shard.ShellQuote(asArgument(surface)))
+		fmt.Fprintf(out, "next        lsrun plot %s\n", slurm.ShellQuote(asArgument(surface)))
 	} else if s.UnitsDone == s.Units {
-		fmt.Fprintf(out, "next        lsrun merge %s\n", shard.ShellQuote(run.Dir))
+		fmt.Fprintf(out, "next        lsrun merge %s\n", slurm.ShellQuote(run.Dir))
 	} else if s.Missing != "" {
 		verb := "run"
 		if q != nil && q.Problem == "" {
 			verb = "submit"
 		}
-		fmt.Fprintf(out, "missing     units %s\nnext        lsrun %s %s\n", s.Missing, verb, shard.ShellQuote(run.Dir))
+		fmt.Fprintf(out, "missing     units %s\nnext        lsrun %s %s\n", s.Missing, verb, slurm.ShellQuote(run.Dir))
 	}
 }
 

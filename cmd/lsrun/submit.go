@@ -245,7 +245,7 @@ func (b *batch) submitMerge(q queue, behind []string) error {
 			fmt.Fprintf(out, "cancelled   the earlier merge, job %s\n", strings.Join(outdated, ", "))
 		}
 	}
-	fmt.Fprintf(out, "next        lsrun status %s\n", shard.ShellQuote(b.run.Dir))
+	fmt.Fprintf(out, "next        lsrun status %s\n", slurm.ShellQuote(b.run.Dir))
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"lsrun/io/h5"
 	"lsrun/shard"
+	"lsrun/slurm"
 )
 
 // loadSurface reads a surface file, or that of the run whose folder path is, and adds the ratios of eigenvalues.
@@ -18,7 +19,7 @@ func loadSurface(path string) (*shard.Surface, string, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		file := filepath.Join(path, surfaceFile)
 		if !exists(file) && exists(filepath.Join(path, "plan.json")) {
-			return nil, "", fmt.Errorf("%w: %s is a run without a surface: lsrun merge %s makes it", shard.ErrIncomplete, path, shard.ShellQuote(path))
+			return nil, "", fmt.Errorf("%w: %s is a run without a surface: lsrun merge %s makes it", shard.ErrIncomplete, path, slurm.ShellQuote(path))
 		}
 		path = file
 	}

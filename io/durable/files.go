@@ -3,8 +3,8 @@
 //
 // A published file is written under a temporary name in its own folder (".tmp-" and
 // sixteen random hexadecimal digits: what a crash may leave, safe to delete), synced,
-// closed, read back and compared, renamed, and its folder synced. Nothing is written
-// through a symbolic link. Linux only.
+// closed, read back and compared, renamed, and its folder synced; only what Rewrite
+// writes is not synced. Nothing is written through a symbolic link. Linux only.
 package durable
 
 import (
@@ -103,7 +103,7 @@ func (d Files) publish(path string, data []byte, move func(from, to string) erro
 	if err != nil {
 		return wrap("create", path, err)
 	}
-	err = wrap("write", path, d.fill(f, data))
+	err = wrap("write", path, d.fill(f, data, true))
 	if err == nil {
 		err = d.compare(temp, path, data)
 	}
@@ -120,11 +120,11 @@ func (d Files) publish(path string, data []byte, move func(from, to string) erro
 	return d.syncFolder(path)
 }
 
-// fill writes data to f and closes it in any case; the first error counts.
-func (d Files) fill(f *os.File, data []byte) error {
+// fill writes data to f, syncs it if it is to be durable, and closes it in any case; the first error counts.
+func (d Files) fill(f *os.File, data []byte, durable bool) error {
 	sys := d.system()
 	err := sys.write(f, data)
-	if err == nil {
+	if err == nil && durable {
 		err = sys.sync(f)
 	}
 	if closed := sys.close(f); err == nil {
@@ -190,8 +190,9 @@ func (d Files) Claim(path string, data []byte) error {
 }
 
 // Rewrite replaces a claim of one's own. It is a rename, not a write in place: local file
-// systems do show readers half of a write, however short. A claim that is gone is not made
-// again: fs.ErrNotExist.
+// systems do show readers half of a write, however short. Nothing is synced: where the power
+// fails the claim may hold what it held before, or nothing. A claim that is gone is not
+// made again: fs.ErrNotExist.
 func (d Files) Rewrite(path string, data []byte) error {
 	info, err := os.Lstat(path)
 	if err == nil && !info.Mode().IsRegular() {
@@ -200,7 +201,18 @@ func (d Files) Rewrite(path string, data []byte) error {
 	if err != nil {
 		return wrap("rewrite", path, err)
 	}
-	return d.Publish(path, data)
+	sys, temp := d.system(), tempName(path)
+	f, err := sys.open(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return wrap("rewrite", path, err)
+	}
+	if err = d.fill(f, data, false); err == nil {
+		err = sys.rename(temp, path)
+	}
+	if err != nil {
+		sys.remove(temp)
+	}
+	return wrap("rewrite", path, err)
 }
 
 // Append opens path for appending, creating it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -239,7 +241,7 @@ func TestAFailureOfAnyCallLeavesNoHalfFileAndARetrySucceeds(t *testing.T) {
 			err := a.act(Faulty(fault), path)
 			if !fault.Hit() {
 				check(t, err)
-				if i < 5 {
+				if i < 4 {
 					t.Errorf("%s makes only %d calls", a.name, i)
 				}
 				break
@@ -472,5 +474,84 @@ func check(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// syncs counts what waits for the disk.
+type syncs struct {
+	kernel
+	n *int
+}
+
+func (s syncs) sync(f *os.File) error {
+	*s.n++
+	return s.kernel.sync(f)
+}
+
+// TestRewritingDoesNotWaitForTheDisk: thousands of workers do it all the time in one folder.
+func TestRewritingDoesNotWaitForTheDisk(t *testing.T) {
+	n := 0
+	files := Files{syncs{n: &n}}
+	path := filepath.Join(t.TempDir(), "claim")
+	check(t, files.Claim(path, old))
+	if n != 2 {
+		t.Errorf("claiming synced %d times, not the file and its folder", n)
+	}
+	check(t, files.Rewrite(path, next))
+	holds(t, path, next)
+	if n != 2 {
+		t.Errorf("rewriting synced %d times", n-2)
+	}
+}
+
+// TestAClaimSurvivesAPowerFailureAndItsRewritingMayNot: nobody ever finds half of one.
+func TestAClaimSurvivesAPowerFailureAndItsRewritingMayNot(t *testing.T) {
+	for at := 0; ; at++ {
+		dir := t.TempDir()
+		disk, err := NewForgetful(dir, at)
+		check(t, err)
+		files, path := disk.Files(), filepath.Join(dir, "claim")
+		claimed := files.Claim(path, old) == nil
+		files.Rewrite(path, next)
+		for _, names := range []bool{false, true} {
+			after := t.TempDir()
+			check(t, disk.Restart(after, names))
+			got, err := os.ReadFile(filepath.Join(after, "claim"))
+			if whole := bytes.Equal(got, old); claimed && (err != nil || !whole && len(got) > 0) || !claimed && err == nil && !whole {
+				t.Errorf("call %d: claimed %v, and there is %q, %v", at, claimed, got, err)
+			}
+		}
+		if !disk.Hit() {
+			return
+		}
+	}
+}
+
+// TestNobodyWaitsForAPipe: who plants one would otherwise decide how long its readers live.
+func TestNobodyWaitsForAPipe(t *testing.T) {
+	dir := t.TempDir()
+	pipe, socket := filepath.Join(dir, "pipe"), filepath.Join(dir, "socket")
+	check(t, unix.Mkfifo(pipe, 0o666))
+	listener, err := net.Listen("unix", socket)
+	check(t, err)
+	defer listener.Close()
+	for what, act := range map[string]func(path string) error{
+		"reading":   func(path string) error { _, err := Files{}.ReadFile(path); return err },
+		"listing":   func(path string) error { _, err := Files{}.ReadDir(path); return err },
+		"claiming":  func(path string) error { return Files{}.Claim(path, next) },
+		"rewriting": func(path string) error { return Files{}.Rewrite(path, next) },
+	} {
+		for _, path := range []string{pipe, socket} {
+			ended := make(chan error, 1)
+			go func() { ended <- act(path) }()
+			select {
+			case err := <-ended:
+				if err == nil || !strings.Contains(err.Error(), path) || what == "reading" && !errors.Is(err, shard.ErrIrregular) {
+					t.Errorf("%s %s gives %v", what, path, err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Errorf("%s %s waits", what, path)
+			}
+		}
 	}
 }

@@ -51,7 +51,7 @@ func (d Files) Probe(dir string) (*Probe, error) {
 		if err != nil {
 			return wrap("create", path, err)
 		}
-		return wrap("create", path, d.fill(f, []byte("lsrun")))
+		return wrap("create", path, d.fill(f, []byte("lsrun"), true))
 	})
 	if p.Create == nil {
 		if info, err := os.Stat(in("exclusive")); err == nil {

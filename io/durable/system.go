@@ -1,12 +1,15 @@
 package durable
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"lsrun/shard"
 )
 
 // system is the calls that change or read the disk, one method each. Their errors need
@@ -44,13 +47,31 @@ func (kernel) rename(from, to string) error { return os.Rename(from, to) }
 func (kernel) link(from, to string) error   { return os.Link(from, to) }
 func (kernel) remove(path string) error     { return os.Remove(path) }
 
-// read tells a symbolic link to nothing, whose name is taken, from a file that is not there: ELOOP.
+// read tells a symbolic link to nothing, whose name is taken, from a file that is not there: ELOOP. It does not wait for what
+// others may write into a pipe.
 func (kernel) read(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && isLink(path) {
-		err = unix.ELOOP
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && isLink(path):
+		return nil, unix.ELOOP
+	case errors.Is(err, unix.ENXIO): // a socket
+		return nil, shard.ErrIrregular
+	case err != nil:
+		return nil, err
 	}
-	return data, err
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, unix.EISDIR
+	case !info.Mode().IsRegular():
+		return nil, shard.ErrIrregular
+	}
+	data := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
+	_, err = data.ReadFrom(f)
+	return data.Bytes(), err
 }
 
 func isLink(path string) bool {
@@ -59,7 +80,10 @@ func isLink(path string) bool {
 }
 
 func (kernel) list(path string) ([]string, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_DIRECTORY, 0)
+	if errors.Is(err, unix.ENOTDIR) && isLink(path) {
+		err = unix.ELOOP
+	}
 	if err != nil {
 		return nil, err
 	}

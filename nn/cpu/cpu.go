@@ -19,7 +19,7 @@
 // of Options.Exact. What goes unseen is an overflow that finite sums beyond some 5e37 cause in a
 // transform alone and that the next activation function cuts off.
 //
-// Derivatives have a lowering of their own, the tape (tape.go, derive.go).
+// Derivatives have a lowering of their own, the tape (tape.go, derive.go). A live tape serves training (live.go, train.go).
 package cpu
 
 import (
@@ -51,6 +51,7 @@ type Engine struct {
 
 	stateBytes int64
 	derived    *derivatives // made when they are first needed
+	trained    *training    // likewise
 }
 
 // Options say how an engine works. Kernel and Exact alone can change results.
@@ -194,7 +195,7 @@ func (e *Engine) teams(n int) []*team {
 
 // Close frees the arenas.
 func (e *Engine) Close() error {
-	e.all, e.single, e.derived = nil, nil, nil
+	e.all, e.single, e.derived, e.trained = nil, nil, nil, nil
 	return nil
 }
 
