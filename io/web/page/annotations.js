@@ -21,21 +21,22 @@ function drawAxes(c, stage, frame, pane, ink) {
   const { halfX, halfY } = pane.place, camera = stage.camera.position;
   const frontX = camera.x > 0 ? halfX : -halfX, frontY = camera.y > 0 ? halfY : -halfY;
   const most = frame.width < 420 ? 3 : 5;
-  const label = (text, x, y, z, colour) => {
+  const middle = stage.project(frame, 0, 0, floorHeight);
+  const label = (text, x, y, z, colour, away = false) => { // away from the floor's middle, or centred
     const p = stage.project(frame, x, y, z);
-    if (!p) return;
+    if (!p || !middle) return;
+    c.textAlign = !away ? "center" : p.x > middle.x ? "left" : "right";
     c.fillStyle = rgbText(colour);
     c.fillText(text, p.x, p.y);
   };
-  c.textAlign = "center";
   const gap = frame.width < 420 ? 0.2 : 0.13, far = frame.width < 420 ? 0.42 : 0.3;
   const out = (front, by) => front + Math.sign(front) * by;
   const alongX = new Scale(pane.metric.x[0], pane.metric.x[pane.metric.x.length - 1], false);
   for (const v of alongX.ticks(most)) label(written(v), pane.place.toX(v), out(frontY, gap), floorHeight, ink.soft);
-  label(pane.look.axes[0], 0, out(frontY, far), floorHeight, ink.strong);
+  label(pane.look.axes[0], 0, out(frontY, far), floorHeight, ink.strong, true);
   const alongY = new Scale(pane.metric.y[0], pane.metric.y[pane.metric.y.length - 1], false);
   for (const v of alongY.ticks(most)) label(written(v), out(frontX, gap), pane.place.toY(v), floorHeight, ink.soft);
-  label(pane.look.axes[1], out(frontX, far), 0, floorHeight, ink.strong);
+  label(pane.look.axes[1], out(frontX, far), 0, floorHeight, ink.strong, true);
   const corners = [[-halfX, -halfY], [halfX, -halfY], [halfX, halfY], [-halfX, halfY]];
   const leftmost = corners.map(([x, y]) => ({ x, y, p: stage.project(frame, x, y, 0.5 * boxHeight) })).filter((e) => e.p).sort((a, b) => a.p.x - b.p.x)[0];
   if (!leftmost) return;
