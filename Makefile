@@ -28,11 +28,12 @@ test: setup-test
 	$(GO) test -timeout=19m ./io/h5 ./cmd/...
 
 # What takes longer than a test may: the race detector, the plain kernel and the reference's
-# derivatives on every network, storms on a cluster, a run of 40,000 points, VTK's reader, and every fuzz target for a while.
+# derivatives on every network, storms on a cluster, a run of 40,000 points, VTK's reader, a page's pictures a second, and every fuzz target for a while.
 FUZZTIME := 20s
 check-long: test
 	@sh .ci/setup long
 	LSRUN_LONG=1 $(GO) test -count=1 -run TestVTKReads ./io/vtk
+	LSRUN_LONG=1 $(GO) test -count=1 -run TestALargeSurfaceTurnsFluently ./io/web
 	$(GO) test -race -timeout=30m ./shard/... ./hessian ./io/... ./nn/cpu/... ./nn/ref/... ./slurm/...
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=60m -run 'TestWorkersEndTogether|TestManyWorkers' ./shard
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestLogitsAndLosses|TestTheMeanLoss|TestDerivatives' ./nn/cpu ./nn/ref

@@ -17,6 +17,8 @@ type MergeOptions struct {
 	// AllowPartial makes a surface of what is there, unpublished points of journals
 	// included; the rest is NaN with the status Missing.
 	AllowPartial bool
+	// ReadOnly leaves corrupt shards where they are; the report's problems name them.
+	ReadOnly bool
 }
 
 // MergeReport is what Merge found.
@@ -50,7 +52,7 @@ func Merge(run *Run, codec Codec, options MergeOptions) (*Surface, *MergeReport,
 	for _, name := range names { // sorted: of a unit's shards the smallest hash comes first
 		err := m.add(codec, name)
 		switch {
-		case errors.Is(err, errLate):
+		case errors.Is(err, errLate), options.ReadOnly && errors.Is(err, ErrCorrupt):
 			m.report.Problems = append(m.report.Problems, err.Error())
 			err = nil
 		case errors.Is(err, ErrCorrupt):

@@ -52,17 +52,21 @@ func drawDensityAt(s *shard.Surface, text, format string) ([]byte, error) {
 	if layer == nil || plan.Hessian == nil || plan.Hessian.DensitySteps == 0 {
 		return nil, usagef("--density-at %s: the surface has no densities: plan with --hessian --density", text)
 	}
-	var q hessian.Quadrature
-	for i := range plan.Hessian.DensitySteps {
-		node, weight := layer.Beside[densityNode(i)][k], layer.Beside[densityWeight(i)][k]
-		if !math.IsNaN(node) {
-			q.Nodes, q.Weights = append(q.Nodes, node), append(q.Weights, weight)
-		}
-	}
+	q := densityAt(layer, k)
 	if q.Nodes == nil {
 		return nil, fmt.Errorf("--density-at %s: there is no density at this point: it is %v there", text, layer.Status[k])
 	}
 	return drawDensity(&hessian.Density{Probes: []hessian.Quadrature{q}}, fmt.Sprintf("%s at (%s)", plan.Network.Model, text), plan.Hessian, format)
+}
+
+// densityAt is the quadrature that is recorded beside max_eig at point k, without nodes if there is none.
+func densityAt(layer *shard.Layer, k int) (q hessian.Quadrature) {
+	for i := 0; layer.Beside[densityNode(i)] != nil; i++ {
+		if node := layer.Beside[densityNode(i)][k]; !math.IsNaN(node) {
+			q.Nodes, q.Weights = append(q.Nodes, node), append(q.Weights, layer.Beside[densityWeight(i)][k])
+		}
+	}
+	return q
 }
 
 // pointNamed is the point at the coordinates that text names.

@@ -60,7 +60,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Writer:      stdout,
 		ErrWriter:   stderr,
 		Commands: []*cli.Command{
-			planCommand, runCommand, mergeCommand, plotCommand, compareCommand, vtkCommand, csvCommand, pathCommand, hessianCommand,
+			planCommand, runCommand, mergeCommand, plotCommand, webCommand, serveCommand, compareCommand, vtkCommand, csvCommand, pathCommand, hessianCommand,
 			doctorCommand, sbatchCommand, submitCommand, cancelCommand, statusCommand, verifyCommand, inspectCommand, checkCommand,
 			modelsCommand, benchCommand, demoCommand,
 		},

@@ -19,34 +19,22 @@ import (
 
 // drawPathOn gives the subject the paths of --path, and the picture the axes' names and what the plane holds of them.
 func drawPathOn(c *cli.Context, subject *figure.Subject, options *figure.Options) error {
-	name := c.String("path")
-	if info, err := os.Stat(name); err == nil && info.IsDir() {
-		name = filepath.Join(name, projectionFile)
-	}
-	data, err := files.ReadFile(name)
+	projection, name, err := loadProjection(c.String("path"))
 	if err != nil {
-		return fmt.Errorf("%w (--path takes a projection file, or the folder that lsrun path wrote)", err)
-	}
-	projection, err := h5.DecodeProjection(data)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return err
 	}
 	drops, err := dropEpochs(c.String("lr-drops"))
 	if err != nil {
 		return err
 	}
 	subject.Paths = pathsOf(projection, drops)
-	if !meets(subject.Paths, subject.Surfaces[0]) {
-		return fmt.Errorf("%s: no checkpoint lies on the plane, which has α from %g to %g and β from %g to %g: it is another plane's path, or the axes are too short (lsrun plan --path chooses them)",
-			name, subject.Surfaces[0].X[0], last(subject.Surfaces[0].X), subject.Surfaces[0].Y[0], last(subject.Surfaces[0].Y))
-	}
-	explained, err := explainedBy(projection, name)
-	if err != nil {
+	if err := mustMeet(name, subject.Paths, subject.Surfaces[0]); err != nil {
 		return err
 	}
-	if explained != nil {
-		options.XLabel = fmt.Sprintf("component 1 (%.1f %% of the variance)", 100*explained[0])
-		options.YLabel = fmt.Sprintf("component 2 (%.1f %%)", 100*explained[1])
+	if options.XLabel, options.YLabel, err = componentLabels(projection, name); err != nil {
+		return err
+	}
+	if options.XLabel != "" {
 		options.Facts = strings.TrimSpace(options.Facts + "\n" + options.XLabel + "; " + options.YLabel + ".")
 	}
 	facts := projection.Facts
@@ -67,6 +55,31 @@ func drawPathOn(c *cli.Context, subject *figure.Subject, options *figure.Options
 		}
 	}
 	return nil
+}
+
+// loadProjection reads a projection file, or that of the folder that lsrun path wrote. It returns the file's path too.
+func loadProjection(name string) (*h5.Projection, string, error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		name = filepath.Join(name, projectionFile)
+	}
+	data, err := files.ReadFile(name)
+	if err != nil {
+		return nil, "", fmt.Errorf("%w (--path takes a projection file, or the folder that lsrun path wrote)", err)
+	}
+	projection, err := h5.DecodeProjection(data)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", name, err)
+	}
+	return projection, name, nil
+}
+
+// componentLabels name the axes of a plane of principal components; they are empty for others.
+func componentLabels(p *h5.Projection, name string) (x, y string, err error) {
+	explained, err := explainedBy(p, name)
+	if err != nil || explained == nil {
+		return "", "", err
+	}
+	return fmt.Sprintf("component 1 (%.1f %% of the variance)", 100*explained[0]), fmt.Sprintf("component 2 (%.1f %%)", 100*explained[1]), nil
 }
 
 // explainedBy are the shares of the variance that the axes of a projection explain: its own, or those in the direction file
@@ -143,6 +156,15 @@ func pathsOf(p *h5.Projection, drops []int) []figure.Path {
 		}
 	}
 	return slices.DeleteFunc(paths, func(p figure.Path) bool { return p.X == nil })
+}
+
+// mustMeet returns an error unless a checkpoint of the projection file of that name lies on the plane.
+func mustMeet(name string, paths []figure.Path, s *shard.Surface) error {
+	if s.Y == nil || meets(paths, s) {
+		return nil
+	}
+	return fmt.Errorf("%s: no checkpoint lies on the plane, which has α from %g to %g and β from %g to %g: it is another plane's path, or the axes are too short (lsrun plan --path chooses them)",
+		name, s.X[0], last(s.X), s.Y[0], last(s.Y))
 }
 
 // meets reports whether any checkpoint lies on the plane.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -217,21 +218,29 @@ func writeRunning(out io.Writer, s *shard.RunStatus) {
 // straggler is the part of the median host's speed below which one stands out.
 const straggler = 0.7
 
+// slowHosts are those that stand out.
+func slowHosts(s *shard.RunStatus) []string {
+	var measured []shard.HostStatus
+	for _, h := range s.Hosts {
+		if h.Speed > 0 {
+			measured = append(measured, h)
+		}
+	}
+	var slow []string
+	for _, h := range measured { // slowest first
+		if h.Speed < straggler*measured[len(measured)/2].Speed {
+			slow = append(slow, h.Host)
+		}
+	}
+	return slow
+}
+
 // writeHosts compares the hosts, the slowest first; one alone is not compared.
 func writeHosts(out io.Writer, s *shard.RunStatus) {
 	if len(s.Hosts) < 2 {
 		return
 	}
-	var speeds []float64
-	for _, h := range s.Hosts {
-		if h.Speed > 0 {
-			speeds = append(speeds, h.Speed)
-		}
-	}
-	median := 0.0
-	if len(speeds) > 0 {
-		median = speeds[len(speeds)/2]
-	}
+	slow := slowHosts(s)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for i, h := range s.Hosts[:min(len(s.Hosts), mostHosts)] {
 		title, speed := "", "no point yet"
@@ -241,7 +250,7 @@ func writeHosts(out io.Writer, s *shard.RunStatus) {
 		if h.Speed > 0 {
 			speed = fmt.Sprintf("%.2f × the average speed of a worker", h.Speed)
 		}
-		if 0 < h.Speed && h.Speed < straggler*median {
+		if slices.Contains(slow, h.Host) {
 			speed += ": slow"
 		}
 		fmt.Fprintf(table, "%-10s\t%s\t%d running\t%s\t%s\n", title, h.Host, h.Running, plural(h.Points, "point"), speed)
