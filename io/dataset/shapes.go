@@ -139,6 +139,9 @@ func (d *dice) colour() colour {
 
 // toward is the part t of the way from a to b.
 func (a colour) toward(b colour, t float64) colour {
+	if t == 0 {
+		return a
+	}
 	for c := range a {
 		a[c] += float64(t * (b[c] - a[c]))
 	}
@@ -199,7 +202,9 @@ func (s *scene) paint(d *dice, out []uint8) {
 			}
 			p := at.minus(s.centre)
 			p = vec{p.dot(s.axis), p.dot(vec{-s.axis.y, s.axis.x})}.times(1 / s.radius)
-			c = c.toward(s.ink, cover(float64(s.distance(p)*s.radius)))
+			if p.dot(p) < 1.5 { // the outlines are within 1.2, their fading edges included
+				c = c.toward(s.ink, cover(float64(s.distance(p)*s.radius)))
+			}
 			for k, v := range c {
 				v += float64(s.noise * d.bell())
 				out[(k*picture+y)*picture+x] = uint8(math.Floor(min(max(v, 0), 255) + 0.5))
