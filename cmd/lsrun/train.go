@@ -17,7 +17,6 @@ import (
 	"golang.org/x/term"
 
 	"lsrun/io/dataset"
-	"lsrun/nn"
 	"lsrun/nn/train"
 	"lsrun/nn/zoo"
 	"lsrun/shard"
@@ -191,12 +190,12 @@ func (t *training) corruptLabels(probability float64) error {
 
 // run trains until the last epoch and says what became of it.
 func (t *training) run(c *cli.Context, loop *train.Loop) error {
-	watch := newWatch(c.App.ErrWriter, loop, t.epochs)
-	err := loop.Run(c.Context, t.epochs, watch.step, func() error {
-		watch.epoch(c.App.Writer)
+	progress := newTrainingProgress(c.App.ErrWriter, loop, t.epochs)
+	err := loop.Run(c.Context, t.epochs, progress.step, func() error {
+		progress.epoch(c.App.Writer)
 		return t.keep(loop.State)
 	})
-	watch.end()
+	progress.end()
 	if errors.Is(err, context.Canceled) {
 		if err := t.publish(lastName, loop.State); err != nil {
 			return err
@@ -209,8 +208,8 @@ func (t *training) run(c *cli.Context, loop *train.Loop) error {
 	return t.conclude(c, loop.State)
 }
 
-// watch shows how far a training is: a bar on a terminal, else a line every ten seconds.
-type watch struct {
+// trainingProgress shows how far a training is: a bar on a terminal, else a line every ten seconds.
+type trainingProgress struct {
 	out    io.Writer
 	bar    *progressbar.ProgressBar
 	loop   *train.Loop
@@ -220,44 +219,44 @@ type watch struct {
 	told   time.Time
 }
 
-func newWatch(out io.Writer, loop *train.Loop, epochs int) *watch {
-	w := &watch{out: out, loop: loop, epochs: epochs, start: time.Now(), told: time.Now()}
+func newTrainingProgress(out io.Writer, loop *train.Loop, epochs int) *trainingProgress {
+	p := &trainingProgress{out: out, loop: loop, epochs: epochs, start: time.Now(), told: time.Now()}
 	if file, ok := out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		w.bar = progressbar.NewOptions(loop.Steps()*epochs, progressbar.OptionSetWriter(out), progressbar.OptionSetPredictTime(false), progressbar.OptionFullWidth())
+		p.bar = progressbar.NewOptions(loop.Steps()*epochs, progressbar.OptionSetWriter(out), progressbar.OptionSetPredictTime(false), progressbar.OptionFullWidth())
 	}
-	return w
+	return p
 }
 
 // step is called after every step.
-func (w *watch) step() {
-	w.steps++
+func (p *trainingProgress) step() {
+	p.steps++
 	now := time.Now()
-	if w.bar != nil {
-		w.bar.Describe(w.text(now))
-		w.bar.Set(w.done())
-	} else if now.Sub(w.told) >= lineInterval {
-		w.told = now
-		fmt.Fprintf(w.out, "lsrun: %s\n", w.text(now))
+	if p.bar != nil {
+		p.bar.Describe(p.text(now))
+		p.bar.Set(p.done())
+	} else if now.Sub(p.told) >= lineInterval {
+		p.told = now
+		fmt.Fprintf(p.out, "lsrun: %s\n", p.text(now))
 	}
 }
 
 // done is the number of steps since the beginning of the training.
-func (w *watch) done() int { return w.loop.State.Epoch*w.loop.Steps() + w.loop.State.Step }
+func (p *trainingProgress) done() int { return p.loop.State.Epoch*p.loop.Steps() + p.loop.State.Step }
 
 // text is what the epoch in progress gave so far, and the time that is left at the speed of the steps made here.
-func (w *watch) text(now time.Time) string {
-	s := w.loop.State
-	left := time.Duration(float64(now.Sub(w.start)) / float64(w.steps) * float64(w.epochs*w.loop.Steps()-w.done()))
-	loss, accuracy := w.loop.SoFar()
-	return fmt.Sprintf("epoch %d/%d, step %d/%d: loss %.4f, accuracy %.2f %%, %s left", s.Epoch+1, w.epochs, s.Step, w.loop.Steps(), loss, accuracy, lasting(left))
+func (p *trainingProgress) text(now time.Time) string {
+	s := p.loop.State
+	left := time.Duration(float64(now.Sub(p.start)) / float64(p.steps) * float64(p.epochs*p.loop.Steps()-p.done()))
+	loss, accuracy := p.loop.SoFar()
+	return fmt.Sprintf("epoch %d/%d, step %d/%d: loss %.4f, accuracy %.2f %%, %s left", s.Epoch+1, p.epochs, s.Step, p.loop.Steps(), loss, accuracy, lasting(left))
 }
 
 // epoch tells of the one that is finished.
-func (w *watch) epoch(out io.Writer) {
-	if w.bar != nil {
-		w.bar.Clear()
+func (p *trainingProgress) epoch(out io.Writer) {
+	if p.bar != nil {
+		p.bar.Clear()
 	}
-	h := w.loop.State.History
+	h := p.loop.State.History
 	e := h[len(h)-1]
 	fmt.Fprintf(out, "epoch %-5d lr %-8.4g training: loss %.4f, accuracy %.2f %%", e.Epoch, e.Rate, e.TrainLoss, e.TrainAcc)
 	if !math.IsNaN(e.TestAcc) {
@@ -266,9 +265,9 @@ func (w *watch) epoch(out io.Writer) {
 	fmt.Fprintln(out)
 }
 
-func (w *watch) end() {
-	if w.bar != nil {
-		w.bar.Exit()
-		fmt.Fprintln(w.out)
+func (p *trainingProgress) end() {
+	if p.bar != nil {
+		p.bar.Exit()
+		fmt.Fprintln(p.out)
 	}
 }

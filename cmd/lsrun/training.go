@@ -28,7 +28,7 @@ const (
 	lastName     = "last.safetensors"
 	labelsName   = "labels.txt"
 	historyName  = "history.csv"
-	pictureName  = "training.png"
+	curveName    = "training.png"
 )
 
 // modelName is the checkpoint of an epoch, named as the paper's code names its own.
@@ -175,9 +175,9 @@ func (t *training) publish(name string, s *train.State) error {
 func (t *training) conclude(c *cli.Context, s *train.State) error {
 	picture, err := figure.Draw(curves(s.History), figure.Options{XLabel: "epoch", Caption: t.describe()}, "png")
 	if err != nil {
-		return fmt.Errorf("drawing %s: %w", t.path(pictureName), err)
+		return fmt.Errorf("drawing %s: %w", t.path(curveName), err)
 	}
-	if err := files.Publish(t.path(pictureName), picture); err != nil {
+	if err := files.Publish(t.path(curveName), picture); err != nil {
 		return err
 	}
 	if err := files.Publish(t.path(historyName), []byte(train.Table(s.History))); err != nil {
@@ -193,7 +193,7 @@ func (t *training) conclude(c *cli.Context, s *train.State) error {
 	for i, word := range next {
 		next[i] = shard.ShellQuote(word)
 	}
-	fmt.Fprintf(c.App.Writer, "curve       %s\nnext        %s RUN\n", t.path(pictureName), strings.Join(next, " "))
+	fmt.Fprintf(c.App.Writer, "curve       %s\nnext        %s RUN\n", t.path(curveName), strings.Join(next, " "))
 	return nil
 }
 

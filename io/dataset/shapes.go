@@ -56,8 +56,8 @@ func (s Shapes) String() string {
 // ShapeNames are the ten classes.
 var ShapeNames = []string{"disc", "ring", "half disc", "crescent", "triangle", "square", "pentagon", "star", "cross", "bar"}
 
-// set draws the pictures: one shape each, of random colour, size, place and rotation, over a gradient with two
-// strokes, everything under noise.
+// set draws the pictures: one shape each, of random size, place and rotation, and of a random colour halfway to a
+// favourite of its class, over a gradient with two strokes, everything under noise.
 //
 // Drawing takes the four operations and square roots of IEEE float64, never fused: every machine draws the
 // same bytes.
@@ -168,15 +168,18 @@ type stroke struct {
 }
 
 func newScene(d *dice, class int) *scene {
-	s := &scene{distance: outlines[class], radius: d.between(5, 11), axis: d.direction(), noise: d.between(8, 40)}
+	s := &scene{distance: outlines[class], radius: d.between(7, 12), axis: d.direction(), noise: d.between(4, 24)}
 	s.centre = vec{d.between(s.radius, picture-s.radius), d.between(s.radius, picture-s.radius)}
 	s.from, s.slope = d.colour(), d.direction()
-	s.to = s.from.toward(d.colour(), 0.5)
+	s.to = s.from.toward(d.colour(), 0.3)
 	middle := s.from.toward(s.to, 0.5)
-	for s.ink = d.colour(); !s.ink.differs(middle); s.ink = d.colour() {
+	for {
+		if s.ink = d.colour().toward(favourites[class], 0.5); s.ink.differs(middle) {
+			break
+		}
 	}
 	for i := range s.strokes {
-		s.strokes[i] = stroke{vec{d.between(0, picture), d.between(0, picture)}, d.direction(), d.between(0.4, 1.2), d.colour()}
+		s.strokes[i] = stroke{vec{d.between(0, picture), d.between(0, picture)}, d.direction(), d.between(0.3, 0.8), middle.toward(d.colour(), 0.5)}
 	}
 	return s
 }
@@ -187,7 +190,7 @@ func (a colour) differs(b colour) bool {
 	for c := range a {
 		sum += float64((a[c] - b[c]) * (a[c] - b[c]))
 	}
-	return sum > 70*70
+	return sum > 90*90
 }
 
 // paint draws the scene: background, strokes, shape, noise, with edges that fade over a pixel.
@@ -215,6 +218,10 @@ func (s *scene) paint(d *dice, out []uint8) {
 
 // cover is the part of a pixel within an edge that is so far from its middle.
 func cover(distance float64) float64 { return min(max(0.5-distance, 0), 1) }
+
+// favourites are colours, class by class: what a network learns first.
+var favourites = []colour{{230, 30, 30}, {30, 200, 30}, {40, 60, 230}, {240, 220, 20}, {30, 210, 210},
+	{220, 40, 210}, {250, 140, 20}, {245, 245, 245}, {10, 10, 10}, {120, 70, 20}}
 
 // outlines are the distances from the shapes' edges, class by class, nearly so around corners. Every shape lies in
 // the unit disc.

@@ -75,7 +75,6 @@ type Loop struct {
 	room     *nn.Images
 	gradient []float32
 	moments  []engine.Moments
-	norms    []int // the nodes that are batch norms
 }
 
 // New prepares to go on from s, which becomes the loop's own. Test may be nil. Black is, by channel, the value of
@@ -85,7 +84,7 @@ func New(e Engine, g *nn.Graph, trainImages, test *nn.Images, black []float32, r
 		return nil, err
 	}
 	t := &Loop{State: s, engine: e, graph: g, recipe: r, black: black, images: trainImages,
-		optimizer: newOptimizer(r, g.Parameters()), gradient: make([]float32, g.Parameters())}
+		optimizer: newOptimizer(r, g.Parameters()), gradient: make([]float32, g.Parameters()), moments: engine.NewMoments(g)}
 	if err := (nn.Plane{Theta: s.States}).Check(g); err != nil {
 		return nil, err
 	}
@@ -107,13 +106,6 @@ func New(e Engine, g *nn.Graph, trainImages, test *nn.Images, black []float32, r
 	}
 	size := min(r.Batch, trainImages.Len())
 	t.room = &nn.Images{Pixels: make([]float32, size*g.Input.Size()), Labels: make([]int32, size)}
-	for n, node := range g.Nodes {
-		if _, is := node.Op.(nn.BatchNorm); is {
-			t.norms = append(t.norms, n)
-			channels := node.Shape[0]
-			t.moments = append(t.moments, engine.Moments{Mean: make([]float32, channels), Variance: make([]float32, channels)})
-		}
-	}
 	return t, nil
 }
 
@@ -210,17 +202,17 @@ const momentum = 0.1
 
 // takeIn moves the running statistics towards the batch's moments.
 func (t *Loop) takeIn() {
-	for k, n := range t.norms {
-		for _, i := range t.graph.Nodes[n].Entries {
-			data := t.State.States[i].Data
-			switch t.graph.Entries[i].Role {
-			case nn.RunningMean:
-				approach(data, t.moments[k].Mean)
-			case nn.RunningVar:
-				approach(data, t.moments[k].Variance)
-			case nn.BatchCounter:
-				data[0]++
-			}
+	norm := 0
+	for i, e := range t.graph.Entries { // in the order of the nodes
+		data := t.State.States[i].Data
+		switch e.Role {
+		case nn.RunningMean:
+			approach(data, t.moments[norm].Mean)
+		case nn.RunningVar:
+			approach(data, t.moments[norm].Variance)
+		case nn.BatchCounter:
+			data[0]++
+			norm++
 		}
 	}
 }

@@ -15,41 +15,14 @@ import (
 	"lsrun/nn/zoo/formula"
 )
 
-// plain trains networks without batch norm and dropout, whose train mode is their eval mode.
-type plain struct{ engine.Differentiator }
-
-func newPlain(t *testing.T, g *nn.Graph, threads int) plain {
+// reference is the plain engine.
+func reference(t *testing.T, g *nn.Graph, threads int) Engine {
 	t.Helper()
 	e, err := ref.New(g, nn.CrossEntropy, threads)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return plain{e.(engine.Differentiator)}
-}
-
-func (p plain) Train(ctx context.Context, states nn.Params, batch *nn.Images, _ uint64, gradient []float32, _ []engine.Moments) (result engine.TrainResult, err error) {
-	if err = p.SetPlane(nn.Plane{Theta: states}); err != nil {
-		return result, err
-	}
-	set, err := p.Load(batch)
-	if err != nil {
-		return result, err
-	}
-	exact := make([]float64, len(gradient))
-	if result.Loss, err = p.Gradient(ctx, set, nn.Point{}, exact); err != nil {
-		return result, err
-	}
-	for k, v := range exact {
-		gradient[k] = float32(v)
-	}
-	out := engine.NewOutput(batch.Len(), 0)
-	err = p.Evaluate(ctx, set, []nn.Point{{}}, []engine.Output{out})
-	for i, predicted := range out.Predicted {
-		if predicted == batch.Labels[i] {
-			result.Correct++
-		}
-	}
-	return result, err
+	return e.(Engine)
 }
 
 func build(t *testing.T, name string, input nn.Shape) *nn.Graph {
@@ -68,16 +41,28 @@ type lesson struct {
 	recipe       Recipe
 }
 
+// newLesson has everything that a training remembers or draws: batch norms, dropout, augmentation.
 func newLesson(t *testing.T) lesson {
+	t.Helper()
 	shape := nn.Shape{2, 6, 5}
+	b := nn.NewBuilder("lesson", shape)
+	x := b.Add("bn1", nn.BatchNorm{Eps: 1e-5}, b.Add("conv1", nn.Conv2d(3, 3, 1, 1), 0))
+	x = b.Add("flatten", nn.Flatten{}, b.Add("relu1", nn.ReLU{}, x))
+	x = b.Add("fc1", nn.Linear{Out: 5, Bias: true}, b.Add("dropout", nn.Dropout{P: 0.3}, x))
+	x = b.Add("relu2", nn.ReLU{}, b.Add("bn2", nn.BatchNorm{Eps: 1e-5}, x))
+	b.Add("fc2", nn.Linear{Out: 10, Bias: true}, x)
+	g, err := b.Graph()
+	if err != nil {
+		t.Fatal(err)
+	}
 	r := Paper()
 	r.Batch, r.DecayEpochs, r.Seed = 7, []int{1}, 3
-	return lesson{build(t, "mlp_6_5", shape), formula.Images(1, 24, shape), formula.Images(2, 9, shape), r}
+	return lesson{g, formula.Images(1, 24, shape), formula.Images(2, 9, shape), r}
 }
 
 func (l lesson) loop(t *testing.T, threads int, s *State) *Loop {
 	t.Helper()
-	loop, err := New(newPlain(t, l.graph, threads), l.graph, l.images, l.test, []float32{-1, -1}, l.recipe, s)
+	loop, err := New(reference(t, l.graph, threads), l.graph, l.images, l.test, []float32{-1, -1}, l.recipe, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,32 +165,6 @@ func TestASeedIsAnotherTraining(t *testing.T) {
 	}
 }
 
-// TestAStepIsTheGradients holds a step against gradient descent written down.
-func TestAStepIsTheGradients(t *testing.T) {
-	l := newLesson(t)
-	l.recipe.Momentum, l.recipe.WeightDecay, l.recipe.Augment, l.recipe.Batch = 0, 0, false, l.images.Len()
-	s := Start(l.graph, l.recipe)
-	before, gradient := again(t, s).States, make([]float32, l.graph.Parameters())
-	result, err := newPlain(t, l.graph, 1).Train(t.Context(), before, l.images, 0, gradient, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.run(t, 1, s, 1, 0); err != nil {
-		t.Fatal(err)
-	}
-	for i, e := range l.graph.Entries {
-		for k, v := range s.States[i].Data {
-			if want := before[i].Data[k] - 0.1*gradient[0]; math.Abs(float64(v-want)) > 1e-6 {
-				t.Fatalf("%s[%d] is %v, not %v", e.Name, k, v, want)
-			}
-			gradient = gradient[1:]
-		}
-	}
-	if e := s.History[1]; math.Abs(e.TrainLoss-result.Loss) > 1e-12 || math.Abs(e.TrainLoss-s.History[0].TrainLoss) > 1e-12 || e.Rate != 0.1 {
-		t.Errorf("the history is %+v", s.History)
-	}
-}
-
 func TestTheLearningRateFallsAfterItsEpochs(t *testing.T) {
 	r := Paper()
 	for epoch, want := range map[int]float64{1: 0.1, 150: 0.1, 151: 0.01, 225: 0.01, 226: 0.001, 276: 1e-4, 300: 1e-4} {
@@ -217,7 +176,7 @@ func TestTheLearningRateFallsAfterItsEpochs(t *testing.T) {
 
 // script is an engine that answers as it was told.
 type script struct {
-	plain
+	Engine
 	loss    float64
 	moments engine.Moments
 	seeds   *[]uint64
@@ -250,7 +209,7 @@ func TestRunningStatisticsApproachThoseOfTheBatches(t *testing.T) {
 	images := formula.Images(1, 20, g.Input)
 	r := Recipe{Optimizer: "sgd", Batch: 4}
 	var seeds []uint64
-	e := script{newPlain(t, g, 1), 1, engine.Moments{Mean: []float32{2, -1}, Variance: []float32{3, 0}}, &seeds}
+	e := script{reference(t, g, 1), 1, engine.Moments{Mean: []float32{2, -1}, Variance: []float32{3, 0}}, &seeds}
 	s := Start(g, r)
 	loop, err := New(e, g, images, nil, nil, r, s)
 	if err != nil {
@@ -281,7 +240,7 @@ func TestADivergingTrainingEndsBeforeItSpoilsTheNetwork(t *testing.T) {
 	s, untouched := Start(l.graph, l.recipe), Start(l.graph, l.recipe)
 	var seeds []uint64
 	for _, loss := range []float64{math.NaN(), math.Inf(1)} {
-		loop, err := New(script{newPlain(t, l.graph, 1), loss, engine.Moments{}, &seeds}, l.graph, l.images, l.test, []float32{0, 0}, l.recipe, s)
+		loop, err := New(script{reference(t, l.graph, 1), loss, engine.Moments{}, &seeds}, l.graph, l.images, l.test, []float32{0, 0}, l.recipe, s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,14 +282,14 @@ func TestRecipesThatCannotBeFollowedAreRefused(t *testing.T) {
 func TestStatesThatDoNotFitAreRefused(t *testing.T) {
 	l := newLesson(t)
 	for says, spoil := range map[string]func(*State){
-		"momentum_buffer.fc1.weight": func(s *State) { s.Buffers = nil },
-		"momentum_buffer.fc2.weight": func(s *State) { s.Buffers[2].Data = s.Buffers[2].Data[1:] },
-		"fc1.weight":                 func(s *State) { s.States[0].Data = nil },
-		"step 9 of an epoch":         func(s *State) { s.Step = 9 },
+		"momentum_buffer.conv1.weight": func(s *State) { s.Buffers = nil },
+		"momentum_buffer.bn1.bias":     func(s *State) { s.Buffers[2].Data = s.Buffers[2].Data[1:] },
+		"entry conv1.weight":           func(s *State) { s.States[0].Data = nil },
+		"step 9 of an epoch":           func(s *State) { s.Step = 9 },
 	} {
 		s := Start(l.graph, l.recipe)
 		spoil(s)
-		_, err := New(newPlain(t, l.graph, 1), l.graph, l.images, l.test, []float32{0, 0}, l.recipe, s)
+		_, err := New(reference(t, l.graph, 1), l.graph, l.images, l.test, []float32{0, 0}, l.recipe, s)
 		expect(t, err, says)
 	}
 	s := Start(l.graph, l.recipe)
