@@ -66,18 +66,18 @@ func trainAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	state, err := t.open()
+	e, err := newTrainer(t.graph, t.loss, threads(c))
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	state, err := t.open(e.Kernel())
 	if err != nil {
 		return err
 	}
 	if state.Epoch > t.epochs || state.Epoch == t.epochs && state.Step > 0 {
 		return usagef("--epochs %d: %s is %s already", t.epochs, dir, position(state))
 	}
-	e, err := newTrainer(t.graph, t.loss, threads(c))
-	if err != nil {
-		return err
-	}
-	defer e.Close()
 	loop, err := t.loop(e, state)
 	if err != nil {
 		return err

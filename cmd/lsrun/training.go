@@ -59,22 +59,17 @@ type trainingText struct {
 func (t *training) path(name string) string { return filepath.Join(t.dir, name) }
 
 // text is the canonical form of what the training is of.
-func (t *training) text() ([]byte, error) {
+func (t *training) text(kernel string) ([]byte, error) {
 	data := t.data
 	data.Path, data.LabelsFile = "", "" // their digests say more
-	e, err := cpu.New(t.graph, t.loss, cpu.Options{Threads: 1})
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
-	text, err := json.MarshalIndent(trainingText{Format: 1, Evaluator: evaluatorVersion, Loss: t.loss.String(), Data: data, Recipe: t.recipe, Kernel: e.Kernel(),
+	text, err := json.MarshalIndent(trainingText{Format: 1, Evaluator: evaluatorVersion, Loss: t.loss.String(), Data: data, Recipe: t.recipe, Kernel: kernel,
 		Network: shard.Network{Model: t.graph.Name, Classes: t.graph.Classes, Input: t.graph.Input}}, "", "  ")
 	return append(text, '\n'), err
 }
 
 // open makes the folder, or finds in it where the training stands.
-func (t *training) open() (*train.State, error) {
-	text, err := t.text()
+func (t *training) open(kernel string) (*train.State, error) {
+	text, err := t.text(kernel)
 	if err != nil {
 		return nil, err
 	}
@@ -250,9 +245,5 @@ func (t *training) loop(e train.Engine, state *train.State) (*train.Loop, error)
 
 // newTrainer makes the engine that trains.
 func newTrainer(graph *nn.Graph, loss nn.Loss, threads int) (train.Engine, error) {
-	e, err := cpu.New(graph, loss, cpu.Options{Threads: threads})
-	if err != nil {
-		return nil, err
-	}
-	return e, nil
+	return cpu.New(graph, loss, cpu.Options{Threads: threads})
 }
