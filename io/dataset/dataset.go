@@ -1,4 +1,4 @@
-// Package dataset reads labelled image sets and turns them into what a network sees,
+// Package dataset reads labelled image sets, or draws one, and turns them into what a network sees,
 // bit for bit as torchvision's ToTensor and Normalize do.
 //
 // A Set holds the pictures as they lie on the disk: bytes, or floats that somebody

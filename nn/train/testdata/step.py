@@ -2,16 +2,17 @@
 
 usage: /usr/bin/python3 step.py
 
-The network and the images are those of package formula: base 1, batch norms around 1. The step is the paper's: SGD, lr 0.1,
-Nesterov's momentum 0.9, weight decay 5e-4, batches of 12 images, cross entropy. The file holds, as float32, the loss, and then
-for every entry of the state dict but the counters the difference that the second step made; the first gives the optimiser a past."""
+The network and the images are those of package formula: base 27, batch norms around 1. The step is the paper's: SGD, lr 0.1,
+Nesterov's momentum 0.9, weight decay 5e-4, cross entropy, on one batch of eight images of 16×16. Of forty bases this one has the
+inputs of ReLUs farthest from zero, 2e-5 and more: rounding turns none on or off. The file holds, as float32, the loss, and then
+for every entry of the state dict but the counters the difference that the step made."""
 
 import numpy as np
 import torch
 
 from resnet20 import ResNet20
 
-BASE, IMAGES = 1, 24
+BASE, IMAGES, SIZE = 27, 8, 16
 
 
 def mix(seed, n):
@@ -42,17 +43,15 @@ for k, (name, tensor) in enumerate(states.items()):
     if not name.endswith("num_batches_tracked"):
         u = uniform(BASE + k, tensor.numel())
         tensor.copy_(torch.from_numpy(value(name, tensor.shape, u).reshape(tensor.shape)).double())
-images = torch.from_numpy(uniform(BASE + 1000003, IMAGES * 3 * 32 * 32).reshape(IMAGES, 3, 32, 32)).double()
+images = torch.from_numpy(uniform(BASE + 1000003, IMAGES * 3 * SIZE**2).reshape(IMAGES, 3, SIZE, SIZE)).double()
 labels = torch.from_numpy((mix(BASE + 1000004, IMAGES) % np.uint64(10)).astype(np.int64))
 
 net.train()
 optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
-for half in (slice(0, IMAGES // 2), slice(IMAGES // 2, IMAGES)):
-    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    optimizer.zero_grad()
-    loss = torch.nn.functional.cross_entropy(net(images[half]), labels[half])
-    loss.backward()
-    optimizer.step()
+before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+loss = torch.nn.functional.cross_entropy(net(images), labels)
+loss.backward()
+optimizer.step()
 with open("step.f32", "wb") as file:
     file.write(np.float32(loss.item()).tobytes())
     for name, tensor in net.state_dict().items():
