@@ -3,7 +3,7 @@
 GO      ?= go
 BUILD   := build
 
-.PHONY: all build setup setup-test demo test check-long bench bench-engines bench-hessian bench-program static release clean
+.PHONY: all build setup setup-test demo test check-long bench bench-engines bench-hessian bench-training bench-program static release clean
 
 all: build
 
@@ -47,15 +47,18 @@ check-long: test
 	done
 
 # lsrun beside others on this machine: images a second beside PyTorch and ONNX Runtime, as build/bench.md, an hour if nothing
-# is left out; and eigenvalues of Hessians beside PyTorch and SciPy, as build/bench-hessian.md.
+# is left out; eigenvalues of Hessians beside PyTorch and SciPy, as build/bench-hessian.md; and training beside PyTorch, as build/bench-training.md.
 # BENCH='-nets resnet20 -threads 2 -rounds 2' makes the first short; -all goes through the zoo. HESSIAN='-nets resnet20' makes the second short.
-bench: bench-engines bench-hessian
+bench: bench-engines bench-hessian bench-training
 
 bench-engines: bench-program
 	$(BUILD)/lsrun-bench $(BENCH)
 
 bench-hessian: bench-program
 	$(BUILD)/lsrun-bench -hessian $(HESSIAN)
+
+bench-training: bench-program
+	$(BUILD)/lsrun-bench -train $(TRAINING)
 
 bench-program:
 	@sh bench/setup $(BUILD)/bench

@@ -15,7 +15,8 @@ const (
 	tolerance = 1e-4 // of the logits' norm
 	roughly   = 3e-2 // with factors of 11 bits
 
-	productTolerance = 1e-3 // of a product's norm: rounding switches a unit here and there
+	productTolerance  = 1e-3 // of a product's norm: rounding switches a unit here and there
+	gradientTolerance = 1e-2 // of a gradient's in train mode, where float32 decides about units
 )
 
 // agree is an error unless the contender's logits are those of PyTorch in float64.

@@ -65,7 +65,7 @@ func TestTheSummaryTakesTheFastestOfAGroupAndLeavesAbsentOnesOut(t *testing.T) {
 		{name: "slow", group: tuned, rates: []float64{125}},
 		{name: "fast", group: tuned, rates: []float64{250}},
 	}}
-	text := markdown([]string{"a machine"}, []result{r})
+	text := markdown("lsrun beside others", about, []string{"a machine"}, []result{r})
 	for _, line := range []string{
 		"- a machine\n",
 		"| net | 2 | 1000 | 10.00 | 4.00 | 2 % |\n",

@@ -3,7 +3,7 @@
 // All engines evaluate the same network with the same weights and images (nn/zoo/formula); their
 // logits are compared first. Then they take turns, round by round, so that a machine that
 // drifts drifts for all of them. The other engines are programs that stay alive in between
-// (child.go) and sleep while another runs. With -hessian they find the ends of the Hessian's spectrum instead (hessian.go).
+// (child.go) and sleep while another runs. With -hessian they find the ends of the Hessian's spectrum instead (hessian.go), with -train they differentiate in train mode (training.go).
 package main
 
 import (
@@ -27,8 +27,9 @@ const modules = "build/bench"
 
 // Networks that are measured where none is named.
 const (
-	usual       = "resnet20,resnet56,vgg9,wrn56_4,densenet121,resnet18,alexnet"
-	usualCurved = "resnet20,resnet56,vgg9"
+	usual        = "resnet20,resnet56,vgg9,wrn56_4,densenet121,resnet18,alexnet"
+	usualCurved  = "resnet20,resnet56,vgg9"
+	usualTrained = "resnet20"
 )
 
 type options struct {
@@ -39,26 +40,31 @@ type options struct {
 	length  time.Duration // of a turn
 	all     bool
 	hessian bool
+	train   bool
 	gpu     bool
 	compile bool
 	report  string
 }
 
 func parse() (o options, err error) {
-	nets := flag.String("nets", "", "networks, as lsrun models lists them (default "+usual+"; with -hessian "+usualCurved+")")
+	nets := flag.String("nets", "", "networks, as lsrun models lists them (default "+usual+"; with -hessian "+usualCurved+"; with -train "+usualTrained+")")
 	threads := flag.String("threads", "1,2", "numbers of threads; -hessian takes the largest")
 	flag.IntVar(&o.rounds, "rounds", 0, "rounds (0: five, or one with -all or -hessian)")
 	flag.IntVar(&o.images, "images", 0, "images a turn (0: as many as take a turn's length), or of the Hessian (0: 128)")
 	flag.DurationVar(&o.length, "turn", 2*time.Second, "length of a turn")
 	flag.BoolVar(&o.all, "all", false, "every network of the zoo, beside PyTorch as the paper runs it only")
 	flag.BoolVar(&o.hessian, "hessian", false, "race pairs of eigenvalues of the Hessian instead, beside PyTorch and SciPy; with -gpu its products with a vector")
+	flag.BoolVar(&o.train, "train", false, "race gradients in train mode instead, beside PyTorch")
 	flag.BoolVar(&o.gpu, "gpu", false, "on an NVIDIA card, beside PyTorch there")
 	flag.BoolVar(&o.compile, "compile", false, "with -gpu, also beside torch.compile, which takes minutes to start")
-	flag.StringVar(&o.report, "o", "", "where the report goes (default build/bench.md; with -hessian build/bench-hessian.md)")
+	flag.StringVar(&o.report, "o", "", "where the report goes (default build/bench.md; with -hessian build/bench-hessian.md, with -train build/bench-training.md)")
 	flag.Parse()
 	names, report := usual, "build/bench.md"
-	if o.hessian {
+	switch {
+	case o.hessian:
 		names, report = usualCurved, "build/bench-hessian.md"
+	case o.train:
+		names, report = usualTrained, "build/bench-training.md"
 	}
 	o.nets, o.report = strings.Split(cmp.Or(*nets, names), ","), cmp.Or(o.report, report)
 	if o.all {
@@ -90,6 +96,8 @@ func main() {
 			err = raceProducts(ctx, o.nets)
 		case o.hessian:
 			err = raceHessians(ctx, o)
+		case o.train:
+			err = raceTraining(ctx, o)
 		default:
 			err = bench(ctx, o)
 		}
@@ -113,12 +121,12 @@ func bench(ctx context.Context, o options) error {
 			}
 			facts = gather(facts, said)
 			results = append(results, r)
-			if err := os.WriteFile(o.report, []byte(markdown(facts, results)), 0o644); err != nil {
+			if err := os.WriteFile(o.report, []byte(markdown("lsrun beside other engines", about, facts, results)), 0o644); err != nil {
 				return err
 			}
 		}
 	}
-	fmt.Print(markdown(facts, results))
+	fmt.Print(markdown("lsrun beside other engines", about, facts, results))
 	return nil
 }
 

@@ -45,9 +45,12 @@ func poolSize(g *nn.Graph) int {
 }
 
 // first is the head of the images.
-func (n *network) first(images int) *nn.Images {
-	all := n.images
-	return &nn.Images{Shape: all.Shape, Pixels: all.Pixels[:images*all.Shape.Size()], Labels: all.Labels[:images]}
+func (n *network) first(images int) *nn.Images { return n.part(0, images) }
+
+// part is the images from first to end−1.
+func (n *network) part(first, end int) *nn.Images {
+	all, size := n.images, n.images.Shape.Size()
+	return &nn.Images{Shape: all.Shape, Pixels: all.Pixels[first*size : end*size], Labels: all.Labels[first:end]}
 }
 
 func (n *network) write() error {

@@ -43,19 +43,21 @@ func (r result) fastest(groups ...group) *contender {
 	return best
 }
 
-// markdown is the whole report.
-func markdown(facts []string, results []result) string {
-	var b strings.Builder
-	b.WriteString("# lsrun beside other engines\n\n")
-	for _, f := range facts {
-		fmt.Fprintf(&b, "- %s\n", f)
-	}
-	b.WriteString(`
+const about = `
 Medians over the rounds; every engine in turn, with the same weights and images, its logits checked. Loading of data
 is not counted, lsrun's preparation of the weights is. A ratio is lsrun's images/s by the other's. Where others keep
 the processors busy in the pauses, the numbers mean little: engines with OpenMP suffer most.
 
-`)
+`
+
+// markdown is the whole report.
+func markdown(title, about string, facts []string, results []result) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n\n", title)
+	for _, f := range facts {
+		fmt.Fprintf(&b, "- %s\n", f)
+	}
+	b.WriteString(about)
 	summary(&b, results)
 	b.WriteString("\n")
 	details(&b, results)

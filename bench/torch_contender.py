@@ -9,6 +9,8 @@ labels.i32. Requests are lines of JSON on stdin, one answer a line on stdout:
   {"do": "logits", "variant": V, "images": N}  ->  {"logits": [...]}
   {"do": "logits", "images": N}                ->  {"logits": [...]}, in float64
   {"do": "export", "path": F}                  ->  {}, having written the network as ONNX
+  {"do": "train", "batch": B, "images": N, "passes": P}  ->  {"seconds": S}, forwards and backwards in train mode
+  {"do": "gradient", "images": N}              ->  {}, having written gradient.f64, computed in train mode and float64
   {"do": "version"}                            ->  {"version": "...", "libraries": [...]}
 
 V is eager (as the paper's code has it), channels_last or optimized (for inference). A run goes over
@@ -130,6 +132,7 @@ class Contender:
 
         with open(os.path.join(folder, "graph.json")) as f:
             self.graph = json.load(f)
+        self.folder = folder
         self.labels = torch.from_numpy(read("labels.i32", np.int32)).long()
         images = np.memmap(os.path.join(folder, "images.f32"), np.float32, "c")  # one copy for all processes
         self.images = torch.from_numpy(images.reshape([-1] + self.graph["nodes"][0]["shape"]))
@@ -180,6 +183,33 @@ class Contender:
             return {"logits": net(pixels[:images]).flatten().tolist()}
         net = self.copy().double()
         return {"logits": net(self.images[:images].double()).flatten().tolist()}
+
+    @torch.enable_grad()
+    def train(self, batch, images, passes):
+        net, criterion = self.variant("trained"), nn.CrossEntropyLoss()
+        start = time.perf_counter()
+        for _ in range(passes):
+            for first in range(0, images, batch):
+                end = min(first + batch, images)
+                net.zero_grad()
+                criterion(net(self.images[first:end]), self.labels[first:end]).backward()
+        return {"seconds": time.perf_counter() - start}
+
+    def trained(self):
+        return self.copy().train()
+
+    @torch.enable_grad()
+    def gradient(self, images):
+        net = self.copy().double().train()
+        nn.CrossEntropyLoss()(net(self.images[:images].double()), self.labels[:images]).backward()
+        by_entry = {}
+        for part, node in zip(net.parts, self.graph["nodes"][1:]):
+            parameters = dict(part.named_parameters())
+            for name, k in zip(part.state_dict(), node["entries"]):
+                if name in parameters:
+                    by_entry[k] = parameters[name].grad.numpy().ravel()
+        np.concatenate([by_entry[k] for k in sorted(by_entry)]).tofile(os.path.join(self.folder, "gradient.f64"))
+        return {}
 
     def export(self, path):
         torch.onnx.export(self.net, self.images[:2], path, opset_version=13, input_names=["images"],

@@ -117,10 +117,6 @@ def lanczos(product, n, tolerance, seed, most=200):
 
 
 class Contender(torch_contender.Contender):
-    def __init__(self, folder):
-        super().__init__(folder)
-        self.folder = folder
-
     def at(self, name):
         return os.path.join(self.folder, name)
 

@@ -20,7 +20,7 @@ func (l *addition) forward(h *hand, o order) {
 			sum = dst
 		}
 		if p.rectified {
-			h.mask(dst, p, n, y)
+			h.relu(dst, p, n, y)
 		}
 	})
 }

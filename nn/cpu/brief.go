@@ -1,6 +1,14 @@
 package cpu
 
-// shorten finds the pictures whose adjoint tangents only one group of layers needs: they have room for a round's images,
+// briefPlane is the plane of which some pictures are short-lived.
+func (t *tape) briefPlane() plane {
+	if t.live {
+		return adjoints
+	}
+	return adjointTangents
+}
+
+// shorten finds the pictures whose adjoint tangents, or on a live tape adjoints, only one group of layers needs: they have room for a round's images,
 // and places that follow each other, so that they stay in the caches. (All other planes of a block are needed later.)
 func (t *tape) shorten() {
 	born, dies, group := map[*picture]int{}, map[*picture]int{}, map[*picture]int{} // in the order backwards: layers from the last
@@ -18,7 +26,7 @@ func (t *tape) shorten() {
 			touch(l.output(), i, g)
 			indexes := true // planes by itself, and takes all of them for alike
 			switch l.(type) {
-			case *conv, *normalisation, *addition, *concatenation:
+			case *conv, *normalisation, *addition, *concatenation, *batchSums, *batchNorm:
 				indexes = false
 			}
 			lasting[l.output()] = lasting[l.output()] || indexes

@@ -16,8 +16,9 @@ type conv struct {
 	against  correlation // W⊤*; nil where in is constant
 	weigh    products
 	taps     []int     // the pixels of an image of out
+	shifted  bool      // derivatives by the shifts are wanted
 	rounds   bool      // takes the images of a block in several rounds
-	exact    *gathered // W* in float64
+	exact    *gathered // W* in float64; nil on a live tape
 	exactAt  int       // where its weights begin
 }
 
@@ -75,14 +76,21 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 	if op.Bias {
 		l.bias = node.Entries[1]
 	}
+	l.shifted = !t.live || op.Bias
+	if _, after, ok := t.users.Only(c.last); ok && l.shifted {
+		_, normalises := after.(nn.BatchNorm)
+		l.shifted = !t.live || !normalises // a live batch norm takes every shift away
+	}
 	if c.residual >= 0 {
 		l.residual = &edge{picture: t.at[c.residual], passes: true, borrows: true}
 	}
 	l.along, l.weigh = t.correlate(op, in.picture, out)
 	t.sum(&l.folding, l.weigh.extent(), l.weigh.index)
-	l.exact, l.exactAt = t.gathered(op, in.picture, out), t.packed64
-	l.exact.columns = t.kernel.Columns64
-	t.packed64 += l.exact.size()
+	if !t.live {
+		l.exact, l.exactAt = t.gathered(op, in.picture, out), t.packed64
+		l.exact.columns = t.kernel.Columns64
+		t.packed64 += l.exact.size()
+	}
 	if !in.constant {
 		l.against = t.transposed(op, in.picture, out)
 	}
@@ -147,15 +155,20 @@ func (l *conv) forward(h *hand, o order) {
 	if l.residual != nil {
 		end.residual, end.residualPlane = l.residual.picture, o.ahead()
 	}
-	if l.out.rectified {
+	if l.out.rectified && !h.tape.live {
 		end.mask = l.out
 	}
 	h.correlate(l.along, l.sources(h, l.along, values, o, l.in.constant), &end)
+	if l.out.rectified && h.tape.live {
+		h.eachRow(l.out, func(n, y int) { h.relu(h.at(values, l.out, n, y, 0), l.out, n, y) })
+	}
 }
 
 func (l *conv) backward(h *hand, o order) {
 	if !h.bare {
-		h.sumPixels(h.gradient[l.byShift:], l.out, o.behind(), l.taps)
+		if l.shifted {
+			h.sumPixels(h.gradient[l.byShift:], l.out, o.behind(), l.taps)
+		}
 		pairs := []pair{{values, o.behind()}}
 		if o == second && !l.in.constant {
 			pairs = append(pairs, pair{tangents, adjoints})
@@ -221,8 +234,11 @@ func (p *picture) pixels() (taps []int) {
 // plan cuts the work of the layer's sums now that every picture has its border.
 func (l *conv) plan(t *tape) tapeRooms {
 	l.taps = l.out.pixels()
-	rooms := l.exact.plan(t)
-	rooms.sums, rooms.sums64 = 0, rooms.sums
+	var rooms tapeRooms
+	if l.exact != nil {
+		rooms = l.exact.plan(t)
+		rooms.sums, rooms.sums64 = 0, rooms.sums
+	}
 	if p, ok := l.weigh.(*tiledProducts); ok && l.rounds {
 		p.keep(t)
 	}

@@ -51,6 +51,7 @@ type Engine struct {
 
 	stateBytes int64
 	derived    *derivatives // made when they are first needed
+	trained    *training    // likewise
 }
 
 // Options say how an engine works. Kernel and Exact alone can change results.
@@ -194,7 +195,7 @@ func (e *Engine) teams(n int) []*team {
 
 // Close frees the arenas.
 func (e *Engine) Close() error {
-	e.all, e.single, e.derived = nil, nil, nil
+	e.all, e.single, e.derived, e.trained = nil, nil, nil, nil
 	return nil
 }
 

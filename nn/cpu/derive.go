@@ -48,23 +48,31 @@ func (e *Engine) differentiate() *derivatives {
 	if e.derived != nil {
 		return e.derived
 	}
-	t := record(e.Graph, &e.kernel, e.exact)
+	d := e.derivatives(record(e.Graph, &e.kernel, e.exact))
+	t := d.tape
+	d.keep = int(e.stateBytes / t.stateBytes())
+	d.phi64, d.packed64 = make([]float64, t.phi), make([]float64, t.packed64)
+	for i := range d.point.entries {
+		d.point.entries[i] = make([]float32, e.Graph.Entries[i].Shape.Size())
+	}
+	e.derived = d
+	return d
+}
+
+// derivatives are those by the parameters on t, at a point that is still to come.
+func (e *Engine) derivatives(t *tape) *derivatives {
 	d := &derivatives{tape: t, spare: make([]*state, e.threads), gradient: make([]float64, t.gradient)}
 	for range e.threads {
 		d.hands = append(d.hands, t.hand(e.loss))
 	}
-	d.keep = int(e.stateBytes / t.stateBytes())
-	d.phi64, d.packed64 = make([]float64, t.phi), make([]float64, t.packed64)
-	d.point = parameters{graph: e.Graph, first: make([]int, len(e.Graph.Entries))}
+	d.point = parameters{graph: e.Graph, entries: make([][]float32, len(e.Graph.Entries)), first: make([]int, len(e.Graph.Entries))}
 	n := 0
 	for i, entry := range e.Graph.Entries {
-		d.point.entries = append(d.point.entries, make([]float32, entry.Shape.Size()))
 		d.point.first[i] = n
 		if entry.Role == nn.Learnable {
 			n += entry.Shape.Size()
 		}
 	}
-	e.derived = d
 	return d
 }
 
@@ -195,12 +203,13 @@ func (d *derivatives) prepare(ctx context.Context, i int, p *parameters, o order
 			return
 		}
 		apply(f.own(), p, s.phi, o)
-		if o == first {
+		decides := o == first && !d.tape.live
+		if decides {
 			apply(f.own(), p, d.phi64, o)
 		}
 		if c, ok := f.(*conv); ok {
 			c.prepare(s.packed, s.phi)
-			if o == first {
+			if decides {
 				pack(c.exact, d.packed64[c.exactAt:], d.phi64[c.at:])
 			}
 		}
@@ -260,7 +269,7 @@ func (d *derivatives) state(h *hand, block int) *state {
 func (d *derivatives) eachBlock(ctx context.Context, images *nn.Images, f func(h *hand, block int)) {
 	blocks := (images.Len() + d.tape.block - 1) / d.tape.block
 	for len(d.kinks) < blocks {
-		d.kinks = append(d.kinks, d.tape.kinks())
+		d.kinks = append(d.kinks, d.tape.kinks(d.tape.block))
 	}
 	for len(d.kept) < min(blocks, d.keep) {
 		d.kept = append(d.kept, nil)
@@ -345,7 +354,7 @@ func (h *hand) again(s *state, images *nn.Images, block int) {
 
 func (h *hand) firstOrder(images *nn.Images, block int) {
 	eachPixelOf(h, images, block, func(at int, v float32) { h.planes[values][at] = v })
-	h.ahead(func(l layer) { l.forward(h, first) })
+	h.ahead(h.tape.groups, func(l layer) { l.forward(h, first) })
 	for n := range h.count {
 		label := int(images.Labels[block*h.tape.block+n])
 		h.loss.Gradient(h.slope, h.widen(h.logits[0], values, n), label)
@@ -358,7 +367,7 @@ func (h *hand) firstOrder(images *nn.Images, block int) {
 // along computes the derivative of the block's gradient along a vector.
 func (h *hand) along(s side, images *nn.Images, block int) {
 	h.phi[second], h.packed[second] = s.phi, s.packed
-	h.ahead(func(l layer) {
+	h.ahead(h.tape.groups, func(l layer) {
 		if !l.output().constant {
 			l.forward(h, second)
 		}
@@ -373,7 +382,7 @@ func (h *hand) along(s side, images *nn.Images, block int) {
 }
 
 func (h *hand) backward(o order) {
-	h.behind(func(l layer) {
+	h.behind(h.tape.groups, func(l layer) {
 		if !l.output().constant {
 			l.backward(h, o)
 		}

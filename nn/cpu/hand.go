@@ -15,6 +15,11 @@ type hand struct {
 
 	images          int // in the block in hand
 	from, count     int // those of the round in hand
+	room, before    int // images that planes have room for, and those before the block
+	briefAt         int // where brief pictures are in their plane
+	block           int // its number, on a live tape
+	batch           []*batch
+	seed            uint64
 	planes          [4][]float32
 	kinks           kinks
 	exact           []float64    // the values in float64, while kinks are found
@@ -52,13 +57,15 @@ func (t *tape) planeRoom() int { return lined(t.block*t.plane + t.slack()) }
 func (t *tape) slack() int { return 2*t.channels + 64 }
 
 func (t *tape) hand(loss nn.Loss) *hand {
-	h := &hand{tape: t, kernel: t.kernel, loss: loss, slope: make([]float64, t.graph.Classes), rows: make([]int, t.rows),
+	h := &hand{tape: t, kernel: t.kernel, loss: loss, room: t.block, briefAt: t.planeRoom(), slope: make([]float64, t.graph.Classes), rows: make([]int, t.rows),
 		means: make([]float64, t.tapeRooms.channels), pixel: make([]float32, t.tapeRooms.channels)}
 	for i := range h.logits {
 		h.logits[i] = make([]float64, t.graph.Classes)
 	}
-	h.planes[tangents], h.planes[adjointTangents] = allocate(t.planeRoom()), allocate(t.planeRoom()+t.brief+t.slack())
-	h.exact, h.sums64 = make([]float64, t.planeRoom()), make([]float64, t.sums64)
+	if !t.live {
+		h.planes[tangents], h.planes[adjointTangents] = allocate(t.planeRoom()), allocate(t.planeRoom()+t.brief+t.slack())
+		h.exact, h.sums64 = make([]float64, t.planeRoom()), make([]float64, t.sums64)
+	}
 	h.gradient = allocate(t.gradient)
 	for _, part := range []struct {
 		slice *[]float32
@@ -82,9 +89,9 @@ func (t *tape) handBytes() int64 {
 // whole turns to all images of the block.
 func (h *hand) whole() { h.from, h.count = 0, h.images }
 
-// ahead calls f for the layers, group by group and round by round.
-func (h *hand) ahead(f func(l layer)) {
-	for _, g := range h.tape.groups {
+// ahead calls f for the layers of groups, group by group and round by round.
+func (h *hand) ahead(groups []group, f func(l layer)) {
+	for _, g := range groups {
 		h.rounds(g, func() {
 			for _, l := range h.tape.layers[g.first:g.end] {
 				f(l)
@@ -94,8 +101,8 @@ func (h *hand) ahead(f func(l layer)) {
 }
 
 // behind is ahead from the last layer to the first.
-func (h *hand) behind(f func(l layer)) {
-	for _, g := range slices.Backward(h.tape.groups) {
+func (h *hand) behind(groups []group, f func(l layer)) {
+	for _, g := range slices.Backward(groups) {
 		h.rounds(g, func() {
 			for _, l := range slices.Backward(h.tape.layers[g.first:g.end]) {
 				f(l)
@@ -115,10 +122,10 @@ func (h *hand) rounds(g group, f func()) {
 // index is where in plane l pixel (y, x) of image n of the round begins; y and x may point into the border.
 func (h *hand) index(l plane, p *picture, n, y, x int) int {
 	pixel := (y+p.before[0])*p.row() + (x+p.before[1])*p.channels
-	if l == adjointTangents && p.brief {
-		return h.tape.planeRoom() + p.at + n*p.size() + pixel
+	if p.brief && l == h.tape.briefPlane() {
+		return h.briefAt + p.at + n*p.size() + pixel
 	}
-	return h.tape.block*p.offset + (h.from+n)*p.size() + pixel
+	return h.room*p.offset + (h.before+h.from+n)*p.size() + pixel
 }
 
 // at is plane l from pixel (y, x) of image n on.
@@ -158,6 +165,15 @@ func (h *hand) handOn(e *edge, o order) {
 	if e.masks {
 		h.eachRow(e.picture, func(n, y int) { h.mask(h.at(o.behind(), e.picture, n, y, 0), e.picture, n, y) })
 	}
+}
+
+// relu rectifies row y of image n of p, just computed: as the kinks say, or on a live tape as it says itself.
+func (h *hand) relu(row []float32, p *picture, n, y int) {
+	if h.tape.live {
+		h.kernel.Rectify(row, p.channels, h.signsOf(p, n, y, 0), p.signBytes(), p.width, p.channels)
+		return
+	}
+	h.mask(row, p, n, y)
 }
 
 // mask lets through of a row what ReLU does of row y of image n of p.

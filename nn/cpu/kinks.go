@@ -12,18 +12,18 @@ import (
 // for each of them. All that is float32 follows these choices.
 type kinks struct {
 	signs   []byte  // a bit for every channel of a rectified picture, whole bytes a pixel
-	choices []int32 // the index in a plane of every maximum
+	choices []int32 // the place of every maximum in its picture
 }
 
-func (t *tape) kinks() kinks {
-	return kinks{make([]byte, t.signs*t.block+1), make([]int32, t.choices*t.block)} // kernels read a byte more
+func (t *tape) kinks(images int) kinks {
+	return kinks{make([]byte, t.signs*images+1), make([]int32, t.choices*images)} // kernels read a byte more
 }
 
 func (t *tape) kinksBytes() int64 { return int64(t.signs*t.block) + 4*int64(t.choices*t.block) }
 
 // signsOf are those from pixel (y, x) of image n of p on.
 func (h *hand) signsOf(p *picture, n, y, x int) []byte {
-	return h.kinks.signs[h.tape.block*p.signs+(((h.from+n)*p.height+y)*p.width+x)*p.signBytes():]
+	return h.kinks.signs[h.room*p.signs+(((h.before+h.from+n)*p.height+y)*p.width+x)*p.signBytes():]
 }
 
 // signBytes are those of a pixel.
@@ -32,7 +32,7 @@ func (p *picture) signBytes() int { return (p.channels + 7) / 8 }
 // decide finds the kinks of a block, and the sum of its losses, in float64.
 func (h *hand) decide(images *nn.Images, block int) (loss float64) {
 	eachPixelOf(h, images, block, func(at int, v float32) { h.exact[at] = float64(v) })
-	h.ahead(func(l layer) {
+	h.ahead(h.tape.groups, func(l layer) {
 		l.decide(h)
 		if p := l.output(); p.rectified {
 			h.rectify(p)
@@ -160,18 +160,21 @@ func (l *sample) decide(h *hand) {
 	})
 }
 
-func (l *maximum) decide(h *hand) {
-	l.each(h, func(n, y, x, at int, choices []int32) {
+func (l *maximum) decide(h *hand) { chooseMaxima(l, h, h.exact) }
+
+// chooseMaxima finds the maxima among the values in p, and writes them there.
+func chooseMaxima[T float32 | float64](l *maximum, h *hand, p []T) {
+	l.each(h, func(n, y, x, at, from int, choices []int32) {
 		taps := windowTaps(h, l.window, l.in.picture, l.out, n, y, x)
 		for c := range choices {
 			best := taps[0] + c
 			for _, tap := range taps[1:] {
-				if v := h.exact[tap+c]; v > h.exact[best] || v != v {
+				if v := p[tap+c]; v > p[best] || v != v {
 					best = tap + c
 				}
 			}
-			choices[c] = int32(best)
-			h.exact[at+c] = h.exact[best]
+			choices[c] = int32(best - from)
+			p[at+c] = p[best]
 		}
 	})
 }

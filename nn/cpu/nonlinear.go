@@ -139,7 +139,7 @@ func (l *normalised) forward(h *hand, o order) {
 			s.pixel(dst, h.at(values, l.in.picture, n, y, x)[:channels])
 			return
 		}
-		dx, p, _ := l.point(h, n, y, x)
+		dx, p := h.at(tangents, l.in.picture, n, y, x)[:channels], l.softmax(h, n, y, x)
 		mean := 0.0
 		for c, v := range dx {
 			mean += float64(p(c) * float64(v))
@@ -154,26 +154,33 @@ func (l *normalised) forward(h *hand, o order) {
 	})
 }
 
-// point is what there is of a pixel along a vector: the tangents of the input, and p and its tangent.
-func (l *normalised) point(h *hand, n, y, x int) (dx []float32, p, dp func(c int) float64) {
-	out, dout := h.at(values, l.out, n, y, x), h.at(tangents, l.out, n, y, x)
-	p = func(c int) float64 { return float64(out[c]) }
-	dp = func(c int) float64 { return float64(dout[c]) }
+// softmax is p of a pixel.
+func (l *normalised) softmax(h *hand, n, y, x int) func(c int) float64 {
+	out := h.at(values, l.out, n, y, x)
 	if l.logarithm {
-		p = func(c int) float64 { return math.Exp(float64(out[c])) }
-		dp = func(c int) float64 { return p(c) * float64(dout[c]) }
+		return func(c int) float64 { return math.Exp(float64(out[c])) }
 	}
-	return h.at(tangents, l.in.picture, n, y, x)[:l.out.channels], p, dp
+	return func(c int) float64 { return float64(out[c]) }
+}
+
+// softmaxTangent is the tangent of p.
+func (l *normalised) softmaxTangent(h *hand, n, y, x int) func(c int) float64 {
+	dout := h.at(tangents, l.out, n, y, x)
+	if l.logarithm {
+		p := l.softmax(h, n, y, x)
+		return func(c int) float64 { return p(c) * float64(dout[c]) }
+	}
+	return func(c int) float64 { return float64(dout[c]) }
 }
 
 func (l *normalised) backward(h *hand, o order) {
 	h.receive(l.in, o)
 	h.eachPixel(l.out, func(n, y, x int) {
-		_, p, dp := l.point(h, n, y, x)
+		p := l.softmax(h, n, y, x)
 		dst := h.at(o.behind(), l.in.picture, n, y, x)[:l.out.channels]
 		l.handBack(dst, p, h.at(o.behind(), l.out, n, y, x))
 		if o == second {
-			l.handBackTangent(dst, p, dp, h.at(adjoints, l.out, n, y, x))
+			l.handBackTangent(dst, p, l.softmaxTangent(h, n, y, x), h.at(adjoints, l.out, n, y, x))
 		}
 	})
 	h.handOn(l.in, o)

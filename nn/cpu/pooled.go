@@ -5,7 +5,7 @@ type maximum struct {
 	in      *edge
 	out     *picture
 	window  window
-	choices int // where its choices begin, of one image
+	choices int // where its choices begin, of one image: places of maxima, from the image's first input on
 }
 
 func (t *tape) maximum(in *edge, out *picture, w window) *maximum {
@@ -20,20 +20,24 @@ func (l *maximum) output() *picture { return l.out }
 // plan asks for room for the pixels of a window.
 func (l *maximum) plan(*tape) tapeRooms { return tapeRooms{rows: l.in.height * l.in.width} }
 
-// each calls f with the index of every output pixel and its choices.
-func (l *maximum) each(h *hand, f func(n, y, x, at int, choices []int32)) {
-	left := h.kinks.choices[h.tape.block*l.choices+h.from*l.out.shape.Size():]
+// each calls f with the indices of every output pixel and of the image's first input, and its choices.
+func (l *maximum) each(h *hand, f func(n, y, x, at, from int, choices []int32)) {
+	left := h.kinks.choices[h.room*l.choices+(h.before+h.from)*l.out.shape.Size():]
 	h.eachPixel(l.out, func(n, y, x int) {
-		f(n, y, x, h.index(values, l.out, n, y, x), left[:l.out.channels])
+		f(n, y, x, h.index(values, l.out, n, y, x), h.index(values, l.in.picture, n, 0, 0), left[:l.out.channels])
 		left = left[l.out.channels:]
 	})
 }
 
 func (l *maximum) forward(h *hand, o order) {
 	p := h.planes[o.ahead()]
-	l.each(h, func(_, _, _, at int, choices []int32) {
+	if h.tape.live {
+		chooseMaxima(l, h, p)
+		return
+	}
+	l.each(h, func(_, _, _, at, from int, choices []int32) {
 		for c, choice := range choices {
-			p[at+c] = p[choice]
+			p[at+c] = p[from+int(choice)]
 		}
 	})
 }
@@ -54,9 +58,9 @@ func windowTaps(h *hand, w window, in, out *picture, n, y, x int) []int {
 func (l *maximum) backward(h *hand, o order) {
 	h.receive(l.in, o)
 	p := h.planes[o.behind()]
-	l.each(h, func(_, _, _, at int, choices []int32) {
+	l.each(h, func(_, _, _, at, from int, choices []int32) {
 		for c, choice := range choices {
-			p[choice] += p[at+c]
+			p[from+int(choice)] += p[at+c]
 		}
 	})
 	h.handOn(l.in, o)

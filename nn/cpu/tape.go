@@ -17,21 +17,25 @@ type tape struct {
 	graph     *nn.Graph
 	kernel    *kernel.Kernel
 	exact     bool
+	live      bool // in train mode (live.go)
+	users     nn.Users
 	at        []*picture // by node: where its output is
 	pictures  []*picture
 	layers    []layer
 	groups    []group
-	plane     int   // floats of a plane for one image
-	choices   int   // of maxima for one image
-	signs     int   // bytes of the signs of one image
-	brief     int   // floats of brief adjoint tangents
-	packed64  int   // float64s of the weights in the order of the kernels
-	packed    int   // floats of the weights in the order of the kernels
-	phi       int   // effective parameters
-	gradient  int   // sums of derivatives by them
-	outerKept int   // floats of sums that outlast a round
-	block     int   // images in a block
-	top       *edge // where the loss hands on
+	norms     []*batchNorm // in the order of their nodes; of a live tape
+	segments  []segment    // of a live tape
+	plane     int          // floats of a plane for one image
+	choices   int          // of maxima for one image
+	signs     int          // bytes of the signs of one image
+	brief     int          // floats of brief adjoint tangents
+	packed64  int          // float64s of the weights in the order of the kernels
+	packed    int          // floats of the weights in the order of the kernels
+	phi       int          // effective parameters
+	gradient  int          // sums of derivatives by them
+	outerKept int          // floats of sums that outlast a round
+	block     int          // images in a block
+	top       *edge        // where the loss hands on
 	tapeRooms
 }
 
@@ -76,7 +80,7 @@ type picture struct {
 	constant  bool     // depends on no parameter: its tangents are zero, and nobody asks for its adjoints
 	rectified bool     // by ReLU, which lets through where signs have a bit, in all planes
 	signs     int      // where its signs are among those of one image
-	brief     bool     // its adjoint tangents have room for a round's images alone
+	brief     bool     // its adjoint tangents (on a live tape, its adjoints) have room for a round's images alone
 	at        int      // where, behind the other planes
 }
 
@@ -110,10 +114,19 @@ const (
 
 // record lowers g for derivatives.
 func record(g *nn.Graph, k *kernel.Kernel, exact bool) *tape {
-	t := &tape{graph: g, kernel: k, exact: exact, at: make([]*picture, len(g.Nodes))}
+	t := &tape{graph: g, kernel: k, exact: exact}
+	t.record()
+	return t
+}
+
+func (t *tape) record() {
+	g := t.graph
+	t.users = g.Users()
+	t.at = make([]*picture, len(g.Nodes))
+	t.norms = make([]*batchNorm, t.normsBefore(len(g.Nodes)))
 	t.at[0] = t.picture(g.Input)
 	t.at[0].constant = true
-	chains := chains(g)
+	chains := t.chains()
 	for n := 1; n < len(g.Nodes); n++ {
 		if c := chains[n]; c != nil {
 			t.lower(*c)
@@ -131,6 +144,9 @@ func record(g *nn.Graph, k *kernel.Kernel, exact bool) *tape {
 	t.block = max(1, min(blockImages, blockBytes/(4*4*t.plane)))
 	t.divide()
 	t.shorten()
+	if t.live {
+		t.cut()
+	}
 	for _, l := range t.layers {
 		if l, ok := l.(interface{ plan(t *tape) tapeRooms }); ok {
 			t.grow(l.plan(t))
@@ -139,7 +155,6 @@ func record(g *nn.Graph, k *kernel.Kernel, exact bool) *tape {
 	for _, p := range t.pictures {
 		t.channels = max(t.channels, p.channels)
 	}
-	return t
 }
 
 // group is consecutive layers that take some of a block's images at a time, before the next ones come: few
@@ -158,7 +173,7 @@ func (t *tape) divide() {
 			area = max(area, e.height*e.width)
 		}
 		images := max(1, min(t.block, groupPixels/area))
-		if last := len(t.groups) - 1; last >= 0 && t.groups[last].images == images {
+		if last := len(t.groups) - 1; last >= 0 && t.groups[last].images == images && !t.waits(i) {
 			t.groups[last].end++
 			continue
 		}
@@ -171,6 +186,12 @@ func (t *tape) divide() {
 			}
 		}
 	}
+}
+
+// waits reports whether layer i needs all images of what comes before it.
+func (t *tape) waits(i int) bool {
+	_, ok := t.layers[i].(*batchNorm)
+	return ok
 }
 
 func (t *tape) picture(shape nn.Shape) *picture {
@@ -216,8 +237,8 @@ type chain struct {
 
 // chains groups the nodes of g, by their last one; nodes inside of a chain have none. The order of last
 // nodes is one in which chains can be computed.
-func chains(g *nn.Graph) []*chain {
-	users := g.Users()
+func (t *tape) chains() []*chain {
+	g := t.graph
 	byLast := make([]*chain, len(g.Nodes))
 	taken := make([]bool, len(g.Nodes))
 	for n := 1; n < len(g.Nodes); n++ {
@@ -226,8 +247,8 @@ func chains(g *nn.Graph) []*chain {
 		}
 		c := &chain{head: n, last: n, residual: -1}
 		for {
-			next, _, ok := users.Only(c.last)
-			if !ok || taken[next] || !c.takes(g, next) {
+			next, _, ok := t.users.Only(c.last)
+			if !ok || taken[next] || !t.takes(c, next) {
 				break
 			}
 			c.last, taken[next] = next, true
@@ -237,17 +258,18 @@ func chains(g *nn.Graph) []*chain {
 	return byLast
 }
 
-// takes extends c by node n, which alone uses its last one, if it can.
-func (c *chain) takes(g *nn.Graph, n int) bool {
+// takes extends c by node n, which alone uses its last one, if it can. Live batch norms are heads, as convolutions are.
+func (t *tape) takes(c *chain, n int) bool {
+	g := t.graph
 	head := g.Nodes[c.head].Op
 	_, convolves := head.(nn.Conv)
 	_, multiplies := head.(nn.Linear)
 	_, normalises := head.(nn.BatchNorm)
 	_, sums := head.(nn.Add)
-	weighs := convolves || multiplies
+	weighs := convolves || multiplies || normalises && t.live
 	switch g.Nodes[n].Op.(type) {
 	case nn.BatchNorm:
-		if !weighs && !normalises || c.residual >= 0 || c.relu {
+		if t.live || !weighs && !normalises || c.residual >= 0 || c.relu {
 			return false
 		}
 		c.norms = append(c.norms, n)
@@ -291,8 +313,10 @@ func (t *tape) lower(c chain) {
 	}
 	add := func(l layer) { t.layers = append(t.layers, l) }
 	switch op := node.Op.(type) {
-	case nn.Dropout, nn.AlphaDropout:
-		t.at[c.last] = in[0].picture
+	case nn.Dropout:
+		t.drop(c, op.P, false, in[0], output)
+	case nn.AlphaDropout:
+		t.drop(c, op.P, true, in[0], output)
 	case nn.Flatten:
 		if in[0].height*in[0].width == 1 {
 			t.at[c.last] = in[0].picture
@@ -309,6 +333,10 @@ func (t *tape) lower(c chain) {
 		add(t.conv(c, one, in[0], output()))
 	case nn.BatchNorm:
 		constant = false
+		if t.live {
+			t.normaliseBatch(c, op, in[0], output())
+			return
+		}
 		add(t.normalise(c, in[0], output()))
 	case nn.Add:
 		pass(in)

@@ -4850,6 +4850,314 @@ DATA laneBits<>+24(SB)/4, $0x00000040
 DATA laneBits<>+28(SB)/4, $0x00000080
 GLOBL laneBits<>(SB), RODATA|NOPTR, $32
 
+// func rectifyAVX2(x []float32, stride int, bits []byte, bitStride int, pixels int, channels int)
+// Requires: AVX
+TEXT ·rectifyAVX2(SB), NOSPLIT, $0-80
+	MOVQ    x_base+0(FP), AX
+	MOVQ    bits_base+32(FP), CX
+	MOVQ    stride+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    bitStride+56(FP), BX
+	MOVQ    pixels+64(FP), SI
+	MOVQ    channels+72(FP), DI
+	VXORPS  Y0, Y0, Y0
+	MOVQ    DI, R8
+	ANDQ    $0x07, R8
+	LEAQ    laneMasks<>+0(SB), R9
+	SHLQ    $0x05, R8
+	VMOVUPS (R9)(R8*1), Y1
+
+pixel:
+	XORQ R8, R8
+
+channel_whole:
+	MOVQ      DI, R9
+	SUBQ      R8, R9
+	CMPQ      R9, $0x08
+	JLT       channel_part
+	VMOVUPS   (AX)(R8*4), Y2
+	MOVQ      R8, R9
+	SHRQ      $0x03, R9
+	VCMPPS    $0x06, Y0, Y2, Y3
+	VANDPS    Y3, Y2, Y2
+	VMOVMSKPS Y3, R10
+	MOVB      R10, (CX)(R9*1)
+	VMOVUPS   Y2, (AX)(R8*4)
+	ADDQ      $0x08, R8
+	JMP       channel_whole
+
+channel_part:
+	TESTQ      R9, R9
+	JZ         channel_end
+	VMASKMOVPS (AX)(R8*4), Y1, Y2
+	MOVQ       R8, R9
+	SHRQ       $0x03, R9
+	VCMPPS     $0x06, Y0, Y2, Y3
+	VANDPS     Y3, Y2, Y2
+	VMOVMSKPS  Y3, R10
+	MOVB       R10, (CX)(R9*1)
+	VMASKMOVPS Y2, Y1, (AX)(R8*4)
+
+channel_end:
+	ADDQ DX, AX
+	ADDQ BX, CX
+	DECQ SI
+	JNZ  pixel
+	VZEROUPPER
+	RET
+
+// func momentsAVX2(sums []float64, products []float64, a []float32, aStride int, b []float32, bStride int, pixels int, channels int)
+// Requires: AVX, FMA3
+TEXT ·momentsAVX2(SB), NOSPLIT, $0-128
+	MOVQ    sums_base+0(FP), AX
+	MOVQ    products_base+24(FP), CX
+	MOVQ    a_base+48(FP), DX
+	MOVQ    b_base+80(FP), BX
+	MOVQ    aStride+72(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    bStride+104(FP), DI
+	SHLQ    $0x02, DI
+	MOVQ    channels+120(FP), R8
+	MOVQ    R8, R9
+	ANDQ    $0x07, R9
+	LEAQ    laneMasks<>+0(SB), R10
+	SHLQ    $0x05, R9
+	VMOVUPS (R10)(R9*1), Y0
+
+by2:
+	CMPQ    R8, $0x10
+	JLT     by2_end
+	VMOVUPD (AX), Y1
+	VMOVUPD (CX), Y2
+	VMOVUPD 32(AX), Y3
+	VMOVUPD 32(CX), Y4
+	VMOVUPD 64(AX), Y5
+	VMOVUPD 64(CX), Y6
+	VMOVUPD 96(AX), Y7
+	VMOVUPD 96(CX), Y8
+	MOVQ    DX, R9
+	MOVQ    BX, R10
+	MOVQ    pixels+112(FP), R11
+
+by2_pixel:
+	VCVTPS2PD   (R9), Y9
+	VCVTPS2PD   16(R9), Y10
+	VCVTPS2PD   (R10), Y11
+	VCVTPS2PD   16(R10), Y12
+	VADDPD      Y9, Y1, Y1
+	VADDPD      Y10, Y3, Y3
+	VFMADD231PD Y9, Y11, Y2
+	VFMADD231PD Y10, Y12, Y4
+	VCVTPS2PD   32(R9), Y9
+	VCVTPS2PD   48(R9), Y10
+	VCVTPS2PD   32(R10), Y11
+	VCVTPS2PD   48(R10), Y12
+	VADDPD      Y9, Y5, Y5
+	VADDPD      Y10, Y7, Y7
+	VFMADD231PD Y9, Y11, Y6
+	VFMADD231PD Y10, Y12, Y8
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNZ         by2_pixel
+	VMOVUPD     Y1, (AX)
+	VMOVUPD     Y2, (CX)
+	VMOVUPD     Y3, 32(AX)
+	VMOVUPD     Y4, 32(CX)
+	VMOVUPD     Y5, 64(AX)
+	VMOVUPD     Y6, 64(CX)
+	VMOVUPD     Y7, 96(AX)
+	VMOVUPD     Y8, 96(CX)
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000040, DX
+	ADDQ        $0x00000040, BX
+	SUBQ        $0x10, R8
+	JMP         by2
+
+by2_end:
+by1:
+	CMPQ    R8, $0x08
+	JLT     by1_end
+	VMOVUPD (AX), Y1
+	VMOVUPD (CX), Y2
+	VMOVUPD 32(AX), Y3
+	VMOVUPD 32(CX), Y4
+	MOVQ    DX, R9
+	MOVQ    BX, R10
+	MOVQ    pixels+112(FP), R11
+
+by1_pixel:
+	VCVTPS2PD   (R9), Y5
+	VCVTPS2PD   16(R9), Y6
+	VCVTPS2PD   (R10), Y7
+	VCVTPS2PD   16(R10), Y8
+	VADDPD      Y5, Y1, Y1
+	VADDPD      Y6, Y3, Y3
+	VFMADD231PD Y5, Y7, Y2
+	VFMADD231PD Y6, Y8, Y4
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNZ         by1_pixel
+	VMOVUPD     Y1, (AX)
+	VMOVUPD     Y2, (CX)
+	VMOVUPD     Y3, 32(AX)
+	VMOVUPD     Y4, 32(CX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000020, DX
+	ADDQ        $0x00000020, BX
+	SUBQ        $0x08, R8
+	JMP         by1
+
+by1_end:
+	TESTQ   R8, R8
+	JZ      done
+	VMOVUPD (AX), Y1
+	VMOVUPD (CX), Y2
+	VMOVUPD 32(AX), Y3
+	VMOVUPD 32(CX), Y4
+	MOVQ    DX, R8
+	MOVQ    BX, R9
+	MOVQ    pixels+112(FP), R10
+
+part_pixel:
+	VMASKMOVPS   (R8), Y0, Y5
+	VCVTPS2PD    X5, Y6
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y5
+	VMASKMOVPS   (R9), Y0, Y7
+	VCVTPS2PD    X7, Y8
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y1, Y1
+	VADDPD       Y5, Y3, Y3
+	VFMADD231PD  Y6, Y8, Y2
+	VFMADD231PD  Y5, Y7, Y4
+	ADDQ         SI, R8
+	ADDQ         DI, R9
+	DECQ         R10
+	JNZ          part_pixel
+	VMOVUPD      Y1, (AX)
+	VMOVUPD      Y2, (CX)
+	VMOVUPD      Y3, 32(AX)
+	VMOVUPD      Y4, 32(CX)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000020, BX
+
+done:
+	VZEROUPPER
+	RET
+
+// func blendAVX2(dst []float32, a []float32, b []float32, c []float32, pixels int, byA []float32, byB []float32, shift []float32)
+// Requires: AVX, FMA3
+TEXT ·blendAVX2(SB), NOSPLIT, $0-176
+	MOVQ    dst_base+0(FP), AX
+	MOVQ    a_base+24(FP), CX
+	MOVQ    b_base+48(FP), DX
+	MOVQ    c_base+72(FP), BX
+	MOVQ    pixels+96(FP), SI
+	MOVQ    byA_len+112(FP), DI
+	MOVQ    byA_base+104(FP), R8
+	MOVQ    byB_base+128(FP), R9
+	MOVQ    shift_base+152(FP), R10
+	MOVQ    DI, R11
+	ANDQ    $0x07, R11
+	LEAQ    laneMasks<>+0(SB), R12
+	SHLQ    $0x05, R11
+	VMOVUPS (R12)(R11*1), Y0
+	TESTQ   BX, BX
+	JZ      plain_pixel
+
+sum_pixel:
+	XORQ R11, R11
+
+sum_whole:
+	MOVQ        DI, R12
+	SUBQ        R11, R12
+	CMPQ        R12, $0x08
+	JLT         sum_part
+	VMOVUPS     (R10)(R11*4), Y1
+	VMOVUPS     (DX)(R11*4), Y2
+	VMOVUPS     (R9)(R11*4), Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMOVUPS     (CX)(R11*4), Y2
+	VMOVUPS     (R8)(R11*4), Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMOVUPS     (BX)(R11*4), Y2
+	VADDPS      Y2, Y1, Y1
+	VMOVUPS     Y1, (AX)(R11*4)
+	ADDQ        $0x08, R11
+	JMP         sum_whole
+
+sum_part:
+	TESTQ       R12, R12
+	JZ          sum_end
+	VMASKMOVPS  (R10)(R11*4), Y0, Y1
+	VMASKMOVPS  (DX)(R11*4), Y0, Y2
+	VMASKMOVPS  (R9)(R11*4), Y0, Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMASKMOVPS  (CX)(R11*4), Y0, Y2
+	VMASKMOVPS  (R8)(R11*4), Y0, Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMASKMOVPS  (BX)(R11*4), Y0, Y2
+	VADDPS      Y2, Y1, Y1
+	VMASKMOVPS  Y1, Y0, (AX)(R11*4)
+
+sum_end:
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	LEAQ (DX)(DI*4), DX
+	LEAQ (BX)(DI*4), BX
+	DECQ SI
+	JNZ  sum_pixel
+	JMP  done
+
+plain_pixel:
+	XORQ R11, R11
+
+plain_whole:
+	MOVQ        DI, BX
+	SUBQ        R11, BX
+	CMPQ        BX, $0x08
+	JLT         plain_part
+	VMOVUPS     (R10)(R11*4), Y1
+	VMOVUPS     (DX)(R11*4), Y2
+	VMOVUPS     (R9)(R11*4), Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMOVUPS     (CX)(R11*4), Y2
+	VMOVUPS     (R8)(R11*4), Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMOVUPS     Y1, (AX)(R11*4)
+	ADDQ        $0x08, R11
+	JMP         plain_whole
+
+plain_part:
+	TESTQ       BX, BX
+	JZ          plain_end
+	VMASKMOVPS  (R10)(R11*4), Y0, Y1
+	VMASKMOVPS  (DX)(R11*4), Y0, Y2
+	VMASKMOVPS  (R9)(R11*4), Y0, Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMASKMOVPS  (CX)(R11*4), Y0, Y2
+	VMASKMOVPS  (R8)(R11*4), Y0, Y3
+	VFMADD231PS Y2, Y3, Y1
+	VMASKMOVPS  Y1, Y0, (AX)(R11*4)
+
+plain_end:
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	LEAQ (DX)(DI*4), DX
+	DECQ SI
+	JNZ  plain_pixel
+
+done:
+	VZEROUPPER
+	RET
+
 // func maxPixelAVX2(dst []float32, x []float32, taps []int)
 // Requires: AVX
 TEXT ·maxPixelAVX2(SB), NOSPLIT, $0-72

@@ -4889,6 +4889,330 @@ channel_end:
 	VZEROUPPER
 	RET
 
+// func rectifyAVX512(x []float32, stride int, bits []byte, bitStride int, pixels int, channels int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·rectifyAVX512(SB), NOSPLIT, $0-80
+	MOVQ   x_base+0(FP), AX
+	MOVQ   bits_base+32(FP), CX
+	MOVQ   stride+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   bitStride+56(FP), BX
+	MOVQ   pixels+64(FP), SI
+	MOVQ   channels+72(FP), DI
+	VPXORD Z0, Z0, Z0
+	MOVQ   DI, R8
+	ANDQ   $0x0f, R8
+	MOVL   $0xffffffff, R9
+	BZHIL  R8, R9, R9
+	KMOVW  R9, K1
+
+pixel:
+	XORQ R8, R8
+
+channel_whole:
+	MOVQ      DI, R9
+	SUBQ      R8, R9
+	CMPQ      R9, $0x10
+	JLT       channel_part
+	VMOVUPS   (AX)(R8*4), Z1
+	MOVQ      R8, R9
+	SHRQ      $0x03, R9
+	VCMPPS    $0x06, Z0, Z1, K2
+	VMOVAPS.Z Z1, K2, Z1
+	KMOVW     K2, R10
+	MOVB      R10, (CX)(R9*1)
+	MOVQ      DI, R11
+	SUBQ      R8, R11
+	CMPQ      R11, $0x08
+	JLE       channel_whole_byte
+	SHRQ      $0x08, R10
+	MOVB      R10, 1(CX)(R9*1)
+
+channel_whole_byte:
+	VMOVUPS Z1, (AX)(R8*4)
+	ADDQ    $0x10, R8
+	JMP     channel_whole
+
+channel_part:
+	TESTQ     R9, R9
+	JZ        channel_end
+	VMOVUPS.Z (AX)(R8*4), K1, Z1
+	MOVQ      R8, R9
+	SHRQ      $0x03, R9
+	VCMPPS    $0x06, Z0, Z1, K2
+	VMOVAPS.Z Z1, K2, Z1
+	KMOVW     K2, R10
+	MOVB      R10, (CX)(R9*1)
+	MOVQ      DI, R11
+	SUBQ      R8, R11
+	CMPQ      R11, $0x08
+	JLE       channel_part_byte
+	SHRQ      $0x08, R10
+	MOVB      R10, 1(CX)(R9*1)
+
+channel_part_byte:
+	VMOVUPS Z1, K1, (AX)(R8*4)
+
+channel_end:
+	ADDQ DX, AX
+	ADDQ BX, CX
+	DECQ SI
+	JNZ  pixel
+	VZEROUPPER
+	RET
+
+// func momentsAVX512(sums []float64, products []float64, a []float32, aStride int, b []float32, bStride int, pixels int, channels int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·momentsAVX512(SB), NOSPLIT, $0-128
+	MOVQ  sums_base+0(FP), AX
+	MOVQ  products_base+24(FP), CX
+	MOVQ  a_base+48(FP), DX
+	MOVQ  b_base+80(FP), BX
+	MOVQ  aStride+72(FP), SI
+	SHLQ  $0x02, SI
+	MOVQ  bStride+104(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  channels+120(FP), R8
+	MOVQ  R8, R9
+	ANDQ  $0x0f, R9
+	MOVL  $0xffffffff, R10
+	BZHIL R9, R10, R10
+	KMOVW R10, K1
+
+by2:
+	CMPQ    R8, $0x20
+	JLT     by2_end
+	VMOVUPD (AX), Z0
+	VMOVUPD (CX), Z1
+	VMOVUPD 64(AX), Z2
+	VMOVUPD 64(CX), Z3
+	VMOVUPD 128(AX), Z4
+	VMOVUPD 128(CX), Z5
+	VMOVUPD 192(AX), Z6
+	VMOVUPD 192(CX), Z7
+	MOVQ    DX, R9
+	MOVQ    BX, R10
+	MOVQ    pixels+112(FP), R11
+
+by2_pixel:
+	VCVTPS2PD   (R9), Z8
+	VCVTPS2PD   32(R9), Z9
+	VCVTPS2PD   (R10), Z10
+	VCVTPS2PD   32(R10), Z11
+	VADDPD      Z8, Z0, Z0
+	VADDPD      Z9, Z2, Z2
+	VFMADD231PD Z8, Z10, Z1
+	VFMADD231PD Z9, Z11, Z3
+	VCVTPS2PD   64(R9), Z8
+	VCVTPS2PD   96(R9), Z9
+	VCVTPS2PD   64(R10), Z10
+	VCVTPS2PD   96(R10), Z11
+	VADDPD      Z8, Z4, Z4
+	VADDPD      Z9, Z6, Z6
+	VFMADD231PD Z8, Z10, Z5
+	VFMADD231PD Z9, Z11, Z7
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNZ         by2_pixel
+	VMOVUPD     Z0, (AX)
+	VMOVUPD     Z1, (CX)
+	VMOVUPD     Z2, 64(AX)
+	VMOVUPD     Z3, 64(CX)
+	VMOVUPD     Z4, 128(AX)
+	VMOVUPD     Z5, 128(CX)
+	VMOVUPD     Z6, 192(AX)
+	VMOVUPD     Z7, 192(CX)
+	ADDQ        $0x00000100, AX
+	ADDQ        $0x00000100, CX
+	ADDQ        $0x00000080, DX
+	ADDQ        $0x00000080, BX
+	SUBQ        $0x20, R8
+	JMP         by2
+
+by2_end:
+by1:
+	CMPQ    R8, $0x10
+	JLT     by1_end
+	VMOVUPD (AX), Z0
+	VMOVUPD (CX), Z1
+	VMOVUPD 64(AX), Z2
+	VMOVUPD 64(CX), Z3
+	MOVQ    DX, R9
+	MOVQ    BX, R10
+	MOVQ    pixels+112(FP), R11
+
+by1_pixel:
+	VCVTPS2PD   (R9), Z4
+	VCVTPS2PD   32(R9), Z5
+	VCVTPS2PD   (R10), Z6
+	VCVTPS2PD   32(R10), Z7
+	VADDPD      Z4, Z0, Z0
+	VADDPD      Z5, Z2, Z2
+	VFMADD231PD Z4, Z6, Z1
+	VFMADD231PD Z5, Z7, Z3
+	ADDQ        SI, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNZ         by1_pixel
+	VMOVUPD     Z0, (AX)
+	VMOVUPD     Z1, (CX)
+	VMOVUPD     Z2, 64(AX)
+	VMOVUPD     Z3, 64(CX)
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000040, DX
+	ADDQ        $0x00000040, BX
+	SUBQ        $0x10, R8
+	JMP         by1
+
+by1_end:
+	TESTQ   R8, R8
+	JZ      done
+	VMOVUPD (AX), Z0
+	VMOVUPD (CX), Z1
+	VMOVUPD 64(AX), Z2
+	VMOVUPD 64(CX), Z3
+	MOVQ    DX, R8
+	MOVQ    BX, R9
+	MOVQ    pixels+112(FP), R10
+
+part_pixel:
+	VMOVUPS.Z     (R8), K1, Z4
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VMOVUPS.Z     (R9), K1, Z6
+	VCVTPS2PD     Y6, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z5, Z0, Z0
+	VADDPD        Z4, Z2, Z2
+	VFMADD231PD   Z5, Z7, Z1
+	VFMADD231PD   Z4, Z6, Z3
+	ADDQ          SI, R8
+	ADDQ          DI, R9
+	DECQ          R10
+	JNZ           part_pixel
+	VMOVUPD       Z0, (AX)
+	VMOVUPD       Z1, (CX)
+	VMOVUPD       Z2, 64(AX)
+	VMOVUPD       Z3, 64(CX)
+	ADDQ          $0x00000080, AX
+	ADDQ          $0x00000080, CX
+	ADDQ          $0x00000040, DX
+	ADDQ          $0x00000040, BX
+
+done:
+	VZEROUPPER
+	RET
+
+// func blendAVX512(dst []float32, a []float32, b []float32, c []float32, pixels int, byA []float32, byB []float32, shift []float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·blendAVX512(SB), NOSPLIT, $0-176
+	MOVQ  dst_base+0(FP), AX
+	MOVQ  a_base+24(FP), CX
+	MOVQ  b_base+48(FP), DX
+	MOVQ  c_base+72(FP), BX
+	MOVQ  pixels+96(FP), SI
+	MOVQ  byA_len+112(FP), DI
+	MOVQ  byA_base+104(FP), R8
+	MOVQ  byB_base+128(FP), R9
+	MOVQ  shift_base+152(FP), R10
+	MOVQ  DI, R11
+	ANDQ  $0x0f, R11
+	MOVL  $0xffffffff, R12
+	BZHIL R11, R12, R12
+	KMOVW R12, K1
+	TESTQ BX, BX
+	JZ    plain_pixel
+
+sum_pixel:
+	XORQ R11, R11
+
+sum_whole:
+	MOVQ        DI, R12
+	SUBQ        R11, R12
+	CMPQ        R12, $0x10
+	JLT         sum_part
+	VMOVUPS     (R10)(R11*4), Z0
+	VMOVUPS     (DX)(R11*4), Z1
+	VMOVUPS     (R9)(R11*4), Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     (CX)(R11*4), Z1
+	VMOVUPS     (R8)(R11*4), Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     (BX)(R11*4), Z1
+	VADDPS      Z1, Z0, Z0
+	VMOVUPS     Z0, (AX)(R11*4)
+	ADDQ        $0x10, R11
+	JMP         sum_whole
+
+sum_part:
+	TESTQ       R12, R12
+	JZ          sum_end
+	VMOVUPS.Z   (R10)(R11*4), K1, Z0
+	VMOVUPS.Z   (DX)(R11*4), K1, Z1
+	VMOVUPS.Z   (R9)(R11*4), K1, Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS.Z   (CX)(R11*4), K1, Z1
+	VMOVUPS.Z   (R8)(R11*4), K1, Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS.Z   (BX)(R11*4), K1, Z1
+	VADDPS      Z1, Z0, Z0
+	VMOVUPS     Z0, K1, (AX)(R11*4)
+
+sum_end:
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	LEAQ (DX)(DI*4), DX
+	LEAQ (BX)(DI*4), BX
+	DECQ SI
+	JNZ  sum_pixel
+	JMP  done
+
+plain_pixel:
+	XORQ R11, R11
+
+plain_whole:
+	MOVQ        DI, BX
+	SUBQ        R11, BX
+	CMPQ        BX, $0x10
+	JLT         plain_part
+	VMOVUPS     (R10)(R11*4), Z0
+	VMOVUPS     (DX)(R11*4), Z1
+	VMOVUPS     (R9)(R11*4), Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     (CX)(R11*4), Z1
+	VMOVUPS     (R8)(R11*4), Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     Z0, (AX)(R11*4)
+	ADDQ        $0x10, R11
+	JMP         plain_whole
+
+plain_part:
+	TESTQ       BX, BX
+	JZ          plain_end
+	VMOVUPS.Z   (R10)(R11*4), K1, Z0
+	VMOVUPS.Z   (DX)(R11*4), K1, Z1
+	VMOVUPS.Z   (R9)(R11*4), K1, Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS.Z   (CX)(R11*4), K1, Z1
+	VMOVUPS.Z   (R8)(R11*4), K1, Z2
+	VFMADD231PS Z1, Z2, Z0
+	VMOVUPS     Z0, K1, (AX)(R11*4)
+
+plain_end:
+	LEAQ (AX)(DI*4), AX
+	LEAQ (CX)(DI*4), CX
+	LEAQ (DX)(DI*4), DX
+	DECQ SI
+	JNZ  plain_pixel
+
+done:
+	VZEROUPPER
+	RET
+
 // func maxPixelAVX512(dst []float32, x []float32, taps []int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·maxPixelAVX512(SB), NOSPLIT, $0-72

@@ -60,6 +60,30 @@ type Kernel struct {
 	// There is at least one pixel. A byte more of bits must be readable.
 	Mask func(x []float32, stride int, bits []byte, bitStride, pixels, channels int)
 
+	// Rectify is ReLU on the channels c < channels of a row of pixels, and notes for Mask what it lets through:
+	//
+	//	bit c%8 of bits[p·bitStride + c/8] = 0 if x[p·stride + c] ≤ 0, else 1
+	//	x[p·stride + c] = 0 where the bit is 0
+	//
+	// NaN is let through. There is at least one pixel; a pixel's bytes are written whole.
+	Rectify func(x []float32, stride int, bits []byte, bitStride, pixels, channels int)
+
+	// Moments adds the values of a row of pixels, and their products with others, in float64:
+	//
+	//	sums[c] += Σ_p a[p·aStride + c]
+	//	products[c] += Σ_p a[p·aStride + c] · b[p·bStride + c]
+	//
+	// for c < channels, one pixel after another. All kernels give the same bits, products being exact. There is at least one pixel, and
+	// room for whole vectors of sums and products.
+	Moments func(sums, products []float64, a []float32, aStride int, b []float32, bStride, pixels, channels int)
+
+	// Blend scales, sums and shifts rows of pixels of len(byA) = len(byB) = len(shift) channels that follow each other:
+	//
+	//	dst[p·channels + i] = (shift[i] + b[…]·byB[i]) + a[…]·byA[i] + c[p·channels + i]
+	//
+	// in this order, without c where it is nil. There is at least one pixel. dst may be a, b or c.
+	Blend func(dst, a, b, c []float32, pixels int, byA, byB, shift []float32)
+
 	// Gemm64 is Gemm in float64, with panels of Lanes/2 or Lanes columns (Columns64 says which).
 	Gemm64 func(acc, a []float64, rows, taps []int, run int, b []float64, columns int, accumulate bool)
 
@@ -136,7 +160,7 @@ func (k *Kernel) Columns64(channels int) int {
 }
 
 var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Tiles: 6, Lanes: 8,
-	Gemm: gemmPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Gemm64: gemm64Plain, Affine: affinePlain,
+	Gemm: gemmPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Rectify: rectifyPlain, Moments: momentsPlain, Blend: blendPlain, Gemm64: gemm64Plain, Affine: affinePlain,
 	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
 	F2: winogradPlain(2, input2, output2, spread2, weights2), F4: winogradPlain(4, input4, output4, spread4, weights4)}
 

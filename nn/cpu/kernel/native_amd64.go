@@ -9,14 +9,14 @@ func native() []Kernel {
 	var found []Kernel
 	if x := cpu.X86; x.HasAVX512F && x.HasAVX512VL && x.HasAVX512DQ && x.HasBMI2 {
 		found = append(found, Kernel{Name: "avx512", Arithmetic: Fused, Rows: 8, Tiles: 24, Lanes: 16,
-			Gemm: gemmAVX512, Batched: batchedAVX512, Outer: outerAVX512, Mask: maskAVX512, Gemm64: gemm64AVX512, Affine: affineAVX512,
+			Gemm: gemmAVX512, Batched: batchedAVX512, Outer: outerAVX512, Mask: maskAVX512, Rectify: rectifyAVX512, Moments: momentsAVX512, Blend: blendAVX512, Gemm64: gemm64AVX512, Affine: affineAVX512,
 			ELU: eluAVX512, Depthwise: depthwiseAVX512, MaxPixel: maxPixelAVX512, MeanPixel: meanPixelAVX512, Peak: peakAVX512,
 			F2: Winograd{2, winogradInput2AVX512, winogradOutput2AVX512, winogradAdjoint2AVX512, winogradWeights2AVX512},
 			F4: Winograd{4, winogradInput4AVX512, winogradOutput4AVX512, winogradAdjoint4AVX512, winogradWeights4AVX512}})
 	}
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
 		found = append(found, Kernel{Name: "avx2", Arithmetic: Fused, Rows: 6, Tiles: 6, Lanes: 8,
-			Gemm: gemmAVX2, Batched: batchedAVX2, Outer: outerAVX2, Mask: maskAVX2, Gemm64: gemm64AVX2, Affine: affineAVX2,
+			Gemm: gemmAVX2, Batched: batchedAVX2, Outer: outerAVX2, Mask: maskAVX2, Rectify: rectifyAVX2, Moments: momentsAVX2, Blend: blendAVX2, Gemm64: gemm64AVX2, Affine: affineAVX2,
 			ELU: eluAVX2, Depthwise: depthwiseAVX2, MaxPixel: maxPixelAVX2, MeanPixel: meanPixelAVX2, Peak: peakAVX2,
 			F2: Winograd{2, winogradInput2AVX2, winogradOutput2AVX2, winogradAdjoint2AVX2, winogradWeights2AVX2},
 			F4: Winograd{4, winogradInput4AVX2, winogradOutput4AVX2, winogradAdjoint4AVX2, winogradWeights4AVX2}})
@@ -112,6 +112,15 @@ func winogradAdjoint2AVX512(v []float32, vStride, vRow int, y []float32, yRow, y
 func winogradAdjoint4AVX512(v []float32, vStride, vRow int, y []float32, yRow, yPixel, channels, tiles int, scratch []float32)
 
 //go:noescape
+func rectifyAVX512(x []float32, stride int, bits []byte, bitStride, pixels, channels int)
+
+//go:noescape
+func blendAVX512(dst, a, b, c []float32, pixels int, byA, byB, shift []float32)
+
+//go:noescape
+func momentsAVX512(sums, products []float64, a []float32, aStride int, b []float32, bStride, pixels, channels int)
+
+//go:noescape
 func maskAVX512(x []float32, stride int, bits []byte, bitStride, pixels, channels int)
 
 //go:noescape
@@ -122,6 +131,15 @@ func winogradAdjoint2AVX2(v []float32, vStride, vRow int, y []float32, yRow, yPi
 
 //go:noescape
 func winogradAdjoint4AVX2(v []float32, vStride, vRow int, y []float32, yRow, yPixel, channels, tiles int, scratch []float32)
+
+//go:noescape
+func rectifyAVX2(x []float32, stride int, bits []byte, bitStride, pixels, channels int)
+
+//go:noescape
+func blendAVX2(dst, a, b, c []float32, pixels int, byA, byB, shift []float32)
+
+//go:noescape
+func momentsAVX2(sums, products []float64, a []float32, aStride int, b []float32, bStride, pixels, channels int)
 
 //go:noescape
 func maskAVX2(x []float32, stride int, bits []byte, bitStride, pixels, channels int)

@@ -81,6 +81,44 @@ func maskPlain(x []float32, stride int, bits []byte, bitStride, pixels, channels
 	}
 }
 
+func rectifyPlain(x []float32, stride int, bits []byte, bitStride, pixels, channels int) {
+	for p := range pixels {
+		clear(bits[p*bitStride:][:(channels+7)/8])
+		for c := range channels {
+			if v := &x[p*stride+c]; *v <= 0 {
+				*v = 0
+			} else {
+				bits[p*bitStride+c/8] |= 1 << (c % 8)
+			}
+		}
+	}
+}
+
+func momentsPlain(sums, products []float64, a []float32, aStride int, b []float32, bStride, pixels, channels int) {
+	for p := range pixels {
+		for c := range channels {
+			v := float64(a[p*aStride+c])
+			sums[c] += v
+			products[c] += float64(v * float64(b[p*bStride+c]))
+		}
+	}
+}
+
+func blendPlain(dst, a, b, c []float32, pixels int, byA, byB, shift []float32) {
+	channels := len(shift)
+	for p := range pixels {
+		for i, v := range shift {
+			at := p*channels + i
+			y := v + float32(b[at]*byB[i])
+			y += float32(a[at] * byA[i])
+			if c != nil {
+				y += c[at]
+			}
+			dst[at] = y
+		}
+	}
+}
+
 func gemm64Plain(acc, a []float64, rows, taps []int, run int, b []float64, columns int, accumulate bool) {
 	for r, row := range rows {
 		var sum [8]float64

@@ -27,6 +27,9 @@ func main() {
 	}
 	s.affine()
 	s.mask()
+	s.rectify()
+	s.moments()
+	s.blend()
 	s.maxPixel()
 	s.meanPixel()
 	s.depthwise()

@@ -1,0 +1,180 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// rectify writes Kernel.Rectify.
+func (s isa) rectify() {
+	TEXT("rectify"+s.name, NOSPLIT, "func(x []float32, stride int, bits []byte, bitStride, pixels, channels int)")
+	x, bits := Load(Param("x").Base(), GP64()), Load(Param("bits").Base(), GP64())
+	stride, bitStride := bytes("stride"), Load(Param("bitStride"), GP64())
+	pixels, channels := Load(Param("pixels"), GP64()), Load(Param("channels"), GP64())
+	zero := s.vec()
+	s.zero(zero)
+	last := s.partial(channels)
+	c, index, word := GP64(), GP64(), GP64()
+	Label("pixel")
+	s.eachVector("channel", channels, c, last, func(part string, a access) {
+		const notLessOrEqual = 6 // or unordered
+		v := s.vec()
+		a.load(indexed(x, c, 4, 0), v)
+		MOVQ(c, index)
+		SHRQ(Imm(3), index)
+		if s.lanes == 16 {
+			k := K()
+			VCMPPS(Imm(notLessOrEqual), zero, v, k)
+			VMOVAPS_Z(v, k, v)
+			KMOVW(k, word.As32())
+			MOVB(word.As8(), indexed(bits, index, 1, 0))
+			rest := GP64()
+			MOVQ(channels, rest)
+			SUBQ(c, rest)
+			CMPQ(rest, Imm(8))
+			JLE(LabelRef(part + "_byte")) // the next belongs to another pixel
+			SHRQ(Imm(8), word)
+			MOVB(word.As8(), indexed(bits, index, 1, 1))
+			Label(part + "_byte")
+		} else {
+			set := s.vec()
+			VCMPPS(Imm(notLessOrEqual), zero, v, set)
+			VANDPS(set, v, v)
+			VMOVMSKPS(set, word.As32())
+			MOVB(word.As8(), indexed(bits, index, 1, 0))
+		}
+		a.store(v, indexed(x, c, 4, 0))
+	})
+	ADDQ(stride, x)
+	ADDQ(bitStride, bits)
+	DECQ(pixels)
+	JNZ(LabelRef("pixel"))
+	VZEROUPPER()
+	RET()
+}
+
+// moments writes Kernel.Moments.
+func (s isa) moments() {
+	TEXT("moments"+s.name, NOSPLIT, "func(sums, products []float64, a []float32, aStride int, b []float32, bStride, pixels, channels int)")
+	m := moments{isa: s, sums: Load(Param("sums").Base(), GP64()), products: Load(Param("products").Base(), GP64()),
+		a: Load(Param("a").Base(), GP64()), b: Load(Param("b").Base(), GP64()), aStride: bytes("aStride"), bStride: bytes("bStride")}
+	channels := Load(Param("channels"), GP64())
+	last := s.partial(channels)
+	widen := func(p Register, vector int) (low, high VecVirtual) {
+		low, high = s.vec(), s.vec()
+		VCVTPS2PD(at(p, vector*s.bytes()), low)
+		VCVTPS2PD(at(p, vector*s.bytes()+s.bytes()/2), high)
+		return low, high
+	}
+	const several = 2 // sums at a time hide how long an addition takes
+	for _, vectors := range []int{several, 1} {
+		label := name("by%d", vectors)
+		Label(label)
+		CMPQ(channels, Imm(uint64(vectors*s.lanes)))
+		JLT(LabelRef(label + "_end"))
+		m.tile(label, vectors, widen)
+		SUBQ(Imm(uint64(vectors*s.lanes)), channels)
+		JMP(LabelRef(label))
+		Label(label + "_end")
+	}
+	TESTQ(channels, channels)
+	JZ(LabelRef("done"))
+	m.tile("part", 1, func(p Register, _ int) (low, high VecVirtual) {
+		v := s.vec()
+		last.load(at(p, 0), v)
+		return s.widen(v)
+	})
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// moments is where Moments finds what it works on, from the channels in hand on.
+type moments struct {
+	isa
+	sums, products, a, b, aStride, bStride Register
+}
+
+// tile sums some vectors of channels over all pixels, as read gives their halves in float64, and goes on to the next channels.
+func (m moments) tile(label string, vectors int, read func(p Register, vector int) (low, high VecVirtual)) {
+	size := m.bytes() // of half a vector in float64
+	sum, product := make([]VecVirtual, 2*vectors), make([]VecVirtual, 2*vectors)
+	for i := range sum {
+		sum[i], product[i] = m.vec(), m.vec()
+		VMOVUPD(at(m.sums, i*size), sum[i])
+		VMOVUPD(at(m.products, i*size), product[i])
+	}
+	a, b, left := GP64(), GP64(), GP64()
+	MOVQ(m.a, a)
+	MOVQ(m.b, b)
+	MOVQ(slot(Param("pixels")), left)
+	Label(label + "_pixel")
+	for i := range vectors {
+		low, high := read(a, i)
+		otherLow, otherHigh := read(b, i)
+		VADDPD(low, sum[2*i], sum[2*i])
+		VADDPD(high, sum[2*i+1], sum[2*i+1])
+		VFMADD231PD(low, otherLow, product[2*i])
+		VFMADD231PD(high, otherHigh, product[2*i+1])
+	}
+	ADDQ(m.aStride, a)
+	ADDQ(m.bStride, b)
+	DECQ(left)
+	JNZ(LabelRef(label + "_pixel"))
+	for i := range sum {
+		VMOVUPD(sum[i], at(m.sums, i*size))
+		VMOVUPD(product[i], at(m.products, i*size))
+	}
+	for _, p := range []Register{m.sums, m.products} {
+		ADDQ(U32(2*vectors*size), p)
+	}
+	for _, p := range []Register{m.a, m.b} {
+		ADDQ(U32(vectors*size), p)
+	}
+}
+
+// blend writes Kernel.Blend.
+func (s isa) blend() {
+	TEXT("blend"+s.name, NOSPLIT, "func(dst, a, b, c []float32, pixels int, byA, byB, shift []float32)")
+	dst, a, b := Load(Param("dst").Base(), GP64()), Load(Param("a").Base(), GP64()), Load(Param("b").Base(), GP64())
+	rest := Load(Param("c").Base(), GP64())
+	pixels, channels := Load(Param("pixels"), GP64()), Load(Param("byA").Len(), GP64())
+	byA, byB, shift := Load(Param("byA").Base(), GP64()), Load(Param("byB").Base(), GP64()), Load(Param("shift").Base(), GP64())
+	last := s.partial(channels)
+	c := GP64()
+	TESTQ(rest, rest)
+	JZ(LabelRef("plain_pixel"))
+	for _, form := range []string{"sum", "plain"} {
+		Label(form + "_pixel")
+		s.eachVector(form, channels, c, last, func(_ string, acc access) {
+			element := func(base Register) Mem { return indexed(base, c, 4, 0) }
+			y, x, factor := s.vec(), s.vec(), s.vec()
+			acc.load(element(shift), y)
+			acc.load(element(b), x)
+			acc.load(element(byB), factor)
+			VFMADD231PS(x, factor, y)
+			acc.load(element(a), x)
+			acc.load(element(byA), factor)
+			VFMADD231PS(x, factor, y)
+			if form == "sum" {
+				acc.load(element(rest), x)
+				VADDPS(x, y, y)
+			}
+			acc.store(y, element(dst))
+		})
+		bases := []Register{dst, a, b}
+		if form == "sum" {
+			bases = append(bases, rest)
+		}
+		for _, base := range bases {
+			LEAQ(indexed(base, channels, 4, 0), base)
+		}
+		DECQ(pixels)
+		JNZ(LabelRef(form + "_pixel"))
+		JMP(LabelRef("done"))
+	}
+	Label("done")
+	VZEROUPPER()
+	RET()
+}

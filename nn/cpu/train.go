@@ -1,0 +1,178 @@
+package cpu
+
+import (
+	"context"
+	"slices"
+
+	"lsrun/nn"
+	"lsrun/nn/engine"
+)
+
+var _ engine.Trainer = (*Engine)(nil)
+
+// training is what an engine holds to train: derivatives on a live tape, whose batch norms need the whole batch.
+// All hands work on the same planes.
+type training struct {
+	*derivatives
+	room   int // images that there is room for
+	state  *state
+	kinks  kinks
+	batch  []*batch // by norm
+	judged []judgement
+	sums   []float64 // the gradient in float64
+}
+
+// judgement is the loss and the right predictions of a block.
+type judgement struct {
+	loss    float64
+	correct int
+}
+
+func (e *Engine) train(images int) *training {
+	t := e.trained
+	if t == nil {
+		tape := &tape{graph: e.Graph, kernel: &e.kernel, exact: e.exact, live: true}
+		tape.record()
+		t = &training{derivatives: e.derivatives(tape), sums: make([]float64, e.Graph.Parameters())}
+		e.trained = t
+	}
+	if images > t.room {
+		t.grow(images)
+	}
+	return t
+}
+
+func (t *training) grow(images int) {
+	tape := t.tape
+	floats, brief := lined(images*tape.plane+tape.slack()), lined(tape.brief+tape.slack())
+	t.state = nil // let go before the next is made
+	t.room, t.state, t.kinks = images, &state{allocate(floats), allocate(floats + len(t.hands)*brief)}, tape.kinks(images)
+	blocks := t.blocks(images)
+	t.batch, t.judged = nil, make([]judgement, blocks)
+	for _, l := range tape.norms {
+		t.batch = append(t.batch, newBatch(l, blocks))
+	}
+	for i, h := range t.hands {
+		h.briefAt = floats + i*brief
+		h.room, h.kinks, h.batch = images, t.kinks, t.batch
+		h.planes[values], h.planes[adjoints] = t.state.values, t.state.adjoints
+	}
+}
+
+func (t *training) blocks(images int) int { return (images + t.tape.block - 1) / t.tape.block }
+
+// Train is that of engine.Trainer: float32, with Winograd's transforms where evaluation uses them; sums over pixels for batch norms,
+// and over blocks of images, in float64. The kinks are those of float32. No batch is evaluated again for what overflows in a
+// transform alone.
+func (e *Engine) Train(ctx context.Context, states nn.Params, batch *nn.Images, seed uint64, gradient []float32, moments []engine.Moments) (engine.TrainResult, error) {
+	if err := engine.CheckTraining(e.Graph, states, batch, gradient, moments); err != nil {
+		return engine.TrainResult{}, err
+	}
+	t := e.train(batch.Len())
+	for i := range states {
+		t.point.entries[i] = states[i].Data
+	}
+	for _, h := range t.hands {
+		h.seed = seed
+	}
+	t.prepare(ctx, 0, &t.point, first)
+	t.forward(ctx, batch)
+	t.judge(ctx, batch)
+	t.backward(ctx, batch)
+	if err := ctx.Err(); err != nil {
+		return engine.TrainResult{}, err
+	}
+	return t.report(batch, gradient, moments), nil
+}
+
+// eachBlock calls f for every block of the batch from all threads until ctx is cancelled.
+func (t *training) eachBlock(ctx context.Context, batch *nn.Images, f func(h *hand, block int)) {
+	t.share(ctx, t.blocks(batch.Len()), func(h *hand, block int) {
+		h.block, h.before = block, block*t.tape.block
+		h.images = min(t.tape.block, batch.Len()-h.before)
+		h.whole()
+		f(h, block)
+	})
+}
+
+func (t *training) forward(ctx context.Context, batch *nn.Images) {
+	t.eachBlock(ctx, batch, func(h *hand, block int) {
+		eachPixelOf(h, batch, block, func(at int, v float32) { h.planes[values][at] = v })
+	})
+	for i, s := range t.tape.segments {
+		if i > 0 {
+			norm := t.waiting(s)
+			norm.settle(t.batch[norm.index], &t.point, batch.Len(), t.blocks(batch.Len()))
+		}
+		t.eachBlock(ctx, batch, func(h *hand, _ int) {
+			h.ahead(t.tape.groups[s.first:s.end], func(l layer) { l.forward(h, first) })
+		})
+	}
+}
+
+// waiting is the batch norm that begins s.
+func (t *training) waiting(s segment) *batchNorm {
+	return t.tape.layers[t.tape.groups[s.first].first].(*batchNorm)
+}
+
+// judge takes the losses and what they hand on.
+func (t *training) judge(ctx context.Context, batch *nn.Images) {
+	n := float64(batch.Len())
+	t.eachBlock(ctx, batch, func(h *hand, block int) {
+		j := judgement{}
+		for i := range h.count {
+			label := int(batch.Labels[h.before+i])
+			logits := h.widen(h.logits[0], values, i)
+			j.loss += h.loss.Image(logits, label)
+			if nn.Predict(logits) == label {
+				j.correct++
+			}
+			h.loss.Gradient(h.slope, logits, label)
+			for c := range h.slope {
+				h.slope[c] /= n
+			}
+			h.descend(adjoints, i)
+		}
+		h.handOn(t.tape.top, first)
+		t.judged[block] = j
+	})
+}
+
+func (t *training) backward(ctx context.Context, batch *nn.Images) {
+	clear(t.gradient)
+	for i, s := range slices.Backward(t.tape.segments) {
+		sum := newSum(ctx)
+		t.eachBlock(ctx, batch, func(h *hand, block int) {
+			h.behind(t.tape.groups[s.first:s.end], func(l layer) {
+				if !l.output().constant {
+					l.backward(h, first)
+				}
+			})
+			sum.add(ctx, block, func() { accumulate(t.gradient[s.from:s.to], h.gradient[s.from:s.to]) })
+		})
+		sum.close()
+		if i > 0 {
+			norm := t.waiting(s)
+			norm.settleBack(t.batch[norm.index], &t.point, batch.Len(), t.blocks(batch.Len()))
+		}
+	}
+}
+
+// report writes what there is after a batch.
+func (t *training) report(batch *nn.Images, gradient []float32, moments []engine.Moments) (result engine.TrainResult) {
+	t.pull(&t.point, nil, t.sums, first)
+	for _, l := range t.tape.norms {
+		b := t.batch[l.index]
+		copy(t.sums[t.point.first[l.weight]:], b.byWeight)
+		copy(t.sums[t.point.first[l.bias]:], b.byBias)
+		b.report(moments[l.index], batch.Len()*l.in.height*l.in.width)
+	}
+	for i, v := range t.sums {
+		gradient[i] = float32(v)
+	}
+	for _, j := range t.judged[:t.blocks(batch.Len())] {
+		result.Loss += j.loss / float64(batch.Len())
+		result.Correct += j.correct
+	}
+	return result
+}
