@@ -35,7 +35,7 @@ var waysOnCard = []struct {
 
 // assembleOnCard fills the lineup with lsrun's precisions and every way to run PyTorch, all on the first card.
 func (l *lineup) assembleOnCard(ctx context.Context, compile bool) error {
-	for i, p := range []cuda.Precision{cuda.Mixed, cuda.TF32x3, cuda.Float32, cuda.TF32} {
+	for i, p := range []cuda.Precision{cuda.FP16x3, cuda.TF32x3, cuda.Float32, cuda.TF32} {
 		if err := l.onCard(p, i == 0 && l.graph.Name == "resnet56"); err != nil {
 			return err
 		}

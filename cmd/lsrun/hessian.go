@@ -16,7 +16,6 @@ import (
 
 	"lsrun/hessian"
 	"lsrun/nn"
-	"lsrun/nn/cpu"
 	"lsrun/shard"
 )
 
@@ -43,7 +42,8 @@ To reproduce the numbers of
 		&cli.IntFlag{Name: "steps", Usage: "products for each of them", Value: 60},
 		&cli.StringFlag{Name: "o", Usage: "draw the density in `FILE`.png, .svg or .pdf", DefaultText: "CHECKPOINT_density.png here"},
 		&cli.BoolFlag{Name: "json", Usage: "for programs: one object"},
-		&cli.StringFlag{Name: "kernel", Usage: "the arithmetic: fma or plain (default: the best of this machine)"},
+		deviceFlag,
+		&cli.StringFlag{Name: "kernel", Usage: "the arithmetic: fma or plain (default: the best of this machine); cards have one for derivatives"},
 		&cli.IntFlag{Name: "threads", Usage: "threads", DefaultText: "all cores"},
 	}),
 	Action: hessianAction,
@@ -140,14 +140,11 @@ func hessianAction(c *cli.Context) error {
 
 // curvatureReport computes everything at θ.
 func (s *subject) curvatureReport(c *cli.Context, h *shard.Hessian) (*curvatureReport, error) {
-	e, err := cpu.New(s.graph, s.loss, cpu.Options{Threads: threads(c), Kernel: c.String("kernel")})
+	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, worker{threads: threads(c)}, c.String("device"), c.String("kernel"))
 	if err != nil {
 		return nil, usageError{err.Error()}
 	}
 	defer e.Close()
-	if err := e.SetPlane(nn.Plane{Theta: s.theta}); err != nil {
-		return nil, err
-	}
 	images := hessianImages(h, s.images.train)
 	v, err := newCurvature(h, s.graph, e, images)
 	if err != nil {

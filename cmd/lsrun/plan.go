@@ -23,6 +23,9 @@ import (
 	"lsrun/shard"
 )
 
+// deviceFlag says what computes.
+var deviceFlag = &cli.StringFlag{Name: "device", Usage: "what evaluates: cpu, or cuda (NVIDIA cards, one a worker)", Value: onCPU}
+
 var planCommand = &cli.Command{
 	Name:      "plan",
 	Usage:     "fix everything that a landscape is computed from, in a new run directory",
@@ -54,8 +57,8 @@ Planning the same again changes nothing; another plan needs another RUN.
 		&cli.StringFlag{Name: "yignore", Usage: "the same for y (default: that of x)"},
 		&cli.Uint64Flag{Name: "seed", Usage: "of the random directions"},
 		&cli.IntFlag{Name: "idx", Usage: "repetition: another pair of random directions of the same seed"},
-		&cli.StringFlag{Name: "device", Usage: "what evaluates: cpu, or cuda (NVIDIA cards, one a worker)", Value: onCPU},
-		&cli.StringFlag{Name: "kernel", Usage: "the arithmetic that every worker must have: fma (processors with AVX2 or AVX-512 give the same bits) or plain (default: the best of this machine); on cards tf32x3 (about float32, the default), mixed, fp32 or tf32 (a relative error of 1e-3)"},
+		deviceFlag,
+		&cli.StringFlag{Name: "kernel", Usage: "the arithmetic that every worker must have: fma (processors with AVX2 or AVX-512 give the same bits) or plain (default: the best of this machine); on cards tf32x3 (about float32, the default), fp16x3 (the same precision, faster), fp32 or tf32 (a relative error of 1e-3)"},
 		&cli.BoolFlag{Name: "exact", Usage: "compute every sum directly, without Winograd's transforms: about half as fast, with a tenth of the rounding error"},
 		&cli.BoolFlag{Name: "mix", Usage: "let workers with other kernels join; which one computed a point is recorded"},
 		&cli.IntFlag{Name: "workers-hint", Usage: "cut the work so that `N` workers find eight units each", Value: 8},
@@ -393,7 +396,7 @@ func chooseArithmetic(s *subject, c *cli.Context) (string, error) {
 		p, err := cuda.ParseKernel(c.String("kernel"))
 		return p.Kernel(), err
 	}
-	return "", fmt.Errorf("--device %s: there are cpu and cuda", c.String("device"))
+	return "", unknownDevice(c.String("device"))
 }
 
 // Keys of theta.safetensors' metadata that say what it was read from. The prefix keeps

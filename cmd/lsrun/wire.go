@@ -257,6 +257,8 @@ const (
 	onCard = "cuda"
 )
 
+func unknownDevice(name string) error { return fmt.Errorf("--device %s: there are cpu and cuda", name) }
+
 // worker is what an engine gets of a machine: threads of the processor, or a card.
 type worker struct {
 	threads, card int
@@ -265,10 +267,13 @@ type worker struct {
 
 // newEngine makes an engine on the device with the plane resident. An empty kernel is the device's best.
 func newEngine(graph *nn.Graph, loss nn.Loss, plane nn.Plane, w worker, device, kernel string) (e engine.Engine, err error) {
-	if device == onCard {
-		e, err = newCardEngine(graph, loss, w, kernel)
-	} else {
+	switch device {
+	case onCPU:
 		e, err = cpu.New(graph, loss, cpu.Options{Threads: w.threads, Kernel: kernel, Sharers: w.sharers})
+	case onCard:
+		e, err = newCardEngine(graph, loss, w, kernel)
+	default:
+		err = unknownDevice(device)
 	}
 	if err != nil {
 		return nil, err

@@ -28,8 +28,9 @@ type convArguments struct {
 
 type patchArguments struct {
 	convArguments
-	rows, patchRows, pixels                            int32
-	perWidth, perPatchWidth, perHeight, perPatchHeight uint32
+	tiles, tilesOfBlock                                int32
+	pictures, parts, height, pixels                    int32
+	perWidth, perHeight, perPatchWidth, perPatchHeight uint32
 }
 
 type elementArguments struct {
@@ -52,17 +53,23 @@ type perturbArguments struct {
 }
 
 type panel struct {
-	source, packed            int64
+	source, packed, units     int64
 	outputs, channels, places int32
 	stride, terms, columns    int32
 	planes, rounded           int32
-	order                     int32
+	order, block              int32
+}
+
+type peakArguments struct {
+	panels, panel, first      address
+	states, factors           address
+	statesPoint, factorsPoint int64
 }
 
 type packArguments struct {
-	panels, panel, first     address
-	states, packed           address
-	statesPoint, packedPoint int64
+	panels, panel, first                   address
+	states, factors, packed                address
+	statesPoint, factorsPoint, packedPoint int64
 }
 
 // mostNorms is how many batch norms follow each other in one step.
@@ -77,6 +84,7 @@ type factors struct {
 	bias            int64
 	norms           [mostNorms]norm
 	scale, shift    int64
+	units           int64
 	channels, count int32
 }
 

@@ -38,13 +38,13 @@ const (
 	Float32
 	// TF32 rounds factors to 11 bits: a relative error of 1e-3.
 	TF32
-	// Mixed is TF32x3 with the two smaller products of 3×3 convolutions in BF16, on tensor cores at half the cost: a factor is off by
-	// 2⁻²⁰ of it.
-	Mixed
+	// FP16x3 is TF32x3, but 3×3 convolutions split factors into two of half precision, scaled so that it suffices, and need half
+	// the products.
+	FP16x3
 )
 
 // precisions are named as kernels are.
-var precisions = []Precision{TF32x3, Float32, TF32, Mixed}
+var precisions = []Precision{TF32x3, Float32, TF32, FP16x3}
 
 // ParseKernel is the precision of the kernel of the given name, with or without "cuda-"; the empty name is the default.
 func ParseKernel(name string) (Precision, error) {
@@ -62,12 +62,12 @@ const kernelPrefix = "cuda-"
 // Kernel names the arithmetic of a precision.
 func (p Precision) Kernel() string { return kernelPrefix + p.String() }
 
-func (p Precision) String() string { return [...]string{"tf32x3", "fp32", "tf32", "mixed"}[p] }
+func (p Precision) String() string { return [...]string{"tf32x3", "fp32", "tf32", "fp16x3"}[p] }
 
 // planes is how many parts weights are split into, and whether they are rounded.
 func (p Precision) planes() (planes, rounded int32) {
 	switch p {
-	case TF32x3, Mixed:
+	case TF32x3, FP16x3:
 		return 2, 1
 	case TF32:
 		return 1, 1
@@ -77,7 +77,7 @@ func (p Precision) planes() (planes, rounded int32) {
 
 // products is the precision of all layers but 3×3 convolutions.
 func (p Precision) products() Precision {
-	if p == Mixed {
+	if p == FP16x3 {
 		return TF32x3
 	}
 	return p
@@ -130,8 +130,14 @@ type residentPlane struct {
 
 // tables tell the kernels that prepare weights what to do.
 type tables struct {
-	panels, panel, first, layers address
-	blocks                       int
+	panels, layers address
+	packs, peaks   panelBlocks
+}
+
+// panelBlocks tell every block of a launch which panel it works on, and which is the panel's first block.
+type panelBlocks struct {
+	panel, first address
+	blocks       int
 }
 
 // room is the memory of evaluations: of a group of points and a chunk of images at each. It stays what the largest took.
@@ -178,7 +184,7 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Engine, err error) {
 	e = &Engine{graph: g, loss: loss, precision: precision, device: d, threads: threads(runtime.GOMAXPROCS(0)), program: lower(g, precision),
 		sets: map[*images]bool{}, blockImages: blockImages, most: inFlight, bytes: roomBytes}
-	if e.tables, err = e.announce(e.program); err == nil && (precision == TF32x3 || precision == Mixed) {
+	if e.tables, err = e.announce(e.program); err == nil && (precision == TF32x3 || precision == FP16x3) {
 		e.exact = lower(g, Float32)
 		e.again, err = e.announce(e.exact)
 	}
@@ -233,28 +239,37 @@ func resident[T any](d device, values []T) (address, error) {
 
 // announce copies the tables of p to the device.
 func (e *Engine) announce(p *program) (t tables, err error) {
+	if t.panels, err = resident(e.device, p.panels); err == nil {
+		t.layers, err = resident(e.device, p.layers)
+	}
+	if err == nil {
+		t.packs, err = e.divide(p, func(w *panel) int { return blocks(int(w.terms)*int(w.columns), 256) })
+	}
+	if err == nil {
+		t.peaks, err = e.divide(p, func(w *panel) int {
+			if w.units < 0 {
+				return 0
+			}
+			return int(w.outputs)
+		})
+	}
+	return t, err
+}
+
+// divide gives every panel its number of blocks.
+func (e *Engine) divide(p *program, number func(*panel) int) (b panelBlocks, err error) {
 	var panel, first []int32
-	for i, w := range p.panels {
+	for i := range p.panels {
 		start := int32(len(panel))
-		for range blocks(int(w.terms)*int(w.columns), 256) {
+		for range number(&p.panels[i]) {
 			panel, first = append(panel, int32(i)), append(first, start)
 		}
 	}
-	t.blocks = len(panel)
-	for _, table := range []struct {
-		at   *address
-		load func() (address, error)
-	}{
-		{&t.panels, func() (address, error) { return resident(e.device, p.panels) }},
-		{&t.panel, func() (address, error) { return resident(e.device, panel) }},
-		{&t.first, func() (address, error) { return resident(e.device, first) }},
-		{&t.layers, func() (address, error) { return resident(e.device, p.layers) }},
-	} {
-		if *table.at, err = table.load(); err != nil {
-			return t, err
-		}
+	b.blocks = len(panel)
+	if b.panel, err = resident(e.device, panel); err == nil {
+		b.first, err = resident(e.device, first)
 	}
-	return t, nil
+	return b, err
 }
 
 // Load copies the images to the card.
@@ -630,8 +645,10 @@ func (e *Engine) prepare(p *program, t *tables, packed address, points []nn.Poin
 	for _, w := range []work{
 		{launch{kernel: "perturb", grid: [3]int{int(p.length / entryBlock), g, 1}, block: entryBlock},
 			unsafe.Pointer(&perturbArguments{e.plane.theta, e.plane.x, e.plane.y, e.plane.sparse, r.points.address, r.states.address, p.length})},
-		{launch{kernel: "pack", grid: [3]int{t.blocks, g, 1}, block: 256},
-			unsafe.Pointer(&packArguments{t.panels, t.panel, t.first, r.states.address, packed, p.length, p.packed})},
+		{launch{kernel: "peak", grid: [3]int{t.peaks.blocks, g, 1}, block: 128, shared: 4 * 128},
+			unsafe.Pointer(&peakArguments{t.panels, t.peaks.panel, t.peaks.first, r.states.address, r.factors.address, p.length, p.factors})},
+		{launch{kernel: "pack", grid: [3]int{t.packs.blocks, g, 1}, block: 256},
+			unsafe.Pointer(&packArguments{t.panels, t.packs.panel, t.packs.first, r.states.address, r.factors.address, packed, p.length, p.factors, p.packed})},
 		{launch{kernel: "fold", grid: [3]int{len(p.layers), g, 1}, block: 128},
 			unsafe.Pointer(&foldArguments{t.layers, r.states.address, r.factors.address, p.length, p.factors})},
 	} {

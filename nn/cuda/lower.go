@@ -255,7 +255,7 @@ func (l *lowering) conv(n int, c nn.Conv, in *value, norms []int) {
 		s.before = l.layer(in.shape[0], -1, norms)
 	}
 	p := panel{source: l.states[entries[0]], packed: l.packed, outputs: int32(c.Out), channels: int32(in.shape[0] / c.Groups),
-		places: int32(c.Kernel[0] * c.Kernel[1]), planes: 1}
+		places: int32(c.Kernel[0] * c.Kernel[1]), planes: 1, order: lines, units: -1}
 	p.stride, p.columns = p.channels, p.outputs
 	p.terms = p.places * p.stride
 	if c.Groups == 1 {
@@ -264,11 +264,18 @@ func (l *lowering) conv(n int, c nn.Conv, in *value, norms []int) {
 		p.terms = int32(roundUp(int64(p.places*p.stride), productTerms))
 		p.columns = int32(roundUp(int64(c.Out), int64(tileColumns(c.Out))))
 	}
+	size := int64(p.planes) * int64(p.columns)
 	if s.patch = l.patch(c, in); s.patch {
-		p.order, p.planes, p.rounded = fragments, 1, 0
+		p.order, p.block, p.planes = l.precision.mode(), int32(tileColumns(c.Out)), 1
 		p.terms = int32(roundUp(int64(p.channels), patchChannels)) * p.places
+		if l.precision == FP16x3 {
+			p.units = l.factors
+			l.layers[s.layer].units = p.units
+			l.factors += roundUp(int64(c.Out), 64)
+		}
+		size = int64(p.columns) * int64(l.precision.floats())
 	}
-	l.packed += roundUp(int64(p.planes)*int64(p.terms)*int64(p.columns), 64)
+	l.packed += roundUp(size*int64(p.terms), 64)
 	l.panels = append(l.panels, p)
 	l.steps = append(l.steps, s)
 }
@@ -278,15 +285,15 @@ func (l *lowering) patch(c nn.Conv, in *value) bool {
 	plain := nn.Conv2d(c.Out, 3, 1, 1)
 	plain.Bias = c.Bias
 	const fewest = 8 // channels: with less, most of a block's 16 would be zero
-	tile, pixels := patchTile(c.Out)
-	height, width := in.shape[1], in.shape[2]
-	return l.precision != Float32 && c == plain && in.shape[0] >= fewest && width <= tile &&
-		patchRows(in.shape, tile/width)*(width+2) <= pixels && (height+2)*(height+tile) < 1<<16
+	most, pixels := patchTile(c.Out)
+	of, width := patchOf(in.shape, most), in.shape[2]
+	used := of.pictures * of.height * width
+	return l.precision != Float32 && c == plain && in.shape[0] >= fewest && used <= most && 2*used >= most && of.pixels <= pixels
 }
 
 // layer plans the scales and shifts of channels.
 func (l *lowering) layer(channels int, bias int64, norms []int) int {
-	f := factors{bias: bias, channels: int32(channels), count: int32(len(norms)), scale: l.factors, shift: l.factors + int64(channels)}
+	f := factors{bias: bias, units: -1, channels: int32(channels), count: int32(len(norms)), scale: l.factors, shift: l.factors + int64(channels)}
 	l.factors += roundUp(2*int64(channels), 64)
 	for i, n := range norms {
 		e := l.graph.Nodes[n].Entries

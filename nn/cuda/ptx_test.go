@@ -24,7 +24,7 @@ func TestKernelsTakeWhatTheyAreGiven(t *testing.T) {
 		elements = unsafe.Sizeof(elementArguments{})
 	)
 	want := map[string]uintptr{
-		"perturb": unsafe.Sizeof(perturbArguments{}), "pack": unsafe.Sizeof(packArguments{}), "fold": unsafe.Sizeof(foldArguments{}),
+		"perturb": unsafe.Sizeof(perturbArguments{}), "peak": unsafe.Sizeof(peakArguments{}), "pack": unsafe.Sizeof(packArguments{}), "fold": unsafe.Sizeof(foldArguments{}),
 		"affine": elements, "pool": elements, "softmax": elements, "subsample": elements, "flatten": elements, "grouped": conv,
 	}
 	for size, names := range map[uintptr][]string{
@@ -48,7 +48,7 @@ func TestKernelsTakeWhatTheyAreGiven(t *testing.T) {
 			want["product_"+p.String()+"_"+n] = conv
 			if p != Float32 {
 				want["patch_"+p.String()+"_"+n] = unsafe.Sizeof(patchArguments{})
-				want["patch_mixed_"+n] = unsafe.Sizeof(patchArguments{})
+				want["patch_fp16x3_"+n] = unsafe.Sizeof(patchArguments{})
 			}
 		}
 	}

@@ -83,8 +83,25 @@ const (
 const (
 	patchChannels = 16
 	patchThreads  = 256
-	fragments     = 1 // order of its weights
 )
+
+// patchTiles is how many tiles a block of patch.h computes at most, patchBlocks how many blocks are enough for any card: with more, each
+// computes several. A test varies them.
+var patchTiles, patchBlocks = 8, 2048
+
+// lines is the order of the products' weights; those of patch.h go by their mode.
+const lines = -1
+
+// mode is the kernels' name for a precision.
+func (p Precision) mode() int32 { return [...]int32{TF32x3: 2, Float32: 0, TF32: 1, FP16x3: 3}[p] }
+
+// floats is what a number takes for patch.h.
+func (p Precision) floats() int {
+	if p == TF32x3 {
+		return 2
+	}
+	return 1
+}
 
 // patchTile is how many rows of the product a block of patch.h computes, and how many pixels it can read.
 func patchTile(channels int) (rows, pixels int) {
@@ -97,18 +114,21 @@ func patchTile(channels int) (rows, pixels int) {
 // reciprocal is what the kernels divide by n with: i·reciprocal(n) >> 16 is i/n while i·n < 2¹⁶.
 func reciprocal(n int) uint32 { return uint32(1<<16/n + 1) }
 
-// patchRows is how many rows of pictures of the given shape a block with so many rows of pictures reads.
-func patchRows(shape nn.Shape, rows int) int {
-	height := shape[1]
-	pictures := (rows-2)/height + 2
-	switch {
-	case rows%height == 0:
-		pictures = rows / height
-	case height%rows == 0:
-		pictures = 1
+// patchOf divides pictures into tiles of at most so many pixels: a tile is several pictures or one of several equal parts of a picture.
+func patchOf(shape nn.Shape, most int) (p patch) {
+	height, width := shape[1], shape[2]
+	p = patch{pictures: max(1, most/(height*width)), parts: 1, height: height}
+	for p.height*width > most && p.height > 1 {
+		for p.parts++; height%p.parts != 0; p.parts++ {
+		}
+		p.height = height / p.parts
 	}
-	return rows + 2*pictures
+	p.pixels = p.pictures * (p.height + 2) * (width + 2)
+	return p
 }
+
+// patch is how pictures are divided: what a tile has of them, and how many pixels it sees.
+type patch struct{ pictures, parts, height, pixels int }
 
 // tileColumns is how many of a layer's channels a block computes.
 func tileColumns(channels int) int {
@@ -148,26 +168,21 @@ func (s *product) launch(p *pass) (launch, unsafe.Pointer) {
 	}
 	n := tileColumns(s.conv.Out)
 	if s.patch {
-		height, width := s.in.shape[1], s.in.shape[2]
-		tile, _ := patchTile(s.conv.Out)
-		rows := tile / width
-		read := patchRows(s.in.shape, rows)
-		pixels := read * (width + 2)
-		b := &patchArguments{convArguments: *a, rows: int32(rows), patchRows: int32(read), pixels: int32(pixels),
-			perWidth: reciprocal(width), perPatchWidth: reciprocal(width + 2), perHeight: reciprocal(height), perPatchHeight: reciprocal(height + 2)}
-		// Words of a pixel, and of nine places' weights for a column.
-		ofPixel, ofColumn := patchChannels+4, 9*patchChannels
-		switch s.precision {
-		case TF32x3:
-			ofPixel, ofColumn = 2*ofPixel, 2*ofColumn
-		case Mixed: // the second half in two bytes
-			ofPixel, ofColumn = ofPixel+patchChannels/2+4, ofColumn*3/2
-		}
+		width := s.in.shape[2]
+		most, _ := patchTile(s.conv.Out)
+		of := patchOf(s.in.shape, most)
+		tiles, across := blocks(p.images, of.pictures)*of.parts, int(panel.columns)/n
+		ofBlock := max(1, min(patchTiles, tiles*across*p.points/patchBlocks))
+		b := &patchArguments{convArguments: *a, tiles: int32(tiles), tilesOfBlock: int32(ofBlock),
+			pictures: int32(of.pictures), parts: int32(of.parts), height: int32(of.height), pixels: int32(of.pixels),
+			perWidth: reciprocal(width), perHeight: reciprocal(of.height), perPatchWidth: reciprocal(width + 2), perPatchHeight: reciprocal(of.height + 2)}
+		// Floats of a pixel, split and as it was copied, and of nine places' weights for a column.
+		ofPixel, ofColumn := (s.precision.floats()+1)*patchChannels+4, 9*s.precision.floats()*patchChannels
 		return launch{
 			kernel: fmt.Sprintf("patch_%s_%d", s.precision, n),
-			grid:   [3]int{blocks(p.images*height, rows), int(panel.columns) / n, p.points},
+			grid:   [3]int{blocks(tiles, ofBlock), across, p.points},
 			block:  patchThreads,
-			shared: 4 * (pixels*ofPixel + n*ofColumn),
+			shared: 4 * (of.pixels*ofPixel + n*ofColumn),
 		}, unsafe.Pointer(b)
 	}
 	stages := 3

@@ -1,9 +1,13 @@
 package cuda
 
 import (
+	"context"
 	"testing"
 
 	"lsrun/nn"
+	"lsrun/nn/engine"
+	"lsrun/nn/zoo"
+	"lsrun/nn/zoo/formula"
 )
 
 // TestPatchesDivideExactly goes through all pictures that patch.h accepts and all numbers that it divides.
@@ -26,26 +30,59 @@ func TestPatchesDivideExactly(t *testing.T) {
 					continue
 				}
 				accepted++
-				rows := tile / width
-				read := patchRows(shape, rows)
-				if height%16 == 0 || width%16 == 0 || height < 20 {
-					copied := (most*4 + patchThreads - 1) / patchThreads * patchThreads / 4
-					divides("pixels of a patch by its width", copied, width+2)
-					divides("rows of a patch by a picture's", height+copied/(width+2)+1, height+2)
-					divides("rows of the product by a picture's width", tile, width)
-					divides("rows by a picture's height", height+rows, height)
+				of := patchOf(shape, tile)
+				if of.pictures > 1 && of.parts > 1 || of.height*of.parts != height || of.pixels > most {
+					t.Fatalf("%v are divided into %+v", shape, of)
 				}
-				for block := range height { // every way to lie across pictures
-					first := block * rows % height
-					last := first + rows - 1
-					if need := last + 2*(last/height) + 2 - first + 1; need > read {
-						t.Fatalf("%v: from row %d on, %d rows are read, not %d", shape, first, need, read)
-					}
-				}
+				copied := (most*4 + patchThreads - 1) / patchThreads * patchThreads / 4
+				divides("pixels of a patch by its width", copied, width+2)
+				divides("rows of a patch by a picture's", copied/(width+2)+1, of.height+2)
+				divides("rows of the product by a picture's width", tile, width)
+				divides("rows by a picture's height", tile/width+1, of.height)
 			}
 		}
 	}
 	if accepted < 1000 {
 		t.Errorf("only %d pictures are accepted", accepted)
+	}
+}
+
+func TestTilesOfABlockDoNotChangeABit(t *testing.T) {
+	defer func(tiles, blocks int) { patchTiles, patchBlocks = tiles, blocks }(patchTiles, patchBlocks)
+	logits := func(precision Precision) []float32 {
+		g, err := zoo.New("resnet20", zoo.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := newHost()
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := newEngine(g, nn.CrossEntropy, precision, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		const images = 3 // so that pictures and tiles do not end together
+		set, err := e.Load(formula.Images(1, images, g.Input))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.SetPlane(nn.Plane{Theta: formula.States(g, 1, 1)}); err != nil {
+			t.Fatal(err)
+		}
+		out := engine.NewOutput(images, g.Classes)
+		if err := e.Evaluate(context.Background(), set, []nn.Point{{}}, []engine.Output{out}); err != nil {
+			t.Fatal(err)
+		}
+		return out.Logits
+	}
+	for _, precision := range []Precision{TF32x3, FP16x3} {
+		patchTiles, patchBlocks = 1, 1
+		want := logits(precision)
+		patchTiles = 5
+		if !same(logits(precision), want) {
+			t.Errorf("%s: with several tiles a block there are other logits", precision)
+		}
 	}
 }

@@ -36,6 +36,7 @@ struct Thread {
 	float a[2][4], b[2][2]; // what it brings to a warp's product
 	int parity;
 	const float *row;
+	unsigned given;
 };
 
 inline Thread threads[THREADS];
@@ -148,6 +149,9 @@ DEVICE void enqueue(float *to, const float *from, int size, int bytes) {
 }
 DEVICE void copy16(float *to, const float *from, int bytes) { enqueue(to, from, 16, bytes); }
 DEVICE void copy4(float *to, const float *from, int bytes) { enqueue(to, from, 4, bytes); }
+DEVICE void copy16If(bool wanted, float *to, const float *from) {
+	if (wanted) enqueue(to, from, 16, 16);
+}
 DEVICE void commit() {
 	host::Thread &t = host::threads[host::current];
 	t.groupEnd[t.groups++] = t.copied;
@@ -162,6 +166,8 @@ DEVICE float tf32(float x) {
 	if (!(__builtin_fabsf(x) < __builtin_inff())) return x;
 	return cut(__builtin_bit_cast(float, __builtin_bit_cast(unsigned, x) + 0x1000));
 }
+
+DEVICE float positive(float x) { return x < 0 ? 0 : x; }
 
 // accumulate is c + Σ x as tensor cores have it: all are cut off, toward zero, below 25 bits of the largest; their sum, in two's
 // complement, below 24, so that it is never too large. With this, errors were those of an H100: of the logits of ResNet-20 in TF32X3, where
@@ -213,20 +219,22 @@ DEVICE void fragment(float a[4], const float *row) {
 	host::yield(host::COLLECTED);
 }
 
-DEVICE unsigned bf16(float low, float high) {
-	unsigned y = 0;
-	for (int i = 0; i < 2; i++) {
-		unsigned x = __builtin_bit_cast(unsigned, i ? high : low);
-		x = (x & 0x7fffffff) > 0x7f800000 ? 0x7fff0000 : x + 0x7fff + (x >> 16 & 1);
-		y |= x >> 16 << 16 * i;
-	}
-	return y;
+DEVICE unsigned pair16(float low, float high) {
+	return __builtin_bit_cast(unsigned short, (_Float16)low) | (unsigned)__builtin_bit_cast(unsigned short, (_Float16)high) << 16;
 }
 
-DEVICE float half(float pair, int i) {
-	unsigned x = __builtin_bit_cast(unsigned, pair);
-	return __builtin_bit_cast(float, i ? x & 0xffff0000 : x << 16);
+DEVICE unsigned largestOfFour(unsigned x) {
+	using host::threads;
+	int first = host::current & ~3;
+	threads[host::current].given = x;
+	host::yield(host::COLLECT);
+	for (int i = 0; i < 4; i++)
+		if (threads[first + i].given > x) x = threads[first + i].given;
+	host::yield(host::COLLECTED);
+	return x;
 }
+
+DEVICE float half(unsigned pair, int i);
 
 DEVICE void multiply16(float c[4], const float a[4], const float b[2]) {
 	using host::threads;
@@ -239,8 +247,8 @@ DEVICE void multiply16(float c[4], const float a[4], const float b[2]) {
 	for (int i = 0; i < 4; i++) {
 		double products[16];
 		for (int k = 0; k < 16; k++) {
-			float x = half(threads[first + g * 4 + k % 8 / 2].a[parity][i / 2 + k / 8 * 2], k % 2);
-			float y = half(threads[first + (2 * t + i % 2) * 4 + k % 8 / 2].b[parity][k / 8], k % 2);
+			float x = half(__builtin_bit_cast(unsigned, threads[first + g * 4 + k % 8 / 2].a[parity][i / 2 + k / 8 * 2]), k % 2);
+			float y = half(__builtin_bit_cast(unsigned, threads[first + (2 * t + i % 2) * 4 + k % 8 / 2].b[parity][k / 8]), k % 2);
 			products[k] = (double)x * y;
 		}
 		c[i] = accumulate(c[i], products, 16);

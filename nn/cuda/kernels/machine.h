@@ -38,6 +38,12 @@ DEVICE void copy4(float *to, const float *from, int bytes) {
 	asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(sharedAddress(to)), "l"(from), "r"(bytes) : "memory");
 }
 
+// copy16If starts a copy, or none.
+DEVICE void copy16If(bool wanted, float *to, const float *from) {
+	asm volatile("{.reg .pred p; setp.ne.b32 p, %2, 0; @p cp.async.ca.shared.global [%0], [%1], 16;}" ::"r"(sharedAddress(to)), "l"(from), "r"((int)wanted)
+	             : "memory");
+}
+
 // commit closes a group of copies; pending waits until at most N groups are under way.
 DEVICE void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int N> DEVICE void pending() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
@@ -49,6 +55,13 @@ DEVICE float tf32(float x) {
 	return __builtin_bit_cast(float, y);
 }
 
+// positive is x or, where that is less, 0. NaN stays.
+DEVICE float positive(float x) {
+	float y;
+	asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(y) : "f"(x));
+	return y;
+}
+
 // multiply adds a 16×8 by 8×8 product to c, spread over the lanes of a warp as PTX's mma.m16n8k8 has it.
 // What a and b have beyond 11 bits is cut off.
 DEVICE void multiply(float c[4], const float a[4], const float b[2]) {
@@ -58,19 +71,30 @@ DEVICE void multiply(float c[4], const float a[4], const float b[2]) {
 	      "r"(__builtin_bit_cast(unsigned, a[3])), "r"(__builtin_bit_cast(unsigned, b[0])), "r"(__builtin_bit_cast(unsigned, b[1])));
 }
 
-// bf16 rounds two numbers to eight significant bits, halves to even; `low` is the first in memory.
-DEVICE unsigned bf16(float low, float high) {
+// pair16 rounds two numbers to half precision, halves to even; `low` is the first in memory.
+DEVICE unsigned pair16(float low, float high) {
 	unsigned y;
-	asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+	asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
 	return y;
 }
 
-// multiply16 is multiply for a 16×16 by 16×8 product of pairs of BF16, as PTX's mma.m16n8k16 has it.
+// multiply16 is multiply for a 16×16 by 16×8 product of pairs in half precision, as PTX's mma.m16n8k16 has it.
 DEVICE void multiply16(float c[4], const float a[4], const float b[2]) {
-	asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+	asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
 	    : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
 	    : "r"(__builtin_bit_cast(unsigned, a[0])), "r"(__builtin_bit_cast(unsigned, a[1])), "r"(__builtin_bit_cast(unsigned, a[2])),
 	      "r"(__builtin_bit_cast(unsigned, a[3])), "r"(__builtin_bit_cast(unsigned, b[0])), "r"(__builtin_bit_cast(unsigned, b[1])));
+}
+
+// largestOfFour is the largest of what four neighbouring lanes give; all lanes of a warp call it.
+DEVICE unsigned largestOfFour(unsigned x) {
+	UNROLL
+	for (int step = 1; step <= 2; step *= 2) {
+		unsigned y;
+		asm volatile("shfl.sync.bfly.b32 %0, %1, %2, 31, -1;" : "=r"(y) : "r"(x), "r"(step));
+		x = y > x ? y : x;
+	}
+	return x;
 }
 
 // fragment collects the 16×8 left factor of multiply: lane l tells where four values of row l % 16 are, those of
@@ -84,3 +108,6 @@ DEVICE void fragment(float a[4], const float *row) {
 }
 
 #endif
+
+// half is number i of a pair in half precision.
+DEVICE float half(unsigned pair, int i) { return (float)__builtin_bit_cast(_Float16, (unsigned short)(pair >> 16 * i)); }

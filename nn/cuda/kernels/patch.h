@@ -3,172 +3,250 @@
 #pragma once
 
 #include "product.h"
+#include "weights.h"
 
 struct Patch {
 	Conv conv;
-	int rows;      // of pictures, that a block computes
-	int patchRows; // that it reads
-	int pixels;    // of the patch
-	unsigned perWidth, perPatchWidth, perHeight, perPatchHeight; // reciprocals of width, width + 2, height and height + 2
+	int tiles, tilesOfBlock; // of the whole launch, and how many a block computes one after another
+	int pictures, parts;     // of a tile, and tiles of a picture: one of them is 1
+	int height;              // rows of a tile in a picture
+	int pixels;              // of the patch
+	unsigned perWidth, perHeight, perPatchWidth, perPatchHeight; // reciprocals of width, height, width + 2 and height + 2 (over)
 };
 
 // over is n/d for small n, by d's reciprocal 2¹⁶/d + 1.
 DEVICE int over(int n, unsigned reciprocal) { return (int)((unsigned)n * reciprocal >> 16); }
 
-// Patches computes what Product does, for whole rows of pictures at a time: a block reads the picture that its outputs see
-// once, 16 channels at a time, split for TF32X3 while it is stored, and moves over it by the nine places of the kernel. Below
-// each other, pictures have one row of zeros above and one below. Its terms are (16 channels, place, channel), summed in this order.
+// Patches computes what Product does, a tile of whole pictures or of an equal part of one at a time: a block reads the pixels that its outputs
+// see once, 16 channels at a time, with zeros around every picture, and moves over this patch by the nine places of the kernel. Its terms
+// are (16 channels, place, channel), summed in this order.
 //
-// A block has M rows of the product and N columns; a warp has 32 rows and at most 32 columns.
+// A tile has at most M rows of the product, and N columns; a warp has 32 rows and at most 32 columns. While a block multiplies, what it needs
+// next is copied from memory to shared memory as it is; every thread then splits what it has copied itself, into the patch.
 //
 // Tensor cores do not round their sums but make them too small (Product::addTiles). So, but for TF32, the products of one place of
 // the kernel are summed from zero, small ones first, and then added by an addition that rounds; at every other place their negatives, by
 // negative weights, which are subtracted.
 //
-// The places of 16 channels among a product's terms are free. Lane l brings channels 2t, 2t+1, 2t+8 and 2t+9, t = l % 4, so that its
-// weights are the same for multiply and multiply16; in float32, a pixel's channels lie in the order 0 2 4 6 1 3 5 7 8 10 12 14 9 11 13 15.
+// For FP16X3, 16 channels of a pixel are divided by a power of two, their unit, that makes the largest less than 2, and the weights of a column by
+// theirs (peak); then x = big + small/2048, both in half precision, is off by 2⁻²⁴ of x, or by 2⁻³⁶ of the largest where x is less than
+// 2⁻¹⁴ of it. So products of big with big and with small, three for TF32X3's six, have float32's precision whatever the numbers' size.
+//
+// The places of 16 channels among a product's terms are free. Lane l brings channels 2t, 2t+1, 2t+8 and 2t+9, t = l % 4; in TF32 a
+// pixel's channels therefore lie in the order 0 2 4 6 1 3 5 7 8 10 12 14 9 11 13 15.
 template <int MODE, int N> struct Patches {
 	enum {
 		K = 16, WIDE = N > 32 ? 32 : N, ACROSS = N / WIDE, THREADS = 256, M = THREADS / ACROSS,
-		// Words from a pixel to the next, so that no two of eight neighbours meet in a bank: of the first plane, and of the second,
-		// which has what is left of the values.
-		PIXEL = K + 4, LEFT = MODE == MIXED ? K / 2 + 4 : PIXEL,
+		// Words from a pixel to the next, so that no two of eight neighbours meet in a bank: its values in TF32 and for TF32X3 what is
+		// left of them; for FP16X3 both in half precision, and their unit.
+		PIXEL = (MODE == TF32X3 ? 2 * K : K) + 4,
 		MOST = N > 32 ? 320 : 400, // pixels of a patch at most
 		QUADS = (MOST * 4 + THREADS - 1) / THREADS,
 		TILES = WIDE / 8,
-		PART = MODE == TF32 ? 128 : MODE == MIXED ? 192 : 256, // words of the weights of 16 terms for eight columns
-		LANES = 9 * N * 4,   // fours of weights of 16 channels
+		PART = fragmentWords(MODE),
+		LANES = 9 * N / 8 * PART / 4, // fours of weights of 16 channels
 		COPIES = (LANES + THREADS - 1) / THREADS,
 	};
 
 	struct __attribute__((aligned(8))) Pair { float x, y; };
 
+	// Source is where a thread's pixels of a tile come from, four channels of each.
+	struct Source {
+		const float *in;                   // of the tile's first pixel, the first channel of this thread
+		int image0, part;
+		int from[QUADS];                   // the pixel, from there
+		unsigned inside, above, below;     // bits: in a picture's columns; above and below the tile's rows
+		unsigned copied;                   // of these, what was copied last
+	};
+
 	DEVICE void run(const Patch &p) {
 		const Conv &a = p.conv;
-		float *patch = (float *)sharedMemory(), *rest = patch + p.pixels * PIXEL, *weights = MODE == TF32 ? rest : rest + p.pixels * LEFT;
-		int t = threadX(), lane = t % 32, warp = t / 32 % (M / 32), across = t / M;
-		int patchWidth = a.width + 2, patchHeight = a.height + 2;
-		int r0 = blockX() * p.rows; // of the rows of all pictures
-		int image0 = r0 / a.height, y0 = r0 % a.height;
-		const float *in = a.in.data + blockZ() * a.in.point + image0 * a.in.image;
-
-		int from[QUADS]; // where what this thread copies begins; −1: zeros
+		float *patch = (float *)sharedMemory(), *staged = patch + p.pixels * PIXEL, *weights = staged + p.pixels * K;
+		int lane = threadX() % 32, warp = threadX() / 32 % (M / 32), across = threadX() / M;
+		int tile = blockX() * p.tilesOfBlock, end = tile + p.tilesOfBlock < p.tiles ? tile + p.tilesOfBlock : p.tiles;
+		const float *packed = a.weights + blockZ() * a.weightsPoint + (distance)blockY() * LANES * 4;
+		Source source;
+		locate(p, source, tile);
+		const float *window[2], *units[4]; // what this lane tells of its warp's rows, and the units of those that it has sums of
 		UNROLL
-		for (int i = 0; i < QUADS; i++) {
-			int pixel = (i * THREADS + t) / 4, row = over(pixel, p.perPatchWidth), x = pixel - row * patchWidth - 1;
-			int v = y0 + row, image = over(v, p.perPatchHeight), y = v - image * patchHeight - 1;
-			bool inside = row < p.patchRows && (unsigned)x < (unsigned)a.width && (unsigned)y < (unsigned)a.height && image0 + image < a.images;
-			from[i] = inside ? (int)(image * a.in.image) + (y * a.width + x) * a.in.pixel + t % 4 * 4 : -1;
-		}
-		const float *first[2], *second[2]; // what this lane tells of its warp's rows
+		for (int i = 0; i < 2; i++) window[i] = pixelOf(p, patch, warp * 32 + 16 * i + lane % 16) + lane / 16 * 4;
 		UNROLL
-		for (int i = 0; i < 2; i++) {
-			int m = warp * 32 + 16 * i + lane % 16, row = over(m, p.perWidth), x = m - row * a.width;
-			if (row >= p.rows) row = 0, x = 0;
-			row += 2 * over(y0 + row, p.perHeight);
-			first[i] = patch + (row * patchWidth + x) * PIXEL + lane / 16 * 4;
-			second[i] = rest + (row * patchWidth + x) * LEFT + lane / 16 * 4;
-		}
-
+		for (int i = 0; i < 4; i++) units[i] = pixelOf(p, patch, warp * 32 + 8 * i + lane / 4) + K;
 		float sum[2][TILES][4];
+		clear(sum);
+
+		copyPixels(p, source, staged, 0);
+		commit();
+		copyWeights(packed, weights);
+		commit();
+		for (int c = 0; tile < end;) {
+			pending<1>();
+			split(p, source, patch, staged);
+			pending<0>();
+			barrier();
+			int next = c + K < a.inputs ? c + K : 0;
+			bool more = next > 0 || tile + 1 < end;
+			if (more) {
+				if (next == 0) advance(p, source);
+				copyPixels(p, source, staged, next);
+			}
+			commit();
+			for (int ky = 0; ky < 3; ky++)
+				UNROLL
+				for (int kx = 0; kx < 3; kx++) {
+					int at = (ky * (a.width + 2) + kx) * PIXEL;
+					float factor = placeSign(MODE, c / K + ky * 3 + kx);
+					const float *own = weights + ((ky * 3 + kx) * (N / 8) + across * TILES) * PART + lane * 4;
+					if (MODE == TF32)
+						place(sum, window, at, own);
+					else if (MODE == TF32X3)
+						placeSplit(sum, window, at, own, factor);
+					else
+						placeHalves(sum, window, units, at, own, factor);
+				}
+			barrier();
+			if (more && a.inputs > K) copyWeights(packed + (distance)(next / K * 9) * (a.columns / 8) * PART, weights);
+			commit();
+			if (next == 0) {
+				if (a.out.even && (!a.residual.data || a.residual.even) && a.outputs % 8 == 0)
+					finish<true>(p, sum, tile, warp, across, lane);
+				else
+					finish<false>(p, sum, tile, warp, across, lane);
+				clear(sum);
+				tile++;
+			}
+			c = next;
+		}
+	}
+
+	// pixelOf is the first pixel of the patch that row m of the product sees.
+	DEVICE const float *pixelOf(const Patch &p, const float *patch, int m) {
+		int row = over(m, p.perWidth), x = m - row * p.conv.width;
+		if (row >= p.pictures * p.height) row = 0, x = 0;
+		return patch + ((row + 2 * over(row, p.perHeight)) * (p.conv.width + 2) + x) * PIXEL;
+	}
+
+	DEVICE void clear(float sum[2][TILES][4]) {
 		UNROLL
 		for (int i = 0; i < 2; i++)
 			UNROLL
 			for (int j = 0; j < TILES; j++)
 				UNROLL
 				for (int e = 0; e < 4; e++) sum[i][j][e] = 0;
-
-		const float *packed = a.weights + blockZ() * a.weightsPoint + (distance)blockY() * N * 16;
-		for (int c = 0; c < a.inputs; c += K) {
-			// All copies are under way before the first is waited for.
-			Four quads[QUADS];
-			int left = a.inputs - c - t % 4 * 4;
-			if (a.fours && a.inputs - c >= K) {
-				UNROLL
-				for (int i = 0; i < QUADS; i++) quads[i] = from[i] >= 0 ? *(const Four *)(in + from[i] + c) : Four{{0, 0, 0, 0}};
-			} else {
-				UNROLL
-				for (int i = 0; i < QUADS; i++)
-					UNROLL
-					for (int e = 0; e < 4; e++) quads[i].v[e] = from[i] >= 0 && e < left ? in[from[i] + c + e] : 0;
-			}
-			Four lanes[COPIES];
-			UNROLL
-			for (int k = 0; k < COPIES; k++) {
-				int i = k * THREADS + t;
-				if (LANES % THREADS && i >= LANES) i = 0;
-				lanes[k] = *(const Four *)(packed + (distance)(c / K * 9 + i / (N * 4)) * a.columns * 16 + i % (N * 4) * 4);
-			}
-			if (c > 0) barrier();
-			UNROLL
-			for (int k = 0; k < COPIES; k++) {
-				int i = k * THREADS + t;
-				if (LANES % THREADS == 0 || i < LANES) store(weights, i, lanes[k], sign(c / K + i / (N * 4)));
-			}
-			UNROLL
-			for (int i = 0; i < QUADS; i++) {
-				int pixel = (i * THREADS + t) / 4;
-				if (pixel >= p.pixels) continue;
-				Four big, small;
-				UNROLL
-				for (int e = 0; e < 4; e++) {
-					big.v[e] = tf32(quads[i].v[e]);
-					small.v[e] = quads[i].v[e] - big.v[e];
-				}
-				float *to = patch + pixel * PIXEL + t / 2 % 2 * 8 + t % 2 * 2;
-				*(Pair *)to = {big.v[0], big.v[2]};
-				*(Pair *)(to + 4) = {big.v[1], big.v[3]};
-				if (MODE == TF32X3) {
-					to = rest + pixel * LEFT + t / 2 % 2 * 8 + t % 2 * 2;
-					*(Pair *)to = {small.v[0], small.v[2]};
-					*(Pair *)(to + 4) = {small.v[1], small.v[3]};
-				}
-				if (MODE == MIXED)
-					*(Pair *)(rest + pixel * LEFT + t % 4 * 2) = {bits(bf16(small.v[0], small.v[1])), bits(bf16(small.v[2], small.v[3]))};
-			}
-			barrier();
-			for (int ky = 0; ky < 3; ky++)
-				UNROLL
-				for (int kx = 0; kx < 3; kx++) {
-					int at = ky * patchWidth + kx;
-					float factor = sign(c / K + ky * 3 + kx);
-					const float *own = weights + ((ky * 3 + kx) * (N / 8) + across * TILES) * PART;
-					if (MODE == TF32)
-						place(sum, first, at * PIXEL, own + lane * 4);
-					else if (MODE == TF32X3)
-						placeSplit(sum, first, second, at * PIXEL, own + lane * 4, factor);
-					else
-						placeMixed(sum, first, second, at, own, lane, factor);
-				}
-		}
-		finish(p, sum, r0, warp, across, lane);
 	}
 
-	DEVICE float bits(unsigned x) { return __builtin_bit_cast(float, x); }
+	// locate finds where the pixels of a tile come from; those of the next one do by advance.
+	DEVICE void locate(const Patch &p, Source &s, int tile) {
+		const Conv &a = p.conv;
+		int t = threadX(), image = tile / p.parts;
+		s.part = tile - image * p.parts, s.image0 = image * p.pictures;
+		s.in = a.in.data + blockZ() * a.in.point + s.image0 * a.in.image + s.part * p.height * a.width * a.in.pixel + t % 4 * 4;
+		s.inside = s.above = s.below = s.copied = 0;
+		UNROLL
+		for (int i = 0; i < QUADS; i++) {
+			int pixel = i * (THREADS / 4) + t / 4, row = over(pixel, p.perPatchWidth), x = pixel - row * (a.width + 2) - 1;
+			int n = over(row, p.perPatchHeight), y = row - n * (p.height + 2) - 1;
+			s.from[i] = n * (int)a.in.image + (y * a.width + x) * a.in.pixel;
+			s.inside |= (unsigned)(pixel < p.pixels && (unsigned)x < (unsigned)a.width) << i;
+			s.above |= (unsigned)(y < 0) << i;
+			s.below |= (unsigned)(y >= p.height) << i;
+		}
+	}
 
-	// sign is that of the products of the n-th place.
-	DEVICE float sign(int n) { return MODE != TF32 && n % 2 ? -1 : 1; }
+	DEVICE void advance(const Patch &p, Source &s) {
+		const Conv &a = p.conv;
+		if (++s.part < p.parts) {
+			s.in += p.height * a.width * a.in.pixel;
+			return;
+		}
+		s.part = 0, s.image0 += p.pictures;
+		s.in += p.pictures * a.in.image - (distance)(p.parts - 1) * p.height * a.width * a.in.pixel;
+	}
 
-	// store splits what lane i % 32 brings of weights, times sign: for TF32X3 into the first and the last eight terms, [half][lane](big, big, small, small); for
-	// MIXED into TF32, [lane](big, big, big, big), and BF16 [lane](small pair, small pair).
-	DEVICE void store(float *weights, int i, const Four &w, float sign) {
-		float *to = weights + i / 32 * PART + i % 32 * 4;
+	// copyPixels starts copying 16 channels of a tile's patch, from c on.
+	DEVICE void copyPixels(const Patch &p, Source &s, float *staged, int c) {
+		const Conv &a = p.conv;
+		int t = threadX(), left = a.inputs - c - t % 4 * 4;
+		s.copied = s.inside & ~(s.part == 0 ? s.above : 0) & ~(s.part == p.parts - 1 ? s.below : 0);
+		if (left <= 0) s.copied = 0;
+		if (s.image0 + p.pictures > a.images) // the last tile
+			for (int i = 0; i < QUADS; i++) {
+				int n = over(over(i * (THREADS / 4) + t / 4, p.perPatchWidth), p.perPatchHeight);
+				if (s.image0 + n >= a.images) s.copied &= ~(1u << i);
+			}
+		const float *in = s.in + c;
+		float *to = staged + t * 4;
+		if (a.fours && a.inputs % 4 == 0) {
+			UNROLL
+			for (int i = 0; i < QUADS; i++) copy16If(s.copied >> i & 1, to + i * THREADS * 4, in + s.from[i]);
+			return;
+		}
+		UNROLL
+		for (int i = 0; i < QUADS; i++)
+			if (s.copied >> i & 1)
+				for (int e = 0; e < 4; e++) to[i * THREADS * 4 + e] = e < left ? in[s.from[i] + e] : 0;
+	}
+
+	// copyWeights starts copying those of 16 channels.
+	DEVICE void copyWeights(const float *packed, float *weights) {
+		UNROLL
+		for (int k = 0; k < COPIES; k++) {
+			int i = k * THREADS + threadX();
+			copy16If(LANES % THREADS == 0 || i < LANES, weights + i * 4, packed + i * 4);
+		}
+	}
+
+	// split brings what this thread has copied into the patch.
+	DEVICE void split(const Patch &p, const Source &s, float *patch, const float *staged) {
+		int t = threadX();
+		UNROLL
+		for (int i = 0; i < QUADS; i++) {
+			int pixel = i * (THREADS / 4) + t / 4;
+			Four x = {{0, 0, 0, 0}};
+			if (s.copied >> i & 1) x = *(const Four *)(staged + (i * THREADS + t) * 4);
+			float *to = patch + pixel * PIXEL;
+			if (MODE == FP16X3)
+				putHalves(to, x, pixel < p.pixels);
+			else if (pixel < p.pixels)
+				putTF32(to + t / 2 % 2 * 8 + t % 2 * 2, x);
+		}
+	}
+
+	DEVICE void putTF32(float *to, const Four &x) {
 		Four big, small;
 		UNROLL
 		for (int e = 0; e < 4; e++) {
-			float x = sign * w.v[e];
-			big.v[e] = tf32(x);
-			small.v[e] = x - big.v[e];
+			big.v[e] = MODE == TF32 ? tf32(x.v[e]) : leading(x.v[e]);
+			small.v[e] = x.v[e] - big.v[e];
 		}
-		if (MODE == TF32X3) {
-			*(Four *)to = {{big.v[0], big.v[1], small.v[0], small.v[1]}};
-			*(Four *)(to + 128) = {{big.v[2], big.v[3], small.v[2], small.v[3]}};
-			return;
-		}
-		*(Four *)to = big;
-		if (MODE == MIXED)
-			*(Pair *)(weights + i / 32 * PART + 128 + i % 32 * 2) = {bits(bf16(small.v[0], small.v[1])), bits(bf16(small.v[2], small.v[3]))};
+		*(Pair *)to = {big.v[0], big.v[2]};
+		*(Pair *)(to + 4) = {big.v[1], big.v[3]};
+		if (MODE == TF32) return;
+		*(Pair *)(to + K) = {small.v[0], small.v[2]};
+		*(Pair *)(to + K + 4) = {small.v[1], small.v[3]};
 	}
+
+	// putHalves is called by all lanes of a warp, four for a pixel.
+	DEVICE void putHalves(float *to, const Four &x, bool inside) {
+		unsigned largest = 0;
+		UNROLL
+		for (int e = 0; e < 4; e++) {
+			unsigned y = __builtin_bit_cast(unsigned, x.v[e]) & 0x7fffffff;
+			largest = y > largest ? y : largest;
+		}
+		float unit = unitOf(largestOfFour(largest)), inverse = inverseOf(unit);
+		unsigned big[2], small[2];
+		UNROLL
+		for (int e = 0; e < 2; e++) halves(x.v[2 * e] * inverse, x.v[2 * e + 1] * inverse, big[e], small[e]);
+		if (!inside) return;
+		int t = threadX() % 4;
+		*(Pair *)(to + t * 2) = {bits(big[0]), bits(big[1])};
+		*(Pair *)(to + K / 2 + t * 2) = {bits(small[0]), bits(small[1])};
+		if (t == 0) to[K] = unit;
+	}
+
+	// leading is tf32 of finite numbers in two instructions. Of a NaN it may make a zero: what it leaves of x is NaN.
+	DEVICE float leading(float x) { return __builtin_bit_cast(float, (__builtin_bit_cast(unsigned, x) + 0x1000) & 0xffffe000); }
 
 	// place and the like add the products of one place of the kernel. Products that go to one sum stand apart, so that they need not wait for
 	// each other.
@@ -190,14 +268,14 @@ template <int MODE, int N> struct Patches {
 				for (int i = 0; i < 2; i++) multiply(sum[i][j], big[h][i], b[j].v + 2 * h);
 	}
 
-	DEVICE void placeSplit(float sum[2][TILES][4], const float *const first[2], const float *const second[2], int at, const float *weights, float sign) {
+	DEVICE void placeSplit(float sum[2][TILES][4], const float *const window[2], int at, const float *weights, float sign) {
 		float big[2][2][4], small[2][2][4]; // [half]
 		UNROLL
 		for (int h = 0; h < 2; h++)
 			UNROLL
 			for (int i = 0; i < 2; i++) {
-				fragment(big[h][i], first[i] + at + 8 * h);
-				fragment(small[h][i], second[i] + at + 8 * h);
+				fragment(big[h][i], window[i] + at + 8 * h);
+				fragment(small[h][i], window[i] + at + K + 8 * h);
 			}
 		UNROLL
 		for (int j = 0; j < TILES; j++) {
@@ -216,34 +294,32 @@ template <int MODE, int N> struct Patches {
 		}
 	}
 
-	DEVICE void placeMixed(float sum[2][TILES][4], const float *const first[2], const float *const second[2], int at, const float *weights, int lane, float sign) {
-		float big[2][2][4], rounded[2][4], small[2][4];
+	DEVICE void placeHalves(float sum[2][TILES][4], const float *const window[2], const float *const units[4], int at, const float *weights, float sign) {
+		float big[2][4], small[2][4], unit[4];
 		UNROLL
 		for (int i = 0; i < 2; i++) {
-			fragment(small[i], second[i] + at * LEFT);
-			UNROLL
-			for (int h = 0; h < 2; h++) {
-				fragment(big[h][i], first[i] + at * PIXEL + 8 * h);
-				UNROLL
-				for (int e = 0; e < 2; e++) rounded[i][2 * h + e] = bits(bf16(big[h][i][e], big[h][i][e + 2]));
-			}
+			fragment(small[i], window[i] + at + K / 2);
+			fragment(big[i], window[i] + at);
 		}
 		UNROLL
+		for (int i = 0; i < 4; i++) unit[i] = sign * units[i][at];
+		UNROLL
 		for (int j = 0; j < TILES; j++) {
-			Four b = *(const Four *)(weights + j * PART + lane * 4);
-			Pair left = *(const Pair *)(weights + j * PART + 128 + lane * 2);
-			const float smaller[2] = {left.x, left.y}, larger[2] = {bits(bf16(b.v[0], b.v[1])), bits(bf16(b.v[2], b.v[3]))};
-			float c[2][4] = {};
+			Four b = *(const Four *)(weights + j * PART);
+			float c[2][4] = {}, left[2][4] = {};
 			UNROLL
-			for (int part = 0; part < 4; part++)
+			for (int part = 0; part < 3; part++)
 				UNROLL
 				for (int i = 0; i < 2; i++) {
-					if (part == 0) multiply16(c[i], rounded[i], smaller);
-					if (part == 1) multiply16(c[i], small[i], larger);
-					if (part >= 2) multiply(c[i], big[part - 2][i], b.v + 2 * (part - 2));
+					if (part == 0) multiply16(left[i], small[i], b.v);
+					if (part == 1) multiply16(c[i], big[i], b.v);
+					if (part == 2) multiply16(left[i], big[i], b.v + 2);
 				}
 			UNROLL
-			for (int i = 0; i < 2; i++) add(sum[i][j], c[i], sign);
+			for (int i = 0; i < 2; i++)
+				UNROLL
+				for (int e = 0; e < 4; e++)
+					sum[i][j][e] = __builtin_fmaf(unit[2 * i + e / 2], __builtin_fmaf(left[i][e], 1 / 2048.f, c[i][e]), sum[i][j][e]);
 		}
 	}
 
@@ -252,40 +328,47 @@ template <int MODE, int N> struct Patches {
 		for (int e = 0; e < 4; e++) sum[e] = __builtin_fmaf(sign, c[e], sum[e]);
 	}
 
-	DEVICE void finish(const Patch &p, const float sum[2][TILES][4], int r0, int warp, int across, int lane) {
+	// finish writes the sums of a tile. EVEN is for channels that come in eights, whose pairs are aligned.
+	template <bool EVEN> DEVICE void finish(const Patch &p, const float sum[2][TILES][4], int tile, int warp, int across, int lane) {
 		const Conv &a = p.conv;
-		const float *factors = a.factors + blockZ() * a.factorsPoint;
-		int rows = a.images * a.height - r0;
-		int pixels = (rows < p.rows ? rows : p.rows) * a.width;
-		bool pairs = a.out.even && (!a.residual.data || a.residual.even);
-		float *out = a.out.data + blockZ() * a.out.point + (distance)r0 * a.width * a.out.pixel;
-		const float *residual = a.residual.data + blockZ() * a.residual.point + (distance)r0 * a.width * a.residual.pixel;
+		int m0 = tile * p.pictures * p.height * a.width, left = a.images * a.height * a.width - m0;
+		int m = warp * 32 + lane / 4, n = blockY() * N + across * WIDE + lane % 4 * 2;
+		int pixels = p.pictures * p.height * a.width;
+		if (left < pixels) pixels = left;
+		const float *scale = a.factors + blockZ() * a.factorsPoint + a.scale + n, *shift = scale - a.scale + a.shift;
+		float *out = a.out.data + blockZ() * a.out.point + (distance)(m0 + m) * a.out.pixel + n;
+		const float *residual = a.residual.data + blockZ() * a.residual.point + (distance)(m0 + m) * a.residual.pixel + n;
+		bool bounded = a.bounded;
+		Pair r[4][TILES]; // all are under way before the first is waited for
+		UNROLL
+		for (int i = 0; i < 4; i++)
+			UNROLL
+			for (int j = 0; j < TILES; j++) {
+				r[i][j] = {0, 0};
+				if (!a.residual.data || m + 8 * i >= pixels || n + 8 * j >= a.outputs) continue;
+				const float *from = residual + 8 * i * a.residual.pixel + 8 * j;
+				if (EVEN)
+					r[i][j] = *(const Pair *)from;
+				else
+					r[i][j] = {from[0], n + 8 * j + 1 < a.outputs ? from[1] : 0};
+			}
 		UNROLL
 		for (int j = 0; j < TILES; j++) {
-			int n = blockY() * N + across * WIDE + 8 * j + lane % 4 * 2;
-			if (n >= a.outputs) continue;
-			bool both = n + 1 < a.outputs;
-			float scale[2], shift[2];
-			UNROLL
-			for (int e = 0; e < 2; e++) {
-				scale[e] = factors[a.scale + n + (both ? e : 0)];
-				shift[e] = factors[a.shift + n + (both ? e : 0)];
-			}
+			if (n + 8 * j >= a.outputs) continue;
+			int second = EVEN || n + 8 * j + 1 < a.outputs;
+			float scales[2] = {scale[8 * j], scale[8 * j + second]}, shifts[2] = {shift[8 * j], shift[8 * j + second]};
 			UNROLL
 			for (int i = 0; i < 4; i++) {
-				int m = warp * 32 + lane / 4 + 8 * i;
-				if (m >= pixels) continue;
+				if (m + 8 * i >= pixels) continue;
 				const float *s = sum[i / 2][j] + i % 2 * 2;
-				Pair r = {0, 0};
-				if (pairs && both) {
-					if (a.residual.data) r = *(const Pair *)(residual + m * a.residual.pixel + n);
-					*(Pair *)(out + m * a.out.pixel + n) = {finished(a, s[0], scale[0], shift[0], r.x), finished(a, s[1], scale[1], shift[1], r.y)};
+				Pair y = {__builtin_fmaf(s[0], scales[0], shifts[0]) + r[i][j].x, __builtin_fmaf(s[1], scales[1], shifts[1]) + r[i][j].y};
+				if (bounded) y = {positive(y.x), positive(y.y)};
+				float *to = out + 8 * i * a.out.pixel + 8 * j;
+				if (EVEN) {
+					*(Pair *)to = y;
 				} else {
-					UNROLL
-					for (int e = 0; e < 2; e++)
-						if (n + e < a.outputs)
-							out[m * a.out.pixel + n + e] =
-							    finished(a, s[e], scale[e], shift[e], a.residual.data ? residual[m * a.residual.pixel + n + e] : 0);
+					to[0] = y.x;
+					if (second) to[1] = y.y;
 				}
 			}
 		}
@@ -293,7 +376,7 @@ template <int MODE, int N> struct Patches {
 };
 
 #define PATCH(name, mode, n) \
-	KERNEL_OF(256, n > 16 ? 2 : 3) name(const Patch a) { Patches<mode, n>::run(a); }
+	KERNEL_OF(256, 2) name(const Patch a) { Patches<mode, n>::run(a); }
 
 PATCH(patch_tf32_16, TF32, 16)
 PATCH(patch_tf32_32, TF32, 32)
@@ -301,6 +384,6 @@ PATCH(patch_tf32_64, TF32, 64)
 PATCH(patch_tf32x3_16, TF32X3, 16)
 PATCH(patch_tf32x3_32, TF32X3, 32)
 PATCH(patch_tf32x3_64, TF32X3, 64)
-PATCH(patch_mixed_16, MIXED, 16)
-PATCH(patch_mixed_32, MIXED, 32)
-PATCH(patch_mixed_64, MIXED, 64)
+PATCH(patch_fp16x3_16, FP16X3, 16)
+PATCH(patch_fp16x3_32, FP16X3, 32)
+PATCH(patch_fp16x3_64, FP16X3, 64)

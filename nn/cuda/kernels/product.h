@@ -3,6 +3,7 @@
 #pragma once
 
 #include "machine.h"
+#include "mode.h"
 #include "view.h"
 
 struct Conv {
@@ -25,8 +26,6 @@ DEVICE float finished(const Conv &a, float sum, float scale, float shift, float 
 	float y = __builtin_fmaf(sum, scale, shift) + residual;
 	return a.bounded && y < 0 ? 0 : y;
 }
-
-enum { FP32, TF32, TF32X3, MIXED }; // MIXED is TF32X3 with its smaller products in BF16
 
 // Product computes tiles of the matrix product that a convolution is: its rows are the output's pixels, of all images
 // of a point; its columns are the output's channels; its terms are (place, channel), summed in this order by one chain of
