@@ -35,7 +35,7 @@ was broken off and whatever --threads.
    lsrun train --model resnet20 --dataset shapes --epochs 20 --lr-epochs 10,15 DIR
    lsrun plan --checkpoint DIR/model_20.safetensors --model resnet20 --dataset shapes RUN
 
-Differing --model, data, or any flag but --epochs, --save-epoch and --threads need another DIR.`,
+What differs in more than --epochs, --save-epoch and --threads is another training and needs another DIR.`,
 	Flags: slices.Concat([]cli.Flag{
 		&cli.StringFlag{Name: "model", Usage: "the architecture, by `NAME`: lsrun models lists them"},
 		&cli.IntFlag{Name: "classes", Usage: "number of labels", DefaultText: "what the data has"},
@@ -43,10 +43,10 @@ Differing --model, data, or any flag but --epochs, --save-epoch and --threads ne
 		&cli.IntFlag{Name: "save-epoch", Usage: "write a checkpoint every `N` epochs", Value: 10},
 		&cli.StringFlag{Name: "optimizer", Usage: "sgd, with Nesterov's momentum, or adam", Value: train.Paper().Optimizer},
 		&cli.Float64Flag{Name: "lr", Usage: "learning rate at the start", DefaultText: "0.1; 0.001 for adam"},
-		&cli.Float64Flag{Name: "lr-decay", Usage: "the learning rate is multiplied by this", Value: train.Paper().Decay},
-		&cli.StringFlag{Name: "lr-epochs", Usage: "at the end of these epochs, `E1,E2,…`; '' for never", Value: "150,225,275"},
+		&cli.Float64Flag{Name: "lr-decay", Usage: "what the learning rate is multiplied by", Value: train.Paper().Decay},
+		&cli.StringFlag{Name: "lr-epochs", Usage: "after which epochs, `E1,E2,…`; '' for none", Value: "150,225,275"},
 		&cli.Float64Flag{Name: "momentum", Usage: "of sgd", Value: train.Paper().Momentum},
-		&cli.Float64Flag{Name: "weight-decay", Usage: "times each parameter, is added to its gradient", Value: train.Paper().WeightDecay},
+		&cli.Float64Flag{Name: "weight-decay", Usage: "what every parameter is multiplied by and added to its gradient", Value: train.Paper().WeightDecay},
 		&cli.IntFlag{Name: "batch-size", Usage: "images of a step", Value: train.Paper().Batch},
 		&cli.StringFlag{Name: "loss", Usage: "crossentropy, or mse (on the softmax, as in the paper)", Value: "crossentropy"},
 		&cli.BoolFlag{Name: "noaug", Usage: "do not shift and mirror the training pictures"},

@@ -38,8 +38,8 @@ type Set struct {
 	SHA256 string
 }
 
-// Kinds are the data sets that can be read. All but "h5" are read by Load; of an HDF5
-// file somebody else takes the arrays for FromArrays. ShapesKind is drawn, not read.
+// Kinds are the data sets that there are. All but "h5" are read, or drawn, by Load; of an HDF5
+// file somebody else takes the arrays for FromArrays.
 func Kinds() []string {
 	return []string{"cifar10", "cifar100", "mnist", "npz", "npy", "h5", ShapesKind}
 }
