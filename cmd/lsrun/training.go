@@ -22,6 +22,10 @@ import (
 	"lsrun/shard"
 )
 
+// trainerVersion is raised whenever the same command would train to other bits than before.
+// TestGoldenTraining guards it.
+const trainerVersion = 1
+
 // The names in a folder of lsrun train, beside those of checkpoints.
 const (
 	trainingName = "training.json" // what the training is of; immutable
@@ -48,7 +52,8 @@ type training struct {
 // trainingText is what two trainings differ in: the content of trainingName.
 type trainingText struct {
 	Format    int           `json:"format"`
-	Evaluator int           `json:"evaluator"`
+	Trainer   int           `json:"trainer"`
+	Evaluator int           `json:"evaluator"` // of the history's arithmetic
 	Network   shard.Network `json:"network"`
 	Loss      string        `json:"loss"`
 	Data      shard.Data    `json:"data"`
@@ -62,7 +67,7 @@ func (t *training) path(name string) string { return filepath.Join(t.dir, name) 
 func (t *training) text(kernel string) ([]byte, error) {
 	data := t.data
 	data.Path, data.LabelsFile = "", "" // their digests say more
-	text, err := json.MarshalIndent(trainingText{Format: 1, Evaluator: evaluatorVersion, Loss: t.loss.String(), Data: data, Recipe: t.recipe, Kernel: kernel,
+	text, err := json.MarshalIndent(trainingText{Format: 1, Trainer: trainerVersion, Evaluator: evaluatorVersion, Loss: t.loss.String(), Data: data, Recipe: t.recipe, Kernel: kernel,
 		Network: shard.Network{Model: t.graph.Name, Classes: t.graph.Classes, Input: t.graph.Input}}, "", "  ")
 	return append(text, '\n'), err
 }
