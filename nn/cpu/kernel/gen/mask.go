@@ -50,3 +50,51 @@ func (s isa) mask() {
 	VZEROUPPER()
 	RET()
 }
+
+// rectify writes Kernel.Rectify.
+func (s isa) rectify() {
+	TEXT("rectify"+s.name, NOSPLIT, "func(x []float32, stride int, bits []byte, bitStride, pixels, channels int)")
+	x, bits := Load(Param("x").Base(), GP64()), Load(Param("bits").Base(), GP64())
+	stride, bitStride := bytes("stride"), Load(Param("bitStride"), GP64())
+	pixels, channels := Load(Param("pixels"), GP64()), Load(Param("channels"), GP64())
+	zero := s.vec()
+	s.zero(zero)
+	last := s.partial(channels)
+	c, index, word := GP64(), GP64(), GP64()
+	Label("pixel")
+	s.eachVector("channel", channels, c, last, func(part string, a access) {
+		const notLessOrEqual = 6 // or unordered
+		v := s.vec()
+		a.load(indexed(x, c, 4, 0), v)
+		MOVQ(c, index)
+		SHRQ(Imm(3), index)
+		if s.lanes == 16 {
+			k := K()
+			VCMPPS(Imm(notLessOrEqual), zero, v, k)
+			VMOVAPS_Z(v, k, v)
+			KMOVW(k, word.As32())
+			MOVB(word.As8(), indexed(bits, index, 1, 0))
+			rest := GP64()
+			MOVQ(channels, rest)
+			SUBQ(c, rest)
+			CMPQ(rest, Imm(8))
+			JLE(LabelRef(part + "_byte")) // the next belongs to another pixel
+			SHRQ(Imm(8), word)
+			MOVB(word.As8(), indexed(bits, index, 1, 1))
+			Label(part + "_byte")
+		} else {
+			set := s.vec()
+			VCMPPS(Imm(notLessOrEqual), zero, v, set)
+			VANDPS(set, v, v)
+			VMOVMSKPS(set, word.As32())
+			MOVB(word.As8(), indexed(bits, index, 1, 0))
+		}
+		a.store(v, indexed(x, c, 4, 0))
+	})
+	ADDQ(stride, x)
+	ADDQ(bitStride, bits)
+	DECQ(pixels)
+	JNZ(LabelRef("pixel"))
+	VZEROUPPER()
+	RET()
+}

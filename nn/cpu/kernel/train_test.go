@@ -1,0 +1,141 @@
+package kernel
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+func TestRectifyKeepsWhatIsPositiveOrNaNAndNotesIt(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		rng := rand.New(rand.NewPCG(71, 72))
+		for channels := 1; channels <= 40; channels++ {
+			for pixels := 1; pixels < 6; pixels++ {
+				stride, bitStride := channels+pixels%3, (channels+7)/8+pixels%2
+				before := random(rng, (pixels-1)*stride+channels)
+				strew(rng, before, nan, inf, -inf, 0, float32(math.Copysign(0, -1)), math.SmallestNonzeroFloat32)
+				wantBits := slices.Repeat([]byte{0xA5}, pixels*bitStride+3)
+				bits, want := slices.Clone(wantBits), slices.Clone(before)
+				for p := range pixels {
+					clear(wantBits[p*bitStride:][:(channels+7)/8])
+					for c := range channels {
+						if v := &want[p*stride+c]; *v > 0 || *v != *v {
+							wantBits[p*bitStride+c/8] |= 1 << (c % 8)
+						} else {
+							*v = 0
+						}
+					}
+				}
+				x, check := guarded(t, before)
+				k.Rectify(x, stride, bits, bitStride, pixels, channels)
+				check()
+				if !sameBits(x, want) || !slices.Equal(bits, wantBits) {
+					t.Fatalf("%d pixels of %d channels: %v and bits %x, not %v and %x", pixels, channels, x, bits, want, wantBits)
+				}
+			}
+		}
+	})
+}
+
+func TestMomentsAreSumsInFloat64OfOnePixelAfterAnother(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		rng := rand.New(rand.NewPCG(73, 74))
+		for channels := 1; channels <= 70; channels++ {
+			pixels := 1 + channels%5
+			aStride, bStride := channels+rng.IntN(3), channels+rng.IntN(3)
+			a, b := random(rng, (pixels-1)*aStride+channels), random(rng, (pixels-1)*bStride+channels)
+			if channels%3 == 0 {
+				strew(rng, a, nan, inf, 1e30)
+				strew(rng, b, -inf, 1e-30)
+			}
+			room := roundUp(channels, k.Lanes)
+			sums, products := make([]float64, room+2), make([]float64, room+2)
+			for i := range sums {
+				sums[i], products[i] = rng.Float64(), 1e3*rng.Float64()
+			}
+			wantSums, wantProducts := slices.Clone(sums), slices.Clone(products)
+			for p := range pixels {
+				for c := range channels {
+					v, w := float64(a[p*aStride+c]), float64(b[p*bStride+c])
+					wantSums[1+c] += v
+					wantProducts[1+c] += v * w // exact: fused or not
+				}
+			}
+			k.Moments(sums[1:room+1], products[1:room+1], a, aStride, b, bStride, pixels, channels)
+			for i := range sums {
+				if !same64(sums[i], wantSums[i]) || !same64(products[i], wantProducts[i]) {
+					t.Fatalf("%d pixels of %d channels: sums %d are %v and %v, not %v and %v", pixels, channels, i-1,
+						sums[i], products[i], wantSums[i], wantProducts[i])
+				}
+			}
+		}
+	})
+}
+
+func same64(x, y float64) bool { return x == y || x != x && y != y }
+
+func TestBlendScalesSumsAndShifts(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		rng := rand.New(rand.NewPCG(75, 76))
+		for channels := 1; channels <= 40; channels++ {
+			pixels := 1 + channels%4
+			n := pixels * channels
+			a, b, c := random(rng, n), random(rng, n), random(rng, n)
+			byA, byB, shift := random(rng, channels), random(rng, channels), random(rng, channels)
+			if channels%3 == 0 {
+				strew(rng, a, nan, inf)
+				strew(rng, c, -inf)
+			}
+			for _, c := range [][]float32{c, nil} {
+				dst, check := blank(t, n)
+				k.Blend(dst, a, b, c, pixels, byA, byB, shift)
+				check()
+				for i, got := range dst {
+					parts := []float64{float64(shift[i%channels]), float64(b[i]) * float64(byB[i%channels]), float64(a[i]) * float64(byA[i%channels])}
+					if c != nil {
+						parts = append(parts, float64(c[i]))
+					}
+					want, size := 0.0, 0.0
+					for _, x := range parts {
+						want += x
+						size += math.Abs(x)
+					}
+					if !within(got, want, size, 5) {
+						t.Fatalf("%d pixels of %d channels: element %d is %v, not %v", pixels, channels, i, got, want)
+					}
+				}
+				for _, in := range [][]float32{a, b, c} { // any of which may be the output
+					if in == nil {
+						continue
+					}
+					args := [3][]float32{a, b, c}
+					over := slices.Clone(in)
+					for j := range args {
+						if args[j] != nil && &args[j][0] == &in[0] {
+							args[j] = over
+						}
+					}
+					k.Blend(over, args[0], args[1], args[2], pixels, byA, byB, shift)
+					if !sameBits(over, dst) {
+						t.Fatalf("%d pixels of %d channels: in place it is %v, not %v", pixels, channels, over, dst)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestBlendsOfOneArithmeticGiveTheSameBits(t *testing.T) {
+	rng := rand.New(rand.NewPCG(77, 78))
+	for range 50 {
+		const channels, pixels = 45, 7
+		a, b, c := random(rng, pixels*channels), random(rng, pixels*channels), random(rng, pixels*channels)
+		byA, byB, shift := random(rng, channels), random(rng, channels), random(rng, channels)
+		sameOfAll(t, func(k Kernel) []float32 {
+			dst := make([]float32, pixels*channels)
+			k.Blend(dst, a, b, c, pixels, byA, byB, shift)
+			return dst
+		})
+	}
+}
