@@ -183,18 +183,25 @@ func (t *training) conclude(c *cli.Context, s *train.State) error {
 	if err := files.Publish(t.path(historyName), []byte(train.Table(s.History))); err != nil {
 		return err
 	}
-	next := []string{"lsrun", "plan", "--checkpoint", t.path(modelName(s.Epoch)), "--model", t.graph.Name, "--dataset", t.data.Dataset, "--data", t.data.Path}
-	if labels := t.data.LabelsFile; labels != "" {
-		next = append(next, "--labels", labels)
+	fmt.Fprintf(c.App.Writer, "curve       %s\nnext        %s\n", t.path(curveName), t.planning(c, s.Epoch))
+	return nil
+}
+
+// planning is the command that plans a landscape around the network after an epoch, over the images that it was trained on.
+func (t *training) planning(c *cli.Context, epoch int) string {
+	words := []string{"lsrun", "plan", "--checkpoint", t.path(modelName(epoch)), "--model", t.graph.Name, "--dataset", t.data.Dataset, "--data", t.data.Path}
+	for _, flag := range []string{"classes", "loss", "preprocess", "raw-data", "mean", "std", "data-split", "split-idx", "subset", "subset-seed", "labels"} {
+		if c.IsSet(flag) && !(flag == "labels" && t.labels != nil) {
+			words = append(words, fmt.Sprintf("--%s=%v", flag, c.Value(flag)))
+		}
 	}
 	if t.labels != nil {
-		next = append(next, "--labels", t.path(labelsName))
+		words = append(words, "--labels="+t.path(labelsName))
 	}
-	for i, word := range next {
-		next[i] = shard.ShellQuote(word)
+	for i, word := range words {
+		words[i] = shard.ShellQuote(word)
 	}
-	fmt.Fprintf(c.App.Writer, "curve       %s\nnext        %s RUN\n", t.path(curveName), strings.Join(next, " "))
-	return nil
+	return strings.Join(words, " ") + " RUN"
 }
 
 // curves are a history as something to draw.
