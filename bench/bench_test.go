@@ -160,7 +160,7 @@ func TestEveryNetworkIsDescribedWithItsFields(t *testing.T) {
 }
 
 func TestANetworkLeavesItsNumbersInAFolder(t *testing.T) {
-	n, err := newNetwork("lenet5")
+	n, err := newNetwork("lenet5", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,8 +61,8 @@ func (l *lineup) assembleOnCard(ctx context.Context, compile bool) error {
 // inFlight are the images at a time that lsrun is tried with, if not only with its own choice.
 var inFlight = []int{4096, 8192, 16384, 32768}
 
-// shown is how many images a point is evaluated on at most.
-const shown = 8192
+// pointsOnCard are those of a turn over a set of a given size.
+const pointsOnCard = 32
 
 // onCard is lsrun's engine on a card: a pass is a point, the preparation of its weights included.
 func (l *lineup) onCard(p cuda.Precision, sweep bool) error {
@@ -91,7 +91,7 @@ func (l *lineup) onCard(p cuda.Precision, sweep bool) error {
 		return e, sets[key], nil
 	}
 	run := func(ctx context.Context, t turn) (time.Duration, error) {
-		images := min(t.Batch, shown, n.images.Len())
+		images := min(t.Images, n.images.Len())
 		e, set, err := load(t.Batch, images)
 		if err != nil {
 			return 0, err
@@ -121,7 +121,7 @@ func (l *lineup) onCard(p cuda.Precision, sweep bool) error {
 		}
 		return z, nil
 	}
-	images := min(shown, n.images.Len())
+	images := min(8192, n.images.Len())
 	e, set, err := load(own, images)
 	if err != nil {
 		return err

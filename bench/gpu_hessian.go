@@ -41,7 +41,7 @@ func raceProducts(ctx context.Context, nets []string) error {
 // raceProduct prints what a product of the Hessian over productImages and a vector of ones takes: lsrun's, with the
 // gradient that it needs first at a point, and PyTorch's double backward. The reader sees whether they agree.
 func raceProduct(ctx context.Context, name string) error {
-	n, err := newNetwork(name)
+	n, err := newNetwork(name, 0)
 	if err != nil {
 		return err
 	}
@@ -53,10 +53,15 @@ func raceProduct(ctx context.Context, name string) error {
 		return err
 	}
 	gradient, product, err := ownProduct(ctx, n, e)
+	var pair ends
+	if err == nil {
+		pair, err = ownPair(ctx, n, e)
+	}
 	if err := errors.Join(err, e.Close()); err != nil { // PyTorch may want its memory
 		return err
 	}
 	fmt.Printf("%s lsrun: gradient %.2f ms, product %.2f ms, ‖Hv‖ %.6g, v·Hv %.6g\n", name, 1e3*gradient.Seconds(), 1e3*product.Seconds, product.Norm, product.Along)
+	fmt.Printf("%s lsrun: a pair to %g %.2f s, %d products, %.6g and %.6g\n", name, pairTolerance, pair.Seconds, pair.Products, pair.Largest, pair.Smallest)
 	child, _, err := l.start(ctx, nil, "python3", filepath.Join(n.folder, "torch_gpu.py"), n.folder)
 	if err != nil {
 		return err
@@ -70,7 +75,27 @@ func raceProduct(ctx context.Context, name string) error {
 		fmt.Printf("%s PyTorch %s, batch %d: product %.2f ms (%.1f×), ‖Hv‖ %.6g, v·Hv %.6g\n", name, v.name, v.batch,
 			1e3*theirs.Seconds, theirs.Seconds/product.Seconds, theirs.Norm, theirs.Along)
 	}
+	for _, v := range productVariants[:1] { // the paper's way
+		var theirs ends
+		if err := child.ask(request{"pair", v.variant, turn{Batch: v.batch, Images: productImages}}, &theirs); err != nil {
+			return err
+		}
+		fmt.Printf("%s PyTorch %s, batch %d, eigsh: a pair %.2f s (%.1f×), %d products, %.6g and %.6g\n", name, v.name, v.batch,
+			theirs.Seconds, theirs.Seconds/pair.Seconds, theirs.Products, theirs.Largest, theirs.Smallest)
+	}
 	return nil
+}
+
+// pairTolerance is the paper's.
+const pairTolerance = 1e-2
+
+// ownPair finds both ends; what compiles and makes room has been done before.
+func ownPair(ctx context.Context, n *network, e *cuda.Engine) (ends, error) {
+	o, err := hessianBy(e, n.graph, nn.Plane{Theta: n.states}, n.first(productImages))
+	if err != nil {
+		return ends{}, err
+	}
+	return o.to(pairTolerance)(ctx, nn.Point{}, 1)
 }
 
 // productAnswer is a product's time, norm and inner product with its vector.

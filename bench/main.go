@@ -50,7 +50,7 @@ func parse() (o options, err error) {
 	nets := flag.String("nets", "", "networks, as lsrun models lists them (default "+usual+"; with -hessian "+usualCurved+"; with -train "+usualTrained+")")
 	threads := flag.String("threads", "1,2", "numbers of threads; -hessian takes the largest")
 	flag.IntVar(&o.rounds, "rounds", 0, "rounds (0: five, or one with -all or -hessian)")
-	flag.IntVar(&o.images, "images", 0, "images a turn (0: as many as take a turn's length), or of the Hessian (0: 128)")
+	flag.IntVar(&o.images, "images", 0, "images a turn (0: as many as take a turn's length), with -gpu of a point, of which lsrun does 32; or of the Hessian (0: 128)")
 	flag.DurationVar(&o.length, "turn", 2*time.Second, "length of a turn")
 	flag.BoolVar(&o.all, "all", false, "every network of the zoo, beside PyTorch as the paper runs it only")
 	flag.BoolVar(&o.hessian, "hessian", false, "race pairs of eigenvalues of the Hessian instead, beside PyTorch and SciPy; with -gpu its products with a vector")
@@ -142,7 +142,11 @@ func gather(facts, said []string) []string {
 
 // compete measures one network. It also tells what the engines say of themselves.
 func compete(ctx context.Context, o options, name string, threads int) (r result, facts []string, err error) {
-	n, err := newNetwork(name)
+	set := 0
+	if o.gpu {
+		set = o.images
+	}
+	n, err := newNetwork(name, set)
 	if err != nil {
 		return r, nil, err
 	}
@@ -172,6 +176,9 @@ func compete(ctx context.Context, o options, name string, threads int) (r result
 		ready = append(ready, c)
 		if o.images > 0 {
 			c.turn.Images, c.turn.Passes = min(o.images, n.images.Len()), 1
+			if o.gpu && c.group == ours {
+				c.turn.Passes = pointsOnCard
+			}
 		}
 	}
 	pauses, err := alternate(ctx, ready, o.rounds)

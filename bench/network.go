@@ -17,12 +17,16 @@ type network struct {
 	folder string // temporary
 }
 
-func newNetwork(name string) (*network, error) {
+// newNetwork has so many images, or if 0 as many as the largest batches take.
+func newNetwork(name string, images int) (*network, error) {
 	g, err := zoo.New(name, zoo.Options{})
 	if err != nil {
 		return nil, err
 	}
-	return keep(g, formula.States(g, 1, 1), formula.Images(1, poolSize(g), g.Input))
+	if images == 0 {
+		images = poolSize(g)
+	}
+	return keep(g, formula.States(g, 1, 1), formula.Images(1, images, g.Input))
 }
 
 // keep leaves all in a new folder.

@@ -27,15 +27,19 @@ func newOwnHessian(c *curved, images *nn.Images, threads int) (*ownHessian, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := e.SetPlane(c.plane); err != nil {
+	return hessianBy(e, c.graph, c.plane, images)
+}
+
+func hessianBy(e engine.Differentiator, g *nn.Graph, plane nn.Plane, images *nn.Images) (*ownHessian, error) {
+	if err := e.SetPlane(plane); err != nil {
 		return nil, err
 	}
 	set, err := e.Load(images)
 	if err != nil {
 		return nil, err
 	}
-	o := &ownHessian{engine: e, set: set, gradient: make([]float64, c.graph.Parameters())}
-	o.operator, err = hessian.Restrict(o, weightRanges(c.graph))
+	o := &ownHessian{engine: e, set: set, gradient: make([]float64, g.Parameters())}
+	o.operator, err = hessian.Restrict(o, weightRanges(g))
 	return o, err
 }
 

@@ -82,29 +82,47 @@ class Contender(torch_contender.Contender):
             sums.tolist()
         return {"seconds": time.perf_counter() - start}
 
-    def product(self, variant, batch, images, passes):
-        """The Hessian of the mean loss times a vector of ones, by double backward, batch by batch as the paper's code has it."""
+    def doubled(self, variant, batch, images, parameters):
+        """The product of the Hessian of the mean loss with vectors, by double backward, batch by batch as the paper's code has it."""
         net, pixels = self.variant(variant)
-        criterion, parameters = nn.CrossEntropyLoss(), list(net.parameters())
-        ones = [torch.ones_like(p) for p in parameters]
+        criterion = nn.CrossEntropyLoss()
 
-        def once():
+        def product(vectors):
             total = [torch.zeros_like(p) for p in parameters]
             for first in range(0, images, batch):
                 end = min(first + batch, images)
                 loss = criterion(net(pixels[first:end]), self.labels[first:end]) * ((end - first) / images)
                 gradient = torch.autograd.grad(loss, parameters, create_graph=True)
-                for t, p in zip(total, torch.autograd.grad(gradient, parameters, grad_outputs=ones)):
+                for t, p in zip(total, torch.autograd.grad(gradient, parameters, grad_outputs=vectors)):
                     t += p
             return torch.cat([t.flatten() for t in total]).cpu().double()
 
-        with torch.enable_grad():
-            for _ in range(2):
-                product = once()
-            start = time.perf_counter()
-            for _ in range(passes):
-                product = once()
+        return product
+
+    @torch.enable_grad()
+    def product(self, variant, batch, images, passes):
+        """With a vector of ones."""
+        parameters = list(self.variant(variant)[0].parameters())
+        ones = [torch.ones_like(p) for p in parameters]
+        once = self.doubled(variant, batch, images, parameters)
+        for _ in range(2):
+            once(ones)
+        start = time.perf_counter()
+        for _ in range(passes):
+            product = once(ones)
         return {"seconds": (time.perf_counter() - start) / passes, "norm": product.norm().item(), "along": product.sum().item()}
+
+    @torch.enable_grad()
+    def pair(self, variant, batch, images, passes):
+        """Both ends of the spectrum as the paper's code finds them."""
+        import torch_hessian
+
+        weights = [p for p in self.variant(variant)[0].parameters() if p.dim() > 1]
+        doubled = self.doubled(variant, batch, images, weights)
+        product = torch_hessian.Timed(lambda vector: doubled([v.to(self.device) for v in torch_hessian.cut(vector, weights)]).numpy())
+        start = time.perf_counter()
+        largest, smallest = torch_hessian.paper(product, sum(p.numel() for p in weights))
+        return {"seconds": time.perf_counter() - start, "products": product.count, "largest": float(largest), "smallest": float(smallest)}
 
     def logits(self, images, variant=None):
         if not variant:

@@ -46,7 +46,7 @@ func raceTraining(ctx context.Context, o options) error {
 
 // competeInTraining measures one network. It also tells what the engines say of themselves.
 func competeInTraining(ctx context.Context, o options, name string, threads int) (r result, facts []string, err error) {
-	n, err := newNetwork(name)
+	n, err := newNetwork(name, 0)
 	if err != nil {
 		return r, nil, err
 	}

@@ -60,7 +60,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Writer:      stdout,
 		ErrWriter:   stderr,
 		Commands: []*cli.Command{
-			planCommand, runCommand, mergeCommand, plotCommand, hessianCommand,
+			planCommand, runCommand, mergeCommand, plotCommand, pathCommand, hessianCommand,
 			doctorCommand, sbatchCommand, submitCommand, cancelCommand, statusCommand, verifyCommand, inspectCommand, checkCommand,
 			modelsCommand, benchCommand, demoCommand, trainCommand, exportCommand,
 		},

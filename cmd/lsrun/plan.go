@@ -39,6 +39,7 @@ Planning the same again changes nothing; another plan needs another RUN.
    lsrun run RUN && lsrun merge RUN && lsrun plot RUN/surface.h5`,
 	Flags: slices.Concat(networkFlags, dataFlags, hessianPlanFlags, []cli.Flag{
 		&cli.StringFlag{Name: "like", Usage: "take every flag that is not given from the plan of `OTHER-RUN`"},
+		&cli.StringFlag{Name: "path", Usage: "the plane of a training path, with axes that contain it: take network, directions and, unless given, axes from what lsrun path wrote to `DIR`"},
 		&cli.StringFlag{Name: "logits", Usage: "compare with PyTorch's logits in `FILE` first, as lsrun check does, and record that it was done"},
 		&cli.StringFlag{Name: "x", Usage: "first axis, `MIN:MAX:POINTS`", Value: "-1:1:51"},
 		&cli.StringFlag{Name: "y", Usage: "second axis; without it the landscape is a line"},
@@ -58,7 +59,7 @@ Planning the same again changes nothing; another plan needs another RUN.
 		&cli.Uint64Flag{Name: "seed", Usage: "of the random directions"},
 		&cli.IntFlag{Name: "idx", Usage: "repetition: another pair of random directions of the same seed"},
 		deviceFlag,
-		&cli.StringFlag{Name: "kernel", Usage: "the arithmetic that every worker must have: fma (processors with AVX2 or AVX-512 give the same bits) or plain (default: the best of this machine); on cards tf32x3 (about float32, the default), fp16x3 (the same precision, faster), fp32 or tf32 (a relative error of 1e-3)"},
+		&cli.StringFlag{Name: "kernel", Usage: "the arithmetic that every worker must have: fma (processors with AVX2 or AVX-512 give the same bits) or plain (default: the best of this machine); on cards fp16x3 (float32's precision, the default), tf32x3 (the same, slower, with float32's range in every product), fp32 or tf32 (a relative error of 1e-3)"},
 		&cli.BoolFlag{Name: "exact", Usage: "compute every sum directly, without Winograd's transforms: about half as fast, with a tenth of the rounding error"},
 		&cli.BoolFlag{Name: "mix", Usage: "let workers with other kernels join; which one computed a point is recorded"},
 		&cli.IntFlag{Name: "workers-hint", Usage: "cut the work so that `N` workers find eight units each", Value: 8},
@@ -91,6 +92,9 @@ var dataFlags = []cli.Flag{
 func planAction(c *cli.Context) error {
 	dir, err := oneArgument(c, "the run directory to make")
 	if err != nil {
+		return err
+	}
+	if err := adoptPath(c, c.String("path")); err != nil {
 		return err
 	}
 	if err := adoptPlan(c, c.String("like")); err != nil {

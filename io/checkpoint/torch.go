@@ -319,8 +319,12 @@ func (t *tensor) check() (int, error) {
 
 // gather copies the elements, row-major, from the storage's values.
 func (t *tensor) gather(dst, values []float32) {
-	index := make([]int, len(t.shape))
 	at := t.start + t.offset
+	if len(dst) > 0 && t.contiguous() {
+		copy(dst, values[at:])
+		return
+	}
+	index := make([]int, len(t.shape))
 	for i := range dst {
 		dst[i] = values[at]
 		for a := len(index) - 1; a >= 0; a-- { // the next index, carrying like an odometer
@@ -333,4 +337,16 @@ func (t *tensor) gather(dst, values []float32) {
 			index[a] = 0
 		}
 	}
+}
+
+// contiguous reports whether the elements follow one another in the storage.
+func (t *tensor) contiguous() bool {
+	stride := 1
+	for a := len(t.shape) - 1; a >= 0; a-- {
+		if t.stride[a] != stride {
+			return false
+		}
+		stride *= t.shape[a]
+	}
+	return true
 }

@@ -45,7 +45,7 @@ func TestTheParentOfCIFARsFolderWillDo(t *testing.T) {
 const archivesInPython = `
 import tarfile
 for form, mode in [('cifar-10-batches-bin', 'binary'), ('cifar-10-batches-py', 'python')]:
-    with tarfile.open('cifar-10-%s.tar.gz' % mode, 'w:gz') as f: f.add(sys.argv[1] + '/' + form, form)
+    with tarfile.open('cifar-10-%s.tar.gz' % mode, 'w:gz', dereference=True) as f: f.add(sys.argv[1] + '/' + form, form)
 `
 
 func TestCIFARIsReadFromItsArchive(t *testing.T) {

@@ -70,6 +70,15 @@ func someDirections() *Directions {
 	return &Directions{X: x, Y: slices.Clone(x[:2]), Extra: map[string][]float64{"explained_variance_": {3, 1. / 3}}}
 }
 
+func aProjection() *Projection {
+	return &Projection{X: []float64{3, 0, 2}, Y: []float64{-1, 0, 0.5}, Facts: &PathFacts{
+		Path: []int64{0, 0, 1}, Epoch: []int64{0, 10, 0}, File: []string{"model_0.t7", "model_10.t7", "model_0.t7"},
+		LearningRate: []float64{0.1, math.NaN(), 0.1}, Distance: []float64{0.1, 0, 0.2},
+		Name: []string{"sgd", "größe"}, Held: []float64{0.9, math.NaN()}, Explained: []float64{0.8, 0.1},
+		Notes: map[string]string{"model": "resnet20", "origin": "/model_10.t7"},
+	}}
+}
+
 func TestASurfaceComesBackBitForBit(t *testing.T) {
 	for _, want := range []*shard.Surface{aSurface(), aLine()} {
 		data, err := Codec{}.EncodeSurface(want)
@@ -125,12 +134,58 @@ func TestDirectionsComeBackInTheNumbersOrder(t *testing.T) {
 }
 
 func TestAProjectionComesBack(t *testing.T) {
-	want := &Projection{X: []float64{1, 2}, Y: []float64{-1, 0.1}}
-	data, err := EncodeProjection(want)
+	for _, want := range []*Projection{{X: []float64{1, 2}, Y: []float64{-1, 0.1}}, aProjection()} {
+		data, err := EncodeProjection(want)
+		check(t, err)
+		got, err := DecodeProjection(data)
+		check(t, err)
+		sameText(t, [][]float64{got.X, got.Y}, [][]float64{want.X, want.Y})
+		sameText(t, got.Facts, want.Facts)
+	}
+}
+
+func TestH5pyReadsOurProjectionInThePapersLayout(t *testing.T) {
+	dir := t.TempDir()
+	data, err := EncodeProjection(aProjection())
 	check(t, err)
-	got, err := DecodeProjection(data)
-	check(t, err)
-	sameText(t, got, want)
+	check(t, os.WriteFile(dir+"/p.h5", data, 0o600))
+	got := python(t, dir, `
+f = h5py.File(d + 'p.h5', 'r')
+print(list(f), f['proj_xcoord'].dtype, f['proj_xcoord'][()], f['proj_ycoord'][()])
+g = f['lsrun']
+print(*(f"{k}: {g[k][()].decode().split() if g[k].dtype == 'O' else g[k][()]};" for k in g), dict(g.attrs))
+`)
+	want := `['lsrun', 'proj_xcoord', 'proj_ycoord'] float64 [3. 0. 2.] [-1.   0.   0.5]
+distance: [0.1 0.  0.2]; epoch: [ 0 10  0]; explained_variance_ratio_: [0.8 0.1]; file: ['model_0.t7', 'model_10.t7', 'model_0.t7']; ` +
+		`held: [0.9 nan]; learning_rate: [0.1 nan 0.1]; path: [0 0 1]; path_name: ['sgd', 'größe']; {'model': 'resnet20', 'origin': '/model_10.t7'}`
+	if got != want {
+		t.Errorf("h5py sees\n%s\nnot\n%s", got, want)
+	}
+}
+
+func TestBoundsHoldEveryCheckpointAndTheOrigin(t *testing.T) {
+	minX, maxX, minY, maxY := aProjection().Bounds()
+	if got, want := [4]float64{minX, maxX, minY, maxY}, [4]float64{0, 3, -1, 0.5}; got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestFactsThatDoNotFitAreRefused(t *testing.T) {
+	for want, spoil := range map[string]func(f *PathFacts){
+		"3 checkpoints there are 3 values of lsrun/path, 2 of epoch": func(f *PathFacts) { f.Epoch = f.Epoch[1:] },
+		"1 values for 2 paths":            func(f *PathFacts) { f.Held = f.Held[1:] },
+		"3 values for two axes":           func(f *PathFacts) { f.Explained = []float64{1, 2, 3} },
+		"checkpoint 2 belongs to path 2":  func(f *PathFacts) { f.Path[2] = 2 },
+		"checkpoint 1 belongs to path 0":  func(f *PathFacts) { f.Path = []int64{1, 0, 0} },
+		"checkpoint 0 belongs to path -1": func(f *PathFacts) { f.Path[0] = -1 },
+		"a name has several lines":        func(f *PathFacts) { f.File[0] = "a\nb" },
+	} {
+		p := aProjection()
+		spoil(p.Facts)
+		if _, err := EncodeProjection(p); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
 }
 
 func TestFilesInTheCurrentFolderDoNotMatter(t *testing.T) {
@@ -375,6 +430,8 @@ var refusals = []struct{ name, script, as, want string }{
 	{"number dir_file", "f['xcoordinates'] = [1.]; f['dir_file'] = 1", "surface", "dir_file: it holds numbers"},
 	{"empty lsrun", "f['xcoordinates'] = [1.]; f.create_group('lsrun')", "surface", "lsrun/status_names"},
 	{"lengths", "f['proj_xcoord'] = [1., 2.]; f['proj_ycoord'] = [1.]", "projection", "2 values and proj_ycoord 1"},
+	{"no projection", "f['a'] = 1.", "projection", "no dataset proj_xcoord, only a"},
+	{"empty facts", "f['proj_xcoord'] = [1.]; f['proj_ycoord'] = [1.]; f.create_group('lsrun')", "projection", "lsrun/path"},
 	{"missing", "f['proj_xcoord'] = [1., 2.]", "projection", "proj_ycoord"},
 	{"clipped", "f['y'] = np.array([2**64 - 1], 'u8')", "data", "dataset y"},
 	{"dangling", "f['y'] = h5py.SoftLink('/nothing')", "data", "dataset y"},

@@ -31,20 +31,20 @@ import (
 type Precision uint8
 
 const (
+	// FP16x3 is TF32x3, but 3×3 convolutions split factors into two of half precision, scaled so that it suffices: three products, at the cost
+	// of three of TF32x3's six.
+	FP16x3 Precision = iota
 	// TF32x3 splits every factor into two of 11 bits and adds three of the four products, on tensor cores, in sums so short that
 	// their cutting off does not matter: float32. What is not finite is evaluated again in Float32.
-	TF32x3 Precision = iota
+	TF32x3
 	// Float32 does without tensor cores.
 	Float32
 	// TF32 rounds factors to 11 bits: a relative error of 1e-3.
 	TF32
-	// FP16x3 is TF32x3, but 3×3 convolutions split factors into two of half precision, scaled so that it suffices, and need half
-	// the products.
-	FP16x3
 )
 
 // precisions are named as kernels are.
-var precisions = []Precision{TF32x3, Float32, TF32, FP16x3}
+var precisions = []Precision{FP16x3, TF32x3, Float32, TF32}
 
 // ParseKernel is the precision of the kernel of the given name, with or without "cuda-"; the empty name is the default.
 func ParseKernel(name string) (Precision, error) {
@@ -62,7 +62,7 @@ const kernelPrefix = "cuda-"
 // Kernel names the arithmetic of a precision.
 func (p Precision) Kernel() string { return kernelPrefix + p.String() }
 
-func (p Precision) String() string { return [...]string{"tf32x3", "fp32", "tf32", "fp16x3"}[p] }
+func (p Precision) String() string { return [...]string{"fp16x3", "tf32x3", "fp32", "tf32"}[p] }
 
 // planes is how many parts weights are split into, and whether they are rounded.
 func (p Precision) planes() (planes, rounded int32) {

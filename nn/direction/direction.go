@@ -8,7 +8,8 @@
 // moves num_batches_tracked.
 //
 // Values are float32, as in the paper's files; norms and products are summed in float64
-// and every result is rounded once, the same on every machine.
+// and every result is rounded once, the same on every machine (but for what is found out about a Path,
+// where last bits may differ).
 package direction
 
 import (
