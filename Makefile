@@ -48,7 +48,7 @@ check-long: test
 
 # lsrun beside others on this machine: images a second beside PyTorch and ONNX Runtime, as build/bench.md, an hour if nothing
 # is left out; eigenvalues of Hessians beside PyTorch and SciPy, as build/bench-hessian.md; and training beside PyTorch, as build/bench-training.md.
-# BENCH='-nets resnet20 -threads 2 -rounds 2' makes the first short; -all goes through the zoo. HESSIAN='-nets resnet20' makes the second short.
+# BENCH='-nets resnet20 -threads 2 -rounds 2' makes the first short; -all goes through the zoo. HESSIAN='-nets resnet20' makes the second short, TRAINING='-threads 2' the third.
 bench: bench-engines bench-hessian bench-training
 
 bench-engines: bench-program

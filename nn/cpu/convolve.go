@@ -76,11 +76,9 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 	if op.Bias {
 		l.bias = node.Entries[1]
 	}
-	l.shifted = !t.live || op.Bias
-	if _, after, ok := t.users.Only(c.last); ok && l.shifted {
-		_, normalises := after.(nn.BatchNorm)
-		l.shifted = !t.live || !normalises // a live batch norm takes every shift away
-	}
+	_, after, _ := t.users.Only(c.last)
+	_, normalised := after.(nn.BatchNorm)
+	l.shifted = !t.live || op.Bias && (c.relu || !normalised) // a live batch norm takes every shift away
 	if c.residual >= 0 {
 		l.residual = &edge{picture: t.at[c.residual], passes: true, borrows: true}
 	}

@@ -19,7 +19,7 @@
 // of Options.Exact. What goes unseen is an overflow that finite sums beyond some 5e37 cause in a
 // transform alone and that the next activation function cuts off.
 //
-// Derivatives have a lowering of their own, the tape (tape.go, derive.go).
+// Derivatives have a lowering of their own, the tape (tape.go, derive.go). A live tape serves training (live.go, train.go).
 package cpu
 
 import (

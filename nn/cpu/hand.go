@@ -82,7 +82,10 @@ func (t *tape) hand(loss nn.Loss) *hand {
 
 // handBytes is what a hand holds.
 func (t *tape) handBytes() int64 {
-	floats := 4*t.planeRoom() + t.brief + t.slack() + 2*t.sums64 + t.gradient + t.sums + t.products + t.columns + t.outer + t.outerKept + 2*t.inputs
+	floats := t.gradient + t.sums + t.products + t.columns + t.outer + t.outerKept + 2*t.inputs
+	if !t.live {
+		floats += 4*t.planeRoom() + t.brief + t.slack() + 2*t.sums64
+	}
 	return 4*int64(floats) + 12*hugePage
 }
 

@@ -39,6 +39,17 @@ func (l *nonlinear) forward(h *hand, o order) {
 
 func (l *nonlinear) backward(h *hand, o order) {
 	h.receive(l.in, o)
+	defer h.handOn(l.in, o)
+	if h.tape.live {
+		switch op := l.op.(type) {
+		case nn.SELU:
+			l.backwardELU(h, nn.SELUScale, nn.SELUScale*nn.SELUAlpha)
+			return
+		case nn.ELU:
+			l.backwardELU(h, 1, float32(op.Alpha))
+			return
+		}
+	}
 	f := slopes(l.op)
 	l.each(h, func(to, from int) {
 		slope, bend := f(float64(h.planes[values][from]))
@@ -48,7 +59,23 @@ func (l *nonlinear) backward(h *hand, o order) {
 		}
 		h.planes[o.behind()][from] += float32(sum)
 	})
-	h.handOn(l.in, o)
+}
+
+// backwardELU finds slopes from outputs, y + scaleAlpha where they are not positive: good enough where derivatives are
+// float32's, and several times as fast as exponential functions.
+func (l *nonlinear) backwardELU(h *hand, scale, scaleAlpha float32) {
+	size := l.out.width * l.out.channels
+	h.eachRow(l.out, func(n, y int) {
+		out, given := h.at(values, l.out, n, y, 0)[:size], h.at(adjoints, l.out, n, y, 0)[:size]
+		x, dst := h.at(values, l.in.picture, n, y, 0)[:size], h.at(adjoints, l.in.picture, n, y, 0)[:size]
+		for i, v := range out {
+			slope := scale
+			if !(x[i] > 0) {
+				slope = v + scaleAlpha
+			}
+			dst[i] += float32(slope * given[i])
+		}
+	})
 }
 
 // each calls f with the indices of every output and its input.

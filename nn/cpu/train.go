@@ -14,9 +14,7 @@ var _ engine.Trainer = (*Engine)(nil)
 // All hands work on the same planes.
 type training struct {
 	*derivatives
-	room   int // images that there is room for
-	state  *state
-	kinks  kinks
+	room   int      // images that there is room for
 	batch  []*batch // by norm
 	judged []judgement
 	sums   []float64 // the gradient in float64
@@ -28,12 +26,11 @@ type judgement struct {
 	correct int
 }
 
+// train is what the engine holds, with room for so many images.
 func (e *Engine) train(images int) *training {
 	t := e.trained
 	if t == nil {
-		tape := &tape{graph: e.Graph, kernel: &e.kernel, exact: e.exact, live: true}
-		tape.record()
-		t = &training{derivatives: e.derivatives(tape), sums: make([]float64, e.Graph.Parameters())}
+		t = &training{derivatives: e.derivatives(e.live()), sums: make([]float64, e.Graph.Parameters())}
 		e.trained = t
 	}
 	if images > t.room {
@@ -42,20 +39,45 @@ func (e *Engine) train(images int) *training {
 	return t
 }
 
+// live lowers the graph for training.
+func (e *Engine) live() *tape {
+	t := &tape{graph: e.Graph, kernel: &e.kernel, exact: e.exact, live: true}
+	t.record()
+	return t
+}
+
+// liveRooms are the floats of a plane for so many images, and of what a hand has of its own behind the adjoints.
+func (t *tape) liveRooms(images int) (plane, brief int) {
+	return lined(images*t.plane + t.slack()), lined(t.brief + t.slack())
+}
+
+// TrainingMemory is what Train takes for batches of so many images, in bytes.
+func (e *Engine) TrainingMemory(images int) int64 {
+	t := e.live()
+	plane, brief := t.liveRooms(images)
+	bytes := 4*int64(2*plane+e.threads*brief) + 2*hugePage + int64(t.signs*images) + 4*int64(t.choices*images)
+	bytes += int64(e.threads)*t.handBytes() + t.sideBytes() + 8*int64(t.gradient+e.Graph.Parameters())
+	blocks := (images + t.block - 1) / t.block
+	for _, l := range t.norms {
+		bytes += 8 * int64((2*blocks+5)*lined(l.in.channels))
+	}
+	return bytes
+}
+
 func (t *training) grow(images int) {
-	tape := t.tape
-	floats, brief := lined(images*tape.plane+tape.slack()), lined(tape.brief+tape.slack())
-	t.state = nil // let go before the next is made
-	t.room, t.state, t.kinks = images, &state{allocate(floats), allocate(floats + len(t.hands)*brief)}, tape.kinks(images)
+	for _, h := range t.hands { // let go before the next are made
+		h.planes[values], h.planes[adjoints] = nil, nil
+	}
 	blocks := t.blocks(images)
-	t.batch, t.judged = nil, make([]judgement, blocks)
-	for _, l := range tape.norms {
+	t.room, t.batch, t.judged = images, nil, make([]judgement, blocks)
+	for _, l := range t.tape.norms {
 		t.batch = append(t.batch, newBatch(l, blocks))
 	}
+	plane, brief := t.tape.liveRooms(images)
+	kinks, x, bars := t.tape.kinks(images), allocate(plane), allocate(plane+len(t.hands)*brief)
 	for i, h := range t.hands {
-		h.briefAt = floats + i*brief
-		h.room, h.kinks, h.batch = images, t.kinks, t.batch
-		h.planes[values], h.planes[adjoints] = t.state.values, t.state.adjoints
+		h.room, h.batch, h.kinks = images, t.batch, kinks
+		h.planes[values], h.planes[adjoints], h.briefAt = x, bars, plane+i*brief
 	}
 }
 

@@ -3,8 +3,6 @@ package cpu_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"strings"
 	"testing"
 
 	"lsrun/nn"
@@ -14,13 +12,8 @@ import (
 	"lsrun/nn/zoo/formula"
 )
 
-// BenchmarkTrain takes batches of 128 images. LSRUN_BENCH names other networks.
 func BenchmarkTrain(b *testing.B) {
-	names := "resnet20"
-	if other := os.Getenv("LSRUN_BENCH"); other != "" {
-		names = other
-	}
-	for _, name := range strings.Split(names, ",") {
+	for _, name := range []string{"resnet20", "vgg9", "scnn"} {
 		for _, threads := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/threads=%d", name, threads), func(b *testing.B) {
 				g, err := zoo.New(name, zoo.Options{})
@@ -31,10 +24,7 @@ func BenchmarkTrain(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				images := 128
-				if s := os.Getenv("TE_IMAGES"); s != "" {
-					fmt.Sscan(s, &images)
-				}
+				const images = 128
 				states, batch := formula.States(g, 1, 1), formula.Images(1, images, g.Input)
 				gradient, moments := make([]float32, g.Parameters()), engine.NewMoments(g)
 				for b.Loop() {

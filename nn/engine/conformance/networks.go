@@ -62,6 +62,7 @@ func networks() []network {
 	chain("batch norm after flatten", picture, conv3x3(6), relu, nn.Flatten{}, norm, full)
 	chain("dropout between convolution and batch norm", picture, conv3x3(6), nn.Dropout{P: 0.5}, norm, relu, nn.Flatten{}, full)
 	chain("ReLU between convolution and batch norm", picture, conv3x3(6), relu, norm, nn.Flatten{}, full)
+	chain("ReLU between convolution with bias and batch norm", picture, conv3x3(6).WithBias(), relu, norm, nn.Flatten{}, full)
 	chain("batch norm last", picture, conv3x3(6), nn.Flatten{}, full, norm)
 	chain("softmax last", picture, conv3x3(6), relu, nn.Flatten{}, full, nn.Softmax{})
 	chain("log-softmax last", picture, conv3x3(6), relu, nn.Flatten{}, full, nn.LogSoftmax{})

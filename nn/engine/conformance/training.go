@@ -78,30 +78,29 @@ type trained struct {
 // compareTraining trains with the engine under test and with nn/ref, away from kinks.
 func compareTraining(t *testing.T, tolerance float64, new maker, g *nn.Graph, loss nn.Loss) {
 	t.Helper()
-	states := randomPlane(g, 2)
-	batch := steadyBatch(t, g, loss, states)
-	got := train(t, trainer(t, new, g, loss, 2), g, states.Theta, batch, 3)
-	want := train(t, trainer(t, ref.New, g, loss, 1), g, states.Theta, batch, 3)
-	closeTraining(t, tolerance, g, got, want)
+	const seed = 3
+	plane := randomPlane(g, 2)
+	batch, want := steadyBatch(t, g, loss, plane, seed)
+	closeTraining(t, tolerance, g, train(t, trainer(t, new, g, loss, 2), g, plane.Theta, batch, seed), want)
 }
 
-// steadyBatch are seven pictures whose gradient, by nn/ref, does not jump near θ.
-func steadyBatch(t *testing.T, g *nn.Graph, loss nn.Loss, plane nn.Plane) *nn.Images {
+// steadyBatch are seven pictures whose gradient, by nn/ref, does not jump near θ, and what nn/ref says of them there.
+func steadyBatch(t *testing.T, g *nn.Graph, loss nn.Loss, plane nn.Plane, masks uint64) (batch *nn.Images, here trained) {
 	t.Helper()
 	e := trainer(t, ref.New, g, loss, 1)
 	for seed := range uint64(100) {
-		batch := randomImages(g, 7, seed)
-		here := train(t, e, g, plane.Theta, batch, 3)
+		batch = randomImages(g, 7, seed)
+		here = train(t, e, g, plane.Theta, batch, masks)
 		steady := true
 		for _, to := range []nn.Point{{Alpha: 4e-5}, {Alpha: -4e-5}, {Beta: 4e-5}, {Beta: -4e-5}} {
-			steady = steady && distance(g, train(t, e, g, at(g, plane, to), batch, 3).gradient, here.gradient) <= 1e-4
+			steady = steady && distance(g, train(t, e, g, at(g, plane, to), batch, masks).gradient, here.gradient) <= 1e-4
 		}
 		if steady {
-			return batch
+			return batch, here
 		}
 	}
 	t.Fatal("no pictures stay away from kinks")
-	return nil
+	return nil, trained{}
 }
 
 // at are the states at a point of a plane.
