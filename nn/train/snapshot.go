@@ -53,13 +53,22 @@ func Restore(states, buffers nn.Params, texts map[string]string) (*State, error)
 	if s.Loss, err = strconv.ParseFloat(texts[lossKey], 64); err != nil {
 		return nil, fmt.Errorf("its text %s: %w", lossKey, err)
 	}
-	if s.History, err = parseTable(texts[historyKey]); err != nil {
-		return nil, fmt.Errorf("its text %s: %w", historyKey, err)
+	if s.History, err = History(texts); err != nil {
+		return nil, err
 	}
 	if s.Step < 0 || s.Epoch != len(s.History)-1 {
 		return nil, fmt.Errorf("it is in step %d after epoch %d, but tells of %d epochs", s.Step, s.Epoch, len(s.History))
 	}
 	return s, nil
+}
+
+// History is the history in a state's Texts.
+func History(texts map[string]string) ([]Summary, error) {
+	history, err := parseTable(texts[historyKey])
+	if err != nil {
+		return nil, fmt.Errorf("its text %s: %w", historyKey, err)
+	}
+	return history, nil
 }
 
 const tableHead = "epoch,lr,train_loss,train_acc,test_loss,test_acc\n"
