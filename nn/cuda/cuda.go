@@ -115,13 +115,11 @@ type Engine struct {
 	stateBytes  int64        // of base states that are kept, at most
 }
 
-// images is a resident set: pixel by pixel, channels padded to a multiple of four.
+// images is a set, on the card pixel by pixel, channels padded to a multiple of four.
 type images struct {
-	labels []int32
-	at     address
+	*nn.Images
+	at address // 0: the card has no room for all at once
 }
-
-func (s *images) Len() int { return len(s.labels) }
 
 // residentPlane are the states and directions, entry by entry; x and y are 0 where they are not given.
 type residentPlane struct {
@@ -145,6 +143,7 @@ type room struct {
 	group, chunk                            int // of the evaluation in hand
 	points, states, packed, factors, logits span
 	arena, exact                            span // exact are packed weights of one point in Float32
+	images                                  span // of a set that the card has no room for, those in hand
 }
 
 // span is memory of so many floats.
@@ -272,34 +271,43 @@ func (e *Engine) divide(p *program, number func(*panel) int) (b panelBlocks, err
 	return b, err
 }
 
-// Load copies the images to the card.
+// Load copies the images to the card. Where there is not enough memory they are copied in parts whenever they are needed.
 func (e *Engine) Load(set *nn.Images) (engine.Set, error) {
 	if err := set.Check(e.graph); err != nil {
 		return nil, err
 	}
-	b := e.program.input.buffer
-	size := 4 * int64(b.size) * int64(set.Len())
-	var at address
+	s := &images{Images: set}
 	err := e.makingRoom(func() (err error) {
-		at, err = e.device.alloc(size)
+		s.at, err = e.device.alloc(4 * int64(e.program.input.buffer.size) * int64(set.Len()))
 		return err
 	})
-	if errors.Is(err, errMemory) {
-		free, asked := e.device.available()
-		return nil, errors.Join(fmt.Errorf("load %d images: they take %d MB of the card's memory, of which %d MB are free: take fewer (--subset), or a card with more memory: %w",
-			set.Len(), size>>20, free>>20, err), asked)
-	}
-	if err == nil {
-		if err = e.copyTo(at, set); err != nil {
-			err = errors.Join(err, e.device.free(at))
+	switch {
+	case errors.Is(err, errMemory):
+		err = nil
+	case err == nil:
+		if err = e.copyTo(s.at, set); err != nil {
+			err = errors.Join(err, e.device.free(s.at))
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load %d images: %w", set.Len(), err)
 	}
-	s := &images{labels: set.Labels, at: at}
 	e.sets[s] = true
 	return s, nil
+}
+
+// imagesAt is where so many images of s, from first on, lie on the card until the next call.
+func (e *Engine) imagesAt(s *images, first, count int) (address, error) {
+	size := int64(e.program.input.buffer.size)
+	if s.at != 0 {
+		return s.at.at(int64(first) * size), nil
+	}
+	if err := e.hold(&e.room.images, size*int64(count)); err != nil {
+		return 0, fmt.Errorf("copy %d images to the card: %w", count, err)
+	}
+	part, pixels := *s.Images, s.Shape.Size()
+	part.Pixels, part.Labels = s.Pixels[first*pixels:(first+count)*pixels], s.Labels[first:first+count]
+	return e.room.images.address, e.copyTo(e.room.images.address, &part)
 }
 
 // copyTo copies images to the card.
@@ -435,7 +443,7 @@ func (e *Engine) Evaluate(ctx context.Context, s engine.Set, points []nn.Point, 
 	if len(points) == 0 {
 		return ctx.Err()
 	}
-	if err := e.reserve(len(points), set.Len()); err != nil {
+	if err := e.reserve(len(points), set); err != nil {
 		return fmt.Errorf("evaluate %d images: %w", set.Len(), err)
 	}
 	var last *group
@@ -520,12 +528,13 @@ func (e *Engine) ofPoint(n int) int64 {
 	return 4 * (p.length + p.packed + p.factors + int64(p.output.buffer.size)*int64(n))
 }
 
-// reserve makes room for evaluations of n images at so many points: for fewer of both at a time, from now on, where memory is short.
-func (e *Engine) reserve(points, n int) error {
+// reserve makes room for evaluations of a set at so many points: for fewer of both at a time, from now on, where memory is short.
+func (e *Engine) reserve(points int, set *images) error {
+	n := set.Len()
 	for {
 		group, chunk := e.fit(n)
 		group = min(group, points)
-		err := e.makingRoom(func() error { return e.allocate(group, chunk, n) })
+		err := e.makingRoom(func() error { return e.allocate(group, chunk, set) })
 		if !errors.Is(err, errMemory) || group == 1 && chunk == 1 {
 			return err
 		}
@@ -536,10 +545,13 @@ func (e *Engine) reserve(points, n int) error {
 	}
 }
 
-// allocate takes what the room lacks for a group of points, a chunk of images at each, of n.
-func (e *Engine) allocate(group, chunk, n int) error {
-	r, p := &e.room, e.program
-	exact := int64(0)
+// allocate takes what the room lacks for a group of points, a chunk of a set's images at each.
+func (e *Engine) allocate(group, chunk int, set *images) error {
+	r, p, n := &e.room, e.program, set.Len()
+	exact, copied := int64(0), int64(0)
+	if set.at == 0 {
+		copied = int64(p.input.buffer.size) * int64(chunk)
+	}
 	if e.exact != nil {
 		exact = e.exact.packed
 	}
@@ -549,28 +561,35 @@ func (e *Engine) allocate(group, chunk, n int) error {
 	}{
 		{&r.points, 4 * int64(group)}, {&r.states, p.length * int64(group)}, {&r.packed, p.packed * int64(group)},
 		{&r.factors, p.factors * int64(group)}, {&r.logits, int64(p.output.buffer.size) * int64(n) * int64(group)},
-		{&r.arena, p.arena * int64(group) * int64(chunk)}, {&r.exact, exact},
+		{&r.arena, p.arena * int64(group) * int64(chunk)}, {&r.exact, exact}, {&r.images, copied},
 	} {
-		if part.floats <= part.span.floats {
-			continue
-		}
-		if err := e.vacate(part.span); err != nil {
+		if err := e.hold(part.span, part.floats); err != nil {
 			return err
 		}
-		at, err := e.device.alloc(4 * part.floats)
-		if err != nil {
-			return err
-		}
-		*part.span = span{at, part.floats}
 	}
 	r.group, r.chunk = group, chunk
 	return nil
 }
 
+// hold makes s at least so long.
+func (e *Engine) hold(s *span, floats int64) error {
+	if floats <= s.floats {
+		return nil
+	}
+	if err := e.vacate(s); err != nil {
+		return err
+	}
+	at, err := e.device.alloc(4 * floats)
+	if err == nil {
+		*s = span{at, floats}
+	}
+	return err
+}
+
 // forgetRoom frees the memory of evaluations.
 func (e *Engine) forgetRoom() error {
 	r := &e.room
-	for _, s := range []*span{&r.points, &r.states, &r.packed, &r.factors, &r.logits, &r.arena, &r.exact} {
+	for _, s := range []*span{&r.points, &r.states, &r.packed, &r.factors, &r.logits, &r.arena, &r.exact, &r.images} {
 		if err := e.vacate(s); err != nil {
 			return err
 		}
@@ -601,8 +620,12 @@ func (e *Engine) launch(ctx context.Context, p *program, t *tables, packed addre
 	}
 	r, n := &e.room, set.Len()
 	for first := 0; first < n; first += r.chunk {
-		pass := pass{program: p, points: len(points), images: min(r.chunk, n-first), imagesOfAPoint: n,
-			input:  set.at.at(int64(first) * int64(p.input.buffer.size)),
+		images := min(r.chunk, n-first)
+		input, err := e.imagesAt(set, first, images)
+		if err != nil {
+			return err
+		}
+		pass := pass{program: p, points: len(points), images: images, imagesOfAPoint: n, input: input,
 			logits: r.logits.at(int64(first) * int64(p.output.buffer.size)),
 			arena:  r.arena.address, slots: int64(r.group) * int64(r.chunk), weights: packed, factor: r.factors.address}
 		for _, s := range p.steps {
@@ -677,7 +700,7 @@ func (e *Engine) report(out engine.Output, set *images, logits []float32, wanted
 			z[k] = float64(v)
 			wanted[i] = wanted[i] || math.IsNaN(z[k]) || math.IsInf(z[k], 0)
 		}
-		out.Loss[i] = e.loss.Image(z, int(set.labels[i]))
+		out.Loss[i] = e.loss.Image(z, int(set.Labels[i]))
 		out.Predicted[i] = int32(nn.Predict(z))
 		if out.Logits != nil {
 			copy(out.Logits[i*classes:], own)

@@ -301,7 +301,12 @@ func (d *derivatives) sweep(ctx context.Context, e *Engine, set *images, second 
 func (d *derivatives) base(e *Engine, set *images, first int) (loss float64) {
 	h, t := &d.hand, d.tape
 	in, out := t.at[0], t.at[e.graph.Output()]
-	h.launch(conversion("widen", set.at.at(int64(first)*in.size()), h.at64(in), int64(h.count)*in.size()))
+	images, err := e.imagesAt(set, first, h.count)
+	if err != nil {
+		h.err = err
+		return 0
+	}
+	h.launch(conversion("widen", images, h.at64(in), int64(h.count)*in.size()))
 	for _, l := range t.layers {
 		l.forward(h)
 	}
@@ -313,7 +318,7 @@ func (d *derivatives) base(e *Engine, set *images, first int) (loss float64) {
 	}
 	losses, slopes, classes := make([]float64, h.count), make([]float32, h.count*out.pixel), e.graph.Classes
 	d.threads.each(h.count, func(i int) {
-		z, label := d.logits[(first+i)*classes:][:classes], int(set.labels[first+i])
+		z, label := d.logits[(first+i)*classes:][:classes], int(set.Labels[first+i])
 		copy(z, rows[i*out.pixel:])
 		losses[i] = e.loss.Image(z, label)
 		slope := make([]float64, classes)
@@ -349,7 +354,7 @@ func (d *derivatives) along(e *Engine, set *images, first int) {
 		for c := range own {
 			own[c] = float64(rows[i*out.pixel+c])
 		}
-		e.loss.Product(product, d.logits[(first+i)*classes:][:classes], own, int(set.labels[first+i]))
+		e.loss.Product(product, d.logits[(first+i)*classes:][:classes], own, int(set.Labels[first+i]))
 		for c, v := range product {
 			rows[i*out.pixel+c] = float32(v)
 		}

@@ -24,10 +24,14 @@ func (e *Engine) Profile(s engine.Set) (layers []Layer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.reserve(1, set.Len()); err != nil {
+	if err := e.reserve(1, set); err != nil {
 		return nil, err
 	}
 	r, p := &e.room, e.program
+	input, err := e.imagesAt(set, 0, r.chunk)
+	if err != nil {
+		return nil, err
+	}
 	timed := func(f func() error) (took time.Duration, err error) {
 		const times = 3
 		for i := range times + 1 { // the first is not counted
@@ -54,7 +58,7 @@ func (e *Engine) Profile(s engine.Set) (layers []Layer, err error) {
 		return nil, err
 	}
 	layers = append(layers, Layer{Kernel: "prepare", Time: took})
-	pass := pass{program: p, points: 1, images: r.chunk, imagesOfAPoint: set.Len(), input: set.at, logits: r.logits.address,
+	pass := pass{program: p, points: 1, images: r.chunk, imagesOfAPoint: set.Len(), input: input, logits: r.logits.address,
 		arena: r.arena.address, slots: int64(r.group) * int64(r.chunk), weights: r.packed.address, factor: r.factors.address}
 	for _, s := range p.steps {
 		k, arguments := s.launch(&pass)
