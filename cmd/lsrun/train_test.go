@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,14 +64,11 @@ func TestASignalEndsATrainingAfterTheStepInHand(t *testing.T) {
 	if err := cmd.Wait(); !errors.As(err, &failed) || failed.ExitCode() != 75 || !strings.Contains(said.String(), "the same command goes on from there") {
 		t.Fatalf("%v, and said %q", err, said.String())
 	}
-	lines := bytes.Count(readFile(t, filepath.Join(dir, historyName)), []byte("\n"))
-	if lines < 7 || lines > 1000 {
-		t.Fatalf("it was ended after %d epochs", lines-2)
+	done := bytes.Count(readFile(t, filepath.Join(dir, historyName)), []byte("\n")) - 2 // the head and epoch 0
+	if done < 5 {
+		t.Fatalf("it was ended after %d epochs", done)
 	}
-	epochs := []string{"--epochs", "400", "--save-epoch", "400"}
-	if lines > 400 {
-		t.Skip("the machine is too slow to end it in time")
-	}
+	epochs := []string{"--epochs", strconv.Itoa(done + 10), "--save-epoch", "2000"}
 	whole := filepath.Join(inMemory(t), "whole")
 	lsrunOK(t, append(append(tinyTraining, epochs...), dir)...)
 	lsrunOK(t, append(append(tinyTraining, epochs...), whole)...)
