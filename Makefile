@@ -24,11 +24,13 @@ demo: build
 test: setup-test
 	$(GO) vet ./...
 	$(GO) vet -tags card ./nn/cuda
+	$(GO) vet -tags torch ./cmd/lsrun
 	CGO_ENABLED=0 $(GO) test -timeout=19m $$($(GO) list ./... | grep -v -e lsrun/io/h5 -e lsrun/cmd)
 	$(GO) test -timeout=19m ./io/h5 ./cmd/...
 
 # What takes longer than a test may: the race detector, the plain kernel and the reference's
-# derivatives on every network, storms on a cluster, a run of 40,000 points, VTK's reader, a page's pictures a second, and every fuzz target for a while.
+# derivatives on every network, storms on a cluster, runs of 40,000 points, VTK's reader, a page's pictures a second, trained networks
+# beside PyTorch's, and every fuzz target for a while.
 FUZZTIME := 20s
 check-long: test
 	@sh .ci/setup long
@@ -39,6 +41,7 @@ check-long: test
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestLogitsAndLosses|TestTheMeanLoss|TestDerivatives' ./nn/cpu ./nn/ref
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'AtAnyCall|DeadMachine|PowerFails|Damaged' ./cmd/lsrun
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestRunsOnACluster.*/storm|TestLargeRuns' ./cmd/lsrun
+	$(GO) test -tags torch -count=1 -timeout=120m -run 'AsAccurateAsPyTorchs' ./cmd/lsrun
 	@for target in $$(grep -rhoE --include=*_test.go --exclude-dir=gen '^func Fuzz[A-Za-z0-9]+' . | sed 's/func //'); do \
 		package=$$(dirname $$(grep -rlE "^func $$target\(" --include=*_test.go .)); \
 		echo "$$package $$target"; \

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	"lsrun/io/checkpoint"
 	"lsrun/nn/cpu/kernel"
 	"lsrun/shard"
 )
@@ -43,6 +44,40 @@ func TestGoldenBits(t *testing.T) {
 			got[arithmetic] = bits
 		}
 	}
+	checkGolden(t, path, "evaluatorVersion", got)
+}
+
+// TestGoldenTraining guards trainerVersion in the same way: a training is not continued with other arithmetic.
+func TestGoldenTraining(t *testing.T) {
+	got := map[string][]string{}
+	for _, k := range kernel.Available() {
+		t.Setenv("LSRUN_KERNEL", k.Name)
+		var digests []string
+		for network, optimizer := range map[string]string{"resnet20": "sgd", "snn_7": "adam"} {
+			dir := filepath.Join(t.TempDir(), network)
+			lsrunOK(t, "train", "--model", network, "--optimizer", optimizer, "--dataset", "shapes", "--data", "train=10,test=4", "--batch-size", "5", "--epochs", "1", "--lr", "0.01", dir)
+			file, err := checkpoint.Read(filepath.Join(dir, lastName))
+			if err != nil {
+				t.Fatal(err)
+			}
+			states, err := checkpoint.Encode(file.States, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			digests = append(digests, network+" "+digest(states))
+		}
+		slices.Sort(digests)
+		if other, ok := got[k.Arithmetic]; ok && !slices.Equal(digests, other) {
+			t.Errorf("kernel %s trains to other bits than another of %s", k.Name, k.Arithmetic)
+		}
+		got[k.Arithmetic] = digests
+	}
+	checkGolden(t, fmt.Sprintf("testdata/golden_training_v%d.json", trainerVersion), "trainerVersion", got)
+}
+
+// checkGolden compares what kernels gave with a golden file, or writes it.
+func checkGolden(t *testing.T, path, version string, got map[string][]string) {
+	t.Helper()
 	if *update {
 		text, err := json.MarshalIndent(got, "", "  ")
 		if err == nil {
@@ -62,7 +97,7 @@ func TestGoldenBits(t *testing.T) {
 	}
 	for name, bits := range got {
 		if !slices.Equal(bits, want[name]) {
-			t.Errorf("kernel %s gives other bits than before: if that is meant, raise evaluatorVersion and run with -update\n got %v\nwant %v", name, bits, want[name])
+			t.Errorf("kernel %s gives other bits than before: if that is meant, raise %s and run with -update\n got %v\nwant %v", name, version, bits, want[name])
 		}
 	}
 }

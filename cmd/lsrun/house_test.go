@@ -73,6 +73,8 @@ func TestTheArrowsBetweenPackagesPointAsDesigned(t *testing.T) {
 				t.Errorf("nn imports %s: it is the lowest package", to)
 			case path == "nn/engine" && to != "nn":
 				t.Errorf("nn/engine imports %s: it is an interface over nn", to)
+			case path == "nn/train" && to != "nn" && to != "nn/engine":
+				t.Errorf("nn/train imports %s: it knows an engine's interface only", to)
 			case under(path, "nn/ref", "nn/cpu", "nn/cuda") && under(to, "nn/ref", "nn/cpu", "nn/cuda") && !under(to, path):
 				t.Errorf("%s imports %s: engines do not know each other", path, to)
 			case under(path, "io") && !under(to, "io", "shard", "nn"):

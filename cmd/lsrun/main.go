@@ -62,7 +62,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Commands: []*cli.Command{
 			planCommand, runCommand, mergeCommand, plotCommand, webCommand, serveCommand, compareCommand, vtkCommand, csvCommand, pathCommand, hessianCommand,
 			doctorCommand, sbatchCommand, submitCommand, cancelCommand, statusCommand, verifyCommand, inspectCommand, checkCommand,
-			modelsCommand, benchCommand, demoCommand,
+			modelsCommand, benchCommand, demoCommand, trainCommand, exportCommand,
 		},
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError:   misuse,

@@ -76,8 +76,8 @@ var networkFlags = []cli.Flag{
 
 var dataFlags = []cli.Flag{
 	&cli.StringFlag{Name: "dataset", Usage: strings.Join(dataset.Kinds(), ", ")},
-	&cli.StringFlag{Name: "data", Usage: "its folder or file, at `PATH`"},
-	&cli.StringFlag{Name: "preprocess", Usage: "normalisation by `NAME`: " + strings.Join(dataset.PresetNames(), ", ") + " (default: paper for CIFAR, mnist for MNIST, raw otherwise)"},
+	&cli.StringFlag{Name: "data", Usage: "its folder or file, at `PATH`; of the shapes, which are drawn, train=5000,test=1000,seed=0"},
+	&cli.StringFlag{Name: "preprocess", Usage: "normalisation by `NAME`: " + strings.Join(dataset.PresetNames(), ", ") + " (default: paper for CIFAR, mnist for MNIST, half for shapes, raw otherwise)"},
 	&cli.BoolFlag{Name: "raw-data", Usage: "no normalisation: pixels from 0 to 1, as in the paper's --raw_data"},
 	&cli.StringFlag{Name: "mean", Usage: "mean of each channel, `M1,M2,…` in units of the [0,1] image"},
 	&cli.StringFlag{Name: "std", Usage: "standard deviation of each channel, `S1,S2,…`"},
@@ -141,30 +141,16 @@ type end struct {
 
 // readSubject reads the network and the data that the flags name.
 func readSubject(c *cli.Context) (*subject, error) {
-	for _, need := range []string{"checkpoint", "dataset", "data"} {
-		if c.String(need) == "" {
-			return nil, usagef("--%s is missing: lsrun %s --help explains it", need, c.Command.Name)
-		}
+	if err := needFlags(c, "checkpoint", "dataset", "data"); err != nil {
+		return nil, err
 	}
 	if acc := c.Float64("expect-acc"); c.IsSet("expect-acc") && !(acc > 1 && acc <= 100) {
 		return nil, usagef("--expect-acc %v: it is in percent, as 92.5", acc)
 	}
 	s := &subject{}
-	if c.Int("threads") < 0 {
-		return nil, usagef("--threads %d: at least 1, or none for all cores", c.Int("threads"))
-	}
-	var err error
-	if s.loss, err = nn.ParseLoss(c.String("loss")); err != nil {
-		return nil, usageError{err.Error()}
-	}
-	if s.data, err = describeData(c); err != nil {
+	err := s.readData(c)
+	if err != nil {
 		return nil, err
-	}
-	if s.set, err = loadSet(s.data.Dataset, s.data.Path); err != nil {
-		return nil, err
-	}
-	if slices.ContainsFunc(s.data.Mean, func(m float64) bool { return math.Abs(m) > 1 }) && s.set.HoldsBytes() {
-		return nil, usagef("--mean %s: the pixels go from 0 to 1: divide mean and standard deviation by 255", c.String("mean"))
 	}
 	if s.file, err = checkpoint.Read(c.String("checkpoint")); err != nil {
 		return nil, err
@@ -175,11 +161,41 @@ func readSubject(c *cli.Context) (*subject, error) {
 	if s.theta, err = fit(s.file, s.graph, c.String("checkpoint")); err != nil {
 		return nil, err
 	}
-	s.data.SHA256 = s.set.SHA256
 	if s.images, err = selectImages(s.set, s.data, s.graph, s.set.Train != nil, s.set.Test != nil, images{}); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.data.Path, err)
 	}
 	return s, nil
+}
+
+// needFlags returns an error unless the flags are given. Drawn data lies nowhere.
+func needFlags(c *cli.Context, names ...string) error {
+	for _, name := range names {
+		if c.String(name) == "" && !(name == "data" && c.String("dataset") == dataset.ShapesKind) {
+			return usagef("--%s is missing: lsrun %s --help explains it", name, c.Command.Name)
+		}
+	}
+	return nil
+}
+
+// readData reads the loss and the data that the flags name, and checks the flags that go with them.
+func (s *subject) readData(c *cli.Context) (err error) {
+	if c.Int("threads") < 0 {
+		return usagef("--threads %d: at least 1, or none for all cores", c.Int("threads"))
+	}
+	if s.loss, err = nn.ParseLoss(c.String("loss")); err != nil {
+		return usageError{err.Error()}
+	}
+	if s.data, err = describeData(c); err != nil {
+		return err
+	}
+	if s.set, err = loadSet(s.data.Dataset, s.data.Path); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(s.data.Mean, func(m float64) bool { return math.Abs(m) > 1 }) && s.set.HoldsBytes() {
+		return usagef("--mean %s: the pixels go from 0 to 1: divide mean and standard deviation by 255", c.String("mean"))
+	}
+	s.data.SHA256 = s.set.SHA256
+	return nil
 }
 
 // describeData turns the data flags into their part of the plan.
@@ -194,7 +210,7 @@ func describeData(c *cli.Context) (shard.Data, error) {
 		return d, err
 	}
 	d.Preprocess, d.Mean, d.Std = preprocess.Name, preprocess.Mean, preprocess.Std
-	if d.Path, err = absolute(c.String("data")); err != nil {
+	if d.Path, err = dataPath(d.Dataset, c.String("data")); err != nil {
 		return d, err
 	}
 	if d.LabelsFile, err = absolute(c.String("labels")); err != nil || d.LabelsFile == "" {
@@ -206,6 +222,18 @@ func describeData(c *cli.Context) (shard.Data, error) {
 	}
 	d.LabelsSHA256 = digest(labels)
 	return d, nil
+}
+
+// dataPath is where the data lies; of the drawn data what is drawn.
+func dataPath(kind, path string) (string, error) {
+	if kind != dataset.ShapesKind {
+		return absolute(path)
+	}
+	shapes, err := dataset.ParseShapes(path)
+	if err != nil {
+		return "", usagef("--data: %v", err)
+	}
+	return shapes.String(), nil
 }
 
 // choosePreprocess reads --raw-data, --mean and --std, --preprocess, or takes the data

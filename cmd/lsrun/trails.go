@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/csv"
 	"fmt"
 	"io"
 	"math"
@@ -11,7 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -19,6 +17,7 @@ import (
 	"lsrun/io/checkpoint"
 	"lsrun/nn"
 	"lsrun/nn/direction"
+	"lsrun/nn/train"
 	"lsrun/nn/zoo"
 	"lsrun/shard"
 )
@@ -258,22 +257,11 @@ func (t *trails) read(i int) (nn.Params, error) {
 	return fit(file, t.graph, s.file)
 }
 
-// historyKey is the text in which lsrun train tells of its epochs, as CSV.
-const historyKey = "lsrun.history"
-
 // rateOf is the learning rate of a checkpoint's last epoch; NaN where it does not tell.
 func rateOf(file *checkpoint.File) float64 {
-	rows, err := csv.NewReader(strings.NewReader(file.Metadata[historyKey])).ReadAll()
-	if err != nil || len(rows) < 2 {
+	history, err := train.History(file.Metadata)
+	if err != nil || len(history) == 0 {
 		return math.NaN()
 	}
-	column := slices.Index(rows[0], "lr")
-	if column < 0 {
-		return math.NaN()
-	}
-	rate, err := strconv.ParseFloat(rows[len(rows)-1][column], 64)
-	if err != nil {
-		return math.NaN()
-	}
-	return rate
+	return history[len(history)-1].Rate
 }

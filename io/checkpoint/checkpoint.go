@@ -42,13 +42,14 @@ const (
 
 // File is what a checkpoint holds.
 type File struct {
-	Format   string            // "PyTorch zip", "PyTorch legacy" or "safetensors"
-	SHA256   string            // of the file's bytes, in hexadecimal
-	States   nn.Params         // the tensors in the file's order, wrappers' prefixes removed
-	Epoch    *int              // if recorded
-	Accuracy *float64          // percent, if recorded
-	Metadata map[string]string // of safetensors
-	Notes    []string          // what was chosen and converted, one sentence each
+	Format    string            // "PyTorch zip", "PyTorch legacy" or "safetensors"
+	SHA256    string            // of the file's bytes, in hexadecimal
+	States    nn.Params         // the tensors in the file's order, wrappers' prefixes removed
+	Optimizer nn.Params         // of safetensors: those under OptimizerPrefix, which is removed
+	Epoch     *int              // if recorded
+	Accuracy  *float64          // percent, if recorded
+	Metadata  map[string]string // of safetensors
+	Notes     []string          // what was chosen and converted, one sentence each
 }
 
 // Read reads the checkpoint at path. Values that are NaN or infinite are kept: see NonFinite.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 
 	"lsrun/nn"
 )
@@ -18,6 +19,9 @@ import (
 const maxHeader = 100_000_000
 
 const metadataKey = "__metadata__"
+
+// OptimizerPrefix begins the names of what lsrun train keeps of its optimiser beside the network's entries.
+const OptimizerPrefix = "optimizer."
 
 // header describes one tensor; begin and end count from the end of the header.
 type header struct {
@@ -54,8 +58,8 @@ func decodeSafetensors(r io.ReaderAt, size int64, limit *budget) (*File, error) 
 		return nil, err
 	}
 	converted := conversions{}
-	names := make([]string, len(headers))
-	for i, h := range headers {
+	var names []string
+	for _, h := range headers {
 		if err := limit.spend(4 * int64(h.size)); err != nil {
 			return nil, fmt.Errorf("entry %s: %w", h.name, err)
 		}
@@ -63,9 +67,20 @@ func decodeSafetensors(r io.ReaderAt, size int64, limit *budget) (*File, error) 
 		if _, err := r.ReadAt(raw, 8+n+h.Offsets[0]); err != nil && err != io.EOF {
 			return nil, fmt.Errorf("entry %s: %w", h.name, err)
 		}
-		f.States = append(f.States, nn.Tensor{Shape: h.Shape, Data: h.dtype.floats(raw)})
+		t := nn.Tensor{Shape: h.Shape, Data: h.dtype.floats(raw)}
 		converted.count(h.name, h.dtype)
-		names[i] = h.name
+		if name, is := strings.CutPrefix(h.name, OptimizerPrefix); is {
+			t.Name = name
+			f.Optimizer = append(f.Optimizer, t)
+			continue
+		}
+		f.States, names = append(f.States, t), append(names, h.name)
+	}
+	if len(f.Optimizer) > 0 {
+		f.note("the optimiser's state (%s) is not part of the network", entriesOf(len(f.Optimizer)))
+	}
+	if len(f.States) == 0 {
+		return nil, errors.New("there is no network in it, only the state of an optimiser")
 	}
 	f.noteNames(names)
 	for i, name := range names {

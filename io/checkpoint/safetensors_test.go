@@ -105,6 +105,34 @@ func TestSafetensorsOfOtherTypesAndOrderAreRead(t *testing.T) {
 	}
 }
 
+func TestTheStateOfAnOptimiserIsKeptApart(t *testing.T) {
+	network := nn.Params{{Name: "a", Shape: nn.Shape{2}, Data: []float32{1, 2}}, {Name: "optimizer", Shape: nn.Shape{1}, Data: []float32{3}}}
+	optimiser := nn.Params{{Name: "exp_avg.a", Shape: nn.Shape{2}, Data: []float32{4, 5}}, {Name: "exp_avg.optimizer", Shape: nn.Shape{1}, Data: []float32{6}}}
+	var all nn.Params
+	for i := range network {
+		prefixed := optimiser[i]
+		prefixed.Name = OptimizerPrefix + prefixed.Name
+		all = append(all, prefixed, network[i])
+	}
+	data, err := Encode(all, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := decode(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !sameBits(f.States, network) || !sameBits(f.Optimizer, optimiser) || len(f.Notes) != 1 || !strings.Contains(f.Notes[0], "2 entries") {
+		t.Errorf("the network is %v, the optimiser %v, the notes %q", f.States, f.Optimizer, f.Notes)
+	}
+	if data, err = Encode(all[:1], nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := decode(bytes.NewReader(data), int64(len(data))); err == nil || !strings.Contains(err.Error(), "no network") {
+		t.Errorf("an optimiser alone: %v", err)
+	}
+}
+
 func TestBadSafetensorsAreRefusedWithTheReason(t *testing.T) {
 	const a = `"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}`
 	for header, want := range map[string]string{

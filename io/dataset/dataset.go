@@ -1,4 +1,4 @@
-// Package dataset reads labelled image sets and turns them into what a network sees,
+// Package dataset reads labelled image sets, or draws one, and turns them into what a network sees,
 // bit for bit as torchvision's ToTensor and Normalize do.
 //
 // A Set holds the pictures as they lie on the disk: bytes, or floats that somebody
@@ -38,16 +38,18 @@ type Set struct {
 	SHA256 string
 }
 
-// Kinds are the data sets that can be read. All but "h5" are read by Load; of an HDF5
+// Kinds are the data sets that there are. All but "h5" are read, or drawn, by Load; of an HDF5
 // file somebody else takes the arrays for FromArrays.
-func Kinds() []string { return []string{"cifar10", "cifar100", "mnist", "npz", "npy", "h5"} }
+func Kinds() []string {
+	return []string{"cifar10", "cifar100", "mnist", "npz", "npy", "h5", ShapesKind}
+}
 
 // HoldsBytes reports whether the pixels are bytes, which become numbers from 0 to 1.
 func (s *Set) HoldsBytes() bool {
 	return s.Train != nil && s.Train.Bytes != nil || s.Test != nil && s.Test.Bytes != nil
 }
 
-// Load reads the data set of the given kind at path.
+// Load reads the data set of the given kind at path, which for the drawn one is what ParseShapes reads.
 func Load(kind, path string) (*Set, error) {
 	switch kind {
 	case "cifar10":
@@ -60,6 +62,12 @@ func Load(kind, path string) (*Set, error) {
 		return loadNPZ(path)
 	case "npy":
 		return loadNPY(path)
+	case ShapesKind:
+		shapes, err := ParseShapes(path)
+		if err != nil {
+			return nil, err
+		}
+		return shapes.set()
 	}
 	return nil, fmt.Errorf("%s is not a data set that can be loaded from a path", kind)
 }

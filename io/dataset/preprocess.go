@@ -71,6 +71,8 @@ func DefaultPreset(kind string) string {
 		return "paper"
 	case "mnist":
 		return "mnist"
+	case ShapesKind:
+		return "half"
 	}
 	return "raw"
 }
@@ -124,6 +126,19 @@ func spread(what string, values []float64, none float64, n int) ([]float32, erro
 		out[c] = float32(v)
 	}
 	return out, nil
+}
+
+// Black is what a value of 0 becomes in each of n channels: the border of a picture that is moved.
+func (p Preprocess) Black(n int) ([]float32, error) {
+	mean, std, err := p.channels(n)
+	if err != nil {
+		return nil, err
+	}
+	black := make([]float32, n)
+	for c := range black {
+		black[c] = normalize(0, mean[c], std[c])
+	}
+	return black, nil
 }
 
 // normalizeBytes is a table of all that a byte of one channel becomes.
