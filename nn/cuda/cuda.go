@@ -296,13 +296,21 @@ func (e *Engine) Load(set *nn.Images) (engine.Set, error) {
 	return s, nil
 }
 
-// imagesAt is where so many images of s, from first on, lie on the card until the next call.
-func (e *Engine) imagesAt(s *images, first, count int) (address, error) {
-	size := int64(e.program.input.buffer.size)
+// holdImages makes room for so many images of s at a time, if the card does not have them all.
+func (e *Engine) holdImages(s *images, count int) error {
 	if s.at != 0 {
-		return s.at.at(int64(first) * size), nil
+		return nil
 	}
-	if err := e.hold(&e.room.images, size*int64(count)); err != nil {
+	return e.hold(&e.room.images, int64(e.program.input.buffer.size)*int64(count))
+}
+
+// imagesAt is where so many images of s, from first on, lie on the card until the next call. Of evaluations, which hold room for a chunk, it
+// takes no memory.
+func (e *Engine) imagesAt(s *images, first, count int) (address, error) {
+	if s.at != 0 {
+		return s.at.at(int64(first) * int64(e.program.input.buffer.size)), nil
+	}
+	if err := e.makingRoom(func() error { return e.holdImages(s, count) }); err != nil {
 		return 0, fmt.Errorf("copy %d images to the card: %w", count, err)
 	}
 	part, pixels := *s.Images, s.Shape.Size()

@@ -155,7 +155,9 @@ func (e *Engine) Gradient(ctx context.Context, s engine.Set, at nn.Point, gradie
 	}
 	var d *derivatives
 	err = e.makingRoom(func() (err error) {
-		d, err = e.differentiate(set.Len())
+		if d, err = e.differentiate(set.Len()); err == nil {
+			err = e.holdImages(set, d.hand.capacity) // before states take what is left
+		}
 		return err
 	})
 	if err != nil {

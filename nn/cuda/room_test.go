@@ -210,6 +210,38 @@ func TestASetThatTheCardCannotHoldIsCopiedInParts(t *testing.T) {
 	}
 }
 
+// TestStatesLeaveRoomForImages differentiates over a set that is copied in parts, where there is memory for a state, or for the images of a
+// block, but not for both.
+func TestStatesLeaveRoomForImages(t *testing.T) {
+	const count = 5
+	gradient := func(limited bool) (v []float64, e *Engine) {
+		e, h := lenet5(t, Float32)
+		e.blockImages = 2
+		h.limit = h.taken + 1
+		set := loaded(t, e, count)
+		h.limit = 0
+		d, err := e.differentiate(count)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if limited {
+			h.limit = h.taken + 2*4*d.tape.plane*int64(d.hand.capacity) + 1000
+		}
+		v = make([]float64, e.graph.Parameters())
+		if _, err := e.Gradient(context.Background(), set, nn.Point{}, v); err != nil {
+			t.Fatal(err)
+		}
+		return v, e
+	}
+	want, e := gradient(false)
+	if len(e.derived.kept) != 3 || e.derived.kept[2] == nil {
+		t.Fatal("not all states are kept where there is memory for them")
+	}
+	if got, _ := gradient(true); !slices.Equal(got, want) {
+		t.Error("with little memory there is another gradient")
+	}
+}
+
 func TestPointsAreSeveralGroups(t *testing.T) {
 	e, _ := lenet5(t, TF32x3)
 	e.most = 12
