@@ -13,6 +13,7 @@
 package cuda
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,7 +119,7 @@ type Engine struct {
 // images is a set, on the card pixel by pixel, channels padded to a multiple of four.
 type images struct {
 	*nn.Images
-	at address // 0: the card has no room for all at once
+	at address // 0: the card has no room for all at once, and they are copied in parts
 }
 
 // residentPlane are the states and directions, entry by entry; x and y are 0 where they are not given.
@@ -143,7 +144,7 @@ type room struct {
 	group, chunk                            int // of the evaluation in hand
 	points, states, packed, factors, logits span
 	arena, exact                            span // exact are packed weights of one point in Float32
-	images                                  span // of a set that the card has no room for, those in hand
+	images                                  span // of a set that is copied in parts, those in hand
 }
 
 // span is memory of so many floats.
@@ -271,7 +272,8 @@ func (e *Engine) divide(p *program, number func(*panel) int) (b panelBlocks, err
 	return b, err
 }
 
-// Load copies the images to the card. Where there is not enough memory they are copied in parts whenever they are needed.
+// Load copies the images to the card. Where there is not enough memory, or later not enough beside them, they are copied in parts whenever they
+// are needed.
 func (e *Engine) Load(set *nn.Images) (engine.Set, error) {
 	if err := set.Check(e.graph); err != nil {
 		return nil, err
@@ -310,7 +312,7 @@ func (e *Engine) imagesAt(s *images, first, count int) (address, error) {
 	if s.at != 0 {
 		return s.at.at(int64(first) * int64(e.program.input.buffer.size)), nil
 	}
-	if err := e.makingRoom(func() error { return e.holdImages(s, count) }); err != nil {
+	if err := e.makingAllRoom(func() error { return e.holdImages(s, count) }); err != nil {
 		return 0, fmt.Errorf("copy %d images to the card: %w", count, err)
 	}
 	part, pixels := *s.Images, s.Shape.Size()
@@ -536,14 +538,29 @@ func (e *Engine) ofPoint(n int) int64 {
 	return 4 * (p.length + p.packed + p.factors + int64(p.output.buffer.size)*int64(n))
 }
 
-// reserve makes room for evaluations of a set at so many points: for fewer of both at a time, from now on, where memory is short.
+// reserve makes room for evaluations of a set at so many points: for fewer of both at a time, from now on, where memory is short. Before
+// they fall below an eighth, where launches would cost more than copying images in parts does, a set is given up.
 func (e *Engine) reserve(points int, set *images) error {
-	n := set.Len()
+	n, bytes, most := set.Len(), e.bytes, 0
 	for {
 		group, chunk := e.fit(n)
 		group = min(group, points)
 		err := e.makingRoom(func() error { return e.allocate(group, chunk, set) })
-		if !errors.Is(err, errMemory) || group == 1 && chunk == 1 {
+		if !errors.Is(err, errMemory) {
+			return err
+		}
+		most = max(most, group*chunk)
+		one := group*chunk == 1
+		if one || 4*group*chunk < most {
+			switch given, failed := e.giveUpSet(); {
+			case failed != nil:
+				return failed
+			case given:
+				e.bytes = bytes
+				continue
+			}
+		}
+		if one {
 			return err
 		}
 		e.bytes = e.ofImage() * int64(group*chunk) / 2
@@ -614,6 +631,34 @@ func (e *Engine) makingRoom(take func() error) error {
 		}
 	}
 	return err
+}
+
+// makingAllRoom is makingRoom for what must be: sets are given up too.
+func (e *Engine) makingAllRoom(take func() error) error {
+	for {
+		err := e.makingRoom(take)
+		if !errors.Is(err, errMemory) {
+			return err
+		}
+		if given, failed := e.giveUpSet(); !given {
+			return cmp.Or(failed, err)
+		}
+	}
+}
+
+// giveUpSet frees the memory of the largest set that lies on the card, if one does: it is copied in parts from then on, with the same bits.
+func (e *Engine) giveUpSet() (given bool, err error) {
+	var largest *images
+	for s := range e.sets {
+		if s.at != 0 && (largest == nil || s.Len() > largest.Len()) {
+			largest = s
+		}
+	}
+	if largest == nil {
+		return false, nil
+	}
+	err = e.release(&largest.at)
+	return err == nil, err
 }
 
 func (e *Engine) vacate(s *span) error {

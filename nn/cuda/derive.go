@@ -154,7 +154,7 @@ func (e *Engine) Gradient(ctx context.Context, s engine.Set, at nn.Point, gradie
 		return 0, err
 	}
 	var d *derivatives
-	err = e.makingRoom(func() (err error) {
+	err = e.makingAllRoom(func() (err error) {
 		if d, err = e.differentiate(set.Len()); err == nil {
 			err = e.holdImages(set, d.hand.capacity) // before states take what is left
 		}

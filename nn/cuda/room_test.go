@@ -242,6 +242,62 @@ func TestStatesLeaveRoomForImages(t *testing.T) {
 	}
 }
 
+// oversized is a set of n images that takes the memory of 400.
+func oversized(t *testing.T, e *Engine, n int) *images {
+	set := loaded(t, e, 400).(*images)
+	set.Images = formula.Images(1, n, e.graph.Input)
+	return set
+}
+
+// TestASetThatLeavesNoRoomIsGivenUp leaves beside a set next to nothing, room for the values of one image, and for those of half of them.
+func TestASetThatLeavesNoRoomIsGivenUp(t *testing.T) {
+	const count = 16
+	e, h := lenet5(t, TF32x3)
+	set := oversized(t, e, count)
+	before := h.taken
+	want := evaluate(t, e, set, 1)
+	room := h.taken - before
+	for left, given := range map[int64]bool{100: true, room - e.ofImage()*(count-1): true, room - e.ofImage()*count/2: false} {
+		e, h := lenet5(t, TF32x3)
+		set := oversized(t, e, count)
+		h.limit = h.taken + left
+		got := evaluate(t, e, set, 1)
+		if (set.at == 0) != given {
+			t.Errorf("where it leaves %d of %d bytes, the set is given up: %v", left, room, !given)
+		}
+		if 8*e.room.chunk < count {
+			t.Errorf("where the set leaves %d of %d bytes, only %d images are worked on at a time", left, room, e.room.chunk)
+		}
+		if !same(got, want) {
+			t.Errorf("where the set leaves %d of %d bytes there are other logits", left, room)
+		}
+	}
+}
+
+func TestDerivativesNeedMoreThanASetLeaves(t *testing.T) {
+	gradient := func(left int64) (v []float64, set *images) {
+		e, h := lenet5(t, TF32x3)
+		e.blockImages = 2
+		set = oversized(t, e, 5)
+		if left > 0 {
+			h.limit = h.taken + left
+		}
+		v = make([]float64, e.graph.Parameters())
+		if _, err := e.Gradient(context.Background(), set, nn.Point{}, v); err != nil {
+			t.Fatal(err)
+		}
+		return v, set
+	}
+	want, whole := gradient(0)
+	got, parts := gradient(1000)
+	if whole.at == 0 || parts.at != 0 {
+		t.Error("not only the set that leaves no room is given up")
+	}
+	if !slices.Equal(got, want) {
+		t.Error("after a set was given up there is another gradient")
+	}
+}
+
 func TestPointsAreSeveralGroups(t *testing.T) {
 	e, _ := lenet5(t, TF32x3)
 	e.most = 12
