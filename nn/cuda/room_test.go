@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"testing"
@@ -175,37 +176,91 @@ func TestDerivativesTakeTheMemoryOfEvaluations(t *testing.T) {
 	}
 }
 
+// TestASetThatTheCardCannotHoldIsCopiedInParts has parts that are smaller than was wanted, the last one short, and an image in it that is
+// evaluated again.
 func TestASetThatTheCardCannotHoldIsCopiedInParts(t *testing.T) {
-	const count = 40
-	run := func(limit func(e *Engine, h *host, bytes int64)) (logits []float32, derivatives [2][]float64, set *images) {
+	const count = 43
+	logits := func(limit func(ofImage int64) (loading, evaluating int64)) ([]float32, *Engine, *images) {
 		e, h := lenet5(t, TF32x3)
-		e.blockImages, e.most = 4, 8
-		limit(e, h, 4*int64(e.program.input.buffer.size)*count)
-		s := loaded(t, e, count)
-		h.limit = 0
-		logits = evaluate(t, e, s, 2)
-		for i := range derivatives {
-			derivatives[i] = make([]float64, e.graph.Parameters())
-		}
-		if _, err := e.Gradient(context.Background(), s, nn.Point{}, derivatives[0]); err != nil {
+		e.most = 8
+		loading, evaluating := limit(4 * int64(e.program.input.buffer.size))
+		given := formula.Images(1, count, e.graph.Input)
+		given.Pixels[41*e.graph.Input.Size()+5] = float32(math.Inf(1))
+		h.limit = h.taken + loading
+		set, err := e.Load(given)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := e.Products(context.Background(), derivatives[:1], derivatives[1:]); err != nil {
-			t.Fatal(err)
-		}
-		return logits, derivatives, s.(*images)
+		h.limit = h.taken + evaluating
+		return evaluate(t, e, set, 2), e, set.(*images)
 	}
-	want, wantDerivatives, whole := run(func(*Engine, *host, int64) {})
-	got, gotDerivatives, parts := run(func(_ *Engine, h *host, bytes int64) { h.limit = h.taken + bytes - 1 })
+	const plenty = 1 << 30
+	want, e, whole := logits(func(int64) (int64, int64) { return plenty, plenty })
+	var room int64
+	for _, s := range []span{e.room.points, e.room.states, e.room.packed, e.room.factors, e.room.logits, e.room.arena, e.room.exact} {
+		room += 4 * s.floats
+	}
+	got, short, parts := logits(func(ofImage int64) (int64, int64) { return count*ofImage - 1, room + 8*ofImage - 1 })
 	if whole.at == 0 || parts.at != 0 {
 		t.Fatal("not one set lies on the card, and one does not")
+	}
+	if e.room.chunk != 8 || short.room.chunk != 4 || short.exactLogits == nil {
+		t.Errorf("parts of %d and %d images, not 8 and 4, or none was evaluated again", e.room.chunk, short.room.chunk)
 	}
 	if !same(got, want) {
 		t.Error("in parts there are other logits")
 	}
-	for i := range wantDerivatives {
-		if !slices.Equal(gotDerivatives[i], wantDerivatives[i]) {
-			t.Errorf("in parts there are other derivatives of order %d", i+1)
+}
+
+// TestDerivativesOutliveFailedAllocations differentiates over a set that is copied in parts, and has every allocation fail once: where memory is
+// short the call goes on, and after another error the next call does.
+func TestDerivativesOutliveFailedAllocations(t *testing.T) {
+	const count = 5
+	e, h := lenet5(t, Float32)
+	e.blockImages = 2
+	whole := loaded(t, e, count)
+	h.limit = h.taken + 1
+	parts := loaded(t, e, count)
+	h.limit = 0
+	derivatives := func(set engine.Set) (v [2][]float64, err error) {
+		for i := range v {
+			v[i] = make([]float64, e.graph.Parameters())
+		}
+		if _, err := e.Gradient(context.Background(), set, nn.Point{}, v[0]); err != nil {
+			return v, err
+		}
+		return v, e.Products(context.Background(), v[:1], v[1:])
+	}
+	want, err := derivatives(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("a card that is lost")
+	for n, last := 1, 1; n <= last; n++ {
+		for _, failure := range []error{errMemory, broken} {
+			if err := errors.Join(e.forgetDerivatives(), e.forgetRoom()); err != nil {
+				t.Fatal(err)
+			}
+			before := h.allocations
+			h.failing = map[int]error{before + n: failure}
+			got, err := derivatives(parts)
+			if failure == broken {
+				if !errors.Is(err, broken) {
+					t.Errorf("allocation %d fails, but the error is %v", n, err)
+				}
+				got, err = derivatives(parts)
+			}
+			if err != nil {
+				t.Fatalf("after allocation %d failed: %v", n, err)
+			}
+			for i := range want {
+				if !slices.Equal(got[i], want[i]) {
+					t.Errorf("after allocation %d failed there are other derivatives of order %d", n, i+1)
+				}
+			}
+			if n == 1 {
+				last = h.allocations - before - 1
+			}
 		}
 	}
 }
