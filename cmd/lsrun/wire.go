@@ -356,11 +356,16 @@ func (j *job) newEvaluator(ctx context.Context, data images, w worker) (ev *eval
 	return ev, err
 }
 
+// noCard refuses what asks for a card that this machine lacks, or that is not free.
+func noCard(what string, err error) error {
+	return fmt.Errorf("%w: %s: %w: use a machine whose card is free", shard.ErrRefused, what, err)
+}
+
 // newEngine makes an engine of the plan's kernel with the plane resident.
 func (j *job) newEngine(w worker) (engine.Engine, error) {
 	e, err := newEngine(j.graph, j.loss, j.plane, w, j.plan.Device, j.kernel())
 	if err != nil && j.plan.Device == onCard {
-		return nil, fmt.Errorf("%w: %s: %w: use a machine whose card is free", shard.ErrRefused, j.run.Dir, err)
+		return nil, noCard(j.run.Dir, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w: use a machine that can, or plan with --mix", shard.ErrRefused, j.run.Dir, err)
