@@ -312,7 +312,7 @@ type part struct {
 	here   []engine.Output // by point of the batch
 }
 
-// newEvaluator makes the plan's images and plane resident. It evaluates the origin, θ
+// newEvaluator makes the plan's plane and, where they fit, its images resident. It evaluates the origin, θ
 // itself, which the paired standard errors refer to.
 func (j *job) newEvaluator(ctx context.Context, data images, w worker) (ev *evaluator, err error) {
 	e, err := j.newEngine(w)

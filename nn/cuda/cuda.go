@@ -2,7 +2,7 @@
 //
 // The graph is lowered once to a list of steps (lower.go), each a launch of one kernel for many images at several
 // points at once (step.go). The kernels (kernels/*.h) are compiled ahead of time to PTX, which the driver compiles for its card; the
-// driver is loaded at run time (driver.go). θ, δ, η and the images stay on the card, where the weights are moved to a point as
+// driver is loaded at run time (driver.go). θ, δ, η and, where they fit, the images stay on the card, where the weights are moved to a point as
 // nn.Plane.Entry says, batch norms folded to scales and shifts, and weights brought into the order of the products.
 //
 // Derivatives go over another lowering of the graph (tape.go, kernels/derive.h), whose layers also run backwards; values are float64
@@ -32,8 +32,8 @@ import (
 type Precision uint8
 
 const (
-	// FP16x3 is TF32x3, but 3×3 convolutions split factors into two of half precision, scaled so that it suffices: three products, at the cost
-	// of three of TF32x3's six.
+	// FP16x3 is TF32x3, but the 3×3 convolutions that patch.h computes split factors into two of half precision, scaled so that it suffices:
+	// half as many instructions of tensor cores as TF32x3's.
 	FP16x3 Precision = iota
 	// TF32x3 splits every factor into two of 11 bits and adds three of the four products, on tensor cores, in sums so short that
 	// their cutting off does not matter: float32. What is not finite is evaluated again in Float32.
@@ -76,7 +76,7 @@ func (p Precision) planes() (planes, rounded int32) {
 	return 1, 0
 }
 
-// products is the precision of all layers but 3×3 convolutions.
+// products is the precision of all layers but those that patch.h computes.
 func (p Precision) products() Precision {
 	if p == FP16x3 {
 		return TF32x3
