@@ -673,12 +673,12 @@ func (e *Engine) launch(ctx context.Context, p *program, t *tables, packed addre
 	}
 	r, n := &e.room, set.Len()
 	for first := 0; first < n; first += r.chunk {
-		images := min(r.chunk, n-first)
-		input, err := e.imagesAt(set, first, images)
+		count := min(r.chunk, n-first)
+		input, err := e.imagesAt(set, first, count)
 		if err != nil {
 			return err
 		}
-		pass := pass{program: p, points: len(points), images: images, imagesOfAPoint: n, input: input,
+		pass := pass{program: p, points: len(points), images: count, imagesOfAPoint: n, input: input,
 			logits: r.logits.at(int64(first) * int64(p.output.buffer.size)),
 			arena:  r.arena.address, slots: int64(r.group) * int64(r.chunk), weights: packed, factor: r.factors.address}
 		for _, s := range p.steps {

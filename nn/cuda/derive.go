@@ -303,12 +303,12 @@ func (d *derivatives) sweep(ctx context.Context, e *Engine, set *images, second 
 func (d *derivatives) base(e *Engine, set *images, first int) (loss float64) {
 	h, t := &d.hand, d.tape
 	in, out := t.at[0], t.at[e.graph.Output()]
-	images, err := e.imagesAt(set, first, h.count)
+	pixels, err := e.imagesAt(set, first, h.count)
 	if err != nil {
 		h.err = err
 		return 0
 	}
-	h.launch(conversion("widen", images, h.at64(in), int64(h.count)*in.size()))
+	h.launch(conversion("widen", pixels, h.at64(in), int64(h.count)*in.size()))
 	for _, l := range t.layers {
 		l.forward(h)
 	}
