@@ -28,7 +28,7 @@ import (
 )
 
 // evaluatorVersion is raised whenever the same plan would give other bits than before.
-// TestGoldenBits guards it for processors, and for cards nobody but who changes their lowering or their kernels.
+// TestGoldenBits guards it for processors; for cards it is up to those who change their lowering or their kernels.
 const evaluatorVersion = 3
 
 // Names in a run directory that are not shard's own.
