@@ -140,9 +140,17 @@ func hessianAction(c *cli.Context) error {
 
 // curvatureReport computes everything at θ.
 func (s *subject) curvatureReport(c *cli.Context, h *shard.Hessian) (*curvatureReport, error) {
-	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, worker{threads: threads(c)}, c.String("device"), c.String("kernel"))
+	device := c.String("device")
+	kernel, err := chooseArithmetic(s, c)
 	if err != nil {
 		return nil, usageError{err.Error()}
+	}
+	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, worker{threads: threads(c)}, device, kernel)
+	if err != nil && device == onCard {
+		return nil, noCard("--device "+device, err)
+	}
+	if err != nil {
+		return nil, err
 	}
 	defer e.Close()
 	images := hessianImages(h, s.images.train)

@@ -2,7 +2,7 @@
 //
 // The graph is lowered once to a list of steps (lower.go), each a launch of one kernel for many images at several
 // points at once (step.go). The kernels (kernels/*.h) are compiled ahead of time to PTX, which the driver compiles for its card; the
-// driver is loaded at run time (driver.go). θ, δ, η and the images stay on the card, where the weights are moved to a point as
+// driver is loaded at run time (driver.go). θ, δ, η and, where they fit, the images stay on the card, where the weights are moved to a point as
 // nn.Plane.Entry says, batch norms folded to scales and shifts, and weights brought into the order of the products.
 //
 // Derivatives go over another lowering of the graph (tape.go, kernels/derive.h), whose layers also run backwards; values are float64
@@ -13,6 +13,7 @@
 package cuda
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,8 +32,8 @@ import (
 type Precision uint8
 
 const (
-	// FP16x3 is TF32x3, but 3×3 convolutions split factors into two of half precision, scaled so that it suffices: three products, at the cost
-	// of three of TF32x3's six.
+	// FP16x3 is TF32x3, but the 3×3 convolutions that patch.h computes split factors into two of half precision, scaled so that it suffices:
+	// half as many instructions of tensor cores as TF32x3's.
 	FP16x3 Precision = iota
 	// TF32x3 splits every factor into two of 11 bits and adds three of the four products, on tensor cores, in sums so short that
 	// their cutting off does not matter: float32. What is not finite is evaluated again in Float32.
@@ -75,7 +76,7 @@ func (p Precision) planes() (planes, rounded int32) {
 	return 1, 0
 }
 
-// products is the precision of all layers but 3×3 convolutions.
+// products is the precision of all layers but those that patch.h computes.
 func (p Precision) products() Precision {
 	if p == FP16x3 {
 		return TF32x3
@@ -118,7 +119,7 @@ type Engine struct {
 // images is a set, on the card pixel by pixel, channels padded to a multiple of four.
 type images struct {
 	*nn.Images
-	at address // 0: the card has no room for all at once
+	at address // 0: the card has no room for all at once, and they are copied in parts
 }
 
 // residentPlane are the states and directions, entry by entry; x and y are 0 where they are not given.
@@ -143,7 +144,7 @@ type room struct {
 	group, chunk                            int // of the evaluation in hand
 	points, states, packed, factors, logits span
 	arena, exact                            span // exact are packed weights of one point in Float32
-	images                                  span // of a set that the card has no room for, those in hand
+	images                                  span // of a set that is copied in parts, those in hand
 }
 
 // span is memory of so many floats.
@@ -271,7 +272,8 @@ func (e *Engine) divide(p *program, number func(*panel) int) (b panelBlocks, err
 	return b, err
 }
 
-// Load copies the images to the card. Where there is not enough memory they are copied in parts whenever they are needed.
+// Load copies the images to the card. Where there is not enough memory, or later not enough beside them, they are copied in parts whenever they
+// are needed.
 func (e *Engine) Load(set *nn.Images) (engine.Set, error) {
 	if err := set.Check(e.graph); err != nil {
 		return nil, err
@@ -296,13 +298,21 @@ func (e *Engine) Load(set *nn.Images) (engine.Set, error) {
 	return s, nil
 }
 
-// imagesAt is where so many images of s, from first on, lie on the card until the next call.
-func (e *Engine) imagesAt(s *images, first, count int) (address, error) {
-	size := int64(e.program.input.buffer.size)
+// holdImages makes room for so many images of s at a time, if the card does not have them all.
+func (e *Engine) holdImages(s *images, count int) error {
 	if s.at != 0 {
-		return s.at.at(int64(first) * size), nil
+		return nil
 	}
-	if err := e.hold(&e.room.images, size*int64(count)); err != nil {
+	return e.hold(&e.room.images, int64(e.program.input.buffer.size)*int64(count))
+}
+
+// imagesAt is where so many images of s, from first on, lie on the card until the next call. Of evaluations, which hold room for a chunk, it
+// takes no memory.
+func (e *Engine) imagesAt(s *images, first, count int) (address, error) {
+	if s.at != 0 {
+		return s.at.at(int64(first) * int64(e.program.input.buffer.size)), nil
+	}
+	if err := e.makingAllRoom(func() error { return e.holdImages(s, count) }); err != nil {
 		return 0, fmt.Errorf("copy %d images to the card: %w", count, err)
 	}
 	part, pixels := *s.Images, s.Shape.Size()
@@ -528,14 +538,29 @@ func (e *Engine) ofPoint(n int) int64 {
 	return 4 * (p.length + p.packed + p.factors + int64(p.output.buffer.size)*int64(n))
 }
 
-// reserve makes room for evaluations of a set at so many points: for fewer of both at a time, from now on, where memory is short.
+// reserve makes room for evaluations of a set at so many points: for fewer of both at a time, from now on, where memory is short. Before
+// they fall below an eighth, where launches would cost more than copying images in parts does, a set is given up.
 func (e *Engine) reserve(points int, set *images) error {
-	n := set.Len()
+	n, bytes, most := set.Len(), e.bytes, 0
 	for {
 		group, chunk := e.fit(n)
 		group = min(group, points)
 		err := e.makingRoom(func() error { return e.allocate(group, chunk, set) })
-		if !errors.Is(err, errMemory) || group == 1 && chunk == 1 {
+		if !errors.Is(err, errMemory) {
+			return err
+		}
+		most = max(most, group*chunk)
+		one := group*chunk == 1
+		if one || 4*group*chunk < most {
+			switch given, failed := e.giveUpSet(); {
+			case failed != nil:
+				return failed
+			case given:
+				e.bytes = bytes
+				continue
+			}
+		}
+		if one {
 			return err
 		}
 		e.bytes = e.ofImage() * int64(group*chunk) / 2
@@ -608,6 +633,34 @@ func (e *Engine) makingRoom(take func() error) error {
 	return err
 }
 
+// makingAllRoom is makingRoom for what must be: sets are given up too.
+func (e *Engine) makingAllRoom(take func() error) error {
+	for {
+		err := e.makingRoom(take)
+		if !errors.Is(err, errMemory) {
+			return err
+		}
+		if given, failed := e.giveUpSet(); !given {
+			return cmp.Or(failed, err)
+		}
+	}
+}
+
+// giveUpSet frees the memory of the largest set that lies on the card, if one does: it is copied in parts from then on, with the same bits.
+func (e *Engine) giveUpSet() (given bool, err error) {
+	var largest *images
+	for s := range e.sets {
+		if s.at != 0 && (largest == nil || s.Len() > largest.Len()) {
+			largest = s
+		}
+	}
+	if largest == nil {
+		return false, nil
+	}
+	err = e.release(&largest.at)
+	return err == nil, err
+}
+
 func (e *Engine) vacate(s *span) error {
 	s.floats = 0
 	return e.release(&s.address)
@@ -620,12 +673,12 @@ func (e *Engine) launch(ctx context.Context, p *program, t *tables, packed addre
 	}
 	r, n := &e.room, set.Len()
 	for first := 0; first < n; first += r.chunk {
-		images := min(r.chunk, n-first)
-		input, err := e.imagesAt(set, first, images)
+		count := min(r.chunk, n-first)
+		input, err := e.imagesAt(set, first, count)
 		if err != nil {
 			return err
 		}
-		pass := pass{program: p, points: len(points), images: images, imagesOfAPoint: n, input: input,
+		pass := pass{program: p, points: len(points), images: count, imagesOfAPoint: n, input: input,
 			logits: r.logits.at(int64(first) * int64(p.output.buffer.size)),
 			arena:  r.arena.address, slots: int64(r.group) * int64(r.chunk), weights: packed, factor: r.factors.address}
 		for _, s := range p.steps {

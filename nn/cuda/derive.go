@@ -154,8 +154,10 @@ func (e *Engine) Gradient(ctx context.Context, s engine.Set, at nn.Point, gradie
 		return 0, err
 	}
 	var d *derivatives
-	err = e.makingRoom(func() (err error) {
-		d, err = e.differentiate(set.Len())
+	err = e.makingAllRoom(func() (err error) {
+		if d, err = e.differentiate(set.Len()); err == nil {
+			err = e.holdImages(set, d.hand.capacity) // before states take what is left
+		}
 		return err
 	})
 	if err != nil {
@@ -301,12 +303,12 @@ func (d *derivatives) sweep(ctx context.Context, e *Engine, set *images, second 
 func (d *derivatives) base(e *Engine, set *images, first int) (loss float64) {
 	h, t := &d.hand, d.tape
 	in, out := t.at[0], t.at[e.graph.Output()]
-	images, err := e.imagesAt(set, first, h.count)
+	pixels, err := e.imagesAt(set, first, h.count)
 	if err != nil {
 		h.err = err
 		return 0
 	}
-	h.launch(conversion("widen", images, h.at64(in), int64(h.count)*in.size()))
+	h.launch(conversion("widen", pixels, h.at64(in), int64(h.count)*in.size()))
 	for _, l := range t.layers {
 		l.forward(h)
 	}

@@ -333,7 +333,7 @@ func (p *processor) function(kernel string, shared int) (uintptr, error) {
 		const maxDynamicShared, preferredCarveout, all = 8, 9, 100
 		for attribute, value := range map[int32]int32{maxDynamicShared: int32(shared), preferredCarveout: all} {
 			if err := p.check(p.funcSetAttribute(f.handle, attribute, value), "give kernel %s %d bytes of shared memory", kernel, shared); err != nil {
-				return 0, err
+				return 0, fmt.Errorf("%w: not every card has as much as tf32x3 needs: use --kernel fp16x3", err)
 			}
 		}
 		f.shared = shared

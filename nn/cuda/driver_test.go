@@ -198,6 +198,17 @@ func TestASetThatCannotBeCopiedIsGivenBack(t *testing.T) {
 	}
 }
 
+func TestACardWithLittleSharedMemoryIsToldAnotherKernel(t *testing.T) {
+	f := &fake{name: "funcSetAttribute", n: 1, code: 1}
+	p, err := f.driver().processor(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.function("patch_tf32x3_64", 140288); err == nil || !strings.Contains(err.Error(), "140288 bytes") || !strings.Contains(err.Error(), "--kernel fp16x3") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestACardThatIsNotThereIsAnError(t *testing.T) {
 	_, err := (&fake{cards: -1}).driver().processor(0)
 	if err == nil || !strings.Contains(err.Error(), "no NVIDIA card 0") {

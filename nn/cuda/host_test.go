@@ -19,7 +19,8 @@ type host struct {
 	kernels     map[string]func(x, y, z, threads int32, arguments unsafe.Pointer)
 	limit       int64 // bytes; 0: none
 	taken       int64
-	allocations int // that were tried
+	allocations int           // that were tried
+	failing     map[int]error // by the number of the allocation, what it gives
 }
 
 var library = sync.OnceValues(func() (uintptr, error) {
@@ -51,6 +52,9 @@ const page = 4096
 
 func (h *host) alloc(size int64) (address, error) {
 	h.allocations++
+	if err := h.failing[h.allocations]; err != nil {
+		return 0, err
+	}
 	if h.limit > 0 && h.taken+size > h.limit {
 		return 0, errMemory
 	}

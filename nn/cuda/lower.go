@@ -266,7 +266,7 @@ func (l *lowering) conv(n int, c nn.Conv, in *value, norms []int) {
 	}
 	size := int64(p.planes) * int64(p.columns)
 	if s.patch = l.patch(c, in); s.patch {
-		p.order, p.block, p.planes = l.precision.mode(), int32(tileColumns(c.Out)), 1
+		p.order, p.block, p.planes, p.rounded = l.precision.mode(), int32(tileColumns(c.Out)), 1, 0 // its order says the rest
 		p.terms = int32(roundUp(int64(p.channels), patchChannels)) * p.places
 		if l.precision == FP16x3 {
 			p.units = l.factors

@@ -43,12 +43,11 @@ func TestKernelsTakeWhatTheyAreGiven(t *testing.T) {
 			want[name+"_"+n] = unsafe.Sizeof(contractArguments{})
 		}
 	}
-	for _, p := range []Precision{TF32x3, Float32, TF32} {
+	for _, p := range precisions {
 		for _, n := range []string{"16", "32", "64"} {
-			want["product_"+p.String()+"_"+n] = conv
+			want["product_"+p.products().String()+"_"+n] = conv
 			if p != Float32 {
 				want["patch_"+p.String()+"_"+n] = unsafe.Sizeof(patchArguments{})
-				want["patch_fp16x3_"+n] = unsafe.Sizeof(patchArguments{})
 			}
 		}
 	}

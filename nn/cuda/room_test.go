@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"testing"
@@ -175,38 +176,180 @@ func TestDerivativesTakeTheMemoryOfEvaluations(t *testing.T) {
 	}
 }
 
+// TestASetThatTheCardCannotHoldIsCopiedInParts has parts that are smaller than was wanted, the last one short, and an image in it that is
+// evaluated again.
 func TestASetThatTheCardCannotHoldIsCopiedInParts(t *testing.T) {
-	const count = 40
-	run := func(limit func(e *Engine, h *host, bytes int64)) (logits []float32, derivatives [2][]float64, set *images) {
+	const count = 43
+	logits := func(limit func(ofImage int64) (loading, evaluating int64)) ([]float32, *Engine, *images) {
 		e, h := lenet5(t, TF32x3)
-		e.blockImages, e.most = 4, 8
-		limit(e, h, 4*int64(e.program.input.buffer.size)*count)
-		s := loaded(t, e, count)
-		h.limit = 0
-		logits = evaluate(t, e, s, 2)
-		for i := range derivatives {
-			derivatives[i] = make([]float64, e.graph.Parameters())
-		}
-		if _, err := e.Gradient(context.Background(), s, nn.Point{}, derivatives[0]); err != nil {
+		e.most = 8
+		loading, evaluating := limit(4 * int64(e.program.input.buffer.size))
+		given := formula.Images(1, count, e.graph.Input)
+		given.Pixels[41*e.graph.Input.Size()+5] = float32(math.Inf(1))
+		h.limit = h.taken + loading
+		set, err := e.Load(given)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := e.Products(context.Background(), derivatives[:1], derivatives[1:]); err != nil {
-			t.Fatal(err)
-		}
-		return logits, derivatives, s.(*images)
+		h.limit = h.taken + evaluating
+		return evaluate(t, e, set, 2), e, set.(*images)
 	}
-	want, wantDerivatives, whole := run(func(*Engine, *host, int64) {})
-	got, gotDerivatives, parts := run(func(_ *Engine, h *host, bytes int64) { h.limit = h.taken + bytes - 1 })
+	const plenty = 1 << 30
+	want, e, whole := logits(func(int64) (int64, int64) { return plenty, plenty })
+	var room int64
+	for _, s := range []span{e.room.points, e.room.states, e.room.packed, e.room.factors, e.room.logits, e.room.arena, e.room.exact} {
+		room += 4 * s.floats
+	}
+	got, short, parts := logits(func(ofImage int64) (int64, int64) { return count*ofImage - 1, room + 8*ofImage - 1 })
 	if whole.at == 0 || parts.at != 0 {
 		t.Fatal("not one set lies on the card, and one does not")
+	}
+	if e.room.chunk != 8 || short.room.chunk != 4 || short.exactLogits == nil {
+		t.Errorf("parts of %d and %d images, not 8 and 4, or none was evaluated again", e.room.chunk, short.room.chunk)
 	}
 	if !same(got, want) {
 		t.Error("in parts there are other logits")
 	}
-	for i := range wantDerivatives {
-		if !slices.Equal(gotDerivatives[i], wantDerivatives[i]) {
-			t.Errorf("in parts there are other derivatives of order %d", i+1)
+}
+
+// TestDerivativesOutliveFailedAllocations differentiates over a set that is copied in parts, and has every allocation fail once: where memory is
+// short the call goes on, and after another error the next call does.
+func TestDerivativesOutliveFailedAllocations(t *testing.T) {
+	const count = 5
+	e, h := lenet5(t, Float32)
+	e.blockImages = 2
+	whole := loaded(t, e, count)
+	h.limit = h.taken + 1
+	parts := loaded(t, e, count)
+	h.limit = 0
+	derivatives := func(set engine.Set) (v [2][]float64, err error) {
+		for i := range v {
+			v[i] = make([]float64, e.graph.Parameters())
 		}
+		if _, err := e.Gradient(context.Background(), set, nn.Point{}, v[0]); err != nil {
+			return v, err
+		}
+		return v, e.Products(context.Background(), v[:1], v[1:])
+	}
+	want, err := derivatives(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("a card that is lost")
+	for n, last := 1, 1; n <= last; n++ {
+		for _, failure := range []error{errMemory, broken} {
+			if err := errors.Join(e.forgetDerivatives(), e.forgetRoom()); err != nil {
+				t.Fatal(err)
+			}
+			before := h.allocations
+			h.failing = map[int]error{before + n: failure}
+			got, err := derivatives(parts)
+			if failure == broken {
+				if !errors.Is(err, broken) {
+					t.Errorf("allocation %d fails, but the error is %v", n, err)
+				}
+				got, err = derivatives(parts)
+			}
+			if err != nil {
+				t.Fatalf("after allocation %d failed: %v", n, err)
+			}
+			for i := range want {
+				if !slices.Equal(got[i], want[i]) {
+					t.Errorf("after allocation %d failed there are other derivatives of order %d", n, i+1)
+				}
+			}
+			if n == 1 {
+				last = h.allocations - before - 1
+			}
+		}
+	}
+}
+
+// TestStatesLeaveRoomForImages differentiates over a set that is copied in parts, where there is memory for a state, or for the images of a
+// block, but not for both.
+func TestStatesLeaveRoomForImages(t *testing.T) {
+	const count = 5
+	gradient := func(limited bool) (v []float64, e *Engine) {
+		e, h := lenet5(t, Float32)
+		e.blockImages = 2
+		h.limit = h.taken + 1
+		set := loaded(t, e, count)
+		h.limit = 0
+		d, err := e.differentiate(count)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if limited {
+			h.limit = h.taken + 2*4*d.tape.plane*int64(d.hand.capacity) + 1000
+		}
+		v = make([]float64, e.graph.Parameters())
+		if _, err := e.Gradient(context.Background(), set, nn.Point{}, v); err != nil {
+			t.Fatal(err)
+		}
+		return v, e
+	}
+	want, e := gradient(false)
+	if len(e.derived.kept) != 3 || e.derived.kept[2] == nil {
+		t.Fatal("not all states are kept where there is memory for them")
+	}
+	if got, _ := gradient(true); !slices.Equal(got, want) {
+		t.Error("with little memory there is another gradient")
+	}
+}
+
+// oversized is a set of n images that takes the memory of 400.
+func oversized(t *testing.T, e *Engine, n int) *images {
+	set := loaded(t, e, 400).(*images)
+	set.Images = formula.Images(1, n, e.graph.Input)
+	return set
+}
+
+// TestASetThatLeavesNoRoomIsGivenUp leaves beside a set next to nothing, room for the values of one image, and for those of half of them.
+func TestASetThatLeavesNoRoomIsGivenUp(t *testing.T) {
+	const count = 16
+	e, h := lenet5(t, TF32x3)
+	set := oversized(t, e, count)
+	before := h.taken
+	want := evaluate(t, e, set, 1)
+	room := h.taken - before
+	for left, given := range map[int64]bool{100: true, room - e.ofImage()*(count-1): true, room - e.ofImage()*count/2: false} {
+		e, h := lenet5(t, TF32x3)
+		set := oversized(t, e, count)
+		h.limit = h.taken + left
+		got := evaluate(t, e, set, 1)
+		if (set.at == 0) != given {
+			t.Errorf("where it leaves %d of %d bytes, the set is given up: %v", left, room, !given)
+		}
+		if 8*e.room.chunk < count {
+			t.Errorf("where the set leaves %d of %d bytes, only %d images are worked on at a time", left, room, e.room.chunk)
+		}
+		if !same(got, want) {
+			t.Errorf("where the set leaves %d of %d bytes there are other logits", left, room)
+		}
+	}
+}
+
+func TestDerivativesNeedMoreThanASetLeaves(t *testing.T) {
+	gradient := func(left int64) (v []float64, set *images) {
+		e, h := lenet5(t, TF32x3)
+		e.blockImages = 2
+		set = oversized(t, e, 5)
+		if left > 0 {
+			h.limit = h.taken + left
+		}
+		v = make([]float64, e.graph.Parameters())
+		if _, err := e.Gradient(context.Background(), set, nn.Point{}, v); err != nil {
+			t.Fatal(err)
+		}
+		return v, set
+	}
+	want, whole := gradient(0)
+	got, parts := gradient(1000)
+	if whole.at == 0 || parts.at != 0 {
+		t.Error("not only the set that leaves no room is given up")
+	}
+	if !slices.Equal(got, want) {
+		t.Error("after a set was given up there is another gradient")
 	}
 }
 
@@ -239,10 +382,23 @@ func TestWeightsBoundGroups(t *testing.T) {
 }
 
 func TestWhatIsNotFiniteIsTheSameInEveryGroup(t *testing.T) {
-	g, err := zoo.New("lenet5", zoo.Options{})
+	lenet5, err := zoo.New("lenet5", zoo.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Run("tf32x3", func(t *testing.T) { whatIsNotFinite(t, lenet5, TF32x3) })
+	b := nn.NewBuilder("patches", nn.Shape{8, 8, 8})
+	first := b.Add("relu1", nn.ReLU{}, b.Add("conv1", nn.Conv2d(16, 3, 1, 1), 0))
+	second := b.Add("relu2", nn.ReLU{}, b.Add("conv2", nn.Conv2d(8, 3, 1, 1), first))
+	b.Add("fc", nn.Linear{Out: 10}, b.Add("flatten", nn.Flatten{}, second))
+	patches, err := b.Graph()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("fp16x3", func(t *testing.T) { whatIsNotFinite(t, patches, FP16x3) })
+}
+
+func whatIsNotFinite(t *testing.T, g *nn.Graph, precision Precision) {
 	run := func(precision Precision, most int) []engine.Output {
 		h, err := newHost()
 		if err != nil {
@@ -274,16 +430,23 @@ func TestWhatIsNotFiniteIsTheSameInEveryGroup(t *testing.T) {
 		}
 		return outs
 	}
-	exact, want := run(Float32, 100), run(TF32x3, 100)
+	exact, want := run(Float32, 100), run(precision, 100)
+	again := 0
 	for p := range want {
 		for k, z := range want[p].Logits {
-			if z := float64(z); (math.IsNaN(z) || math.IsInf(z, 0)) && !same(want[p].Logits[k:k+1], exact[p].Logits[k:k+1]) {
-				t.Errorf("point %d: logit %d is %v, in float32 %v", p, k, z, exact[p].Logits[k])
+			if z := float64(z); math.IsNaN(z) || math.IsInf(z, 0) {
+				again++
+				if !same(want[p].Logits[k:k+1], exact[p].Logits[k:k+1]) {
+					t.Errorf("point %d: logit %d is %v, in float32 %v", p, k, z, exact[p].Logits[k])
+				}
 			}
 		}
 	}
+	if again == 0 {
+		t.Error("all logits are finite")
+	}
 	for _, most := range []int{1, 3, 6, 9} {
-		for p, out := range run(TF32x3, most) {
+		for p, out := range run(precision, most) {
 			if !same(out.Logits, want[p].Logits) {
 				t.Errorf("with %d images in flight, point %d has logits %v, not %v", most, p, out.Logits, want[p].Logits)
 			}

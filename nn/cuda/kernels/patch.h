@@ -28,9 +28,10 @@ DEVICE int over(int n, unsigned reciprocal) { return (int)((unsigned)n * recipro
 // the kernel are summed from zero, small ones first, and then added by an addition that rounds; at every other place their negatives, by
 // negative weights, which are subtracted.
 //
-// For FP16X3, 16 channels of a pixel are divided by a power of two, their unit, that makes the largest less than 2, and the weights of a column by
-// theirs (peak); then x = big + small/2048, both in half precision, is off by 2⁻²⁴ of x, or by 2⁻³⁶ of the largest where x is less than
-// 2⁻¹⁴ of it. So products of big with big and with small, three for TF32X3's six, have float32's precision whatever the numbers' size.
+// For FP16X3, 16 channels of a pixel are divided by a power of two, their unit, that brings the largest to between 1 and 2, and the weights of
+// a column by theirs (peak); units go from 2⁻¹⁰⁰ to 2¹⁰⁰. Then x = big + small/2048, both in half precision, is off by at most 2⁻²³ of x, or
+// 2⁻³⁶ of the unit where that is more: what is less than 2⁻¹³⁶ may be lost, and from 2¹¹⁶ on big is infinite and the sums are NaN, so that the
+// image is evaluated again. Of a product small·small is left out, at most 2⁻²² of it: three products for TF32X3's six.
 //
 // The places of 16 channels among a product's terms are free. Lane l brings channels 2t, 2t+1, 2t+8 and 2t+9, t = l % 4; in TF32 a
 // pixel's channels therefore lie in the order 0 2 4 6 1 3 5 7 8 10 12 14 9 11 13 15.

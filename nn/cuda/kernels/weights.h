@@ -48,13 +48,13 @@ enum { LINES = -1 };
 
 // As patch.h reads them, terms are (16 channels, place, channel), and 16 terms have, for every eight columns, what the lanes of a
 // warp bring to their products: for TF32 [lane](4 rounded ones); for TF32X3 [half][lane](2 rounded ones, what is left of them);
-// for FP16X3 [lane](2 pairs of big ones, 2 of small ones). At places of odd number they are
-// negative but for TF32. 16 channels have [block of columns][place][eight columns].
+// for FP16X3 [lane](2 pairs of big ones, 2 of small ones). But for TF32 they are negative where the number of the 16 channels and that of the
+// place have an odd sum. 16 channels have [block of columns][place][eight columns].
 
 // fragmentWords is what 16 terms of eight columns take.
 constexpr int fragmentWords(int mode) { return mode == TF32X3 ? 256 : 128; }
 
-// placeSign is that of the n-th place.
+// placeSign is that of a place, whose number and that of the 16 channels sum to n.
 DEVICE float placeSign(int mode, int n) { return mode != TF32 && n % 2 ? -1 : 1; }
 
 // unitOf is the power of two at or below x, given by its bits; of what is far from float32's middle, the nearest that has an inverse.

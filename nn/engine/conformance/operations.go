@@ -114,6 +114,8 @@ func convolutions() []convolution {
 		{nn.Conv2d(4, 3, 1, 2), nn.Shape{2, 1, 1}},
 		{nn.Conv2d(4, 3, 3, 1), nn.Shape{2, 10, 13}},
 		{nn.Conv2d(3, 3, 1, 1), nn.Shape{130, 4, 4}},
+		{nn.Conv2d(130, 3, 1, 1), nn.Shape{18, 4, 8}}, // several blocks of columns, and of channels
+		{nn.Conv2d(33, 3, 1, 1), nn.Shape{9, 9, 32}},  // pictures that are divided by an odd number
 		// larger kernels
 		{nn.Conv2d(6, 5, 1, 2), nn.Shape{3, 11, 9}},
 		{nn.Conv2d(6, 5, 1, 0), nn.Shape{1, 14, 14}},
