@@ -25,6 +25,7 @@ test: setup-test
 	$(GO) vet ./...
 	$(GO) vet -tags card ./nn/cuda
 	$(GO) vet -tags torch ./cmd/lsrun
+	$(GO) vet -tags vtk ./io/vtk
 	CGO_ENABLED=0 $(GO) test -timeout=19m $$($(GO) list ./... | grep -v -e lsrun/io/h5 -e lsrun/cmd)
 	$(GO) test -timeout=19m ./io/h5 ./cmd/...
 
@@ -34,7 +35,7 @@ test: setup-test
 FUZZTIME := 20s
 check-long: test
 	@sh .ci/setup long
-	LSRUN_LONG=1 $(GO) test -count=1 -run TestVTKReads ./io/vtk
+	$(GO) test -tags vtk -count=1 -run TestVTKReads ./io/vtk
 	LSRUN_LONG=1 $(GO) test -count=1 -run TestALargeSurfaceTurnsFluently ./io/web
 	$(GO) test -race -timeout=30m ./shard/... ./hessian ./io/... ./nn/cpu/... ./nn/ref/... ./slurm/...
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=60m -run 'TestWorkersEndTogether|TestManyWorkers' ./shard

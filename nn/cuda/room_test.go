@@ -78,7 +78,12 @@ func TestShortMemoryMakesGroupsSmaller(t *testing.T) {
 // lenet5 is an engine of its own, at random weights, on a device that counts what is taken of it.
 func lenet5(t *testing.T, p Precision) (*Engine, *host) {
 	t.Helper()
-	g, err := zoo.New("lenet5", zoo.Options{})
+	return onHost(t, "lenet5", p)
+}
+
+func onHost(t *testing.T, name string, p Precision) (*Engine, *host) {
+	t.Helper()
+	g, err := zoo.New(name, zoo.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

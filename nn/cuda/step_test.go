@@ -1,13 +1,9 @@
 package cuda
 
 import (
-	"context"
 	"testing"
 
 	"lsrun/nn"
-	"lsrun/nn/engine"
-	"lsrun/nn/zoo"
-	"lsrun/nn/zoo/formula"
 )
 
 // TestPatchesDivideExactly goes through all pictures that patch.h accepts and all numbers that it divides.
@@ -50,32 +46,8 @@ func TestPatchesDivideExactly(t *testing.T) {
 func TestTilesOfABlockDoNotChangeABit(t *testing.T) {
 	defer func(tiles, blocks int) { patchTiles, patchBlocks = tiles, blocks }(patchTiles, patchBlocks)
 	logits := func(precision Precision) []float32 {
-		g, err := zoo.New("resnet20", zoo.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		h, err := newHost()
-		if err != nil {
-			t.Fatal(err)
-		}
-		e, err := newEngine(g, nn.CrossEntropy, precision, h)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer e.Close()
-		const images = 3 // so that pictures and tiles do not end together
-		set, err := e.Load(formula.Images(1, images, g.Input))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := e.SetPlane(nn.Plane{Theta: formula.States(g, 1, 1)}); err != nil {
-			t.Fatal(err)
-		}
-		out := engine.NewOutput(images, g.Classes)
-		if err := e.Evaluate(context.Background(), set, []nn.Point{{}}, []engine.Output{out}); err != nil {
-			t.Fatal(err)
-		}
-		return out.Logits
+		e, _ := onHost(t, "resnet20", precision)
+		return evaluate(t, e, loaded(t, e, 3), 1) // so many images that pictures and tiles do not end together
 	}
 	for _, precision := range []Precision{TF32x3, FP16x3} {
 		patchTiles, patchBlocks = 1, 1
