@@ -4678,7 +4678,7 @@ DATA nearB2Vector<>+28(SB)/4, $0x3e89ae41
 GLOBL nearB2Vector<>(SB), RODATA|NOPTR, $32
 
 // func affineAVX2(dst []float32, dstStride int, x []float32, xStride int, pixels int, scale []float32, shift []float32, residual []float32, residualStride int, bound float32)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·affineAVX2(SB), NOSPLIT, $0-156
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+32(FP), CX
@@ -4712,10 +4712,12 @@ sum_whole:
 	SUBQ        R12, R13
 	CMPQ        R13, $0x08
 	JLT         sum_part
+	PREFETCHT0  1024(CX)(R12*4)
 	VMOVUPS     (CX)(R12*4), Y2
 	VMOVUPS     (R8)(R12*4), Y3
 	VMOVUPS     (R9)(R12*4), Y4
 	VFMADD213PS Y4, Y3, Y2
+	PREFETCHT0  1024(R10)(R12*4)
 	VMOVUPS     (R10)(R12*4), Y4
 	VADDPS      Y4, Y2, Y2
 	VMAXPS      Y2, Y0, Y2
@@ -4726,10 +4728,12 @@ sum_whole:
 sum_part:
 	TESTQ       R13, R13
 	JZ          sum_end
+	PREFETCHT0  1024(CX)(R12*4)
 	VMASKMOVPS  (CX)(R12*4), Y1, Y2
 	VMASKMOVPS  (R8)(R12*4), Y1, Y3
 	VMASKMOVPS  (R9)(R12*4), Y1, Y4
 	VFMADD213PS Y4, Y3, Y2
+	PREFETCHT0  1024(R10)(R12*4)
 	VMASKMOVPS  (R10)(R12*4), Y1, Y4
 	VADDPS      Y4, Y2, Y2
 	VMAXPS      Y2, Y0, Y2
@@ -4751,6 +4755,7 @@ plain_whole:
 	SUBQ        R12, R10
 	CMPQ        R10, $0x08
 	JLT         plain_part
+	PREFETCHT0  1024(CX)(R12*4)
 	VMOVUPS     (CX)(R12*4), Y2
 	VMOVUPS     (R8)(R12*4), Y3
 	VMOVUPS     (R9)(R12*4), Y4
@@ -4763,6 +4768,7 @@ plain_whole:
 plain_part:
 	TESTQ       R10, R10
 	JZ          plain_end
+	PREFETCHT0  1024(CX)(R12*4)
 	VMASKMOVPS  (CX)(R12*4), Y1, Y2
 	VMASKMOVPS  (R8)(R12*4), Y1, Y3
 	VMASKMOVPS  (R9)(R12*4), Y1, Y4
@@ -4907,7 +4913,7 @@ channel_end:
 	RET
 
 // func momentsAVX2(sums []float64, products []float64, a []float32, aStride int, b []float32, bStride int, pixels int, channels int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·momentsAVX2(SB), NOSPLIT, $0-128
 	MOVQ    sums_base+0(FP), AX
 	MOVQ    products_base+24(FP), CX
@@ -4940,6 +4946,7 @@ by2:
 	MOVQ    pixels+112(FP), R11
 
 by2_pixel:
+	PREFETCHT0  1024(R10)
 	VCVTPS2PD   (R9), Y9
 	VCVTPS2PD   16(R9), Y10
 	VCVTPS2PD   (R10), Y11
@@ -4948,6 +4955,7 @@ by2_pixel:
 	VADDPD      Y10, Y3, Y3
 	VFMADD231PD Y9, Y11, Y2
 	VFMADD231PD Y10, Y12, Y4
+	PREFETCHT0  1088(R10)
 	VCVTPS2PD   32(R9), Y9
 	VCVTPS2PD   48(R9), Y10
 	VCVTPS2PD   32(R10), Y11
@@ -4988,6 +4996,7 @@ by1:
 	MOVQ    pixels+112(FP), R11
 
 by1_pixel:
+	PREFETCHT0  1024(R10)
 	VCVTPS2PD   (R9), Y5
 	VCVTPS2PD   16(R9), Y6
 	VCVTPS2PD   (R10), Y7
@@ -5023,6 +5032,7 @@ by1_end:
 	MOVQ    pixels+112(FP), R10
 
 part_pixel:
+	PREFETCHT0   1024(R9)
 	VMASKMOVPS   (R8), Y0, Y5
 	VCVTPS2PD    X5, Y6
 	VEXTRACTF128 $0x01, Y5, X5
@@ -5053,7 +5063,7 @@ done:
 	RET
 
 // func blendAVX2(dst []float32, a []float32, b []float32, c []float32, pixels int, byA []float32, byB []float32, shift []float32)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·blendAVX2(SB), NOSPLIT, $0-176
 	MOVQ    dst_base+0(FP), AX
 	MOVQ    a_base+24(FP), CX
@@ -5081,12 +5091,15 @@ sum_whole:
 	CMPQ        R12, $0x08
 	JLT         sum_part
 	VMOVUPS     (R10)(R11*4), Y1
+	PREFETCHT0  1024(DX)(R11*4)
 	VMOVUPS     (DX)(R11*4), Y2
 	VMOVUPS     (R9)(R11*4), Y3
 	VFMADD231PS Y2, Y3, Y1
+	PREFETCHT0  1024(CX)(R11*4)
 	VMOVUPS     (CX)(R11*4), Y2
 	VMOVUPS     (R8)(R11*4), Y3
 	VFMADD231PS Y2, Y3, Y1
+	PREFETCHT0  1024(BX)(R11*4)
 	VMOVUPS     (BX)(R11*4), Y2
 	VADDPS      Y2, Y1, Y1
 	VMOVUPS     Y1, (AX)(R11*4)
@@ -5097,12 +5110,15 @@ sum_part:
 	TESTQ       R12, R12
 	JZ          sum_end
 	VMASKMOVPS  (R10)(R11*4), Y0, Y1
+	PREFETCHT0  1024(DX)(R11*4)
 	VMASKMOVPS  (DX)(R11*4), Y0, Y2
 	VMASKMOVPS  (R9)(R11*4), Y0, Y3
 	VFMADD231PS Y2, Y3, Y1
+	PREFETCHT0  1024(CX)(R11*4)
 	VMASKMOVPS  (CX)(R11*4), Y0, Y2
 	VMASKMOVPS  (R8)(R11*4), Y0, Y3
 	VFMADD231PS Y2, Y3, Y1
+	PREFETCHT0  1024(BX)(R11*4)
 	VMASKMOVPS  (BX)(R11*4), Y0, Y2
 	VADDPS      Y2, Y1, Y1
 	VMASKMOVPS  Y1, Y0, (AX)(R11*4)
@@ -5125,9 +5141,11 @@ plain_whole:
 	CMPQ        BX, $0x08
 	JLT         plain_part
 	VMOVUPS     (R10)(R11*4), Y1
+	PREFETCHT0  1024(DX)(R11*4)
 	VMOVUPS     (DX)(R11*4), Y2
 	VMOVUPS     (R9)(R11*4), Y3
 	VFMADD231PS Y2, Y3, Y1
+	PREFETCHT0  1024(CX)(R11*4)
 	VMOVUPS     (CX)(R11*4), Y2
 	VMOVUPS     (R8)(R11*4), Y3
 	VFMADD231PS Y2, Y3, Y1
@@ -5139,9 +5157,11 @@ plain_part:
 	TESTQ       BX, BX
 	JZ          plain_end
 	VMASKMOVPS  (R10)(R11*4), Y0, Y1
+	PREFETCHT0  1024(DX)(R11*4)
 	VMASKMOVPS  (DX)(R11*4), Y0, Y2
 	VMASKMOVPS  (R9)(R11*4), Y0, Y3
 	VFMADD231PS Y2, Y3, Y1
+	PREFETCHT0  1024(CX)(R11*4)
 	VMASKMOVPS  (CX)(R11*4), Y0, Y2
 	VMASKMOVPS  (R8)(R11*4), Y0, Y3
 	VFMADD231PS Y2, Y3, Y1

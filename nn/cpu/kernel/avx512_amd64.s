@@ -4734,7 +4734,7 @@ DATA nearB2Vector<>+60(SB)/4, $0x3e89ae41
 GLOBL nearB2Vector<>(SB), RODATA|NOPTR, $64
 
 // func affineAVX512(dst []float32, dstStride int, x []float32, xStride int, pixels int, scale []float32, shift []float32, residual []float32, residualStride int, bound float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·affineAVX512(SB), NOSPLIT, $0-156
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+32(FP), CX
@@ -4768,10 +4768,12 @@ sum_whole:
 	SUBQ        R12, R13
 	CMPQ        R13, $0x10
 	JLT         sum_part
+	PREFETCHT0  1024(CX)(R12*4)
 	VMOVUPS     (CX)(R12*4), Z1
 	VMOVUPS     (R8)(R12*4), Z2
 	VMOVUPS     (R9)(R12*4), Z3
 	VFMADD213PS Z3, Z2, Z1
+	PREFETCHT0  1024(R10)(R12*4)
 	VMOVUPS     (R10)(R12*4), Z3
 	VADDPS      Z3, Z1, Z1
 	VMAXPS      Z1, Z0, Z1
@@ -4782,10 +4784,12 @@ sum_whole:
 sum_part:
 	TESTQ       R13, R13
 	JZ          sum_end
+	PREFETCHT0  1024(CX)(R12*4)
 	VMOVUPS.Z   (CX)(R12*4), K1, Z1
 	VMOVUPS.Z   (R8)(R12*4), K1, Z2
 	VMOVUPS.Z   (R9)(R12*4), K1, Z3
 	VFMADD213PS Z3, Z2, Z1
+	PREFETCHT0  1024(R10)(R12*4)
 	VMOVUPS.Z   (R10)(R12*4), K1, Z3
 	VADDPS      Z3, Z1, Z1
 	VMAXPS      Z1, Z0, Z1
@@ -4807,6 +4811,7 @@ plain_whole:
 	SUBQ        R12, R10
 	CMPQ        R10, $0x10
 	JLT         plain_part
+	PREFETCHT0  1024(CX)(R12*4)
 	VMOVUPS     (CX)(R12*4), Z1
 	VMOVUPS     (R8)(R12*4), Z2
 	VMOVUPS     (R9)(R12*4), Z3
@@ -4819,6 +4824,7 @@ plain_whole:
 plain_part:
 	TESTQ       R10, R10
 	JZ          plain_end
+	PREFETCHT0  1024(CX)(R12*4)
 	VMOVUPS.Z   (CX)(R12*4), K1, Z1
 	VMOVUPS.Z   (R8)(R12*4), K1, Z2
 	VMOVUPS.Z   (R9)(R12*4), K1, Z3
@@ -4962,7 +4968,7 @@ channel_end:
 	RET
 
 // func momentsAVX512(sums []float64, products []float64, a []float32, aStride int, b []float32, bStride int, pixels int, channels int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·momentsAVX512(SB), NOSPLIT, $0-128
 	MOVQ  sums_base+0(FP), AX
 	MOVQ  products_base+24(FP), CX
@@ -4995,6 +5001,7 @@ by2:
 	MOVQ    pixels+112(FP), R11
 
 by2_pixel:
+	PREFETCHT0  1024(R10)
 	VCVTPS2PD   (R9), Z8
 	VCVTPS2PD   32(R9), Z9
 	VCVTPS2PD   (R10), Z10
@@ -5003,6 +5010,7 @@ by2_pixel:
 	VADDPD      Z9, Z2, Z2
 	VFMADD231PD Z8, Z10, Z1
 	VFMADD231PD Z9, Z11, Z3
+	PREFETCHT0  1152(R10)
 	VCVTPS2PD   64(R9), Z8
 	VCVTPS2PD   96(R9), Z9
 	VCVTPS2PD   64(R10), Z10
@@ -5043,6 +5051,7 @@ by1:
 	MOVQ    pixels+112(FP), R11
 
 by1_pixel:
+	PREFETCHT0  1024(R10)
 	VCVTPS2PD   (R9), Z4
 	VCVTPS2PD   32(R9), Z5
 	VCVTPS2PD   (R10), Z6
@@ -5078,6 +5087,7 @@ by1_end:
 	MOVQ    pixels+112(FP), R10
 
 part_pixel:
+	PREFETCHT0    1024(R9)
 	VMOVUPS.Z     (R8), K1, Z4
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
@@ -5108,7 +5118,7 @@ done:
 	RET
 
 // func blendAVX512(dst []float32, a []float32, b []float32, c []float32, pixels int, byA []float32, byB []float32, shift []float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·blendAVX512(SB), NOSPLIT, $0-176
 	MOVQ  dst_base+0(FP), AX
 	MOVQ  a_base+24(FP), CX
@@ -5136,12 +5146,15 @@ sum_whole:
 	CMPQ        R12, $0x10
 	JLT         sum_part
 	VMOVUPS     (R10)(R11*4), Z0
+	PREFETCHT0  1024(DX)(R11*4)
 	VMOVUPS     (DX)(R11*4), Z1
 	VMOVUPS     (R9)(R11*4), Z2
 	VFMADD231PS Z1, Z2, Z0
+	PREFETCHT0  1024(CX)(R11*4)
 	VMOVUPS     (CX)(R11*4), Z1
 	VMOVUPS     (R8)(R11*4), Z2
 	VFMADD231PS Z1, Z2, Z0
+	PREFETCHT0  1024(BX)(R11*4)
 	VMOVUPS     (BX)(R11*4), Z1
 	VADDPS      Z1, Z0, Z0
 	VMOVUPS     Z0, (AX)(R11*4)
@@ -5152,12 +5165,15 @@ sum_part:
 	TESTQ       R12, R12
 	JZ          sum_end
 	VMOVUPS.Z   (R10)(R11*4), K1, Z0
+	PREFETCHT0  1024(DX)(R11*4)
 	VMOVUPS.Z   (DX)(R11*4), K1, Z1
 	VMOVUPS.Z   (R9)(R11*4), K1, Z2
 	VFMADD231PS Z1, Z2, Z0
+	PREFETCHT0  1024(CX)(R11*4)
 	VMOVUPS.Z   (CX)(R11*4), K1, Z1
 	VMOVUPS.Z   (R8)(R11*4), K1, Z2
 	VFMADD231PS Z1, Z2, Z0
+	PREFETCHT0  1024(BX)(R11*4)
 	VMOVUPS.Z   (BX)(R11*4), K1, Z1
 	VADDPS      Z1, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)(R11*4)
@@ -5180,9 +5196,11 @@ plain_whole:
 	CMPQ        BX, $0x10
 	JLT         plain_part
 	VMOVUPS     (R10)(R11*4), Z0
+	PREFETCHT0  1024(DX)(R11*4)
 	VMOVUPS     (DX)(R11*4), Z1
 	VMOVUPS     (R9)(R11*4), Z2
 	VFMADD231PS Z1, Z2, Z0
+	PREFETCHT0  1024(CX)(R11*4)
 	VMOVUPS     (CX)(R11*4), Z1
 	VMOVUPS     (R8)(R11*4), Z2
 	VFMADD231PS Z1, Z2, Z0
@@ -5194,9 +5212,11 @@ plain_part:
 	TESTQ       BX, BX
 	JZ          plain_end
 	VMOVUPS.Z   (R10)(R11*4), K1, Z0
+	PREFETCHT0  1024(DX)(R11*4)
 	VMOVUPS.Z   (DX)(R11*4), K1, Z1
 	VMOVUPS.Z   (R9)(R11*4), K1, Z2
 	VFMADD231PS Z1, Z2, Z0
+	PREFETCHT0  1024(CX)(R11*4)
 	VMOVUPS.Z   (CX)(R11*4), K1, Z1
 	VMOVUPS.Z   (R8)(R11*4), K1, Z2
 	VFMADD231PS Z1, Z2, Z0

@@ -32,11 +32,13 @@ func (s isa) affine() {
 		s.eachVector(form, channels, c, last, func(_ string, a access) {
 			element := func(base Register) Mem { return indexed(base, c, 4, 0) }
 			y, factor, other := s.vec(), s.vec(), s.vec()
+			PREFETCHT0(indexed(x, c, 4, ahead))
 			a.load(element(x), y)
 			a.load(element(scale), factor)
 			a.load(element(shift), other)
 			VFMADD213PS(other, factor, y)
 			if form == "sum" {
+				PREFETCHT0(indexed(residual, c, 4, ahead))
 				a.load(element(residual), other)
 				VADDPS(other, y, y)
 			}

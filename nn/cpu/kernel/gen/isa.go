@@ -68,6 +68,9 @@ func loop(label string, n Register, step int, body func(count int)) {
 	Label(label + "_end")
 }
 
+// ahead is how far before their turn numbers are asked for, in bytes, where one pass over a whole batch finds them in no cache.
+const ahead = 1024
+
 func at(base Register, disp int) Mem { return Mem{Base: base, Disp: disp} }
 
 func indexed(base, index Register, scale uint8, disp int) Mem {

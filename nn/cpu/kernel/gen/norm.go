@@ -63,6 +63,7 @@ func (m moments) tile(label string, vectors int, read func(p Register, vector in
 	MOVQ(slot(Param("pixels")), left)
 	Label(label + "_pixel")
 	for i := range vectors {
+		PREFETCHT0(at(b, ahead+i*2*size))
 		low, high := read(a, i)
 		otherLow, otherHigh := read(b, i)
 		VADDPD(low, sum[2*i], sum[2*i])
@@ -103,13 +104,16 @@ func (s isa) blend() {
 			element := func(base Register) Mem { return indexed(base, c, 4, 0) }
 			y, x, factor := s.vec(), s.vec(), s.vec()
 			acc.load(element(shift), y)
+			PREFETCHT0(indexed(b, c, 4, ahead))
 			acc.load(element(b), x)
 			acc.load(element(byB), factor)
 			VFMADD231PS(x, factor, y)
+			PREFETCHT0(indexed(a, c, 4, ahead))
 			acc.load(element(a), x)
 			acc.load(element(byA), factor)
 			VFMADD231PS(x, factor, y)
 			if form == "sum" {
+				PREFETCHT0(indexed(rest, c, 4, ahead))
 				acc.load(element(rest), x)
 				VADDPS(x, y, y)
 			}
