@@ -2,20 +2,36 @@ package cuda
 
 import (
 	"cmp"
+	"compress/gzip"
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
+	"strings"
 	"sync"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
 )
 
-//go:generate sh -c "./kernels/compile > kernels/kernels.ptx"
+//go:generate sh -c "./kernels/compile | gzip -9n > kernels/kernels.ptx.gz"
 
-//go:embed kernels/kernels.ptx
-var ptx string
+//go:embed kernels/kernels.ptx.gz
+var packedPTX string
+
+// ptx is the compiled kernels.
+func ptx() []byte {
+	r, err := gzip.NewReader(strings.NewReader(packedPTX))
+	if err != nil {
+		panic(err)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
 
 // errMemory says that a card has not enough memory left.
 var errMemory = errors.New("out of memory")
@@ -196,7 +212,7 @@ func (p *processor) compile() error {
 	names := [2]int32{errorBuffer, errorBufferSize}
 	values := [2]uintptr{uintptr(unsafe.Pointer(&log[0])), uintptr(len(log))} // a size travels as a pointer
 	defer runtime.KeepAlive(log)
-	image := append([]byte(ptx), 0)
+	image := append(ptx(), 0)
 	r := p.moduleLoadDataEx(&p.module, unsafe.Pointer(&image[0]), uint32(len(names)), &names[0], &values[0])
 	if err := p.check(r, "compile the kernels"); err != nil {
 		if said := text(&log[0]); said != "" {

@@ -13,8 +13,8 @@ func TestTheCompiledKernelsAreCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatalf("compile the kernels (make setup installs clang-19): %v", err)
 	}
-	if header := regexp.MustCompile(`(?m)^//.*\n`); header.ReplaceAllString(string(out), "") != header.ReplaceAllString(ptx, "") {
-		t.Error("kernels/kernels.ptx is not what its source gives: run go generate ./nn/cuda")
+	if header := regexp.MustCompile(`(?m)^//.*\n`); header.ReplaceAllString(string(out), "") != header.ReplaceAllString(string(ptx()), "") {
+		t.Error("kernels/kernels.ptx.gz is not what its source gives: run go generate ./nn/cuda")
 	}
 }
 
@@ -51,7 +51,7 @@ func TestKernelsTakeWhatTheyAreGiven(t *testing.T) {
 			}
 		}
 	}
-	entries := regexp.MustCompile(`\.entry (\w+)\(\s*([^)]*)\)`).FindAllStringSubmatch(ptx, -1)
+	entries := regexp.MustCompile(`\.entry (\w+)\(\s*([^)]*)\)`).FindAllStringSubmatch(string(ptx()), -1)
 	structure := regexp.MustCompile(`^\.param \.align 8 \.b8 \w+\[(\d+)\]\s*$`)
 	found := map[string]bool{}
 	for _, e := range entries {
