@@ -37,24 +37,30 @@ func drawPathOn(c *cli.Context, subject *figure.Subject, options *figure.Options
 	if options.XLabel != "" {
 		options.Facts = strings.TrimSpace(options.Facts + "\n" + options.XLabel + "; " + options.YLabel + ".")
 	}
-	facts := projection.Facts
-	if facts == nil {
-		return nil
-	}
-	var held []string
-	for k, share := range facts.Held {
-		if !math.IsNaN(share) {
-			held = append(held, fmt.Sprintf("%.1f %% of the variance of %s", 100*share, facts.Name[k]))
-		}
-	}
-	if held != nil {
-		text := "The plane holds " + strings.Join(held, ", ") + "."
+	if text := shareHeld(projection); text != "" {
 		options.Facts = strings.TrimSpace(options.Facts + "\n" + text)
 		if !c.IsSet("caption") {
 			options.Caption = strings.TrimSpace(options.Caption + " " + text)
 		}
 	}
 	return nil
+}
+
+// shareHeld says how much of its paths' variance the plane of a projection holds, if the file does.
+func shareHeld(p *h5.Projection) string {
+	if p.Facts == nil {
+		return ""
+	}
+	var held []string
+	for k, share := range p.Facts.Held {
+		if !math.IsNaN(share) {
+			held = append(held, fmt.Sprintf("%.1f %% of the variance of %s", 100*share, p.Facts.Name[k]))
+		}
+	}
+	if held == nil {
+		return ""
+	}
+	return "The plane holds " + strings.Join(held, ", ") + "."
 }
 
 // loadProjection reads a projection file, or that of the folder that lsrun path wrote. It returns the file's path too.

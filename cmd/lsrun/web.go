@@ -70,6 +70,8 @@ func addPaths(to *web.Surface, name string) error {
 	for _, p := range paths {
 		to.Paths = append(to.Paths, web.Path{Name: p.Name, X: p.X, Y: p.Y, Epochs: p.Epochs})
 	}
+	held, facts := shareHeld(projection), to.Caption
+	to.Caption = func(metric string) string { return strings.TrimSpace(facts(metric) + " " + held) }
 	to.XLabel, to.YLabel, err = componentLabels(projection, name)
 	return err
 }
