@@ -681,7 +681,7 @@ narrow_store:
 	RET
 
 // func batchedAVX2(m []float32, mStride int, mRow int, v []float32, vStride int, vRow int, channels int, tiles int, u []float32, uStride int, columns int, positions int, accumulate bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·batchedAVX2(SB), NOSPLIT, $0-145
 	MOVQ vRow+72(FP), AX
 	SHLQ $0x02, AX
@@ -710,11 +710,17 @@ wide_tile:
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	MOVQ   channels+80(FP), R9
+	MOVQ   uStride+120(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   channels+80(FP), R10
 
 wide_term_many:
-	CMPQ         R9, $0x04
+	CMPQ         R10, $0x04
 	JLT          wide_term_few
+	PREFETCHT1   (DI)(R9*1)
+	PREFETCHT1   64(DI)(R9*1)
+	PREFETCHT1   128(DI)(R9*1)
+	PREFETCHT1   192(DI)(R9*1)
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (SI), Y14
@@ -798,12 +804,13 @@ wide_term_many:
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R10
 	JMP          wide_term_many
 
 wide_term_few:
-	TESTQ        R9, R9
+	TESTQ        R10, R10
 	JZ           wide_term_end
+	PREFETCHT1   (DI)(R9*1)
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (SI), Y14
@@ -827,7 +834,7 @@ wide_term_few:
 	ADDQ         $0x00000040, DI
 	ADDQ         $0x04, SI
 	ADDQ         $0x04, R8
-	DECQ         R9
+	DECQ         R10
 	JMP          wide_term_few
 
 wide_term_end:
@@ -874,9 +881,9 @@ wide_store:
 	VMOVUPS Y10, (BX)
 	VMOVUPS Y11, 32(BX)
 	LEAQ    (BX)(DI*4), BX
-	MOVQ    channels+80(FP), R9
-	SHLQ    $0x02, R9
-	SUBQ    R9, SI
+	MOVQ    channels+80(FP), R10
+	SHLQ    $0x02, R10
+	SUBQ    R10, SI
 	LEAQ    (SI)(AX*2), SI
 	LEAQ    (SI)(AX*2), SI
 	LEAQ    (SI)(AX*2), SI
@@ -910,11 +917,15 @@ narrow_tile:
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	MOVQ   channels+80(FP), R9
+	MOVQ   uStride+120(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   channels+80(FP), R10
 
 narrow_term_many:
-	CMPQ         R9, $0x04
+	CMPQ         R10, $0x04
 	JLT          narrow_term_few
+	PREFETCHT1   (DI)(R9*1)
+	PREFETCHT1   64(DI)(R9*1)
 	VMOVUPS      (DI), Y6
 	VBROADCASTSS (SI), Y7
 	VFMADD231PS  Y6, Y7, Y0
@@ -970,12 +981,13 @@ narrow_term_many:
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, R10
 	JMP          narrow_term_many
 
 narrow_term_few:
-	TESTQ        R9, R9
+	TESTQ        R10, R10
 	JZ           narrow_term_end
+	PREFETCHT1   (DI)(R9*1)
 	VMOVUPS      (DI), Y6
 	VBROADCASTSS (SI), Y7
 	VFMADD231PS  Y6, Y7, Y0
@@ -992,7 +1004,7 @@ narrow_term_few:
 	ADDQ         $0x00000020, DI
 	ADDQ         $0x04, SI
 	ADDQ         $0x04, R8
-	DECQ         R9
+	DECQ         R10
 	JMP          narrow_term_few
 
 narrow_term_end:
@@ -1027,9 +1039,9 @@ narrow_store:
 	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Y5, (BX)
 	LEAQ    (BX)(DI*4), BX
-	MOVQ    channels+80(FP), R9
-	SHLQ    $0x02, R9
-	SUBQ    R9, SI
+	MOVQ    channels+80(FP), R10
+	SHLQ    $0x02, R10
+	SUBQ    R10, SI
 	LEAQ    (SI)(AX*2), SI
 	LEAQ    (SI)(AX*2), SI
 	LEAQ    (SI)(AX*2), SI

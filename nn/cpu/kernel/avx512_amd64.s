@@ -793,7 +793,7 @@ narrow_store:
 	RET
 
 // func batchedAVX512(m []float32, mStride int, mRow int, v []float32, vStride int, vRow int, channels int, tiles int, u []float32, uStride int, columns int, positions int, accumulate bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·batchedAVX512(SB), NOSPLIT, $0-145
 	MOVQ vRow+72(FP), AX
 	SHLQ $0x02, AX
@@ -835,11 +835,21 @@ wide_tile:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	MOVQ   channels+80(FP), R10
+	MOVQ   uStride+120(FP), R10
+	SHLQ   $0x02, R10
+	MOVQ   channels+80(FP), R11
 
 wide_term_many:
-	CMPQ         R10, $0x04
+	CMPQ         R11, $0x04
 	JLT          wide_term_few
+	PREFETCHT1   (DI)(R10*1)
+	PREFETCHT1   64(DI)(R10*1)
+	PREFETCHT1   128(DI)(R10*1)
+	PREFETCHT1   192(DI)(R10*1)
+	PREFETCHT1   256(DI)(R10*1)
+	PREFETCHT1   320(DI)(R10*1)
+	PREFETCHT1   384(DI)(R10*1)
+	PREFETCHT1   448(DI)(R10*1)
 	VMOVUPS      (DI), Z24
 	VMOVUPS      64(DI), Z25
 	VBROADCASTSS (SI), Z26
@@ -996,12 +1006,14 @@ wide_term_many:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, R11
 	JMP          wide_term_many
 
 wide_term_few:
-	TESTQ        R10, R10
+	TESTQ        R11, R11
 	JZ           wide_term_end
+	PREFETCHT1   (DI)(R10*1)
+	PREFETCHT1   64(DI)(R10*1)
 	VMOVUPS      (DI), Z24
 	VMOVUPS      64(DI), Z25
 	VBROADCASTSS (SI), Z26
@@ -1044,7 +1056,7 @@ wide_term_few:
 	ADDQ         $0x04, SI
 	ADDQ         $0x04, R8
 	ADDQ         $0x04, R9
-	DECQ         R10
+	DECQ         R11
 	JMP          wide_term_few
 
 wide_term_end:
@@ -1127,9 +1139,9 @@ wide_store:
 	VMOVUPS Z22, (BX)
 	VMOVUPS Z23, 64(BX)
 	LEAQ    (BX)(DI*4), BX
-	MOVQ    channels+80(FP), R10
-	SHLQ    $0x02, R10
-	SUBQ    R10, SI
+	MOVQ    channels+80(FP), R11
+	SHLQ    $0x02, R11
+	SUBQ    R11, SI
 	LEAQ    (SI)(AX*2), SI
 	LEAQ    (SI)(AX*2), SI
 	LEAQ    (SI)(AX*2), SI
@@ -1188,11 +1200,17 @@ narrow_tile:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	MOVQ   channels+80(FP), R13
+	MOVQ   uStride+120(FP), R13
+	SHLQ   $0x02, R13
+	MOVQ   channels+80(FP), R14
 
 narrow_term_many:
-	CMPQ             R13, $0x04
+	CMPQ             R14, $0x04
 	JLT              narrow_term_few
+	PREFETCHT1       (DI)(R13*1)
+	PREFETCHT1       64(DI)(R13*1)
+	PREFETCHT1       128(DI)(R13*1)
+	PREFETCHT1       192(DI)(R13*1)
 	VMOVUPS          (DI), Z24
 	VFMADD231PS.BCST (SI), Z24, Z0
 	VFMADD231PS.BCST (SI)(AX*1), Z24, Z1
@@ -1300,12 +1318,13 @@ narrow_term_many:
 	ADDQ             $0x10, R10
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
-	SUBQ             $0x04, R13
+	SUBQ             $0x04, R14
 	JMP              narrow_term_many
 
 narrow_term_few:
-	TESTQ            R13, R13
+	TESTQ            R14, R14
 	JZ               narrow_term_end
+	PREFETCHT1       (DI)(R13*1)
 	VMOVUPS          (DI), Z24
 	VFMADD231PS.BCST (SI), Z24, Z0
 	VFMADD231PS.BCST (SI)(AX*1), Z24, Z1
@@ -1338,7 +1357,7 @@ narrow_term_few:
 	ADDQ             $0x04, R10
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
-	DECQ             R13
+	DECQ             R14
 	JMP              narrow_term_few
 
 narrow_term_end:
@@ -1445,9 +1464,9 @@ narrow_store:
 	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z23, (BX)
 	LEAQ    (BX)(DI*4), BX
-	MOVQ    channels+80(FP), R13
-	SHLQ    $0x02, R13
-	SUBQ    R13, SI
+	MOVQ    channels+80(FP), R14
+	SHLQ    $0x02, R14
+	SUBQ    R14, SI
 	LEAQ    (SI)(AX*2), SI
 	LEAQ    (SI)(AX*2), SI
 	LEAQ    (SI)(AX*2), SI

@@ -55,8 +55,13 @@ func (s isa) batchedTile(label string, rows, cols int, out, first, weights, one,
 		bases = append(bases, base)
 	}
 	sum := s.sums(rows, cols)
+	next := Load(Param("uStride"), GP64()) // from a position's weights to the next one's, which are asked for in time
+	SHLQ(Imm(2), next)
 	k := Load(Param("channels"), GP64())
 	loop(label+"term", k, unroll, func(n int) {
+		for i := 0; i < n*cols*s.bytes(); i += 64 {
+			PREFETCHT1(indexed(weights, next, 1, i))
+		}
 		s.terms(sum, n, weights, func(r, term int) Mem {
 			switch base := bases[r/4]; r % 4 {
 			case 0:
