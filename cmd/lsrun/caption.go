@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"lsrun/nn"
 	"lsrun/nn/zoo"
 	"lsrun/shard"
 )
@@ -38,7 +39,14 @@ func commonCaption(all []namedSurface, metric string) string {
 		}
 	}
 	var own []string
-	for _, group := range byName(all) {
+	groups := byName(all)
+	if all[0].Y != nil { // planes are panels, of one name or not
+		groups = nil
+		for k := range all {
+			groups = append(groups, []int{k})
+		}
+	}
+	for _, group := range groups {
 		first := group[0]
 		parts := slices.DeleteFunc(slices.Clone(of[first]), func(part string) bool { return slices.Contains(common, part) })
 		if len(parts) == 0 {
@@ -97,6 +105,12 @@ func captionParts(surface *shard.Surface, metric string) []string {
 			parts = append(parts, describeSample(plan.Data, layer))
 		}
 	}
+	if plan.Loss != nn.CrossEntropy.String() {
+		parts = append(parts, "the loss is "+plan.Loss+" on the softmax")
+	}
+	if plan.Data.LabelsFile != "" {
+		parts = append(parts, "labels from "+baseName(plan.Data.LabelsFile))
+	}
 	return parts
 }
 
@@ -154,14 +168,25 @@ func describeSource(d shard.Directions) string {
 		return fmt.Sprintf("random (seed %d, idx %d), normalised by %s with %s ignored", d.Seed, d.Index, d.X.Norm, d.X.Ignore)
 	case "checkpoints":
 		if d.Y != nil {
-			return fmt.Sprintf("x to %s, y to %s", d.X.Checkpoint.File, d.Y.Checkpoint.File)
+			return fmt.Sprintf("x to %s%s, y to %s%s", d.X.Checkpoint.File, describeNorm(d.X), d.Y.Checkpoint.File, describeNorm(*d.Y))
 		}
-		return "to " + d.X.Checkpoint.File
+		return "to " + d.X.Checkpoint.File + describeNorm(d.X)
 	}
 	if d.Source == eigenvectors {
 		return describeEigenvectors(d)
 	}
-	return "from " + d.File
+	if d.Y != nil && *d.Y != d.X {
+		return fmt.Sprintf("from %s, x%s, y%s", d.File, orElse(describeNorm(d.X), " as it is"), orElse(describeNorm(*d.Y), " as it is"))
+	}
+	return "from " + d.File + describeNorm(d.X)
+}
+
+// describeNorm is what became of a direction that was there; nothing if it is as it was.
+func describeNorm(d shard.Direction) string {
+	if d.Norm == "none" && d.Ignore == "none" {
+		return ""
+	}
+	return fmt.Sprintf(" normalised by %s with %s ignored", d.Norm, d.Ignore)
 }
 
 // largest is where the largest finite value is, -1 if there is none.

@@ -46,7 +46,7 @@ func csvAction(c *cli.Context) error {
 		_, err = c.App.Writer.Write(table)
 		return err
 	}
-	if err := files.Publish(c.String("o"), table); err != nil {
+	if err := publishResult(c.String("o"), table, len("x,")); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.App.Writer, "%s: %s\n", c.String("o"), plural(len(surface.Layers[0].Values), "point"))

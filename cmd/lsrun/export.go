@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
@@ -15,11 +16,11 @@ var exportCommand = &cli.Command{
 	Usage:     "write a checkpoint as PyTorch loads it",
 	ArgsUsage: "CHECKPOINT",
 	Description: `Takes any checkpoint that lsrun reads and writes the network alone, without the state of an optimiser, as
-safetensors whose entries are named as in PyTorch:
+safetensors whose entries are named as in PyTorch (there, pip install safetensors):
 
    model.load_state_dict(safetensors.torch.load_file("FILE.safetensors"))`,
 	Flags: []cli.Flag{
-		&cli.StringFlag{Name: "o", Usage: "write to `FILE`.safetensors"},
+		&cli.StringFlag{Name: "o", Usage: "write to `FILE`, whose name ends with .safetensors"},
 	},
 	Action: func(c *cli.Context) error {
 		path, err := oneArgument(c, "a checkpoint")
@@ -28,6 +29,9 @@ safetensors whose entries are named as in PyTorch:
 		}
 		if c.String("o") == "" {
 			return usagef("-o is missing: the file to write")
+		}
+		if target := c.String("o"); filepath.Ext(target) != ".safetensors" {
+			return usagef("-o %s: what is written is safetensors: let the name end with .safetensors", target)
 		}
 		return export(c, path, c.String("o"))
 	},
@@ -52,7 +56,7 @@ func export(c *cli.Context, path, target string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", shard.ErrCorrupt, path, err)
 	}
-	if err := files.Publish(target, data); err != nil {
+	if err := publishOnce(target, data); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.App.Writer, "%s: %s with %s values\n", target, plural(len(file.States), "entry"), count(int64(file.States.Elements())))

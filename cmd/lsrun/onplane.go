@@ -28,7 +28,7 @@ func drawPathOn(c *cli.Context, subject *figure.Subject, options *figure.Options
 		return err
 	}
 	subject.Paths = pathsOf(projection, drops)
-	if err := mustMeet(name, subject.Paths, subject.Surfaces[0]); err != nil {
+	if err := mustMeet(name, projection, subject.Paths, subject.Surfaces[0]); err != nil {
 		return err
 	}
 	if options.XLabel, options.YLabel, err = componentLabels(projection, name); err != nil {
@@ -156,7 +156,7 @@ func pathsOf(p *h5.Projection, drops []int) []figure.Path {
 			if !found {
 				k--
 			}
-			if k >= 0 {
+			if k >= 0 && k < len(paths[n].Epochs)-1 { // no step was made behind the last
 				paths[n].Drops = append(paths[n].Drops, k)
 			}
 		}
@@ -164,13 +164,25 @@ func pathsOf(p *h5.Projection, drops []int) []figure.Path {
 	return slices.DeleteFunc(paths, func(p figure.Path) bool { return p.X == nil })
 }
 
-// mustMeet returns an error unless a checkpoint of the projection file of that name lies on the plane.
-func mustMeet(name string, paths []figure.Path, s *shard.Surface) error {
+// mustMeet returns an error unless the projection file of that name is onto the plane, as far as both say, and a checkpoint
+// lies there.
+func mustMeet(name string, p *h5.Projection, paths []figure.Path, s *shard.Surface) error {
+	if plan := planOf(s); plan != nil && p.Facts != nil && !onto(p.Facts.Notes, plan) {
+		return fmt.Errorf("%w: %s: its paths are on another plane, of other directions or around another network: lsrun path --dir-file RUN/%s projects them onto this one",
+			shard.ErrRefused, name, directionsFile)
+	}
 	if s.Y == nil || meets(paths, s) {
 		return nil
 	}
 	return fmt.Errorf("%s: no checkpoint lies on the plane, which has α from %g to %g and β from %g to %g: it is another plane's path, or the axes are too short (lsrun plan --path chooses them)",
 		name, s.X[0], last(s.X), s.Y[0], last(s.Y))
+}
+
+// onto reports whether a projection with these notes is onto the plane of a plan.
+func onto(notes map[string]string, plan *shard.Plan) bool {
+	origin, directions := notes["origin_sha256"], notes["directions_sha256"]
+	return (origin == plan.Checkpoint.SHA256 || origin == plan.Checkpoint.Theta) &&
+		(directions == "" || directions == plan.Directions.SHA256) // older files do not say
 }
 
 // meets reports whether any checkpoint lies on the plane.

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"path/filepath"
 	"slices"
@@ -90,18 +87,6 @@ func pathAction(c *cli.Context) error {
 	return nil
 }
 
-// publishOnce writes a file, and refuses to replace another by it.
-func publishOnce(path string, data []byte) error {
-	err := files.PublishNew(path, data)
-	if !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	if there, err := files.ReadFile(path); err != nil || bytes.Equal(there, data) {
-		return err
-	}
-	return fmt.Errorf("%w: %s is there already, with other content: write to another folder", shard.ErrRefused, path)
-}
-
 // pathPlane is the plane that paths are projected onto.
 type pathPlane struct {
 	x, y       nn.Params
@@ -157,8 +142,12 @@ func (t *trails) choosePlane(c *cli.Context) (plane pathPlane, err error) {
 
 // project finds where all checkpoints lie.
 func (t *trails) project(c *cli.Context, plane pathPlane) (*h5.Projection, error) {
+	directions, err := encodeDirections(t.graph, plane.x, plane.y, t.path.States)
+	if err != nil {
+		return nil, err
+	}
 	f := &h5.PathFacts{Notes: map[string]string{"model": t.graph.Name, "type": typeName(t.path.States), "ignore": string(t.path.Ignore),
-		"origin": t.origin, "origin_sha256": t.originSHA256}}
+		"origin": t.origin, "origin_sha256": t.originSHA256, "directions_sha256": digest(directions)}}
 	if plane.components != nil {
 		f.Explained = plane.components.Ratio
 	}
@@ -250,7 +239,7 @@ func adoptPath(c *cli.Context, dir string) error {
 	if dir == "" {
 		return nil
 	}
-	for _, flag := range []string{"checkpoint", "model", "dir-file", "checkpoint2", "checkpoint3", "dir-x", "dir-y"} {
+	for _, flag := range []string{"checkpoint", "model", "dir-file", "checkpoint2", "checkpoint3", "dir-x", "dir-y", "xnorm", "ynorm", "xignore", "yignore"} {
 		if c.IsSet(flag) {
 			return usagef("--path says which network and directions these are: leave out --%s", flag)
 		}

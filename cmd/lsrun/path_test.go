@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -184,5 +185,14 @@ func TestAnInterruptedPathWritesNothing(t *testing.T) {
 	var out bytes.Buffer
 	if code := execute(ctx, []string{"lsrun", "path", "--model", "resnet20", "-o", dir, reference + "resnet20"}, &out, &out); code != 75 || exists(dir) {
 		t.Errorf("exit %d, %s there: %v\n%s", code, dir, exists(dir), &out)
+	}
+}
+
+func TestRatesThatFellAfterThePathDropNothing(t *testing.T) {
+	p := &h5.Projection{X: []float64{3, 2, 1, 0}, Y: make([]float64, 4)}
+	for _, c := range []struct{ drops, want []int }{{[]int{2}, []int{2}}, {[]int{1, 3}, []int{1}}, {[]int{150}, nil}} {
+		if got := pathsOf(p, c.drops)[0].Drops; !slices.Equal(got, c.want) {
+			t.Errorf("rates that fell after epochs %v drop at checkpoints %v, not %v", c.drops, got, c.want)
+		}
 	}
 }

@@ -43,7 +43,7 @@ Planning the same again changes nothing; another plan needs another RUN.
 		&cli.StringFlag{Name: "logits", Usage: "compare with PyTorch's logits in `FILE` first, as lsrun check does, and record that it was done"},
 		&cli.StringFlag{Name: "x", Usage: "first axis, `MIN:MAX:POINTS`", Value: "-1:1:51"},
 		&cli.StringFlag{Name: "y", Usage: "second axis; without it the landscape is a line"},
-		&cli.StringFlag{Name: "metrics", Usage: "the `SETS` whose loss and accuracy are computed: train, test, or both", Value: "train"},
+		&cli.StringFlag{Name: "metrics", Usage: "the `SETS` whose loss and accuracy are computed: train, test, or train,test", Value: "train"},
 		&cli.StringFlag{Name: "loss", Usage: "crossentropy, or mse (on the softmax, as in the paper)", Value: "crossentropy"},
 		&cli.StringFlag{Name: "dir-type", Usage: "perturb `weights`, or states: batch norm's running statistics too (default: weights; states for differences of checkpoints with batch norm)"},
 		&cli.StringFlag{Name: "checkpoint2", Usage: "x goes from the checkpoint (0) to this `FILE` (1)"},
@@ -669,16 +669,20 @@ func encodePlane(plan *shard.Plan, s *subject, plane nn.Plane) (theta, direction
 		return nil, nil, err
 	}
 	plan.Checkpoint.Theta = digest(theta)
-	states := plan.Directions.Type == "states"
-	out := &h5.Directions{X: direction.FileOrder(s.graph, plane.X, states)}
-	if plane.Y != nil {
-		out.Y = direction.FileOrder(s.graph, plane.Y, states)
-	}
-	if directions, err = h5.EncodeDirections(out); err != nil {
+	if directions, err = encodeDirections(s.graph, plane.X, plane.Y, plan.Directions.Type == "states"); err != nil {
 		return nil, nil, err
 	}
 	plan.Directions.SHA256 = digest(directions)
 	return theta, directions, nil
+}
+
+// encodeDirections is the file of one or two directions as a run has it: y may be nil.
+func encodeDirections(graph *nn.Graph, x, y nn.Params, states bool) ([]byte, error) {
+	out := &h5.Directions{X: direction.FileOrder(graph, x, states)}
+	if y != nil {
+		out.Y = direction.FileOrder(graph, y, states)
+	}
+	return h5.EncodeDirections(out)
 }
 
 // adoptPlan sets every flag that was not given to what the plan of the run at dir says.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -116,7 +117,7 @@ func plotMetric(c *cli.Context, all []namedSurface, metric string) error {
 		return err
 	}
 	if c.String("o") != "" {
-		return drawTo(c, subjects, options, c.String("o"))
+		return drawTo(c, all, subjects, options, c.String("o"))
 	}
 	kinds := figure.Kinds(all[0].Surface)
 	if options.Kind != "" {
@@ -124,7 +125,7 @@ func plotMetric(c *cli.Context, all []namedSurface, metric string) error {
 	}
 	for _, kind := range kinds {
 		options.Kind = kind
-		if err := drawTo(c, subjects, options, pictureName(all[0].path, options.Metric, kind)); err != nil {
+		if err := drawTo(c, all, subjects, options, pictureName(all[0].path, options.Metric, kind)); err != nil {
 			return err
 		}
 	}
@@ -166,12 +167,26 @@ func plotOptions(c *cli.Context, all []namedSurface, metric string) (figure.Opti
 		log := c.Bool("log")
 		options.Log = &log
 	}
+	for _, name := range []string{"width", "height"} {
+		if v := c.Float64(name); c.IsSet(name) && !(v > 0 && v < math.Inf(1)) {
+			return options, usagef("--%s %g: millimetres, more than 0", name, v)
+		}
+	}
 	for name, value := range map[string]**float64{"vmin": &options.VMin, "vmax": &options.VMax, "vlevel": &options.VLevel,
 		"azimuth": &options.Azimuth, "elevation": &options.Elevation} {
 		if c.IsSet(name) {
 			v := c.Float64(name)
+			if v-v != 0 {
+				return options, usagef("--%s %g: a finite number", name, v)
+			}
 			*value = &v
 		}
+	}
+	switch {
+	case options.VMin != nil && options.VMax != nil && *options.VMin >= *options.VMax:
+		return options, usagef("--vmin %g is not below --vmax %g", *options.VMin, *options.VMax)
+	case options.VLevel != nil && *options.VLevel <= 0:
+		return options, usagef("--vlevel %g: levels rise", *options.VLevel)
 	}
 	return options, nil
 }
@@ -231,13 +246,17 @@ func defaultMetric(surface *shard.Surface) string {
 	return surface.Layers[0].Name
 }
 
-func drawTo(c *cli.Context, subjects []figure.Subject, options figure.Options, path string) error {
+// drawTo draws subjects, of the surfaces all, into a file.
+func drawTo(c *cli.Context, all []namedSurface, subjects []figure.Subject, options figure.Options, path string) error {
 	format, err := pictureFormat(path)
 	if err != nil {
 		return err
 	}
 	picture, err := figure.DrawAll(subjects, options, format)
-	if err != nil {
+	switch {
+	case err != nil && len(all) == 1: // figures name panels and curves, where there are several
+		return fmt.Errorf("%s: %w", all[0].path, err)
+	case err != nil:
 		return err
 	}
 	if err := files.Publish(path, picture); err != nil {

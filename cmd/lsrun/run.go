@@ -79,6 +79,8 @@ func runAction(c *cli.Context) error {
 func refuseIdleFlags(c *cli.Context) error {
 	_, inJob := slurm.TaskFrom(os.Getenv)
 	switch {
+	case c.IsSet("walltime") && (c.Int("walltime") <= 0 || c.Int("lead") < 0):
+		return usagef("--walltime %d, --lead %d: seconds from now, and how many of them to spare", c.Int("walltime"), c.Int("lead"))
 	case c.IsSet("lead") && !c.IsSet("walltime"):
 		return usagef("--lead has no effect without --walltime: give that too, or leave it out")
 	case c.IsSet("first-task") && !c.IsSet("tasks"):

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -38,7 +39,7 @@ func loadSurface(path string) (*shard.Surface, string, error) {
 	return surface, path, nil
 }
 
-// namedSurface is a surface and what it is called. Surfaces of one name differ in their seeds.
+// namedSurface is a surface and what it is called. Surfaces of one given name differ in their seeds.
 type namedSurface struct {
 	name, path string
 	given      bool // the name
@@ -66,7 +67,19 @@ func namedSurfaces(c *cli.Context) ([]namedSurface, error) {
 		}
 		all = append(all, namedSurface{orElse(name, usualName(surface, path)), path, name != "", surface})
 	}
-	return all, nil
+	return toldApart(all), nil
+}
+
+// toldApart adds the paths to names that nobody gave and several surfaces have.
+func toldApart(all []namedSurface) []namedSurface {
+	out := slices.Clone(all)
+	for k, s := range all {
+		same := func(other namedSurface) bool { return other.name == s.name && other.path != s.path }
+		if !s.given && slices.ContainsFunc(all, same) {
+			out[k].name += ", " + s.path
+		}
+	}
+	return out
 }
 
 // usualName is what a surface is called if nobody says.

@@ -42,6 +42,9 @@ func vtkAction(c *cli.Context) error {
 	}
 	if c.IsSet("zmax") {
 		zmax := c.Float64("zmax")
+		if zmax-zmax != 0 {
+			return usagef("--zmax %g: a height to cut off at", zmax)
+		}
 		options.ZMax = &zmax
 	}
 	mesh, err := vtk.Build(surface.Planned(options.Metric), options)
@@ -49,7 +52,7 @@ func vtkAction(c *cli.Context) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	name := orElse(c.String("o"), vtkName(path, options))
-	if err := files.Publish(name, mesh.Encode()); err != nil {
+	if err := publishResult(name, mesh.Encode(), len("<?xml")); err != nil {
 		return err
 	}
 	left := ""

@@ -50,7 +50,7 @@ func webAction(c *cli.Context) error {
 		return err
 	}
 	out := orElse(c.String("o"), strings.TrimSuffix(all[0].path, filepath.Ext(all[0].path))+".html")
-	if err := files.Publish(out, page); err != nil {
+	if err := publishResult(out, page, len("<!doctype html>")); err != nil {
 		return err
 	}
 	fmt.Fprintln(c.App.Writer, out)
@@ -64,7 +64,7 @@ func addPaths(to *web.Surface, name string) error {
 		return err
 	}
 	paths := pathsOf(projection, nil)
-	if err := mustMeet(name, paths, to.Surface); err != nil {
+	if err := mustMeet(name, projection, paths, to.Surface); err != nil {
 		return err
 	}
 	for _, p := range paths {

@@ -31,7 +31,8 @@ type PathFacts struct {
 	// if the axes are principal components of these checkpoints, else nil.
 	Explained []float64
 	// Notes are texts: "model", "type" (weights or states), "ignore" (biasbn or none), "origin" (the
-	// file of the network at (0, 0), an absolute path) and "origin_sha256".
+	// file of the network at (0, 0), an absolute path), "origin_sha256" and "directions_sha256" (of the directions.h5 of a
+	// run on the plane).
 	Notes map[string]string
 }
 

@@ -668,6 +668,14 @@ func TestNumbersAreWrittenForPeople(t *testing.T) {
 	}
 }
 
+func TestTicksAreToldApart(t *testing.T) {
+	got := inScript[[]string](t, `[[2.3066, 2.307, 2.3074], [0, 0.5, 1], [1, 1]].flatMap((ticks) => ticks.map((v) => written(v, digitsOf(ticks))))`)
+	want := []string{"2.3066", "2.307", "2.3074", "0", "0.5", "1", "1", "1"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestScalesHaveRoundTicksAndLevels(t *testing.T) {
 	got := inScript[[][]float64](t, `[new Scale(0, 1, false).ticks(5), new Scale(0.03, 400, true).ticks(6), new Scale(-1, 1, false).ticks(4), new Scale(2, 2.4, true).ticks(4)]`)
 	for i, want := range [][]float64{{0, 0.2, 0.4, 0.6, 0.8, 1}, {0.1, 1, 10, 100}, {-1, -0.5, 0, 0.5, 1}, {2, 2.1, 2.2, 2.3, 2.4}} {

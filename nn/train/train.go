@@ -187,7 +187,7 @@ func (t *Loop) step(ctx context.Context) error {
 		return err
 	}
 	if result.Loss-result.Loss != 0 {
-		return fmt.Errorf("%w: the loss is %v in step %d of epoch %d: begin anew with a smaller learning rate", ErrDiverged, result.Loss, s.Step+1, number)
+		return fmt.Errorf("%w: the loss is %v in step %d of epoch %d: begin anew, in another folder, with a smaller learning rate", ErrDiverged, result.Loss, s.Step+1, number)
 	}
 	update(t.optimizer, t.graph, s.States, t.gradient, t.recipe.RateOf(number), s.Epoch*t.Steps()+s.Step+1)
 	t.takeIn()

@@ -27,26 +27,30 @@ function drawAxes(c, stage, frame, pane, ink) {
     if (!p || !middle) return;
     c.textAlign = !away ? "center" : p.x > middle.x ? "left" : "right";
     c.fillStyle = rgbText(colour);
-    c.fillText(text, p.x, p.y);
+    const width = c.measureText(text).width, before = { left: 0, center: width / 2, right: width }[c.textAlign];
+    c.fillText(text, Math.max(frame.x + 4 + before, Math.min(p.x, frame.x + frame.width - 4 - width + before)), p.y);
+  };
+  const numbers = (ticks, draw) => {
+    const digits = digitsOf(ticks);
+    for (const v of ticks) draw(v, written(v, digits));
   };
   const gap = frame.width < 420 ? 0.2 : 0.13, far = frame.width < 420 ? 0.42 : 0.3;
   const out = (front, by) => front + Math.sign(front) * by;
   const alongX = new Scale(pane.metric.x[0], pane.metric.x[pane.metric.x.length - 1], false);
-  for (const v of alongX.ticks(most)) label(written(v), pane.place.toX(v), out(frontY, gap), floorHeight, ink.soft);
+  numbers(alongX.ticks(most), (v, text) => label(text, pane.place.toX(v), out(frontY, gap), floorHeight, ink.soft));
   label(pane.look.axes[0], 0, out(frontY, far), floorHeight, ink.strong, true);
   const alongY = new Scale(pane.metric.y[0], pane.metric.y[pane.metric.y.length - 1], false);
-  for (const v of alongY.ticks(most)) label(written(v), out(frontX, gap), pane.place.toY(v), floorHeight, ink.soft);
+  numbers(alongY.ticks(most), (v, text) => label(text, out(frontX, gap), pane.place.toY(v), floorHeight, ink.soft));
   label(pane.look.axes[1], out(frontX, far), 0, floorHeight, ink.strong, true);
   const corners = [[-halfX, -halfY], [halfX, -halfY], [halfX, halfY], [-halfX, halfY]];
   const leftmost = corners.map(([x, y]) => ({ x, y, p: stage.project(frame, x, y, 0.5 * boxHeight) })).filter((e) => e.p).sort((a, b) => a.p.x - b.p.x)[0];
   if (!leftmost) return;
   c.textAlign = "right";
-  for (const v of pane.scale.ticks(6)) {
+  c.fillStyle = rgbText(ink.soft);
+  numbers(pane.scale.ticks(6), (v, text) => {
     const p = stage.project(frame, leftmost.x, leftmost.y, pane.scale.norm(v) * boxHeight);
-    if (!p) continue;
-    c.fillStyle = rgbText(ink.soft);
-    c.fillText(written(v), p.x - 7, p.y);
-  }
+    if (p) c.fillText(text, p.x - 7, p.y);
+  });
 }
 
 function drawColourBar(c, frame, pane, ink) {
@@ -57,9 +61,10 @@ function drawColourBar(c, frame, pane, ink) {
     c.fillRect(x, top + k, width, 1.5);
   }
   c.textAlign = "right";
-  for (const v of pane.scale.ticks(frame.height < 420 ? 3 : 5)) {
+  const ticks = pane.scale.ticks(frame.height < 420 ? 3 : 5), digits = digitsOf(ticks);
+  for (const v of ticks) {
     c.fillStyle = rgbText(ink.soft);
-    c.fillText(written(v), x - 6, top + (1 - pane.scale.norm(v)) * height);
+    c.fillText(written(v, digits), x - 6, top + (1 - pane.scale.norm(v)) * height);
   }
 }
 

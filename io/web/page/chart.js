@@ -13,7 +13,8 @@ function drawChart(canvas, { curves, scale, xLabel, yLabel, ink, marks = [] }) {
   c.scale(ratio, ratio);
   c.font = "12px system-ui, sans-serif";
   const ticks = scale.ticks(Math.max(Math.floor(height / 45), 2));
-  const left = 22 + Math.max(...ticks.map((v) => c.measureText(written(v)).width), 20);
+  const digits = digitsOf(ticks);
+  const left = 22 + Math.max(...ticks.map((v) => c.measureText(written(v, digits)).width), 20);
   const frame = { left, right: width - 14, top: curves.length > 1 ? 32 : 14, bottom: height - 40 };
   const xs = curves.flatMap((curve) => curve.points.map((p) => p.x));
   const xScale = new Scale(xs.reduce((a, b) => Math.min(a, b), Infinity), xs.reduce((a, b) => Math.max(a, b), -Infinity), false);
@@ -44,17 +45,19 @@ function drawChartAxes(c, frame, { xScale, toX, toY, ticks, xLabel, yLabel, ink 
   c.lineWidth = 1;
   c.textBaseline = "middle";
   c.textAlign = "right";
+  const digits = digitsOf(ticks);
   for (const v of ticks) {
     const y = Math.round(toY(v)) + 0.5;
     c.beginPath();
     c.moveTo(frame.left, y);
     c.lineTo(frame.right, y);
     c.stroke();
-    c.fillText(written(v), frame.left - 6, y);
+    c.fillText(written(v, digits), frame.left - 6, y);
   }
   c.textAlign = "center";
   c.textBaseline = "top";
-  for (const v of xScale.ticks(Math.max(Math.floor((frame.right - frame.left) / 80), 2))) c.fillText(written(v), toX(v), frame.bottom + 6);
+  const xTicks = xScale.ticks(Math.max(Math.floor((frame.right - frame.left) / 80), 2)), xDigits = digitsOf(xTicks);
+  for (const v of xTicks) c.fillText(written(v, xDigits), toX(v), frame.bottom + 6);
   c.fillStyle = ink.strong;
   c.fillText(xLabel, (frame.left + frame.right) / 2, frame.bottom + 22);
   c.save();

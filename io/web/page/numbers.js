@@ -14,6 +14,14 @@ function written(v, digits = 4) {
   return mantissa === "-1" ? "−" + power : mantissa.replace("-", "−") + "×" + power;
 }
 
+/** digitsOf are as many significant digits as tell ticks apart. */
+function digitsOf(ticks) {
+  for (let digits = 4; digits < 15; digits++) {
+    if (new Set(ticks.map((v) => written(v, digits))).size === ticks.length) return digits;
+  }
+  return 15;
+}
+
 /** roundStep is the smallest of 1, 2, 5 times a power of ten that is at least raw. */
 function roundStep(raw) {
   const power = 10 ** Math.floor(Math.log10(raw));

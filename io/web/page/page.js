@@ -162,7 +162,7 @@ function titles() {
   return stage.panes.map((pane) => ({
     name: stage.panes.length > 1 ? pane.surfaceShown.name : "",
     what: pane.metric.title + (pane.metric.unit ? ` (${pane.metric.unit})` : "") + (pane.scale.log ? ", logarithmic" : ""),
-    note: pane.triangles() === 0 ? "no finite value to draw" : pathNote(pane),
+    note: pane.triangles() === 0 ? "no four finite values side by side to draw" : pathNote(pane),
   }));
 }
 
