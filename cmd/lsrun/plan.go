@@ -521,10 +521,10 @@ func chooseNormalisation(c *cli.Context, d *shard.Directions, line, asIs bool) e
 		}
 		axis.Ignore = orElse(ignore, axis.Ignore)
 		if _, err := direction.ParseNorm(axis.Norm); err != nil {
-			return axis, usageError{err.Error()}
+			return axis, usagef("--xnorm or --ynorm: %v", err)
 		}
 		if _, err := direction.ParseIgnore(axis.Ignore); err != nil {
-			return axis, usageError{err.Error()}
+			return axis, usagef("--xignore or --yignore: %v", err)
 		}
 		return axis, nil
 	}

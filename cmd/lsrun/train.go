@@ -156,6 +156,9 @@ func newTraining(c *cli.Context, dir string) (*training, error) {
 	if t.graph, err = zoo.New(c.String("model"), zoo.Options{Classes: classes, Input: t.set.Shape}); err != nil {
 		return nil, usagef("--model %s: %v; lsrun models lists them", c.String("model"), err)
 	}
+	if err := mustFit(t.graph.Parameters()); err != nil {
+		return nil, err
+	}
 	if err := t.corruptLabels(c.Float64("label-corrupt-prob")); err != nil {
 		return nil, err
 	}
@@ -166,6 +169,17 @@ func newTraining(c *cli.Context, dir string) (*training, error) {
 		return nil, usageError{err.Error()}
 	}
 	return t, nil
+}
+
+// mustFit is an error unless there is memory for so many parameters in training: themselves, their gradient in float32 and
+// float64, an optimiser's buffer, and what the kernels read.
+func mustFit(parameters int) error {
+	const bytes = 4 + 4 + 8 + 4 + 4
+	if free, by := freeMemory(); int64(parameters) > free/bytes {
+		return usagef("%s parameters take at least %s to train, and %s has %s: fewer --classes, or a smaller --model",
+			count(int64(parameters)), megabytes(bytes*int64(parameters)), by, megabytes(free))
+	}
+	return nil
 }
 
 // corruptLabels replaces some labels of the training set where that is asked for.
