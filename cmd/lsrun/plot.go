@@ -99,7 +99,7 @@ func plotDensity(c *cli.Context, path string, surface *shard.Surface, at string)
 	if err != nil {
 		return err
 	}
-	if err := files.Publish(name, picture); err != nil {
+	if err := publishResult(name, picture, len("%PDF")); err != nil {
 		return err
 	}
 	fmt.Fprintln(c.App.Writer, name)
@@ -259,7 +259,7 @@ func drawTo(c *cli.Context, all []namedSurface, subjects []figure.Subject, optio
 	case err != nil:
 		return err
 	}
-	if err := files.Publish(path, picture); err != nil {
+	if err := publishResult(path, picture, len("%PDF")); err != nil {
 		return err
 	}
 	fmt.Fprintln(c.App.Writer, path)
