@@ -105,6 +105,7 @@ func TestNothingIsWrittenThroughAPlantedSymbolicLink(t *testing.T) {
 		{corrupt, "quarantine", []string{file, free, folder}, []int{6}, []string{"merge", "RUN"}},
 		{complete, "surface_curve.png", []string{file, free}, []int{0}, []string{"plot", "RUN/surface.h5"}},
 		{complete, "out.png", []string{file, free}, []int{0}, []string{"plot", "-o", "RUN/out.png", "RUN/surface.h5"}},
+		{complete, "out.csv", []string{file, free}, []int{0}, []string{"csv", "-o", "RUN/out.csv", "RUN/surface.h5"}},
 	} {
 		for _, kind := range c.kinds {
 			what := fmt.Sprintf("%v with a link at %s to a %s", c.args, c.name, kind)
