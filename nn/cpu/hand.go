@@ -173,10 +173,15 @@ func (h *hand) handOn(e *edge, o order) {
 // relu rectifies row y of image n of p, just computed: as the kinks say, or on a live tape as it says itself.
 func (h *hand) relu(row []float32, p *picture, n, y int) {
 	if h.tape.live {
-		h.kernel.Rectify(row, p.channels, h.signsOf(p, n, y, 0), p.signBytes(), p.width, p.channels)
+		h.rectify(row, p, n, y, row, p.channels, h.ones[:p.channels], h.zeros[:p.channels], nil)
 		return
 	}
 	h.mask(row, p, n, y)
+}
+
+// rectify writes relu(scale·x + shift + residual) to row y of image n of p, and notes the signs.
+func (h *hand) rectify(row []float32, p *picture, n, y int, x []float32, stride int, scale, shift, residual []float32) {
+	h.kernel.Rectify(row, p.channels, x, stride, p.width, scale, shift, residual, p.channels, h.signsOf(p, n, y, 0), p.signBytes())
 }
 
 // mask lets through of a row what ReLU does of row y of image n of p.

@@ -35,7 +35,7 @@ func (h *hand) decide(images *nn.Images, block int) (loss float64) {
 	h.ahead(h.tape.groups, func(l layer) {
 		l.decide(h)
 		if p := l.output(); p.rectified {
-			h.rectify(p)
+			h.decideSigns(p)
 		}
 	})
 	for n := range h.count {
@@ -45,8 +45,8 @@ func (h *hand) decide(images *nn.Images, block int) (loss float64) {
 	return loss
 }
 
-// rectify applies ReLU and notes what it lets through.
-func (h *hand) rectify(p *picture) {
+// decideSigns applies ReLU and notes what it lets through.
+func (h *hand) decideSigns(p *picture) {
 	h.eachRow(p, func(n, y int) {
 		signs := h.signsOf(p, n, y, 0)
 		row := h.exact[h.index(values, p, n, y, 0):]

@@ -132,11 +132,12 @@ func (l *batchNorm) forward(h *hand, _ order) {
 		if l.residual != nil {
 			residual = h.at(values, l.residual.picture, n, y, 0)
 		}
-		h.kernel.Affine(dst, l.out.channels, h.at(values, l.in.picture, n, y, 0), l.in.channels, l.out.width,
-			b.scale, b.shift, residual, l.out.channels, minusInfinity)
+		x := h.at(values, l.in.picture, n, y, 0)
 		if l.out.rectified {
-			h.relu(dst, l.out, n, y)
+			h.rectify(dst, l.out, n, y, x, l.in.channels, b.scale, b.shift, residual)
+			return
 		}
+		h.kernel.Affine(dst, l.out.channels, x, l.in.channels, l.out.width, b.scale, b.shift, residual, l.out.channels, minusInfinity)
 	})
 }
 

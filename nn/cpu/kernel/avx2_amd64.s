@@ -4692,22 +4692,22 @@ GLOBL nearB2Vector<>(SB), RODATA|NOPTR, $32
 // func affineAVX2(dst []float32, dstStride int, x []float32, xStride int, pixels int, scale []float32, shift []float32, residual []float32, residualStride int, bound float32)
 // Requires: AVX, FMA3, MMX+
 TEXT ·affineAVX2(SB), NOSPLIT, $0-156
+	VBROADCASTSS bound+152(FP), Y0
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+32(FP), CX
 	MOVQ         dstStride+24(FP), DX
+	SHLQ         $0x02, DX
 	MOVQ         xStride+56(FP), BX
+	SHLQ         $0x02, BX
 	MOVQ         pixels+64(FP), SI
 	MOVQ         scale_len+80(FP), DI
 	MOVQ         scale_base+72(FP), R8
 	MOVQ         shift_base+96(FP), R9
 	MOVQ         residual_base+120(FP), R10
 	MOVQ         residualStride+144(FP), R11
+	SHLQ         $0x02, R11
 	TESTQ        SI, SI
 	JZ           done
-	SHLQ         $0x02, DX
-	SHLQ         $0x02, BX
-	SHLQ         $0x02, R11
-	VBROADCASTSS bound+152(FP), Y0
 	MOVQ         DI, R12
 	ANDQ         $0x07, R12
 	LEAQ         laneMasks<>+0(SB), R13
@@ -4868,59 +4868,135 @@ DATA laneBits<>+24(SB)/4, $0x00000040
 DATA laneBits<>+28(SB)/4, $0x00000080
 GLOBL laneBits<>(SB), RODATA|NOPTR, $32
 
-// func rectifyAVX2(x []float32, stride int, bits []byte, bitStride int, pixels int, channels int)
-// Requires: AVX
-TEXT ·rectifyAVX2(SB), NOSPLIT, $0-80
-	MOVQ    x_base+0(FP), AX
-	MOVQ    bits_base+32(FP), CX
-	MOVQ    stride+24(FP), DX
-	SHLQ    $0x02, DX
-	MOVQ    bitStride+56(FP), BX
-	MOVQ    pixels+64(FP), SI
-	MOVQ    channels+72(FP), DI
+// func rectifyAVX2(dst []float32, dstStride int, x []float32, xStride int, pixels int, scale []float32, shift []float32, residual []float32, residualStride int, bits []byte, bitStride int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·rectifyAVX2(SB), NOSPLIT, $0-184
+	MOVQ    bits_base+152(FP), AX
 	VXORPS  Y0, Y0, Y0
-	MOVQ    DI, R8
-	ANDQ    $0x07, R8
-	LEAQ    laneMasks<>+0(SB), R9
-	SHLQ    $0x05, R8
-	VMOVUPS (R9)(R8*1), Y1
+	MOVQ    dst_base+0(FP), CX
+	MOVQ    x_base+32(FP), DX
+	MOVQ    dstStride+24(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    xStride+56(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    pixels+64(FP), DI
+	MOVQ    scale_len+80(FP), R8
+	MOVQ    scale_base+72(FP), R9
+	MOVQ    shift_base+96(FP), R10
+	MOVQ    residual_base+120(FP), R11
+	MOVQ    residualStride+144(FP), R12
+	SHLQ    $0x02, R12
+	TESTQ   DI, DI
+	JZ      done
+	MOVQ    R8, R13
+	ANDQ    $0x07, R13
+	LEAQ    laneMasks<>+0(SB), R14
+	SHLQ    $0x05, R13
+	VMOVUPS (R14)(R13*1), Y1
+	TESTQ   R11, R11
+	JZ      plain_pixel
 
-pixel:
-	XORQ R8, R8
+sum_pixel:
+	XORQ R13, R13
 
-channel_whole:
-	MOVQ      DI, R9
-	SUBQ      R8, R9
-	CMPQ      R9, $0x08
-	JLT       channel_part
-	VMOVUPS   (AX)(R8*4), Y2
-	MOVQ      R8, R9
-	SHRQ      $0x03, R9
-	VCMPPS    $0x06, Y0, Y2, Y3
-	VANDPS    Y3, Y2, Y2
-	VMOVMSKPS Y3, R10
-	MOVB      R10, (CX)(R9*1)
-	VMOVUPS   Y2, (AX)(R8*4)
-	ADDQ      $0x08, R8
-	JMP       channel_whole
+sum_whole:
+	MOVQ        R8, R14
+	SUBQ        R13, R14
+	CMPQ        R14, $0x08
+	JLT         sum_part
+	PREFETCHT0  1024(DX)(R13*4)
+	VMOVUPS     (DX)(R13*4), Y2
+	VMOVUPS     (R9)(R13*4), Y3
+	VMOVUPS     (R10)(R13*4), Y4
+	VFMADD213PS Y4, Y3, Y2
+	PREFETCHT0  1024(R11)(R13*4)
+	VMOVUPS     (R11)(R13*4), Y4
+	VADDPS      Y4, Y2, Y2
+	MOVQ        R13, R14
+	SHRQ        $0x03, R14
+	VCMPPS      $0x06, Y0, Y2, Y3
+	VANDPS      Y3, Y2, Y2
+	VMOVMSKPS   Y3, R15
+	MOVB        R15, (AX)(R14*1)
+	VMOVUPS     Y2, (CX)(R13*4)
+	ADDQ        $0x08, R13
+	JMP         sum_whole
 
-channel_part:
-	TESTQ      R9, R9
-	JZ         channel_end
-	VMASKMOVPS (AX)(R8*4), Y1, Y2
-	MOVQ       R8, R9
-	SHRQ       $0x03, R9
-	VCMPPS     $0x06, Y0, Y2, Y3
-	VANDPS     Y3, Y2, Y2
-	VMOVMSKPS  Y3, R10
-	MOVB       R10, (CX)(R9*1)
-	VMASKMOVPS Y2, Y1, (AX)(R8*4)
+sum_part:
+	TESTQ       R14, R14
+	JZ          sum_end
+	PREFETCHT0  1024(DX)(R13*4)
+	VMASKMOVPS  (DX)(R13*4), Y1, Y2
+	VMASKMOVPS  (R9)(R13*4), Y1, Y3
+	VMASKMOVPS  (R10)(R13*4), Y1, Y4
+	VFMADD213PS Y4, Y3, Y2
+	PREFETCHT0  1024(R11)(R13*4)
+	VMASKMOVPS  (R11)(R13*4), Y1, Y4
+	VADDPS      Y4, Y2, Y2
+	MOVQ        R13, R14
+	SHRQ        $0x03, R14
+	VCMPPS      $0x06, Y0, Y2, Y3
+	VANDPS      Y3, Y2, Y2
+	VMOVMSKPS   Y3, R15
+	MOVB        R15, (AX)(R14*1)
+	VMASKMOVPS  Y2, Y1, (CX)(R13*4)
 
-channel_end:
-	ADDQ DX, AX
+sum_end:
 	ADDQ BX, CX
-	DECQ SI
-	JNZ  pixel
+	ADDQ SI, DX
+	ADDQ R12, R11
+	ADDQ bitStride+176(FP), AX
+	DECQ DI
+	JNZ  sum_pixel
+	JMP  done
+
+plain_pixel:
+	XORQ R13, R13
+
+plain_whole:
+	MOVQ        R8, R11
+	SUBQ        R13, R11
+	CMPQ        R11, $0x08
+	JLT         plain_part
+	PREFETCHT0  1024(DX)(R13*4)
+	VMOVUPS     (DX)(R13*4), Y2
+	VMOVUPS     (R9)(R13*4), Y3
+	VMOVUPS     (R10)(R13*4), Y4
+	VFMADD213PS Y4, Y3, Y2
+	MOVQ        R13, R11
+	SHRQ        $0x03, R11
+	VCMPPS      $0x06, Y0, Y2, Y3
+	VANDPS      Y3, Y2, Y2
+	VMOVMSKPS   Y3, R12
+	MOVB        R12, (AX)(R11*1)
+	VMOVUPS     Y2, (CX)(R13*4)
+	ADDQ        $0x08, R13
+	JMP         plain_whole
+
+plain_part:
+	TESTQ       R11, R11
+	JZ          plain_end
+	PREFETCHT0  1024(DX)(R13*4)
+	VMASKMOVPS  (DX)(R13*4), Y1, Y2
+	VMASKMOVPS  (R9)(R13*4), Y1, Y3
+	VMASKMOVPS  (R10)(R13*4), Y1, Y4
+	VFMADD213PS Y4, Y3, Y2
+	MOVQ        R13, R11
+	SHRQ        $0x03, R11
+	VCMPPS      $0x06, Y0, Y2, Y3
+	VANDPS      Y3, Y2, Y2
+	VMOVMSKPS   Y3, R12
+	MOVB        R12, (AX)(R11*1)
+	VMASKMOVPS  Y2, Y1, (CX)(R13*4)
+
+plain_end:
+	ADDQ BX, CX
+	ADDQ SI, DX
+	ADDQ bitStride+176(FP), AX
+	DECQ DI
+	JNZ  plain_pixel
+
+done:
 	VZEROUPPER
 	RET
 

@@ -4755,22 +4755,22 @@ GLOBL nearB2Vector<>(SB), RODATA|NOPTR, $64
 // func affineAVX512(dst []float32, dstStride int, x []float32, xStride int, pixels int, scale []float32, shift []float32, residual []float32, residualStride int, bound float32)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·affineAVX512(SB), NOSPLIT, $0-156
+	VBROADCASTSS bound+152(FP), Z0
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+32(FP), CX
 	MOVQ         dstStride+24(FP), DX
+	SHLQ         $0x02, DX
 	MOVQ         xStride+56(FP), BX
+	SHLQ         $0x02, BX
 	MOVQ         pixels+64(FP), SI
 	MOVQ         scale_len+80(FP), DI
 	MOVQ         scale_base+72(FP), R8
 	MOVQ         shift_base+96(FP), R9
 	MOVQ         residual_base+120(FP), R10
 	MOVQ         residualStride+144(FP), R11
+	SHLQ         $0x02, R11
 	TESTQ        SI, SI
 	JZ           done
-	SHLQ         $0x02, DX
-	SHLQ         $0x02, BX
-	SHLQ         $0x02, R11
-	VBROADCASTSS bound+152(FP), Z0
 	MOVQ         DI, R12
 	ANDQ         $0x0f, R12
 	MOVL         $0xffffffff, R13
@@ -4914,75 +4914,167 @@ channel_end:
 	VZEROUPPER
 	RET
 
-// func rectifyAVX512(x []float32, stride int, bits []byte, bitStride int, pixels int, channels int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·rectifyAVX512(SB), NOSPLIT, $0-80
-	MOVQ   x_base+0(FP), AX
-	MOVQ   bits_base+32(FP), CX
-	MOVQ   stride+24(FP), DX
-	SHLQ   $0x02, DX
-	MOVQ   bitStride+56(FP), BX
-	MOVQ   pixels+64(FP), SI
-	MOVQ   channels+72(FP), DI
+// func rectifyAVX512(dst []float32, dstStride int, x []float32, xStride int, pixels int, scale []float32, shift []float32, residual []float32, residualStride int, bits []byte, bitStride int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·rectifyAVX512(SB), NOSPLIT, $8-184
+	MOVQ   bits_base+152(FP), AX
 	VPXORD Z0, Z0, Z0
-	MOVQ   DI, R8
-	ANDQ   $0x0f, R8
-	MOVL   $0xffffffff, R9
-	BZHIL  R8, R9, R9
-	KMOVW  R9, K1
+	MOVQ   dst_base+0(FP), CX
+	MOVQ   x_base+32(FP), DX
+	MOVQ   dstStride+24(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   xStride+56(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   pixels+64(FP), DI
+	MOVQ   scale_len+80(FP), R8
+	MOVQ   scale_base+72(FP), R9
+	MOVQ   shift_base+96(FP), R10
+	MOVQ   residual_base+120(FP), R11
+	MOVQ   residualStride+144(FP), R12
+	SHLQ   $0x02, R12
+	TESTQ  DI, DI
+	JZ     done
+	MOVQ   R8, R13
+	ANDQ   $0x0f, R13
+	MOVL   $0xffffffff, R14
+	BZHIL  R13, R14, R14
+	KMOVW  R14, K1
+	TESTQ  R11, R11
+	JZ     plain_pixel
 
-pixel:
-	XORQ R8, R8
+sum_pixel:
+	XORQ R13, R13
 
-channel_whole:
-	MOVQ      DI, R9
-	SUBQ      R8, R9
-	CMPQ      R9, $0x10
-	JLT       channel_part
-	VMOVUPS   (AX)(R8*4), Z1
-	MOVQ      R8, R9
-	SHRQ      $0x03, R9
-	VCMPPS    $0x06, Z0, Z1, K2
-	VMOVAPS.Z Z1, K2, Z1
-	KMOVW     K2, R10
-	MOVB      R10, (CX)(R9*1)
-	MOVQ      DI, R11
-	SUBQ      R8, R11
-	CMPQ      R11, $0x08
-	JLE       channel_whole_byte
-	SHRQ      $0x08, R10
-	MOVB      R10, 1(CX)(R9*1)
+sum_whole:
+	MOVQ        R8, R14
+	SUBQ        R13, R14
+	CMPQ        R14, $0x10
+	JLT         sum_part
+	PREFETCHT0  1024(DX)(R13*4)
+	VMOVUPS     (DX)(R13*4), Z1
+	VMOVUPS     (R9)(R13*4), Z2
+	VMOVUPS     (R10)(R13*4), Z3
+	VFMADD213PS Z3, Z2, Z1
+	PREFETCHT0  1024(R11)(R13*4)
+	VMOVUPS     (R11)(R13*4), Z3
+	VADDPS      Z3, Z1, Z1
+	MOVQ        R13, R14
+	SHRQ        $0x03, R14
+	VCMPPS      $0x06, Z0, Z1, K2
+	VMOVAPS.Z   Z1, K2, Z1
+	KMOVW       K2, R15
+	MOVB        R15, (AX)(R14*1)
+	MOVQ        R8, BP
+	SUBQ        R13, BP
+	CMPQ        BP, $0x08
+	JLE         sum_whole_byte
+	SHRQ        $0x08, R15
+	MOVB        R15, 1(AX)(R14*1)
 
-channel_whole_byte:
-	VMOVUPS Z1, (AX)(R8*4)
-	ADDQ    $0x10, R8
-	JMP     channel_whole
+sum_whole_byte:
+	VMOVUPS Z1, (CX)(R13*4)
+	ADDQ    $0x10, R13
+	JMP     sum_whole
 
-channel_part:
-	TESTQ     R9, R9
-	JZ        channel_end
-	VMOVUPS.Z (AX)(R8*4), K1, Z1
-	MOVQ      R8, R9
-	SHRQ      $0x03, R9
-	VCMPPS    $0x06, Z0, Z1, K2
-	VMOVAPS.Z Z1, K2, Z1
-	KMOVW     K2, R10
-	MOVB      R10, (CX)(R9*1)
-	MOVQ      DI, R11
-	SUBQ      R8, R11
-	CMPQ      R11, $0x08
-	JLE       channel_part_byte
-	SHRQ      $0x08, R10
-	MOVB      R10, 1(CX)(R9*1)
+sum_part:
+	TESTQ       R14, R14
+	JZ          sum_end
+	PREFETCHT0  1024(DX)(R13*4)
+	VMOVUPS.Z   (DX)(R13*4), K1, Z1
+	VMOVUPS.Z   (R9)(R13*4), K1, Z2
+	VMOVUPS.Z   (R10)(R13*4), K1, Z3
+	VFMADD213PS Z3, Z2, Z1
+	PREFETCHT0  1024(R11)(R13*4)
+	VMOVUPS.Z   (R11)(R13*4), K1, Z3
+	VADDPS      Z3, Z1, Z1
+	MOVQ        R13, R14
+	SHRQ        $0x03, R14
+	VCMPPS      $0x06, Z0, Z1, K2
+	VMOVAPS.Z   Z1, K2, Z1
+	KMOVW       K2, R15
+	MOVB        R15, (AX)(R14*1)
+	MOVQ        R8, BP
+	SUBQ        R13, BP
+	CMPQ        BP, $0x08
+	JLE         sum_part_byte
+	SHRQ        $0x08, R15
+	MOVB        R15, 1(AX)(R14*1)
 
-channel_part_byte:
-	VMOVUPS Z1, K1, (AX)(R8*4)
+sum_part_byte:
+	VMOVUPS Z1, K1, (CX)(R13*4)
 
-channel_end:
-	ADDQ DX, AX
+sum_end:
 	ADDQ BX, CX
-	DECQ SI
-	JNZ  pixel
+	ADDQ SI, DX
+	ADDQ R12, R11
+	ADDQ bitStride+176(FP), AX
+	DECQ DI
+	JNZ  sum_pixel
+	JMP  done
+
+plain_pixel:
+	XORQ R13, R13
+
+plain_whole:
+	MOVQ        R8, R11
+	SUBQ        R13, R11
+	CMPQ        R11, $0x10
+	JLT         plain_part
+	PREFETCHT0  1024(DX)(R13*4)
+	VMOVUPS     (DX)(R13*4), Z1
+	VMOVUPS     (R9)(R13*4), Z2
+	VMOVUPS     (R10)(R13*4), Z3
+	VFMADD213PS Z3, Z2, Z1
+	MOVQ        R13, R11
+	SHRQ        $0x03, R11
+	VCMPPS      $0x06, Z0, Z1, K2
+	VMOVAPS.Z   Z1, K2, Z1
+	KMOVW       K2, R12
+	MOVB        R12, (AX)(R11*1)
+	MOVQ        R8, R14
+	SUBQ        R13, R14
+	CMPQ        R14, $0x08
+	JLE         plain_whole_byte
+	SHRQ        $0x08, R12
+	MOVB        R12, 1(AX)(R11*1)
+
+plain_whole_byte:
+	VMOVUPS Z1, (CX)(R13*4)
+	ADDQ    $0x10, R13
+	JMP     plain_whole
+
+plain_part:
+	TESTQ       R11, R11
+	JZ          plain_end
+	PREFETCHT0  1024(DX)(R13*4)
+	VMOVUPS.Z   (DX)(R13*4), K1, Z1
+	VMOVUPS.Z   (R9)(R13*4), K1, Z2
+	VMOVUPS.Z   (R10)(R13*4), K1, Z3
+	VFMADD213PS Z3, Z2, Z1
+	MOVQ        R13, R11
+	SHRQ        $0x03, R11
+	VCMPPS      $0x06, Z0, Z1, K2
+	VMOVAPS.Z   Z1, K2, Z1
+	KMOVW       K2, R12
+	MOVB        R12, (AX)(R11*1)
+	MOVQ        R8, R14
+	SUBQ        R13, R14
+	CMPQ        R14, $0x08
+	JLE         plain_part_byte
+	SHRQ        $0x08, R12
+	MOVB        R12, 1(AX)(R11*1)
+
+plain_part_byte:
+	VMOVUPS Z1, K1, (CX)(R13*4)
+
+plain_end:
+	ADDQ BX, CX
+	ADDQ SI, DX
+	ADDQ bitStride+176(FP), AX
+	DECQ DI
+	JNZ  plain_pixel
+
+done:
 	VZEROUPPER
 	RET
 

@@ -60,14 +60,6 @@ type Kernel struct {
 	// There is at least one pixel. A byte more of bits must be readable.
 	Mask func(x []float32, stride int, bits []byte, bitStride, pixels, channels int)
 
-	// Rectify is ReLU on the channels c < channels of a row of pixels, and notes for Mask what it lets through:
-	//
-	//	bit c%8 of bits[p·bitStride + c/8] = 0 if x[p·stride + c] ≤ 0, else 1
-	//	x[p·stride + c] = 0 where the bit is 0
-	//
-	// NaN is let through. There is at least one pixel; a pixel's bytes are written whole.
-	Rectify func(x []float32, stride int, bits []byte, bitStride, pixels, channels int)
-
 	// Moments adds the values of a row of pixels, and their products with others, in float64:
 	//
 	//	sums[c] += Σ_p a[p·aStride + c]
@@ -99,6 +91,15 @@ type Kernel struct {
 	// NaN stays NaN. dst may be x or residual if the strides are equal too.
 	Affine func(dst []float32, dstStride int, x []float32, xStride int, pixels int,
 		scale, shift, residual []float32, residualStride int, bound float32)
+
+	// Rectify is Affine with ReLU instead of a bound, and notes for Mask what that lets through:
+	//
+	//	bit c%8 of bits[p·bitStride + c/8] = 0 if y ≤ 0, else 1
+	//	dst[p·dstStride + c] = y, or 0 where the bit is 0
+	//
+	// NaN is let through. A pixel's bytes are written whole.
+	Rectify func(dst []float32, dstStride int, x []float32, xStride int, pixels int,
+		scale, shift, residual []float32, residualStride int, bits []byte, bitStride int)
 
 	// ELU replaces the channels c < channels of a row of pixels, y = x[p·stride + c], by
 	//

@@ -112,7 +112,8 @@ func winogradAdjoint2AVX512(v []float32, vStride, vRow int, y []float32, yRow, y
 func winogradAdjoint4AVX512(v []float32, vStride, vRow int, y []float32, yRow, yPixel, channels, tiles int, scratch []float32)
 
 //go:noescape
-func rectifyAVX512(x []float32, stride int, bits []byte, bitStride, pixels, channels int)
+func rectifyAVX512(dst []float32, dstStride int, x []float32, xStride int, pixels int,
+	scale, shift, residual []float32, residualStride int, bits []byte, bitStride int)
 
 //go:noescape
 func blendAVX512(dst, a, b, c []float32, pixels int, byA, byB, shift []float32)
@@ -133,7 +134,8 @@ func winogradAdjoint2AVX2(v []float32, vStride, vRow int, y []float32, yRow, yPi
 func winogradAdjoint4AVX2(v []float32, vStride, vRow int, y []float32, yRow, yPixel, channels, tiles int, scratch []float32)
 
 //go:noescape
-func rectifyAVX2(x []float32, stride int, bits []byte, bitStride, pixels, channels int)
+func rectifyAVX2(dst []float32, dstStride int, x []float32, xStride int, pixels int,
+	scale, shift, residual []float32, residualStride int, bits []byte, bitStride int)
 
 //go:noescape
 func blendAVX2(dst, a, b, c []float32, pixels int, byA, byB, shift []float32)

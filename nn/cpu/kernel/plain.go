@@ -1,5 +1,7 @@
 package kernel
 
+import "math"
+
 // The conversions to float32 round each product, so that no compiler fuses it.
 
 func gemmPlain(acc, a []float32, rows, taps []int, run int, b []float32, columns int, accumulate bool) {
@@ -81,11 +83,13 @@ func maskPlain(x []float32, stride int, bits []byte, bitStride, pixels, channels
 	}
 }
 
-func rectifyPlain(x []float32, stride int, bits []byte, bitStride, pixels, channels int) {
+func rectifyPlain(dst []float32, dstStride int, x []float32, xStride int, pixels int,
+	scale, shift, residual []float32, residualStride int, bits []byte, bitStride int) {
+	affinePlain(dst, dstStride, x, xStride, pixels, scale, shift, residual, residualStride, float32(math.Inf(-1)))
 	for p := range pixels {
-		clear(bits[p*bitStride:][:(channels+7)/8])
-		for c := range channels {
-			if v := &x[p*stride+c]; *v <= 0 {
+		clear(bits[p*bitStride:][:(len(scale)+7)/8])
+		for c := range scale {
+			if v := &dst[p*dstStride+c]; *v <= 0 {
 				*v = 0
 			} else {
 				bits[p*bitStride+c/8] |= 1 << (c % 8)

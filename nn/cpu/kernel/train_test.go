@@ -7,35 +7,55 @@ import (
 	"testing"
 )
 
-func TestRectifyKeepsWhatIsPositiveOrNaNAndNotesIt(t *testing.T) {
+func TestRectifyKeepsOfAffinesResultWhatIsPositiveOrNaNAndNotesIt(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
 		rng := rand.New(rand.NewPCG(71, 72))
 		for channels := 1; channels <= 40; channels++ {
-			for pixels := 1; pixels < 6; pixels++ {
-				stride, bitStride := channels+pixels%3, (channels+7)/8+pixels%2
-				before := random(rng, (pixels-1)*stride+channels)
-				strew(rng, before, nan, inf, -inf, 0, float32(math.Copysign(0, -1)), math.SmallestNonzeroFloat32)
-				wantBits := slices.Repeat([]byte{0xA5}, pixels*bitStride+3)
-				bits, want := slices.Clone(wantBits), slices.Clone(before)
-				for p := range pixels {
-					clear(wantBits[p*bitStride:][:(channels+7)/8])
-					for c := range channels {
-						if v := &want[p*stride+c]; *v > 0 || *v != *v {
-							wantBits[p*bitStride+c/8] |= 1 << (c % 8)
-						} else {
-							*v = 0
-						}
-					}
-				}
-				x, check := guarded(t, before)
-				k.Rectify(x, stride, bits, bitStride, pixels, channels)
-				check()
-				if !sameBits(x, want) || !slices.Equal(bits, wantBits) {
-					t.Fatalf("%d pixels of %d channels: %v and bits %x, not %v and %x", pixels, channels, x, bits, want, wantBits)
-				}
+			for pixels := range 6 {
+				checkRectify(t, k, rng, channels, pixels, channels%2 == 0)
 			}
 		}
 	})
+}
+
+func checkRectify(t *testing.T, k Kernel, rng *rand.Rand, channels, pixels int, add bool) {
+	t.Helper()
+	xStride, dstStride, residualStride, bitStride := channels+3, channels+pixels%3, channels+2, (channels+7)/8+pixels%2
+	x, scale, shift := random(rng, pixels*xStride), random(rng, channels), random(rng, channels)
+	if pixels > 0 {
+		strew(rng, x, nan, inf, -inf, 0, float32(math.Copysign(0, -1)), math.SmallestNonzeroFloat32)
+	}
+	scale[0], shift[0] = 1, 0 // which lets those pass
+	var residual []float32
+	if add {
+		residual = random(rng, pixels*residualStride)
+	}
+	want, wantBits := slices.Repeat([]float32{guard}, pixels*dstStride), slices.Repeat([]byte{0xA5}, pixels*bitStride+3)
+	k.Affine(want, dstStride, x, xStride, pixels, scale, shift, residual, residualStride, -inf)
+	bits := slices.Clone(wantBits)
+	for p := range pixels {
+		clear(wantBits[p*bitStride:][:(channels+7)/8])
+		for c := range channels {
+			if v := &want[p*dstStride+c]; *v > 0 || *v != *v {
+				wantBits[p*bitStride+c/8] |= 1 << (c % 8)
+			} else {
+				*v = 0
+			}
+		}
+	}
+	dst, check := blank(t, pixels*dstStride)
+	k.Rectify(dst, dstStride, x, xStride, pixels, scale, shift, residual, residualStride, bits, bitStride)
+	check()
+	if !sameBits(dst, want) || !slices.Equal(bits, wantBits) {
+		t.Fatalf("%d pixels of %d channels: %v and bits %x, not %v and %x", pixels, channels, dst, bits, want, wantBits)
+	}
+	over := slices.Clone(x)
+	k.Rectify(over, xStride, over, xStride, pixels, scale, shift, residual, residualStride, bits, bitStride)
+	for p := range pixels {
+		if !sameBits(over[p*xStride:][:channels], want[p*dstStride:][:channels]) {
+			t.Fatalf("%d pixels of %d channels: in place pixel %d is %v", pixels, channels, p, over[p*xStride:][:channels])
+		}
+	}
 }
 
 func TestMomentsAreSumsInFloat64OfOnePixelAfterAnother(t *testing.T) {

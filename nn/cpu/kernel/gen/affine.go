@@ -10,18 +10,59 @@ import (
 func (s isa) affine() {
 	TEXT("affine"+s.name, NOSPLIT, "func(dst []float32, dstStride int, x []float32, xStride int, pixels int, "+
 		"scale, shift, residual []float32, residualStride int, bound float32)")
-	dst, x := Load(Param("dst").Base(), GP64()), Load(Param("x").Base(), GP64())
-	dstStride, xStride := Load(Param("dstStride"), GP64()), Load(Param("xStride"), GP64())
-	pixels, channels := Load(Param("pixels"), GP64()), Load(Param("scale").Len(), GP64())
-	scale, shift := Load(Param("scale").Base(), GP64()), Load(Param("shift").Base(), GP64())
-	residual, residualStride := Load(Param("residual").Base(), GP64()), Load(Param("residualStride"), GP64())
-	TESTQ(pixels, pixels)
-	JZ(LabelRef("done"))
-	for _, stride := range []Register{dstStride, xStride, residualStride} {
-		SHLQ(Imm(2), stride)
-	}
 	bound := s.vec()
 	VBROADCASTSS(slot(Param("bound")), bound)
+	s.scaled(func(_ string, _, _ Register, y VecVirtual) {
+		VMAXPS(y, bound, y) // of NaN and a bound the first operand here: NaN stays
+	}, func() {})
+}
+
+// rectify writes Kernel.Rectify.
+func (s isa) rectify() {
+	TEXT("rectify"+s.name, NOSPLIT, "func(dst []float32, dstStride int, x []float32, xStride int, pixels int, "+
+		"scale, shift, residual []float32, residualStride int, bits []byte, bitStride int)")
+	bits := Load(Param("bits").Base(), GP64())
+	zero := s.vec()
+	s.zero(zero)
+	s.scaled(func(part string, c, channels Register, y VecVirtual) {
+		const notLessOrEqual = 6 // or unordered
+		index, word := GP64(), GP64()
+		MOVQ(c, index)
+		SHRQ(Imm(3), index)
+		if s.lanes == 8 {
+			set := s.vec()
+			VCMPPS(Imm(notLessOrEqual), zero, y, set)
+			VANDPS(set, y, y)
+			VMOVMSKPS(set, word.As32())
+			MOVB(word.As8(), indexed(bits, index, 1, 0))
+			return
+		}
+		k := K()
+		VCMPPS(Imm(notLessOrEqual), zero, y, k)
+		VMOVAPS_Z(y, k, y)
+		KMOVW(k, word.As32())
+		MOVB(word.As8(), indexed(bits, index, 1, 0))
+		rest := GP64()
+		MOVQ(channels, rest)
+		SUBQ(c, rest)
+		CMPQ(rest, Imm(8))
+		JLE(LabelRef(part + "_byte")) // the next belongs to another pixel
+		SHRQ(Imm(8), word)
+		MOVB(word.As8(), indexed(bits, index, 1, 1))
+		Label(part + "_byte")
+	}, func() { ADDQ(slot(Param("bitStride")), bits) })
+}
+
+// scaled writes what Affine and Rectify have in common: a row of pixels scaled, shifted and summed. end finishes a vector, whose first channel is c, and next
+// goes on to the next pixel.
+func (s isa) scaled(end func(part string, c, channels Register, y VecVirtual), next func()) {
+	dst, x := Load(Param("dst").Base(), GP64()), Load(Param("x").Base(), GP64())
+	dstStride, xStride := bytes("dstStride"), bytes("xStride")
+	pixels, channels := Load(Param("pixels"), GP64()), Load(Param("scale").Len(), GP64())
+	scale, shift := Load(Param("scale").Base(), GP64()), Load(Param("shift").Base(), GP64())
+	residual, residualStride := Load(Param("residual").Base(), GP64()), bytes("residualStride")
+	TESTQ(pixels, pixels)
+	JZ(LabelRef("done"))
 	last := s.partial(channels)
 	c := GP64()
 	TESTQ(residual, residual)
@@ -29,7 +70,7 @@ func (s isa) affine() {
 
 	for _, form := range []string{"sum", "plain"} {
 		Label(form + "_pixel")
-		s.eachVector(form, channels, c, last, func(_ string, a access) {
+		s.eachVector(form, channels, c, last, func(part string, a access) {
 			element := func(base Register) Mem { return indexed(base, c, 4, 0) }
 			y, factor, other := s.vec(), s.vec(), s.vec()
 			PREFETCHT0(indexed(x, c, 4, ahead))
@@ -42,7 +83,7 @@ func (s isa) affine() {
 				a.load(element(residual), other)
 				VADDPS(other, y, y)
 			}
-			VMAXPS(y, bound, y) // of NaN and a bound the first operand here: NaN stays
+			end(part, c, channels, y)
 			a.store(y, element(dst))
 		})
 		ADDQ(dstStride, dst)
@@ -50,6 +91,7 @@ func (s isa) affine() {
 		if form == "sum" {
 			ADDQ(residualStride, residual)
 		}
+		next()
 		DECQ(pixels)
 		JNZ(LabelRef(form + "_pixel"))
 		JMP(LabelRef("done"))
