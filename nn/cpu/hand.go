@@ -13,11 +13,11 @@ type hand struct {
 	kernel *kernel.Kernel
 	loss   nn.Loss
 
-	images          int // in the block in hand
-	from, count     int // those of the round in hand
-	room, before    int // images that planes have room for, and those before the block
-	briefAt         int // where brief pictures are in their plane
-	block           int // its number, on a live tape
+	images          int    // in the block in hand
+	from, count     int    // those of the round in hand
+	room, before    int    // images that planes have room for, and those before the block
+	briefAt         [4]int // by plane: where brief pictures are
+	block           int    // its number, on a live tape
 	batch           []*batch
 	seed            uint64
 	planes          [4][]float32
@@ -57,13 +57,14 @@ func (t *tape) planeRoom() int { return lined(t.block*t.plane + t.slack()) }
 func (t *tape) slack() int { return 2*t.channels + 64 }
 
 func (t *tape) hand(loss nn.Loss) *hand {
-	h := &hand{tape: t, kernel: t.kernel, loss: loss, room: t.block, briefAt: t.planeRoom(), slope: make([]float64, t.graph.Classes), rows: make([]int, t.rows),
+	h := &hand{tape: t, kernel: t.kernel, loss: loss, room: t.block, slope: make([]float64, t.graph.Classes), rows: make([]int, t.rows),
 		means: make([]float64, t.tapeRooms.channels), pixel: make([]float32, t.tapeRooms.channels)}
 	for i := range h.logits {
 		h.logits[i] = make([]float64, t.graph.Classes)
 	}
 	if !t.live {
-		h.planes[tangents], h.planes[adjointTangents] = allocate(t.planeRoom()), allocate(t.planeRoom()+t.brief+t.slack())
+		h.briefAt[adjointTangents] = t.planeRoom()
+		h.planes[tangents], h.planes[adjointTangents] = allocate(t.planeRoom()), allocate(t.planeRoom()+t.brief[adjointTangents]+t.slack())
 		h.exact, h.sums64 = make([]float64, t.planeRoom()), make([]float64, t.sums64)
 	}
 	h.gradient = allocate(t.gradient)
@@ -84,7 +85,7 @@ func (t *tape) hand(loss nn.Loss) *hand {
 func (t *tape) handBytes() int64 {
 	floats := t.gradient + t.sums + t.products + t.columns + t.outer + t.outerKept + 2*t.inputs
 	if !t.live {
-		floats += 4*t.planeRoom() + t.brief + t.slack() + 2*t.sums64
+		floats += 4*t.planeRoom() + t.brief[adjointTangents] + t.slack() + 2*t.sums64
 	}
 	return 4*int64(floats) + 12*hugePage
 }
@@ -103,10 +104,15 @@ func (h *hand) ahead(groups []group, f func(l layer)) {
 	}
 }
 
-// behind is ahead from the last layer to the first.
+// behind is ahead from the last layer to the first, with brief values computed once more.
 func (h *hand) behind(groups []group, f func(l layer)) {
 	for _, g := range slices.Backward(groups) {
 		h.rounds(g, func() {
+			for _, l := range h.tape.layers[g.first:g.end] {
+				if norm, ok := l.(*batchNorm); ok && norm.out.brief[values] {
+					norm.forward(h, first)
+				}
+			}
 			for _, l := range slices.Backward(h.tape.layers[g.first:g.end]) {
 				f(l)
 			}
@@ -125,8 +131,8 @@ func (h *hand) rounds(g group, f func()) {
 // index is where in plane l pixel (y, x) of image n of the round begins; y and x may point into the border.
 func (h *hand) index(l plane, p *picture, n, y, x int) int {
 	pixel := (y+p.before[0])*p.row() + (x+p.before[1])*p.channels
-	if p.brief && l == h.tape.briefPlane() {
-		return h.briefAt + p.at + n*p.size() + pixel
+	if p.brief[l] {
+		return h.briefAt[l] + p.at[l] + n*p.size() + pixel
 	}
 	return h.room*p.offset + (h.before+h.from+n)*p.size() + pixel
 }

@@ -28,7 +28,7 @@ type tape struct {
 	plane     int          // floats of a plane for one image
 	choices   int          // of maxima for one image
 	signs     int          // bytes of the signs of one image
-	brief     int          // floats of brief adjoint tangents
+	brief     [4]int       // by plane: floats of brief pictures
 	packed64  int          // float64s of the weights in the order of the kernels
 	packed    int          // floats of the weights in the order of the kernels
 	phi       int          // effective parameters
@@ -80,8 +80,8 @@ type picture struct {
 	constant  bool     // depends on no parameter: its tangents are zero, and nobody asks for its adjoints
 	rectified bool     // by ReLU, which lets through where signs have a bit, in all planes
 	signs     int      // where its signs are among those of one image
-	brief     bool     // its adjoint tangents (on a live tape, its adjoints) have room for a round's images alone
-	at        int      // where, behind the other planes
+	brief     [4]bool  // by plane: there is room for a round's images alone
+	at        [4]int   // where, behind the other pictures
 }
 
 // edge is an input of a layer, and says how the layer hands adjoints on.

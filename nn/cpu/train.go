@@ -46,16 +46,19 @@ func (e *Engine) live() *tape {
 	return t
 }
 
-// liveRooms are the floats of a plane for so many images, and of what a hand has of its own behind the adjoints.
-func (t *tape) liveRooms(images int) (plane, brief int) {
-	return lined(images*t.plane + t.slack()), lined(t.brief + t.slack())
+// liveRooms are the floats of a plane for so many images, and of what a hand has of its own behind that of values and that of adjoints.
+func (t *tape) liveRooms(images int) (plane int, brief [2]int) {
+	for l := range brief {
+		brief[l] = lined(t.brief[l] + t.slack())
+	}
+	return lined(images*t.plane + t.slack()), brief
 }
 
 // TrainingMemory is what Train takes for batches of so many images, in bytes.
 func (e *Engine) TrainingMemory(images int) int64 {
 	t := e.live()
 	plane, brief := t.liveRooms(images)
-	bytes := 4*int64(2*plane+e.threads*brief) + 2*hugePage + int64(t.signs*images) + 4*int64(t.choices*images)
+	bytes := 4*int64(2*plane+e.threads*(brief[values]+brief[adjoints])) + 2*hugePage + int64(t.signs*images) + 4*int64(t.choices*images)
 	bytes += int64(e.threads)*t.handBytes() + t.sideBytes() + 8*int64(t.gradient+e.Graph.Parameters())
 	blocks := (images + t.block - 1) / t.block
 	for _, l := range t.norms {
@@ -74,10 +77,15 @@ func (t *training) grow(images int) {
 		t.batch = append(t.batch, newBatch(l, blocks))
 	}
 	plane, brief := t.tape.liveRooms(images)
-	kinks, x, bars := t.tape.kinks(images), allocate(plane), allocate(plane+len(t.hands)*brief)
-	for i, h := range t.hands {
+	kinks := t.tape.kinks(images)
+	for _, h := range t.hands {
 		h.room, h.batch, h.kinks = images, t.batch, kinks
-		h.planes[values], h.planes[adjoints], h.briefAt = x, bars, plane+i*brief
+	}
+	for l, room := range brief {
+		p := allocate(plane + len(t.hands)*room)
+		for i, h := range t.hands {
+			h.planes[l], h.briefAt[l] = p, plane+i*room
+		}
 	}
 }
 
