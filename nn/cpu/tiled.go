@@ -44,22 +44,22 @@ func (s *tiled) size() int { return s.Positions() * s.position }
 
 // pack brings G·g·Gᵀ, computed in float64 and rounded once, into the order [position][panel][channel][column].
 func (s *tiled) pack(packed, weights []float32) {
+	g := make([]float32, 9*2*s.lanes)
 	panels(s.out.channels, s.columns, func(first, count, columns int) {
+		clear(g)
 		for c := range s.in.channels {
 			for o := range count {
-				g := *(*[9]float32)(weights[((first+o)*s.in.channels+c)*9:])
 				if s.turned {
 					for i, v := range weights[(c*s.out.channels+first+o)*9:][:9] {
-						g[8-i] = v
+						g[(8-i)*columns+o] = v
 					}
+					continue
 				}
-				to := packed[first*s.in.channels+c*columns+o:]
-				if s.Tile == 4 {
-					transform4(to, s.position, &g)
-				} else {
-					transform2(to, s.position, &g)
+				for i, v := range weights[((first+o)*s.in.channels+c)*9:][:9] {
+					g[i*columns+o] = v
 				}
 			}
+			s.Filter(packed[first*s.in.channels+c*columns:], s.position, g, columns, columns)
 		}
 	})
 }

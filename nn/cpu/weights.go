@@ -52,7 +52,7 @@ func (l *lowering) weigh(n int, c nn.Conv, channels int, f finish, norms []int, 
 			part.columns = l.kernel.Columns(perGroup - o)
 			part.first, part.count = g*perGroup+o, min(part.columns, perGroup-o)
 			part.packed, part.scale, part.shift = l.weights, f.scale+part.first, f.shift+part.first
-			l.source = max(l.source, terms*part.count)
+			l.source = max(l.source, terms*part.count+9*part.columns)
 			if w != nil {
 				part.stride = channels * l.columns(c.Out)
 				l.weights += channels * part.columns
@@ -173,64 +173,14 @@ func (w *worker) pack(p *panel, at nn.Point) {
 // [position][panel][channel][column].
 func (w *worker) packTransformed(p *panel, at nn.Point) {
 	source := w.weightsOf(p, at)
-	packed := w.weights[p.packed:]
+	g := w.source[len(source):][:9*p.columns]
+	clear(g)
 	for c := range p.channels {
 		for o := range p.count {
-			g := (*[9]float32)(source[(o*p.channels+c)*9:])
-			to := packed[c*p.columns+o:]
-			if p.winograd.Tile == 4 {
-				transform4(to, p.stride, g)
-			} else {
-				transform2(to, p.stride, g)
+			for i, v := range source[(o*p.channels+c)*9:][:9] {
+				g[i*p.columns+o] = v
 			}
 		}
+		p.winograd.Filter(w.weights[p.packed+c*p.columns:], p.stride, g, p.columns, p.columns)
 	}
-}
-
-// transform4 and transform2 write G·g·Gᵀ to u[0], u[step], u[2·step] …
-
-func transform4(u []float32, step int, g *[9]float32) {
-	var columns [3][6]float64
-	for j := range columns {
-		columns[j] = weights4(float64(g[j]), float64(g[3+j]), float64(g[6+j]))
-	}
-	for i := range 6 {
-		for j, v := range weights4(columns[0][i], columns[1][i], columns[2][i]) {
-			u[(i*6+j)*step] = float32(v)
-		}
-	}
-}
-
-func transform2(u []float32, step int, g *[9]float32) {
-	var columns [3][4]float64
-	for j := range columns {
-		columns[j] = weights2(float64(g[j]), float64(g[3+j]), float64(g[6+j]))
-	}
-	for i := range 4 {
-		for j, v := range weights2(columns[0][i], columns[1][i], columns[2][i]) {
-			u[(i*4+j)*step] = float32(v)
-		}
-	}
-}
-
-// weights4 is G·(x, y, z) for the points of kernel.F4: G's rows are the powers of a point
-// p, divided by the product of its differences from the other points; ∞ has the row 0, 0, 1.
-func weights4(x, y, z float64) [6]float64 {
-	const (
-		a, b   = kernel.A, kernel.B
-		origin = 1 / (a * a * b * b)
-		nearA  = 1 / (2 * a * a * (a*a - b*b))
-		nearB  = 1 / (2 * b * b * (b*b - a*a))
-	)
-	// The conversions keep compilers from fusing products and sums, so that all machines agree.
-	evenA, oddA := (x+float64(a*a*z))*nearA, float64(y*(a*nearA))
-	evenB, oddB := (x+float64(b*b*z))*nearB, float64(y*(b*nearB))
-	evenA, evenB = float64(evenA), float64(evenB)
-	return [6]float64{x * origin, evenA + oddA, evenA - oddA, evenB + oddB, evenB - oddB, z}
-}
-
-// weights2 is G·(x, y, z) for the points of kernel.F2.
-func weights2(x, y, z float64) [4]float64 {
-	even, odd := (x+z)/2, y/2
-	return [4]float64{x, even + odd, even - odd, z}
 }

@@ -2539,6 +2539,153 @@ DATA halfVector<>+24(SB)/4, $0x3f000000
 DATA halfVector<>+28(SB)/4, $0x3f000000
 GLOBL halfVector<>(SB), RODATA|NOPTR, $32
 
+// func winogradFilter2AVX2(u []float32, uStride int, g []float32, gStride int, columns int)
+// Requires: AVX
+TEXT ·winogradFilter2AVX2(SB), $384-72
+	MOVQ u_base+0(FP), AX
+	MOVQ g_base+32(FP), CX
+	MOVQ uStride+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ gStride+56(FP), BX
+	SHLQ $0x02, BX
+	MOVQ columns+64(FP), SI
+	LEAQ (BX)(BX*2), DI
+
+columns:
+	MOVQ       CX, R8
+	VCVTPS2PD  (R8), Y0
+	VCVTPS2PD  (R8)(DI*1), Y1
+	VCVTPS2PD  (R8)(DI*2), Y2
+	VADDPD     Y2, Y0, Y3
+	VMULPD     halfVector64<>+0(SB), Y3, Y3
+	VMULPD     halfVector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y3, Y4
+	VSUBPD     Y1, Y3, Y1
+	VMOVUPD    Y0, (SP)
+	VMOVUPD    Y4, 96(SP)
+	VMOVUPD    Y1, 192(SP)
+	VMOVUPD    Y2, 288(SP)
+	ADDQ       BX, R8
+	VCVTPS2PD  (R8), Y0
+	VCVTPS2PD  (R8)(DI*1), Y1
+	VCVTPS2PD  (R8)(DI*2), Y2
+	VADDPD     Y2, Y0, Y3
+	VMULPD     halfVector64<>+0(SB), Y3, Y3
+	VMULPD     halfVector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y3, Y4
+	VSUBPD     Y1, Y3, Y1
+	VMOVUPD    Y0, 32(SP)
+	VMOVUPD    Y4, 128(SP)
+	VMOVUPD    Y1, 224(SP)
+	VMOVUPD    Y2, 320(SP)
+	ADDQ       BX, R8
+	VCVTPS2PD  (R8), Y0
+	VCVTPS2PD  (R8)(DI*1), Y1
+	VCVTPS2PD  (R8)(DI*2), Y2
+	VADDPD     Y2, Y0, Y3
+	VMULPD     halfVector64<>+0(SB), Y3, Y3
+	VMULPD     halfVector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y3, Y4
+	VSUBPD     Y1, Y3, Y1
+	VMOVUPD    Y0, 64(SP)
+	VMOVUPD    Y4, 160(SP)
+	VMOVUPD    Y1, 256(SP)
+	VMOVUPD    Y2, 352(SP)
+	ADDQ       BX, R8
+	MOVQ       AX, R8
+	VMOVUPD    (SP), Y0
+	VMOVUPD    32(SP), Y1
+	VMOVUPD    64(SP), Y2
+	VADDPD     Y2, Y0, Y3
+	VMULPD     halfVector64<>+0(SB), Y3, Y3
+	VMULPD     halfVector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y3, Y4
+	VSUBPD     Y1, Y3, Y1
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y4, X4
+	VMOVUPS    X4, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    96(SP), Y0
+	VMOVUPD    128(SP), Y1
+	VMOVUPD    160(SP), Y2
+	VADDPD     Y2, Y0, Y3
+	VMULPD     halfVector64<>+0(SB), Y3, Y3
+	VMULPD     halfVector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y3, Y4
+	VSUBPD     Y1, Y3, Y1
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y4, X4
+	VMOVUPS    X4, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    192(SP), Y0
+	VMOVUPD    224(SP), Y1
+	VMOVUPD    256(SP), Y2
+	VADDPD     Y2, Y0, Y3
+	VMULPD     halfVector64<>+0(SB), Y3, Y3
+	VMULPD     halfVector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y3, Y4
+	VSUBPD     Y1, Y3, Y1
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y4, X4
+	VMOVUPS    X4, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    288(SP), Y0
+	VMOVUPD    320(SP), Y1
+	VMOVUPD    352(SP), Y2
+	VADDPD     Y2, Y0, Y3
+	VMULPD     halfVector64<>+0(SB), Y3, Y3
+	VMULPD     halfVector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y3, Y4
+	VSUBPD     Y1, Y3, Y1
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y4, X4
+	VMOVUPS    X4, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (R8)
+	ADDQ       DX, R8
+	ADDQ       $0x10, AX
+	ADDQ       $0x10, CX
+	SUBQ       $0x04, SI
+	JG         columns
+	VZEROUPPER
+	RET
+
+DATA halfVector64<>+0(SB)/8, $0x3fe0000000000000
+DATA halfVector64<>+8(SB)/8, $0x3fe0000000000000
+DATA halfVector64<>+16(SB)/8, $0x3fe0000000000000
+DATA halfVector64<>+24(SB)/8, $0x3fe0000000000000
+GLOBL halfVector64<>(SB), RODATA|NOPTR, $32
+
 // func winogradInput4AVX2(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
 // Requires: AVX, FMA3
 TEXT ·winogradInput4AVX2(SB), NOSPLIT, $0-120
@@ -4688,6 +4835,343 @@ DATA nearB2Vector<>+20(SB)/4, $0x3e89ae41
 DATA nearB2Vector<>+24(SB)/4, $0x3e89ae41
 DATA nearB2Vector<>+28(SB)/4, $0x3e89ae41
 GLOBL nearB2Vector<>(SB), RODATA|NOPTR, $32
+
+// func winogradFilter4AVX2(u []float32, uStride int, g []float32, gStride int, columns int)
+// Requires: AVX
+TEXT ·winogradFilter4AVX2(SB), $576-72
+	MOVQ u_base+0(FP), AX
+	MOVQ g_base+32(FP), CX
+	MOVQ uStride+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ gStride+56(FP), BX
+	SHLQ $0x02, BX
+	MOVQ columns+64(FP), SI
+	LEAQ (BX)(BX*2), DI
+
+columns:
+	MOVQ       CX, R8
+	VCVTPS2PD  (R8), Y0
+	VCVTPS2PD  (R8)(DI*1), Y1
+	VCVTPS2PD  (R8)(DI*2), Y2
+	VMULPD     squareAVector64<>+0(SB), Y2, Y3
+	VADDPD     Y3, Y0, Y3
+	VMULPD     nearA0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearA1Vector64<>+0(SB), Y1, Y4
+	VADDPD     Y4, Y3, Y5
+	VSUBPD     Y4, Y3, Y3
+	VMULPD     squareBVector64<>+0(SB), Y2, Y4
+	VADDPD     Y4, Y0, Y4
+	VMULPD     nearB0Vector64<>+0(SB), Y4, Y4
+	VMULPD     nearB1Vector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y4, Y6
+	VSUBPD     Y1, Y4, Y1
+	VMULPD     originVector64<>+0(SB), Y0, Y0
+	VMOVUPD    Y0, (SP)
+	VMOVUPD    Y5, 96(SP)
+	VMOVUPD    Y3, 192(SP)
+	VMOVUPD    Y6, 288(SP)
+	VMOVUPD    Y1, 384(SP)
+	VMOVUPD    Y2, 480(SP)
+	ADDQ       BX, R8
+	VCVTPS2PD  (R8), Y0
+	VCVTPS2PD  (R8)(DI*1), Y1
+	VCVTPS2PD  (R8)(DI*2), Y2
+	VMULPD     squareAVector64<>+0(SB), Y2, Y3
+	VADDPD     Y3, Y0, Y3
+	VMULPD     nearA0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearA1Vector64<>+0(SB), Y1, Y4
+	VADDPD     Y4, Y3, Y5
+	VSUBPD     Y4, Y3, Y3
+	VMULPD     squareBVector64<>+0(SB), Y2, Y4
+	VADDPD     Y4, Y0, Y4
+	VMULPD     nearB0Vector64<>+0(SB), Y4, Y4
+	VMULPD     nearB1Vector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y4, Y6
+	VSUBPD     Y1, Y4, Y1
+	VMULPD     originVector64<>+0(SB), Y0, Y0
+	VMOVUPD    Y0, 32(SP)
+	VMOVUPD    Y5, 128(SP)
+	VMOVUPD    Y3, 224(SP)
+	VMOVUPD    Y6, 320(SP)
+	VMOVUPD    Y1, 416(SP)
+	VMOVUPD    Y2, 512(SP)
+	ADDQ       BX, R8
+	VCVTPS2PD  (R8), Y0
+	VCVTPS2PD  (R8)(DI*1), Y1
+	VCVTPS2PD  (R8)(DI*2), Y2
+	VMULPD     squareAVector64<>+0(SB), Y2, Y3
+	VADDPD     Y3, Y0, Y3
+	VMULPD     nearA0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearA1Vector64<>+0(SB), Y1, Y4
+	VADDPD     Y4, Y3, Y5
+	VSUBPD     Y4, Y3, Y3
+	VMULPD     squareBVector64<>+0(SB), Y2, Y4
+	VADDPD     Y4, Y0, Y4
+	VMULPD     nearB0Vector64<>+0(SB), Y4, Y4
+	VMULPD     nearB1Vector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y4, Y6
+	VSUBPD     Y1, Y4, Y1
+	VMULPD     originVector64<>+0(SB), Y0, Y0
+	VMOVUPD    Y0, 64(SP)
+	VMOVUPD    Y5, 160(SP)
+	VMOVUPD    Y3, 256(SP)
+	VMOVUPD    Y6, 352(SP)
+	VMOVUPD    Y1, 448(SP)
+	VMOVUPD    Y2, 544(SP)
+	ADDQ       BX, R8
+	MOVQ       AX, R8
+	VMOVUPD    (SP), Y0
+	VMOVUPD    32(SP), Y1
+	VMOVUPD    64(SP), Y2
+	VMULPD     squareAVector64<>+0(SB), Y2, Y3
+	VADDPD     Y3, Y0, Y3
+	VMULPD     nearA0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearA1Vector64<>+0(SB), Y1, Y4
+	VADDPD     Y4, Y3, Y5
+	VSUBPD     Y4, Y3, Y3
+	VMULPD     squareBVector64<>+0(SB), Y2, Y4
+	VADDPD     Y4, Y0, Y4
+	VMULPD     nearB0Vector64<>+0(SB), Y4, Y4
+	VMULPD     nearB1Vector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y4, Y6
+	VSUBPD     Y1, Y4, Y1
+	VMULPD     originVector64<>+0(SB), Y0, Y0
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y5, X5
+	VMOVUPS    X5, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y3, X3
+	VMOVUPS    X3, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y6, X6
+	VMOVUPS    X6, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    96(SP), Y0
+	VMOVUPD    128(SP), Y1
+	VMOVUPD    160(SP), Y2
+	VMULPD     squareAVector64<>+0(SB), Y2, Y3
+	VADDPD     Y3, Y0, Y3
+	VMULPD     nearA0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearA1Vector64<>+0(SB), Y1, Y4
+	VADDPD     Y4, Y3, Y5
+	VSUBPD     Y4, Y3, Y3
+	VMULPD     squareBVector64<>+0(SB), Y2, Y4
+	VADDPD     Y4, Y0, Y4
+	VMULPD     nearB0Vector64<>+0(SB), Y4, Y4
+	VMULPD     nearB1Vector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y4, Y6
+	VSUBPD     Y1, Y4, Y1
+	VMULPD     originVector64<>+0(SB), Y0, Y0
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y5, X5
+	VMOVUPS    X5, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y3, X3
+	VMOVUPS    X3, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y6, X6
+	VMOVUPS    X6, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    192(SP), Y0
+	VMOVUPD    224(SP), Y1
+	VMOVUPD    256(SP), Y2
+	VMULPD     squareAVector64<>+0(SB), Y2, Y3
+	VADDPD     Y3, Y0, Y3
+	VMULPD     nearA0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearA1Vector64<>+0(SB), Y1, Y4
+	VADDPD     Y4, Y3, Y5
+	VSUBPD     Y4, Y3, Y3
+	VMULPD     squareBVector64<>+0(SB), Y2, Y4
+	VADDPD     Y4, Y0, Y4
+	VMULPD     nearB0Vector64<>+0(SB), Y4, Y4
+	VMULPD     nearB1Vector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y4, Y6
+	VSUBPD     Y1, Y4, Y1
+	VMULPD     originVector64<>+0(SB), Y0, Y0
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y5, X5
+	VMOVUPS    X5, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y3, X3
+	VMOVUPS    X3, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y6, X6
+	VMOVUPS    X6, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    288(SP), Y0
+	VMOVUPD    320(SP), Y1
+	VMOVUPD    352(SP), Y2
+	VMULPD     squareAVector64<>+0(SB), Y2, Y3
+	VADDPD     Y3, Y0, Y3
+	VMULPD     nearA0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearA1Vector64<>+0(SB), Y1, Y4
+	VADDPD     Y4, Y3, Y5
+	VSUBPD     Y4, Y3, Y3
+	VMULPD     squareBVector64<>+0(SB), Y2, Y4
+	VADDPD     Y4, Y0, Y4
+	VMULPD     nearB0Vector64<>+0(SB), Y4, Y4
+	VMULPD     nearB1Vector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y4, Y6
+	VSUBPD     Y1, Y4, Y1
+	VMULPD     originVector64<>+0(SB), Y0, Y0
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y5, X5
+	VMOVUPS    X5, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y3, X3
+	VMOVUPS    X3, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y6, X6
+	VMOVUPS    X6, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    384(SP), Y0
+	VMOVUPD    416(SP), Y1
+	VMOVUPD    448(SP), Y2
+	VMULPD     squareAVector64<>+0(SB), Y2, Y3
+	VADDPD     Y3, Y0, Y3
+	VMULPD     nearA0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearA1Vector64<>+0(SB), Y1, Y4
+	VADDPD     Y4, Y3, Y5
+	VSUBPD     Y4, Y3, Y3
+	VMULPD     squareBVector64<>+0(SB), Y2, Y4
+	VADDPD     Y4, Y0, Y4
+	VMULPD     nearB0Vector64<>+0(SB), Y4, Y4
+	VMULPD     nearB1Vector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y4, Y6
+	VSUBPD     Y1, Y4, Y1
+	VMULPD     originVector64<>+0(SB), Y0, Y0
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y5, X5
+	VMOVUPS    X5, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y3, X3
+	VMOVUPS    X3, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y6, X6
+	VMOVUPS    X6, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    480(SP), Y0
+	VMOVUPD    512(SP), Y1
+	VMOVUPD    544(SP), Y2
+	VMULPD     squareAVector64<>+0(SB), Y2, Y3
+	VADDPD     Y3, Y0, Y3
+	VMULPD     nearA0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearA1Vector64<>+0(SB), Y1, Y4
+	VADDPD     Y4, Y3, Y5
+	VSUBPD     Y4, Y3, Y3
+	VMULPD     squareBVector64<>+0(SB), Y2, Y4
+	VADDPD     Y4, Y0, Y4
+	VMULPD     nearB0Vector64<>+0(SB), Y4, Y4
+	VMULPD     nearB1Vector64<>+0(SB), Y1, Y1
+	VADDPD     Y1, Y4, Y6
+	VSUBPD     Y1, Y4, Y1
+	VMULPD     originVector64<>+0(SB), Y0, Y0
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y5, X5
+	VMOVUPS    X5, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y3, X3
+	VMOVUPS    X3, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y6, X6
+	VMOVUPS    X6, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (R8)
+	ADDQ       DX, R8
+	ADDQ       $0x10, AX
+	ADDQ       $0x10, CX
+	SUBQ       $0x04, SI
+	JG         columns
+	VZEROUPPER
+	RET
+
+DATA originVector64<>+0(SB)/8, $0x3ff23456789abcdf
+DATA originVector64<>+8(SB)/8, $0x3ff23456789abcdf
+DATA originVector64<>+16(SB)/8, $0x3ff23456789abcdf
+DATA originVector64<>+24(SB)/8, $0x3ff23456789abcdf
+GLOBL originVector64<>(SB), RODATA|NOPTR, $32
+
+DATA squareAVector64<>+0(SB)/8, $0x3fd9000000000000
+DATA squareAVector64<>+8(SB)/8, $0x3fd9000000000000
+DATA squareAVector64<>+16(SB)/8, $0x3fd9000000000000
+DATA squareAVector64<>+24(SB)/8, $0x3fd9000000000000
+GLOBL squareAVector64<>(SB), RODATA|NOPTR, $32
+
+DATA nearA0Vector64<>+0(SB)/8, $0xbfe607667c6dcce3
+DATA nearA0Vector64<>+8(SB)/8, $0xbfe607667c6dcce3
+DATA nearA0Vector64<>+16(SB)/8, $0xbfe607667c6dcce3
+DATA nearA0Vector64<>+24(SB)/8, $0xbfe607667c6dcce3
+GLOBL nearA0Vector64<>(SB), RODATA|NOPTR, $32
+
+DATA nearA1Vector64<>+0(SB)/8, $0xbfdb89401b89401c
+DATA nearA1Vector64<>+8(SB)/8, $0xbfdb89401b89401c
+DATA nearA1Vector64<>+16(SB)/8, $0xbfdb89401b89401c
+DATA nearA1Vector64<>+24(SB)/8, $0xbfdb89401b89401c
+GLOBL nearA1Vector64<>(SB), RODATA|NOPTR, $32
+
+DATA squareBVector64<>+0(SB)/8, $0x4002000000000000
+DATA squareBVector64<>+8(SB)/8, $0x4002000000000000
+DATA squareBVector64<>+16(SB)/8, $0x4002000000000000
+DATA squareBVector64<>+24(SB)/8, $0x4002000000000000
+GLOBL squareBVector64<>(SB), RODATA|NOPTR, $32
+
+DATA nearB0Vector64<>+0(SB)/8, $0x3fbe98801e98801f
+DATA nearB0Vector64<>+8(SB)/8, $0x3fbe98801e98801f
+DATA nearB0Vector64<>+16(SB)/8, $0x3fbe98801e98801f
+DATA nearB0Vector64<>+24(SB)/8, $0x3fbe98801e98801f
+GLOBL nearB0Vector64<>(SB), RODATA|NOPTR, $32
+
+DATA nearB1Vector64<>+0(SB)/8, $0x3fc6f26016f26017
+DATA nearB1Vector64<>+8(SB)/8, $0x3fc6f26016f26017
+DATA nearB1Vector64<>+16(SB)/8, $0x3fc6f26016f26017
+DATA nearB1Vector64<>+24(SB)/8, $0x3fc6f26016f26017
+GLOBL nearB1Vector64<>(SB), RODATA|NOPTR, $32
 
 // func affineAVX2(dst []float32, dstStride int, x []float32, xStride int, pixels int, scale []float32, shift []float32, residual []float32, residualStride int, bound float32)
 // Requires: AVX, FMA3, MMX+

@@ -2678,6 +2678,157 @@ DATA halfVector<>+56(SB)/4, $0x3f000000
 DATA halfVector<>+60(SB)/4, $0x3f000000
 GLOBL halfVector<>(SB), RODATA|NOPTR, $64
 
+// func winogradFilter2AVX512(u []float32, uStride int, g []float32, gStride int, columns int)
+// Requires: AVX, AVX512F
+TEXT ·winogradFilter2AVX512(SB), $768-72
+	MOVQ u_base+0(FP), AX
+	MOVQ g_base+32(FP), CX
+	MOVQ uStride+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ gStride+56(FP), BX
+	SHLQ $0x02, BX
+	MOVQ columns+64(FP), SI
+	LEAQ (BX)(BX*2), DI
+
+columns:
+	MOVQ      CX, R8
+	VCVTPS2PD (R8), Z0
+	VCVTPS2PD (R8)(DI*1), Z1
+	VCVTPS2PD (R8)(DI*2), Z2
+	VADDPD    Z2, Z0, Z3
+	VMULPD    halfVector64<>+0(SB), Z3, Z3
+	VMULPD    halfVector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z3, Z4
+	VSUBPD    Z1, Z3, Z1
+	VMOVUPD   Z0, (SP)
+	VMOVUPD   Z4, 192(SP)
+	VMOVUPD   Z1, 384(SP)
+	VMOVUPD   Z2, 576(SP)
+	ADDQ      BX, R8
+	VCVTPS2PD (R8), Z0
+	VCVTPS2PD (R8)(DI*1), Z1
+	VCVTPS2PD (R8)(DI*2), Z2
+	VADDPD    Z2, Z0, Z3
+	VMULPD    halfVector64<>+0(SB), Z3, Z3
+	VMULPD    halfVector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z3, Z4
+	VSUBPD    Z1, Z3, Z1
+	VMOVUPD   Z0, 64(SP)
+	VMOVUPD   Z4, 256(SP)
+	VMOVUPD   Z1, 448(SP)
+	VMOVUPD   Z2, 640(SP)
+	ADDQ      BX, R8
+	VCVTPS2PD (R8), Z0
+	VCVTPS2PD (R8)(DI*1), Z1
+	VCVTPS2PD (R8)(DI*2), Z2
+	VADDPD    Z2, Z0, Z3
+	VMULPD    halfVector64<>+0(SB), Z3, Z3
+	VMULPD    halfVector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z3, Z4
+	VSUBPD    Z1, Z3, Z1
+	VMOVUPD   Z0, 128(SP)
+	VMOVUPD   Z4, 320(SP)
+	VMOVUPD   Z1, 512(SP)
+	VMOVUPD   Z2, 704(SP)
+	ADDQ      BX, R8
+	MOVQ      AX, R8
+	VMOVUPD   (SP), Z0
+	VMOVUPD   64(SP), Z1
+	VMOVUPD   128(SP), Z2
+	VADDPD    Z2, Z0, Z3
+	VMULPD    halfVector64<>+0(SB), Z3, Z3
+	VMULPD    halfVector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z3, Z4
+	VSUBPD    Z1, Z3, Z1
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z4, Y4
+	VMOVUPS   Y4, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (R8)
+	ADDQ      DX, R8
+	VMOVUPD   192(SP), Z0
+	VMOVUPD   256(SP), Z1
+	VMOVUPD   320(SP), Z2
+	VADDPD    Z2, Z0, Z3
+	VMULPD    halfVector64<>+0(SB), Z3, Z3
+	VMULPD    halfVector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z3, Z4
+	VSUBPD    Z1, Z3, Z1
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z4, Y4
+	VMOVUPS   Y4, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (R8)
+	ADDQ      DX, R8
+	VMOVUPD   384(SP), Z0
+	VMOVUPD   448(SP), Z1
+	VMOVUPD   512(SP), Z2
+	VADDPD    Z2, Z0, Z3
+	VMULPD    halfVector64<>+0(SB), Z3, Z3
+	VMULPD    halfVector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z3, Z4
+	VSUBPD    Z1, Z3, Z1
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z4, Y4
+	VMOVUPS   Y4, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (R8)
+	ADDQ      DX, R8
+	VMOVUPD   576(SP), Z0
+	VMOVUPD   640(SP), Z1
+	VMOVUPD   704(SP), Z2
+	VADDPD    Z2, Z0, Z3
+	VMULPD    halfVector64<>+0(SB), Z3, Z3
+	VMULPD    halfVector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z3, Z4
+	VSUBPD    Z1, Z3, Z1
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z4, Y4
+	VMOVUPS   Y4, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (R8)
+	ADDQ      DX, R8
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	SUBQ      $0x08, SI
+	JG        columns
+	VZEROUPPER
+	RET
+
+DATA halfVector64<>+0(SB)/8, $0x3fe0000000000000
+DATA halfVector64<>+8(SB)/8, $0x3fe0000000000000
+DATA halfVector64<>+16(SB)/8, $0x3fe0000000000000
+DATA halfVector64<>+24(SB)/8, $0x3fe0000000000000
+DATA halfVector64<>+32(SB)/8, $0x3fe0000000000000
+DATA halfVector64<>+40(SB)/8, $0x3fe0000000000000
+DATA halfVector64<>+48(SB)/8, $0x3fe0000000000000
+DATA halfVector64<>+56(SB)/8, $0x3fe0000000000000
+GLOBL halfVector64<>(SB), RODATA|NOPTR, $64
+
 // func winogradInput4AVX512(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
 // Requires: AVX, AVX512F
 TEXT ·winogradInput4AVX512(SB), NOSPLIT, $0-120
@@ -4751,6 +4902,371 @@ DATA nearB2Vector<>+52(SB)/4, $0x3e89ae41
 DATA nearB2Vector<>+56(SB)/4, $0x3e89ae41
 DATA nearB2Vector<>+60(SB)/4, $0x3e89ae41
 GLOBL nearB2Vector<>(SB), RODATA|NOPTR, $64
+
+// func winogradFilter4AVX512(u []float32, uStride int, g []float32, gStride int, columns int)
+// Requires: AVX, AVX512F
+TEXT ·winogradFilter4AVX512(SB), $1152-72
+	MOVQ u_base+0(FP), AX
+	MOVQ g_base+32(FP), CX
+	MOVQ uStride+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ gStride+56(FP), BX
+	SHLQ $0x02, BX
+	MOVQ columns+64(FP), SI
+	LEAQ (BX)(BX*2), DI
+
+columns:
+	MOVQ      CX, R8
+	VCVTPS2PD (R8), Z0
+	VCVTPS2PD (R8)(DI*1), Z1
+	VCVTPS2PD (R8)(DI*2), Z2
+	VMULPD    squareAVector64<>+0(SB), Z2, Z3
+	VADDPD    Z3, Z0, Z3
+	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD    Z4, Z3, Z5
+	VSUBPD    Z4, Z3, Z3
+	VMULPD    squareBVector64<>+0(SB), Z2, Z4
+	VADDPD    Z4, Z0, Z4
+	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z4, Z6
+	VSUBPD    Z1, Z4, Z1
+	VMULPD    originVector64<>+0(SB), Z0, Z0
+	VMOVUPD   Z0, (SP)
+	VMOVUPD   Z5, 192(SP)
+	VMOVUPD   Z3, 384(SP)
+	VMOVUPD   Z6, 576(SP)
+	VMOVUPD   Z1, 768(SP)
+	VMOVUPD   Z2, 960(SP)
+	ADDQ      BX, R8
+	VCVTPS2PD (R8), Z0
+	VCVTPS2PD (R8)(DI*1), Z1
+	VCVTPS2PD (R8)(DI*2), Z2
+	VMULPD    squareAVector64<>+0(SB), Z2, Z3
+	VADDPD    Z3, Z0, Z3
+	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD    Z4, Z3, Z5
+	VSUBPD    Z4, Z3, Z3
+	VMULPD    squareBVector64<>+0(SB), Z2, Z4
+	VADDPD    Z4, Z0, Z4
+	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z4, Z6
+	VSUBPD    Z1, Z4, Z1
+	VMULPD    originVector64<>+0(SB), Z0, Z0
+	VMOVUPD   Z0, 64(SP)
+	VMOVUPD   Z5, 256(SP)
+	VMOVUPD   Z3, 448(SP)
+	VMOVUPD   Z6, 640(SP)
+	VMOVUPD   Z1, 832(SP)
+	VMOVUPD   Z2, 1024(SP)
+	ADDQ      BX, R8
+	VCVTPS2PD (R8), Z0
+	VCVTPS2PD (R8)(DI*1), Z1
+	VCVTPS2PD (R8)(DI*2), Z2
+	VMULPD    squareAVector64<>+0(SB), Z2, Z3
+	VADDPD    Z3, Z0, Z3
+	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD    Z4, Z3, Z5
+	VSUBPD    Z4, Z3, Z3
+	VMULPD    squareBVector64<>+0(SB), Z2, Z4
+	VADDPD    Z4, Z0, Z4
+	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z4, Z6
+	VSUBPD    Z1, Z4, Z1
+	VMULPD    originVector64<>+0(SB), Z0, Z0
+	VMOVUPD   Z0, 128(SP)
+	VMOVUPD   Z5, 320(SP)
+	VMOVUPD   Z3, 512(SP)
+	VMOVUPD   Z6, 704(SP)
+	VMOVUPD   Z1, 896(SP)
+	VMOVUPD   Z2, 1088(SP)
+	ADDQ      BX, R8
+	MOVQ      AX, R8
+	VMOVUPD   (SP), Z0
+	VMOVUPD   64(SP), Z1
+	VMOVUPD   128(SP), Z2
+	VMULPD    squareAVector64<>+0(SB), Z2, Z3
+	VADDPD    Z3, Z0, Z3
+	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD    Z4, Z3, Z5
+	VSUBPD    Z4, Z3, Z3
+	VMULPD    squareBVector64<>+0(SB), Z2, Z4
+	VADDPD    Z4, Z0, Z4
+	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z4, Z6
+	VSUBPD    Z1, Z4, Z1
+	VMULPD    originVector64<>+0(SB), Z0, Z0
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z5, Y5
+	VMOVUPS   Y5, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z3, Y3
+	VMOVUPS   Y3, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z6, Y6
+	VMOVUPS   Y6, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (R8)
+	ADDQ      DX, R8
+	VMOVUPD   192(SP), Z0
+	VMOVUPD   256(SP), Z1
+	VMOVUPD   320(SP), Z2
+	VMULPD    squareAVector64<>+0(SB), Z2, Z3
+	VADDPD    Z3, Z0, Z3
+	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD    Z4, Z3, Z5
+	VSUBPD    Z4, Z3, Z3
+	VMULPD    squareBVector64<>+0(SB), Z2, Z4
+	VADDPD    Z4, Z0, Z4
+	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z4, Z6
+	VSUBPD    Z1, Z4, Z1
+	VMULPD    originVector64<>+0(SB), Z0, Z0
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z5, Y5
+	VMOVUPS   Y5, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z3, Y3
+	VMOVUPS   Y3, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z6, Y6
+	VMOVUPS   Y6, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (R8)
+	ADDQ      DX, R8
+	VMOVUPD   384(SP), Z0
+	VMOVUPD   448(SP), Z1
+	VMOVUPD   512(SP), Z2
+	VMULPD    squareAVector64<>+0(SB), Z2, Z3
+	VADDPD    Z3, Z0, Z3
+	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD    Z4, Z3, Z5
+	VSUBPD    Z4, Z3, Z3
+	VMULPD    squareBVector64<>+0(SB), Z2, Z4
+	VADDPD    Z4, Z0, Z4
+	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z4, Z6
+	VSUBPD    Z1, Z4, Z1
+	VMULPD    originVector64<>+0(SB), Z0, Z0
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z5, Y5
+	VMOVUPS   Y5, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z3, Y3
+	VMOVUPS   Y3, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z6, Y6
+	VMOVUPS   Y6, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (R8)
+	ADDQ      DX, R8
+	VMOVUPD   576(SP), Z0
+	VMOVUPD   640(SP), Z1
+	VMOVUPD   704(SP), Z2
+	VMULPD    squareAVector64<>+0(SB), Z2, Z3
+	VADDPD    Z3, Z0, Z3
+	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD    Z4, Z3, Z5
+	VSUBPD    Z4, Z3, Z3
+	VMULPD    squareBVector64<>+0(SB), Z2, Z4
+	VADDPD    Z4, Z0, Z4
+	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z4, Z6
+	VSUBPD    Z1, Z4, Z1
+	VMULPD    originVector64<>+0(SB), Z0, Z0
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z5, Y5
+	VMOVUPS   Y5, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z3, Y3
+	VMOVUPS   Y3, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z6, Y6
+	VMOVUPS   Y6, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (R8)
+	ADDQ      DX, R8
+	VMOVUPD   768(SP), Z0
+	VMOVUPD   832(SP), Z1
+	VMOVUPD   896(SP), Z2
+	VMULPD    squareAVector64<>+0(SB), Z2, Z3
+	VADDPD    Z3, Z0, Z3
+	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD    Z4, Z3, Z5
+	VSUBPD    Z4, Z3, Z3
+	VMULPD    squareBVector64<>+0(SB), Z2, Z4
+	VADDPD    Z4, Z0, Z4
+	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z4, Z6
+	VSUBPD    Z1, Z4, Z1
+	VMULPD    originVector64<>+0(SB), Z0, Z0
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z5, Y5
+	VMOVUPS   Y5, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z3, Y3
+	VMOVUPS   Y3, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z6, Y6
+	VMOVUPS   Y6, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (R8)
+	ADDQ      DX, R8
+	VMOVUPD   960(SP), Z0
+	VMOVUPD   1024(SP), Z1
+	VMOVUPD   1088(SP), Z2
+	VMULPD    squareAVector64<>+0(SB), Z2, Z3
+	VADDPD    Z3, Z0, Z3
+	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD    Z4, Z3, Z5
+	VSUBPD    Z4, Z3, Z3
+	VMULPD    squareBVector64<>+0(SB), Z2, Z4
+	VADDPD    Z4, Z0, Z4
+	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD    Z1, Z4, Z6
+	VSUBPD    Z1, Z4, Z1
+	VMULPD    originVector64<>+0(SB), Z0, Z0
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z5, Y5
+	VMOVUPS   Y5, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z3, Y3
+	VMOVUPS   Y3, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z6, Y6
+	VMOVUPS   Y6, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (R8)
+	ADDQ      DX, R8
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	SUBQ      $0x08, SI
+	JG        columns
+	VZEROUPPER
+	RET
+
+DATA originVector64<>+0(SB)/8, $0x3ff23456789abcdf
+DATA originVector64<>+8(SB)/8, $0x3ff23456789abcdf
+DATA originVector64<>+16(SB)/8, $0x3ff23456789abcdf
+DATA originVector64<>+24(SB)/8, $0x3ff23456789abcdf
+DATA originVector64<>+32(SB)/8, $0x3ff23456789abcdf
+DATA originVector64<>+40(SB)/8, $0x3ff23456789abcdf
+DATA originVector64<>+48(SB)/8, $0x3ff23456789abcdf
+DATA originVector64<>+56(SB)/8, $0x3ff23456789abcdf
+GLOBL originVector64<>(SB), RODATA|NOPTR, $64
+
+DATA squareAVector64<>+0(SB)/8, $0x3fd9000000000000
+DATA squareAVector64<>+8(SB)/8, $0x3fd9000000000000
+DATA squareAVector64<>+16(SB)/8, $0x3fd9000000000000
+DATA squareAVector64<>+24(SB)/8, $0x3fd9000000000000
+DATA squareAVector64<>+32(SB)/8, $0x3fd9000000000000
+DATA squareAVector64<>+40(SB)/8, $0x3fd9000000000000
+DATA squareAVector64<>+48(SB)/8, $0x3fd9000000000000
+DATA squareAVector64<>+56(SB)/8, $0x3fd9000000000000
+GLOBL squareAVector64<>(SB), RODATA|NOPTR, $64
+
+DATA nearA0Vector64<>+0(SB)/8, $0xbfe607667c6dcce3
+DATA nearA0Vector64<>+8(SB)/8, $0xbfe607667c6dcce3
+DATA nearA0Vector64<>+16(SB)/8, $0xbfe607667c6dcce3
+DATA nearA0Vector64<>+24(SB)/8, $0xbfe607667c6dcce3
+DATA nearA0Vector64<>+32(SB)/8, $0xbfe607667c6dcce3
+DATA nearA0Vector64<>+40(SB)/8, $0xbfe607667c6dcce3
+DATA nearA0Vector64<>+48(SB)/8, $0xbfe607667c6dcce3
+DATA nearA0Vector64<>+56(SB)/8, $0xbfe607667c6dcce3
+GLOBL nearA0Vector64<>(SB), RODATA|NOPTR, $64
+
+DATA nearA1Vector64<>+0(SB)/8, $0xbfdb89401b89401c
+DATA nearA1Vector64<>+8(SB)/8, $0xbfdb89401b89401c
+DATA nearA1Vector64<>+16(SB)/8, $0xbfdb89401b89401c
+DATA nearA1Vector64<>+24(SB)/8, $0xbfdb89401b89401c
+DATA nearA1Vector64<>+32(SB)/8, $0xbfdb89401b89401c
+DATA nearA1Vector64<>+40(SB)/8, $0xbfdb89401b89401c
+DATA nearA1Vector64<>+48(SB)/8, $0xbfdb89401b89401c
+DATA nearA1Vector64<>+56(SB)/8, $0xbfdb89401b89401c
+GLOBL nearA1Vector64<>(SB), RODATA|NOPTR, $64
+
+DATA squareBVector64<>+0(SB)/8, $0x4002000000000000
+DATA squareBVector64<>+8(SB)/8, $0x4002000000000000
+DATA squareBVector64<>+16(SB)/8, $0x4002000000000000
+DATA squareBVector64<>+24(SB)/8, $0x4002000000000000
+DATA squareBVector64<>+32(SB)/8, $0x4002000000000000
+DATA squareBVector64<>+40(SB)/8, $0x4002000000000000
+DATA squareBVector64<>+48(SB)/8, $0x4002000000000000
+DATA squareBVector64<>+56(SB)/8, $0x4002000000000000
+GLOBL squareBVector64<>(SB), RODATA|NOPTR, $64
+
+DATA nearB0Vector64<>+0(SB)/8, $0x3fbe98801e98801f
+DATA nearB0Vector64<>+8(SB)/8, $0x3fbe98801e98801f
+DATA nearB0Vector64<>+16(SB)/8, $0x3fbe98801e98801f
+DATA nearB0Vector64<>+24(SB)/8, $0x3fbe98801e98801f
+DATA nearB0Vector64<>+32(SB)/8, $0x3fbe98801e98801f
+DATA nearB0Vector64<>+40(SB)/8, $0x3fbe98801e98801f
+DATA nearB0Vector64<>+48(SB)/8, $0x3fbe98801e98801f
+DATA nearB0Vector64<>+56(SB)/8, $0x3fbe98801e98801f
+GLOBL nearB0Vector64<>(SB), RODATA|NOPTR, $64
+
+DATA nearB1Vector64<>+0(SB)/8, $0x3fc6f26016f26017
+DATA nearB1Vector64<>+8(SB)/8, $0x3fc6f26016f26017
+DATA nearB1Vector64<>+16(SB)/8, $0x3fc6f26016f26017
+DATA nearB1Vector64<>+24(SB)/8, $0x3fc6f26016f26017
+DATA nearB1Vector64<>+32(SB)/8, $0x3fc6f26016f26017
+DATA nearB1Vector64<>+40(SB)/8, $0x3fc6f26016f26017
+DATA nearB1Vector64<>+48(SB)/8, $0x3fc6f26016f26017
+DATA nearB1Vector64<>+56(SB)/8, $0x3fc6f26016f26017
+GLOBL nearB1Vector64<>(SB), RODATA|NOPTR, $64
 
 // func affineAVX512(dst []float32, dstStride int, x []float32, xStride int, pixels int, scale []float32, shift []float32, residual []float32, residualStride int, bound float32)
 // Requires: AVX, AVX512F, BMI2, MMX+

@@ -235,6 +235,44 @@ func TestWeightsIsGTransposedTimesMTimesG(t *testing.T) {
 	})
 }
 
+func TestFilterIsGTimesGTimesGTransposedRoundedOnce(t *testing.T) {
+	eachTransform(t, func(t *testing.T, k Kernel, w Winograd) {
+		rng := rand.New(rand.NewPCG(79, 80))
+		_, matrix, _ := interpolation(w.Tile)
+		exact := matrix.floats()
+		plainFilter := map[int]Winograd{2: plain.F2, 4: plain.F4}[w.Tile].Filter
+		for vectors := 1; vectors < 5; vectors++ {
+			columns := vectors * k.Lanes
+			gStride, uStride := columns+rng.IntN(3), columns+rng.IntN(3)
+			g := random(rng, 9*gStride)
+			u, check := blank(t, (w.Positions()-1)*uStride+columns)
+			w.Filter(u, uStride, g, gStride, columns)
+			check()
+			byPlain := slices.Repeat([]float32{guard}, len(u))
+			plainFilter(byPlain, uStride, g, gStride, columns)
+			if !sameBits(u, byPlain) {
+				t.Fatalf("%d columns: other bits than those of the plain kernel", columns)
+			}
+			for i, got := range u {
+				position, c := i/uStride, i%uStride
+				if c >= columns {
+					continue
+				}
+				want, _ := sandwich(exact, position/(w.Tile+2), position%(w.Tile+2), func(k, l int) float64 { return float64(g[(3*k+l)*gStride+c]) })
+				if float64(got) > want+half(want) || float64(got) < want-half(want) {
+					t.Fatalf("%d columns: position %d, column %d is %v, not %v rounded", columns, position, c, got, want)
+				}
+			}
+		}
+	})
+}
+
+// half is half the distance of float32s near x, and a bit.
+func half(x float64) float64 {
+	f := float32(math.Abs(x))
+	return 0.5001*float64(math.Nextafter32(f, 2*f+1)-f) + 1e-15
+}
+
 func transpose(m [][]float64) [][]float64 {
 	t := make([][]float64, len(m[0]))
 	for j := range t {

@@ -163,7 +163,7 @@ func (k *Kernel) Columns64(channels int) int {
 var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Tiles: 6, Lanes: 8,
 	Gemm: gemmPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Rectify: rectifyPlain, Moments: momentsPlain, Blend: blendPlain, Gemm64: gemm64Plain, Affine: affinePlain,
 	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
-	F2: winogradPlain(2, input2, output2, spread2, weights2), F4: winogradPlain(4, input4, output4, spread4, weights4)}
+	F2: winogradPlain(2, input2, output2, spread2, weights2, filter2), F4: winogradPlain(4, input4, output4, spread4, weights4, filter4)}
 
 // kernels are those that this processor can run, the fastest first.
 var kernels = append(native(), plain)

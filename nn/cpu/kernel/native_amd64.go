@@ -11,15 +11,15 @@ func native() []Kernel {
 		found = append(found, Kernel{Name: "avx512", Arithmetic: Fused, Rows: 8, Tiles: 24, Lanes: 16,
 			Gemm: gemmAVX512, Batched: batchedAVX512, Outer: outerAVX512, Mask: maskAVX512, Rectify: rectifyAVX512, Moments: momentsAVX512, Blend: blendAVX512, Gemm64: gemm64AVX512, Affine: affineAVX512,
 			ELU: eluAVX512, Depthwise: depthwiseAVX512, MaxPixel: maxPixelAVX512, MeanPixel: meanPixelAVX512, Peak: peakAVX512,
-			F2: Winograd{2, winogradInput2AVX512, winogradOutput2AVX512, winogradAdjoint2AVX512, winogradWeights2AVX512},
-			F4: Winograd{4, winogradInput4AVX512, winogradOutput4AVX512, winogradAdjoint4AVX512, winogradWeights4AVX512}})
+			F2: Winograd{2, winogradInput2AVX512, winogradOutput2AVX512, winogradAdjoint2AVX512, winogradWeights2AVX512, winogradFilter2AVX512},
+			F4: Winograd{4, winogradInput4AVX512, winogradOutput4AVX512, winogradAdjoint4AVX512, winogradWeights4AVX512, winogradFilter4AVX512}})
 	}
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
 		found = append(found, Kernel{Name: "avx2", Arithmetic: Fused, Rows: 6, Tiles: 6, Lanes: 8,
 			Gemm: gemmAVX2, Batched: batchedAVX2, Outer: outerAVX2, Mask: maskAVX2, Rectify: rectifyAVX2, Moments: momentsAVX2, Blend: blendAVX2, Gemm64: gemm64AVX2, Affine: affineAVX2,
 			ELU: eluAVX2, Depthwise: depthwiseAVX2, MaxPixel: maxPixelAVX2, MeanPixel: meanPixelAVX2, Peak: peakAVX2,
-			F2: Winograd{2, winogradInput2AVX2, winogradOutput2AVX2, winogradAdjoint2AVX2, winogradWeights2AVX2},
-			F4: Winograd{4, winogradInput4AVX2, winogradOutput4AVX2, winogradAdjoint4AVX2, winogradWeights4AVX2}})
+			F2: Winograd{2, winogradInput2AVX2, winogradOutput2AVX2, winogradAdjoint2AVX2, winogradWeights2AVX2, winogradFilter2AVX2},
+			F4: Winograd{4, winogradInput4AVX2, winogradOutput4AVX2, winogradAdjoint4AVX2, winogradWeights4AVX2, winogradFilter4AVX2}})
 	}
 	return found
 }
@@ -163,3 +163,15 @@ func gemm64AVX512(acc, a []float64, rows, taps []int, run int, b []float64, colu
 
 //go:noescape
 func gemm64AVX2(acc, a []float64, rows, taps []int, run int, b []float64, columns int, accumulate bool)
+
+//go:noescape
+func winogradFilter2AVX2(u []float32, uStride int, g []float32, gStride, columns int)
+
+//go:noescape
+func winogradFilter4AVX2(u []float32, uStride int, g []float32, gStride, columns int)
+
+//go:noescape
+func winogradFilter2AVX512(u []float32, uStride int, g []float32, gStride, columns int)
+
+//go:noescape
+func winogradFilter4AVX512(u []float32, uStride int, g []float32, gStride, columns int)

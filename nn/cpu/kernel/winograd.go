@@ -44,6 +44,13 @@ type Winograd struct {
 	//
 	// columns (over i) first.
 	Weights func(g []float32, gStride int, m []float32, mStride, columns int)
+
+	// Filter transforms the weights, for c < columns, in whole vectors:
+	//
+	//	u[(i·n + j)·uStride + c] = Σ_k Σ_l G[i,k] · g[(3k + l)·gStride + c] · G[j,l]
+	//
+	// columns (over k) first, in float64, rounded to float32 once. All kernels give the same bits.
+	Filter func(u []float32, uStride int, g []float32, gStride, columns int)
 }
 
 // Positions is the number of products for a tile and a pair of channels.
@@ -58,7 +65,7 @@ const (
 )
 
 // input2 and input4 write a column of Bᵀ·d to v, output2 and output4 one of Aᵀ·m to s, spread2 and
-// spread4 one of A·y to v, weights2 and weights4 one of Gᵀ·m to g.
+// spread4 one of A·y to v, weights2 and weights4 one of Gᵀ·m to g, filter2 and filter4 one of G·(x, y, z) to u.
 
 func input2(v, d []float32) {
 	v[0], v[1], v[2], v[3] = d[0]-d[2], d[1]+d[2], d[2]-d[1], d[1]-d[3]
@@ -115,8 +122,21 @@ func weights4(g, m []float32) {
 	g[2] = m[5] + float32(A*A*nearA*sumA) + float32(B*B*nearB*sumB)
 }
 
+// The conversions keep compilers from fusing products and sums.
+
+func filter2(u []float64, x, y, z float64) {
+	even, odd := (x+z)/2, y/2
+	u[0], u[1], u[2], u[3] = x, even+odd, even-odd, z
+}
+
+func filter4(u []float64, x, y, z float64) {
+	evenA, oddA := float64((x+float64(A*A*z))*nearA), float64(y*(A*nearA))
+	evenB, oddB := float64((x+float64(B*B*z))*nearB), float64(y*(B*nearB))
+	u[0], u[1], u[2], u[3], u[4], u[5] = x*origin, evenA+oddA, evenA-oddA, evenB+oddB, evenB-oddB, z
+}
+
 // winogradPlain is the transforms of a tile, made of those of a column.
-func winogradPlain(tile int, input, output, spread, weights func(to, from []float32)) Winograd {
+func winogradPlain(tile int, input, output, spread, weights func(to, from []float32), filter func(to []float64, x, y, z float64)) Winograd {
 	n := tile + 2
 	return Winograd{Tile: tile,
 		Input: func(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, _ []float32) {
@@ -167,6 +187,22 @@ func winogradPlain(tile int, input, output, spread, weights func(to, from []floa
 							g[(3*k+l)*gStride+c] = z
 						}
 					})
+			}
+		},
+		Filter: func(u []float32, uStride int, g []float32, gStride, columns int) {
+			for c := range columns {
+				at := func(k, l int) float64 { return float64(g[(3*k+l)*gStride+c]) }
+				var half [3][6]float64
+				for l := range half {
+					filter(half[l][:], at(0, l), at(1, l), at(2, l))
+				}
+				for i := range n {
+					var row [6]float64
+					filter(row[:], half[0][i], half[1][i], half[2][i])
+					for j, v := range row[:n] {
+						u[(i*n+j)*uStride+c] = float32(v)
+					}
+				}
 			}
 		},
 	}

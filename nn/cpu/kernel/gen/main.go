@@ -24,6 +24,7 @@ func main() {
 		s.winogradOutput(tile)
 		s.winogradAdjoint(tile)
 		s.winogradWeights(tile)
+		s.winogradFilter(tile)
 	}
 	s.affine()
 	s.mask()
