@@ -38,19 +38,29 @@ func (s *Surface) Layer(name string) *Layer {
 	return nil
 }
 
-// Find returns the layer called name, or an error that lists what there is.
+// UnknownMetric is the error of who asks for a layer that a surface does not have.
+type UnknownMetric struct {
+	Name string
+	Has  []string
+}
+
+func (e UnknownMetric) Error() string {
+	if e.Has == nil {
+		return fmt.Sprintf("there is no %s: the surface has no metrics at all", e.Name)
+	}
+	return fmt.Sprintf("there is no %s: the surface has %s", e.Name, strings.Join(e.Has, ", "))
+}
+
+// Find returns the layer called name, or an UnknownMetric.
 func (s *Surface) Find(name string) (*Layer, error) {
 	if l := s.Layer(name); l != nil {
 		return l, nil
-	}
-	if s.Layers == nil {
-		return nil, fmt.Errorf("there is no %s: the surface has no metrics at all", name)
 	}
 	var names []string
 	for _, l := range s.Layers {
 		names = append(names, l.Name)
 	}
-	return nil, fmt.Errorf("there is no %s: the surface has %s", name, strings.Join(names, ", "))
+	return nil, UnknownMetric{name, names}
 }
 
 // Check returns an error unless s has finite, rising coordinates and layers of its size.

@@ -29,11 +29,12 @@ func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(fo
 // exitCode is the process's exit status for err.
 func exitCode(err error) int {
 	var usage usageError
+	var metric shard.UnknownMetric
 	var child *exec.ExitError
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &metric):
 		return 2
 	case errors.Is(err, shard.ErrInterrupted): // whatever became of SLURM's commands afterwards
 		return 75

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,11 +17,12 @@ import (
 	"lsrun/io/dataset"
 	"lsrun/io/h5"
 	"lsrun/nn/zoo"
+	"lsrun/shard"
 )
 
 var inspectCommand = &cli.Command{
 	Name:        "inspect",
-	Usage:       "say in words what a file is: checkpoint, data, direction, shard, surface, run",
+	Usage:       "say in words what a file is: checkpoint, data, direction, shard, surface, run, training",
 	ArgsUsage:   "FILE",
 	Description: "The content decides, not the name.",
 	Action: func(c *cli.Context) error {
@@ -38,6 +42,9 @@ func inspect(c *cli.Context, path string) error {
 	if info.IsDir() {
 		if exists(filepath.Join(path, "plan.json")) {
 			return printStatus(c, path, false)
+		}
+		if exists(filepath.Join(path, trainingName)) {
+			return inspectTraining(c, path)
 		}
 		return inspectData(c, path)
 	}
@@ -92,6 +99,34 @@ func abridged(text string) string {
 		return string(runes[:71]) + "…"
 	}
 	return string(runes)
+}
+
+// inspectTraining says what a folder of lsrun train is of, and how far it got.
+func inspectTraining(c *cli.Context, dir string) error {
+	path := filepath.Join(dir, trainingName)
+	data, err := files.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var t trainingText
+	if err := json.Unmarshal(data, &t); err != nil {
+		return fmt.Errorf("%w: %s: %w: train anew in another folder", shard.ErrCorrupt, path, err)
+	}
+	out, r := c.App.Writer, t.Recipe
+	fmt.Fprintf(out, "%s: training of %s for %d classes on %s (SHA-256 %s)\n", dir, t.Network.Model, t.Network.Classes, t.Data.Dataset, t.Data.SHA256)
+	fmt.Fprintf(out, "  %s from a rate of %v, times %v after epochs %v; momentum %v, weight decay %v, batches of %d, seed %d\n",
+		r.Optimizer, r.Rate, r.Decay, r.DecayEpochs, r.Momentum, r.WeightDecay, r.Batch, r.Seed)
+	history, err := files.ReadFile(filepath.Join(dir, historyName))
+	if errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintln(out, "  no epoch has ended yet")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(string(history)), "\n")
+	fmt.Fprintf(out, "  %s\n  %s\n", lines[0], lines[len(lines)-1])
+	return nil
 }
 
 func inspectData(c *cli.Context, path string) error {

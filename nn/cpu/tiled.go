@@ -37,8 +37,8 @@ func (t *tape) tiled(w kernel.Winograd, pad [2]int, in, out *picture, turned boo
 	return s
 }
 
-// chunkTiles is about how many tiles there are in a chunk.
-const chunkTiles = 48
+// chunkTiles is about how many tiles there are in a chunk: those of the images of a group.
+const chunkTiles = groupPixels / 16
 
 func (s *tiled) size() int { return s.Positions() * s.position }
 
