@@ -28,6 +28,7 @@ type derivatives struct {
 	sides           []side    // of the point, and of the vectors in hand
 	phi64, packed64 []float64 // of the point
 	gradient        []float64 // the means of derivatives by φ
+	spares          *spares
 }
 
 // side is effective parameters, or their derivatives along a vector, as they are and in the order of the kernels.
@@ -61,7 +62,7 @@ func (e *Engine) differentiate() *derivatives {
 
 // derivatives are those by the parameters on t, at a point that is still to come.
 func (e *Engine) derivatives(t *tape) *derivatives {
-	d := &derivatives{tape: t, spare: make([]*state, e.threads), gradient: make([]float64, t.gradient)}
+	d := &derivatives{tape: t, spare: make([]*state, e.threads), gradient: make([]float64, t.gradient), spares: newSpares(e.threads-1, t.gradient)}
 	for range e.threads {
 		d.hands = append(d.hands, t.hand(e.loss))
 	}
@@ -82,7 +83,7 @@ func (e *Engine) DerivativeMemory(images int) int64 {
 	t := record(e.Graph, &e.kernel, e.exact)
 	blocks := int64(images+t.block-1) / int64(t.block)
 	kept := min(blocks, e.stateBytes/t.stateBytes())
-	threads := int64(e.threads) * t.handBytes()
+	threads := int64(e.threads)*t.handBytes() + t.sparesBytes(e.threads)
 	if kept < blocks {
 		threads += int64(e.threads) * t.stateBytes()
 	}
@@ -112,14 +113,14 @@ func (e *Engine) Gradient(ctx context.Context, s engine.Set, at nn.Point, gradie
 	d.point.vector = nil
 	d.prepare(ctx, 0, &d.point, first)
 	clear(d.gradient)
-	loss, sum := 0.0, newSum(ctx)
+	loss, sum := 0.0, d.newSum(ctx)
 	defer sum.close()
 	d.eachBlock(ctx, images, func(h *hand, block int) {
 		h.kinks = d.kinks[block]
 		own := h.base(d.state(h, block), images, block)
-		sum.add(ctx, block, func() {
+		h.gradient = sum.add(block, h.gradient, func(part []float32) {
 			loss += own
-			accumulate(d.gradient, h.gradient)
+			accumulate(d.gradient, part)
 		})
 	})
 	if err := ctx.Err(); err != nil {
@@ -165,7 +166,7 @@ func (d *derivatives) products(ctx context.Context, vectors, products [][]float6
 		along[k] = d.point
 		along[k].vector = v
 		totals[k] = make([]float64, d.tape.gradient)
-		sums[k] = newSum(ctx)
+		sums[k] = d.newSum(ctx)
 		defer sums[k].close()
 		d.prepare(ctx, 1+k, &along[k], second)
 	}
@@ -178,7 +179,7 @@ func (d *derivatives) products(ctx context.Context, vectors, products [][]float6
 		}
 		for k := range vectors {
 			h.along(d.sides[1+k], d.images, block)
-			sums[k].add(ctx, block, func() { accumulate(totals[k], h.gradient) })
+			h.gradient = sums[k].add(block, h.gradient, func(part []float32) { accumulate(totals[k], part) })
 		}
 	})
 	if err := ctx.Err(); err != nil {
@@ -293,40 +294,6 @@ func (d *derivatives) share(ctx context.Context, n int, f func(h *hand, i int)) 
 		})
 	}
 	running.Wait()
-}
-
-// sum takes parts in their order, whoever computes them.
-type sum struct {
-	mutex sync.Mutex
-	turn  *sync.Cond
-	next  int
-	close func() bool
-}
-
-func newSum(ctx context.Context) *sum {
-	s := &sum{}
-	s.turn = sync.NewCond(&s.mutex)
-	s.close = context.AfterFunc(ctx, func() {
-		s.mutex.Lock()
-		defer s.mutex.Unlock()
-		s.turn.Broadcast()
-	})
-	return s
-}
-
-// add calls f when it is part i's turn, unless ctx is cancelled before.
-func (s *sum) add(ctx context.Context, i int, f func()) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	for s.next != i {
-		if ctx.Err() != nil {
-			return
-		}
-		s.turn.Wait()
-	}
-	f()
-	s.next++
-	s.turn.Broadcast()
 }
 
 // turnTo takes up the base state of a block.

@@ -59,7 +59,7 @@ func (e *Engine) TrainingMemory(images int) int64 {
 	t := e.live()
 	plane, brief := t.liveRooms(images)
 	bytes := 4*int64(2*plane+e.threads*(brief[values]+brief[adjoints])) + 2*hugePage + int64(t.signs*images) + 4*int64(t.choices*images)
-	bytes += int64(e.threads)*t.handBytes() + t.sideBytes() + 8*int64(t.gradient+e.Graph.Parameters())
+	bytes += int64(e.threads)*t.handBytes() + t.sparesBytes(e.threads) + t.sideBytes() + 8*int64(t.gradient+e.Graph.Parameters())
 	blocks := (images + t.block - 1) / t.block
 	for _, l := range t.norms {
 		bytes += 8 * int64((2*blocks+5)*lined(l.in.channels))
@@ -171,14 +171,14 @@ func (t *training) judge(ctx context.Context, batch *nn.Images) {
 func (t *training) backward(ctx context.Context, batch *nn.Images) {
 	clear(t.gradient)
 	for i, s := range slices.Backward(t.tape.segments) {
-		sum := newSum(ctx)
+		sum := t.newSum(ctx)
 		t.eachBlock(ctx, batch, func(h *hand, block int) {
 			h.behind(t.tape.groups[s.first:s.end], func(l layer) {
 				if !l.output().constant {
 					l.backward(h, first)
 				}
 			})
-			sum.add(ctx, block, func() { accumulate(t.gradient[s.from:s.to], h.gradient[s.from:s.to]) })
+			h.gradient = sum.add(block, h.gradient, func(part []float32) { accumulate(t.gradient[s.from:s.to], part[s.from:s.to]) })
 		})
 		sum.close()
 		if i > 0 {
