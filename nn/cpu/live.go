@@ -110,17 +110,21 @@ func (l *batchNorm) decide(*hand)     { panic("cpu: a live batch norm has no kin
 func (l *batchSums) inputs() []*edge  { return []*edge{l.in} }
 func (l *batchSums) output() *picture { return l.out }
 
-func (l *batchSums) forward(h *hand, _ order) { l.sum(h, values, l.in.picture) }
+func (l *batchSums) forward(h *hand, _ order) { l.sum(h, values, l.in.picture, false) }
 
-// sum adds up plane p of a picture, and its products with the inputs.
-func (l *batchNorm) sum(h *hand, p plane, a *picture) {
+// sum adds up plane p of a picture, and its products with the inputs, masked before by what the picture's ReLU lets through if masks.
+func (l *batchNorm) sum(h *hand, p plane, a *picture, masks bool) {
 	sums, half := h.batch[l.index].sums[h.block], lined(a.channels)
 	if h.from == 0 {
 		clear(sums)
 	}
 	h.eachRow(a, func(n, y int) {
+		var bits []byte
+		if masks {
+			bits = h.signsOf(a, n, y, 0)
+		}
 		h.kernel.Moments(sums[:half], sums[half:], h.at(p, a, n, y, 0), a.channels,
-			h.at(values, l.in.picture, n, y, 0), l.in.channels, a.width, a.channels)
+			h.at(values, l.in.picture, n, y, 0), l.in.channels, bits, a.signBytes(), a.width, a.channels)
 	})
 }
 
@@ -142,7 +146,7 @@ func (l *batchNorm) forward(h *hand, _ order) {
 }
 
 func (l *batchNorm) backward(h *hand, o order) {
-	l.sum(h, adjoints, l.out)
+	l.sum(h, adjoints, l.out, l.out.rectified)
 	if r := l.residual; r != nil && !r.constant && !r.lends {
 		h.eachRow(l.out, func(n, y int) {
 			h.add(r, o, n, y, 0, 1, l.out.width, 0, l.out.channels, h.at(adjoints, l.out, n, y, 0), l.out.channels)

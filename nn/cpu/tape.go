@@ -90,7 +90,7 @@ type edge struct {
 	passes, borrows bool // hands on the adjoints of the output as they are; can add to those of another picture
 
 	adds   bool     // to the adjoints that layers after it have handed on
-	masks  bool     // it is the last to do so
+	masks  bool     // it is the last to do so, and masks them
 	lends  bool     // hands nothing on: the next to do so adds to the adjoints of the output instead
 	lender *picture // that output, of the edge before
 }
@@ -123,7 +123,9 @@ func (t *tape) record() {
 	g := t.graph
 	t.users = g.Users()
 	t.at = make([]*picture, len(g.Nodes))
-	t.norms = make([]*batchNorm, t.normsBefore(len(g.Nodes)))
+	if t.live {
+		t.norms = make([]*batchNorm, t.normsBefore(len(g.Nodes)))
+	}
 	t.at[0] = t.picture(g.Input)
 	t.at[0].constant = true
 	chains := t.chains()
@@ -223,6 +225,9 @@ func (t *tape) direct() {
 	}
 	for p, g := range last {
 		g.masks = p.rectified
+	}
+	for _, l := range t.norms {
+		last[l.out].masks = false // they mask what they sum
 	}
 }
 

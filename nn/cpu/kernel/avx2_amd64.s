@@ -5300,39 +5300,39 @@ TEXT ·maskAVX2(SB), NOSPLIT, $0-80
 	VMOVUPS (R9)(R8*1), Y1
 
 pixel:
-	XORQ R8, R8
+	XORQ R9, R9
 
 channel_whole:
-	MOVQ         DI, R9
-	SUBQ         R8, R9
-	CMPQ         R9, $0x08
+	MOVQ         DI, R8
+	SUBQ         R9, R8
+	CMPQ         R8, $0x08
 	JLT          channel_part
-	VMOVUPS      (AX)(R8*4), Y2
-	MOVQ         R8, R9
-	SHRQ         $0x03, R9
-	MOVBLZX      (CX)(R9*1), R9
-	VMOVD        R9, X3
+	VMOVUPS      (AX)(R9*4), Y2
+	MOVQ         R9, R8
+	SHRQ         $0x03, R8
+	MOVBLZX      (CX)(R8*1), R8
+	VMOVD        R8, X3
 	VPBROADCASTD X3, Y3
 	VPAND        Y0, Y3, Y3
 	VPCMPEQD     Y0, Y3, Y3
 	VANDPS       Y3, Y2, Y2
-	VMOVUPS      Y2, (AX)(R8*4)
-	ADDQ         $0x08, R8
+	VMOVUPS      Y2, (AX)(R9*4)
+	ADDQ         $0x08, R9
 	JMP          channel_whole
 
 channel_part:
-	TESTQ        R9, R9
+	TESTQ        R8, R8
 	JZ           channel_end
-	VMASKMOVPS   (AX)(R8*4), Y1, Y2
-	MOVQ         R8, R9
-	SHRQ         $0x03, R9
-	MOVBLZX      (CX)(R9*1), R9
-	VMOVD        R9, X3
+	VMASKMOVPS   (AX)(R9*4), Y1, Y2
+	MOVQ         R9, R8
+	SHRQ         $0x03, R8
+	MOVBLZX      (CX)(R8*1), R8
+	VMOVD        R8, X3
 	VPBROADCASTD X3, Y3
 	VPAND        Y0, Y3, Y3
 	VPCMPEQD     Y0, Y3, Y3
 	VANDPS       Y3, Y2, Y2
-	VMASKMOVPS   Y2, Y1, (AX)(R8*4)
+	VMASKMOVPS   Y2, Y1, (AX)(R9*4)
 
 channel_end:
 	ADDQ DX, AX
@@ -5484,27 +5484,213 @@ done:
 	VZEROUPPER
 	RET
 
-// func momentsAVX2(sums []float64, products []float64, a []float32, aStride int, b []float32, bStride int, pixels int, channels int)
-// Requires: AVX, FMA3, MMX+
-TEXT ·momentsAVX2(SB), NOSPLIT, $0-128
+// func momentsAVX2(sums []float64, products []float64, a []float32, aStride int, b []float32, bStride int, bits []byte, bitStride int, pixels int, channels int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·momentsAVX2(SB), NOSPLIT, $0-160
 	MOVQ    sums_base+0(FP), AX
 	MOVQ    products_base+24(FP), CX
 	MOVQ    a_base+48(FP), DX
 	MOVQ    b_base+80(FP), BX
-	MOVQ    aStride+72(FP), SI
-	SHLQ    $0x02, SI
-	MOVQ    bStride+104(FP), DI
+	MOVQ    bits_base+112(FP), SI
+	MOVQ    aStride+72(FP), DI
 	SHLQ    $0x02, DI
-	MOVQ    channels+120(FP), R8
-	MOVQ    R8, R9
-	ANDQ    $0x07, R9
-	LEAQ    laneMasks<>+0(SB), R10
-	SHLQ    $0x05, R9
-	VMOVUPS (R10)(R9*1), Y0
+	MOVQ    bStride+104(FP), R8
+	SHLQ    $0x02, R8
+	MOVQ    channels+152(FP), R9
+	MOVQ    R9, R10
+	ANDQ    $0x07, R10
+	LEAQ    laneMasks<>+0(SB), R11
+	SHLQ    $0x05, R10
+	VMOVUPS (R11)(R10*1), Y0
+	VMOVUPS laneBits<>+0(SB), Y1
+	TESTQ   SI, SI
+	JZ      plain
 
-by2:
-	CMPQ    R8, $0x10
-	JLT     by2_end
+masked_by2:
+	CMPQ    R9, $0x10
+	JLT     masked_by2_end
+	VMOVUPD (AX), Y2
+	VMOVUPD (CX), Y3
+	VMOVUPD 32(AX), Y4
+	VMOVUPD 32(CX), Y5
+	VMOVUPD 64(AX), Y6
+	VMOVUPD 64(CX), Y7
+	VMOVUPD 96(AX), Y8
+	VMOVUPD 96(CX), Y9
+	MOVQ    DX, R11
+	MOVQ    BX, R12
+	MOVQ    SI, R13
+	MOVQ    pixels+144(FP), R14
+
+masked_by2_pixel:
+	PREFETCHT0   1024(R12)
+	VMOVUPS      (R11), Y10
+	MOVBLZX      (R13), R10
+	VMOVD        R10, X11
+	VPBROADCASTD X11, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQD     Y1, Y11, Y11
+	VANDPS       Y11, Y10, Y10
+	VMOVUPS      Y10, (R11)
+	VCVTPS2PD    X10, Y11
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VMOVUPS      (R12), Y12
+	VCVTPS2PD    X12, Y13
+	VEXTRACTF128 $0x01, Y12, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y11, Y2, Y2
+	VADDPD       Y10, Y4, Y4
+	VFMADD231PD  Y11, Y13, Y3
+	VFMADD231PD  Y10, Y12, Y5
+	PREFETCHT0   1088(R12)
+	VMOVUPS      32(R11), Y10
+	MOVBLZX      1(R13), R10
+	VMOVD        R10, X11
+	VPBROADCASTD X11, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQD     Y1, Y11, Y11
+	VANDPS       Y11, Y10, Y10
+	VMOVUPS      Y10, 32(R11)
+	VCVTPS2PD    X10, Y11
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VMOVUPS      32(R12), Y12
+	VCVTPS2PD    X12, Y13
+	VEXTRACTF128 $0x01, Y12, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y11, Y6, Y6
+	VADDPD       Y10, Y8, Y8
+	VFMADD231PD  Y11, Y13, Y7
+	VFMADD231PD  Y10, Y12, Y9
+	ADDQ         DI, R11
+	ADDQ         R8, R12
+	ADDQ         bitStride+136(FP), R13
+	DECQ         R14
+	JNZ          masked_by2_pixel
+	VMOVUPD      Y2, (AX)
+	VMOVUPD      Y3, (CX)
+	VMOVUPD      Y4, 32(AX)
+	VMOVUPD      Y5, 32(CX)
+	VMOVUPD      Y6, 64(AX)
+	VMOVUPD      Y7, 64(CX)
+	VMOVUPD      Y8, 96(AX)
+	VMOVUPD      Y9, 96(CX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000040, BX
+	ADDQ         $0x02, SI
+	SUBQ         $0x10, R9
+	JMP          masked_by2
+
+masked_by2_end:
+masked_by1:
+	CMPQ    R9, $0x08
+	JLT     masked_by1_end
+	VMOVUPD (AX), Y2
+	VMOVUPD (CX), Y3
+	VMOVUPD 32(AX), Y4
+	VMOVUPD 32(CX), Y5
+	MOVQ    DX, R11
+	MOVQ    BX, R12
+	MOVQ    SI, R13
+	MOVQ    pixels+144(FP), R14
+
+masked_by1_pixel:
+	PREFETCHT0   1024(R12)
+	VMOVUPS      (R11), Y6
+	MOVBLZX      (R13), R10
+	VMOVD        R10, X7
+	VPBROADCASTD X7, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQD     Y1, Y7, Y7
+	VANDPS       Y7, Y6, Y6
+	VMOVUPS      Y6, (R11)
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X6
+	VCVTPS2PD    X6, Y6
+	VMOVUPS      (R12), Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y2, Y2
+	VADDPD       Y6, Y4, Y4
+	VFMADD231PD  Y7, Y9, Y3
+	VFMADD231PD  Y6, Y8, Y5
+	ADDQ         DI, R11
+	ADDQ         R8, R12
+	ADDQ         bitStride+136(FP), R13
+	DECQ         R14
+	JNZ          masked_by1_pixel
+	VMOVUPD      Y2, (AX)
+	VMOVUPD      Y3, (CX)
+	VMOVUPD      Y4, 32(AX)
+	VMOVUPD      Y5, 32(CX)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x01, SI
+	SUBQ         $0x08, R9
+	JMP          masked_by1
+
+masked_by1_end:
+	TESTQ   R9, R9
+	JZ      masked_done
+	VMOVUPD (AX), Y2
+	VMOVUPD (CX), Y3
+	VMOVUPD 32(AX), Y4
+	VMOVUPD 32(CX), Y5
+	MOVQ    DX, R9
+	MOVQ    BX, R11
+	MOVQ    SI, R12
+	MOVQ    pixels+144(FP), R13
+
+masked_part_pixel:
+	PREFETCHT0   1024(R11)
+	VMASKMOVPS   (R9), Y0, Y6
+	MOVBLZX      (R12), R10
+	VMOVD        R10, X7
+	VPBROADCASTD X7, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQD     Y1, Y7, Y7
+	VANDPS       Y7, Y6, Y6
+	VMASKMOVPS   Y6, Y0, (R9)
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y6, X6
+	VCVTPS2PD    X6, Y6
+	VMASKMOVPS   (R11), Y0, Y8
+	VCVTPS2PD    X8, Y9
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y2, Y2
+	VADDPD       Y6, Y4, Y4
+	VFMADD231PD  Y7, Y9, Y3
+	VFMADD231PD  Y6, Y8, Y5
+	ADDQ         DI, R9
+	ADDQ         R8, R11
+	ADDQ         bitStride+136(FP), R12
+	DECQ         R13
+	JNZ          masked_part_pixel
+	VMOVUPD      Y2, (AX)
+	VMOVUPD      Y3, (CX)
+	VMOVUPD      Y4, 32(AX)
+	VMOVUPD      Y5, 32(CX)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x01, SI
+
+masked_done:
+	VZEROUPPER
+	RET
+
+plain:
+plain_by2:
+	CMPQ    R9, $0x10
+	JLT     plain_by2_end
 	VMOVUPD (AX), Y1
 	VMOVUPD (CX), Y2
 	VMOVUPD 32(AX), Y3
@@ -5513,103 +5699,79 @@ by2:
 	VMOVUPD 64(CX), Y6
 	VMOVUPD 96(AX), Y7
 	VMOVUPD 96(CX), Y8
-	MOVQ    DX, R9
-	MOVQ    BX, R10
-	MOVQ    pixels+112(FP), R11
+	MOVQ    DX, R10
+	MOVQ    BX, R11
+	MOVQ    SI, R12
+	MOVQ    pixels+144(FP), R13
 
-by2_pixel:
-	PREFETCHT0  1024(R10)
-	VCVTPS2PD   (R9), Y9
-	VCVTPS2PD   16(R9), Y10
-	VCVTPS2PD   (R10), Y11
-	VCVTPS2PD   16(R10), Y12
-	VADDPD      Y9, Y1, Y1
-	VADDPD      Y10, Y3, Y3
-	VFMADD231PD Y9, Y11, Y2
-	VFMADD231PD Y10, Y12, Y4
-	PREFETCHT0  1088(R10)
-	VCVTPS2PD   32(R9), Y9
-	VCVTPS2PD   48(R9), Y10
-	VCVTPS2PD   32(R10), Y11
-	VCVTPS2PD   48(R10), Y12
-	VADDPD      Y9, Y5, Y5
-	VADDPD      Y10, Y7, Y7
-	VFMADD231PD Y9, Y11, Y6
-	VFMADD231PD Y10, Y12, Y8
-	ADDQ        SI, R9
-	ADDQ        DI, R10
-	DECQ        R11
-	JNZ         by2_pixel
-	VMOVUPD     Y1, (AX)
-	VMOVUPD     Y2, (CX)
-	VMOVUPD     Y3, 32(AX)
-	VMOVUPD     Y4, 32(CX)
-	VMOVUPD     Y5, 64(AX)
-	VMOVUPD     Y6, 64(CX)
-	VMOVUPD     Y7, 96(AX)
-	VMOVUPD     Y8, 96(CX)
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000080, CX
-	ADDQ        $0x00000040, DX
-	ADDQ        $0x00000040, BX
-	SUBQ        $0x10, R8
-	JMP         by2
+plain_by2_pixel:
+	PREFETCHT0   1024(R11)
+	VMOVUPS      (R10), Y9
+	VCVTPS2PD    X9, Y10
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VMOVUPS      (R11), Y11
+	VCVTPS2PD    X11, Y12
+	VEXTRACTF128 $0x01, Y11, X11
+	VCVTPS2PD    X11, Y11
+	VADDPD       Y10, Y1, Y1
+	VADDPD       Y9, Y3, Y3
+	VFMADD231PD  Y10, Y12, Y2
+	VFMADD231PD  Y9, Y11, Y4
+	PREFETCHT0   1088(R11)
+	VMOVUPS      32(R10), Y9
+	VCVTPS2PD    X9, Y10
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VMOVUPS      32(R11), Y11
+	VCVTPS2PD    X11, Y12
+	VEXTRACTF128 $0x01, Y11, X11
+	VCVTPS2PD    X11, Y11
+	VADDPD       Y10, Y5, Y5
+	VADDPD       Y9, Y7, Y7
+	VFMADD231PD  Y10, Y12, Y6
+	VFMADD231PD  Y9, Y11, Y8
+	ADDQ         DI, R10
+	ADDQ         R8, R11
+	ADDQ         bitStride+136(FP), R12
+	DECQ         R13
+	JNZ          plain_by2_pixel
+	VMOVUPD      Y1, (AX)
+	VMOVUPD      Y2, (CX)
+	VMOVUPD      Y3, 32(AX)
+	VMOVUPD      Y4, 32(CX)
+	VMOVUPD      Y5, 64(AX)
+	VMOVUPD      Y6, 64(CX)
+	VMOVUPD      Y7, 96(AX)
+	VMOVUPD      Y8, 96(CX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000040, BX
+	ADDQ         $0x02, SI
+	SUBQ         $0x10, R9
+	JMP          plain_by2
 
-by2_end:
-by1:
-	CMPQ    R8, $0x08
-	JLT     by1_end
+plain_by2_end:
+plain_by1:
+	CMPQ    R9, $0x08
+	JLT     plain_by1_end
 	VMOVUPD (AX), Y1
 	VMOVUPD (CX), Y2
 	VMOVUPD 32(AX), Y3
 	VMOVUPD 32(CX), Y4
-	MOVQ    DX, R9
-	MOVQ    BX, R10
-	MOVQ    pixels+112(FP), R11
+	MOVQ    DX, R10
+	MOVQ    BX, R11
+	MOVQ    SI, R12
+	MOVQ    pixels+144(FP), R13
 
-by1_pixel:
-	PREFETCHT0  1024(R10)
-	VCVTPS2PD   (R9), Y5
-	VCVTPS2PD   16(R9), Y6
-	VCVTPS2PD   (R10), Y7
-	VCVTPS2PD   16(R10), Y8
-	VADDPD      Y5, Y1, Y1
-	VADDPD      Y6, Y3, Y3
-	VFMADD231PD Y5, Y7, Y2
-	VFMADD231PD Y6, Y8, Y4
-	ADDQ        SI, R9
-	ADDQ        DI, R10
-	DECQ        R11
-	JNZ         by1_pixel
-	VMOVUPD     Y1, (AX)
-	VMOVUPD     Y2, (CX)
-	VMOVUPD     Y3, 32(AX)
-	VMOVUPD     Y4, 32(CX)
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000040, CX
-	ADDQ        $0x00000020, DX
-	ADDQ        $0x00000020, BX
-	SUBQ        $0x08, R8
-	JMP         by1
-
-by1_end:
-	TESTQ   R8, R8
-	JZ      done
-	VMOVUPD (AX), Y1
-	VMOVUPD (CX), Y2
-	VMOVUPD 32(AX), Y3
-	VMOVUPD 32(CX), Y4
-	MOVQ    DX, R8
-	MOVQ    BX, R9
-	MOVQ    pixels+112(FP), R10
-
-part_pixel:
-	PREFETCHT0   1024(R9)
-	VMASKMOVPS   (R8), Y0, Y5
+plain_by1_pixel:
+	PREFETCHT0   1024(R11)
+	VMOVUPS      (R10), Y5
 	VCVTPS2PD    X5, Y6
 	VEXTRACTF128 $0x01, Y5, X5
 	VCVTPS2PD    X5, Y5
-	VMASKMOVPS   (R9), Y0, Y7
+	VMOVUPS      (R11), Y7
 	VCVTPS2PD    X7, Y8
 	VEXTRACTF128 $0x01, Y7, X7
 	VCVTPS2PD    X7, Y7
@@ -5617,10 +5779,11 @@ part_pixel:
 	VADDPD       Y5, Y3, Y3
 	VFMADD231PD  Y6, Y8, Y2
 	VFMADD231PD  Y5, Y7, Y4
-	ADDQ         SI, R8
-	ADDQ         DI, R9
-	DECQ         R10
-	JNZ          part_pixel
+	ADDQ         DI, R10
+	ADDQ         R8, R11
+	ADDQ         bitStride+136(FP), R12
+	DECQ         R13
+	JNZ          plain_by1_pixel
 	VMOVUPD      Y1, (AX)
 	VMOVUPD      Y2, (CX)
 	VMOVUPD      Y3, 32(AX)
@@ -5629,8 +5792,52 @@ part_pixel:
 	ADDQ         $0x00000040, CX
 	ADDQ         $0x00000020, DX
 	ADDQ         $0x00000020, BX
+	ADDQ         $0x01, SI
+	SUBQ         $0x08, R9
+	JMP          plain_by1
 
-done:
+plain_by1_end:
+	TESTQ   R9, R9
+	JZ      plain_done
+	VMOVUPD (AX), Y1
+	VMOVUPD (CX), Y2
+	VMOVUPD 32(AX), Y3
+	VMOVUPD 32(CX), Y4
+	MOVQ    DX, R9
+	MOVQ    BX, R10
+	MOVQ    SI, R11
+	MOVQ    pixels+144(FP), R12
+
+plain_part_pixel:
+	PREFETCHT0   1024(R10)
+	VMASKMOVPS   (R9), Y0, Y5
+	VCVTPS2PD    X5, Y6
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y5
+	VMASKMOVPS   (R10), Y0, Y7
+	VCVTPS2PD    X7, Y8
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y1, Y1
+	VADDPD       Y5, Y3, Y3
+	VFMADD231PD  Y6, Y8, Y2
+	VFMADD231PD  Y5, Y7, Y4
+	ADDQ         DI, R9
+	ADDQ         R8, R10
+	ADDQ         bitStride+136(FP), R11
+	DECQ         R12
+	JNZ          plain_part_pixel
+	VMOVUPD      Y1, (AX)
+	VMOVUPD      Y2, (CX)
+	VMOVUPD      Y3, 32(AX)
+	VMOVUPD      Y4, 32(CX)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x01, SI
+
+plain_done:
 	VZEROUPPER
 	RET
 

@@ -5394,33 +5394,33 @@ TEXT ·maskAVX512(SB), NOSPLIT, $0-80
 	KMOVW R9, K1
 
 pixel:
-	XORQ R8, R8
+	XORQ R9, R9
 
 channel_whole:
-	MOVQ      DI, R9
-	SUBQ      R8, R9
-	CMPQ      R9, $0x10
+	MOVQ      DI, R8
+	SUBQ      R9, R8
+	CMPQ      R8, $0x10
 	JLT       channel_part
-	VMOVUPS   (AX)(R8*4), Z0
-	MOVQ      R8, R9
-	SHRQ      $0x03, R9
-	MOVWLZX   (CX)(R9*1), R9
-	KMOVW     R9, K2
+	VMOVUPS   (AX)(R9*4), Z0
+	MOVQ      R9, R8
+	SHRQ      $0x03, R8
+	MOVWLZX   (CX)(R8*1), R8
+	KMOVW     R8, K2
 	VMOVAPS.Z Z0, K2, Z0
-	VMOVUPS   Z0, (AX)(R8*4)
-	ADDQ      $0x10, R8
+	VMOVUPS   Z0, (AX)(R9*4)
+	ADDQ      $0x10, R9
 	JMP       channel_whole
 
 channel_part:
-	TESTQ     R9, R9
+	TESTQ     R8, R8
 	JZ        channel_end
-	VMOVUPS.Z (AX)(R8*4), K1, Z0
-	MOVQ      R8, R9
-	SHRQ      $0x03, R9
-	MOVWLZX   (CX)(R9*1), R9
-	KMOVW     R9, K2
+	VMOVUPS.Z (AX)(R9*4), K1, Z0
+	MOVQ      R9, R8
+	SHRQ      $0x03, R8
+	MOVWLZX   (CX)(R8*1), R8
+	KMOVW     R8, K2
 	VMOVAPS.Z Z0, K2, Z0
-	VMOVUPS   Z0, K1, (AX)(R8*4)
+	VMOVUPS   Z0, K1, (AX)(R9*4)
 
 channel_end:
 	ADDQ DX, AX
@@ -5594,27 +5594,30 @@ done:
 	VZEROUPPER
 	RET
 
-// func momentsAVX512(sums []float64, products []float64, a []float32, aStride int, b []float32, bStride int, pixels int, channels int)
+// func momentsAVX512(sums []float64, products []float64, a []float32, aStride int, b []float32, bStride int, bits []byte, bitStride int, pixels int, channels int)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·momentsAVX512(SB), NOSPLIT, $0-128
+TEXT ·momentsAVX512(SB), NOSPLIT, $0-160
 	MOVQ  sums_base+0(FP), AX
 	MOVQ  products_base+24(FP), CX
 	MOVQ  a_base+48(FP), DX
 	MOVQ  b_base+80(FP), BX
-	MOVQ  aStride+72(FP), SI
-	SHLQ  $0x02, SI
-	MOVQ  bStride+104(FP), DI
+	MOVQ  bits_base+112(FP), SI
+	MOVQ  aStride+72(FP), DI
 	SHLQ  $0x02, DI
-	MOVQ  channels+120(FP), R8
-	MOVQ  R8, R9
-	ANDQ  $0x0f, R9
-	MOVL  $0xffffffff, R10
-	BZHIL R9, R10, R10
-	KMOVW R10, K1
+	MOVQ  bStride+104(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  channels+152(FP), R9
+	MOVQ  R9, R10
+	ANDQ  $0x0f, R10
+	MOVL  $0xffffffff, R11
+	BZHIL R10, R11, R11
+	KMOVW R11, K1
+	TESTQ SI, SI
+	JZ    plain
 
-by2:
-	CMPQ    R8, $0x20
-	JLT     by2_end
+masked_by2:
+	CMPQ    R9, $0x20
+	JLT     masked_by2_end
 	VMOVUPD (AX), Z0
 	VMOVUPD (CX), Z1
 	VMOVUPD 64(AX), Z2
@@ -5623,103 +5626,91 @@ by2:
 	VMOVUPD 128(CX), Z5
 	VMOVUPD 192(AX), Z6
 	VMOVUPD 192(CX), Z7
-	MOVQ    DX, R9
-	MOVQ    BX, R10
-	MOVQ    pixels+112(FP), R11
+	MOVQ    DX, R11
+	MOVQ    BX, R12
+	MOVQ    SI, R13
+	MOVQ    pixels+144(FP), R14
 
-by2_pixel:
-	PREFETCHT0  1024(R10)
-	VCVTPS2PD   (R9), Z8
-	VCVTPS2PD   32(R9), Z9
-	VCVTPS2PD   (R10), Z10
-	VCVTPS2PD   32(R10), Z11
-	VADDPD      Z8, Z0, Z0
-	VADDPD      Z9, Z2, Z2
-	VFMADD231PD Z8, Z10, Z1
-	VFMADD231PD Z9, Z11, Z3
-	PREFETCHT0  1152(R10)
-	VCVTPS2PD   64(R9), Z8
-	VCVTPS2PD   96(R9), Z9
-	VCVTPS2PD   64(R10), Z10
-	VCVTPS2PD   96(R10), Z11
-	VADDPD      Z8, Z4, Z4
-	VADDPD      Z9, Z6, Z6
-	VFMADD231PD Z8, Z10, Z5
-	VFMADD231PD Z9, Z11, Z7
-	ADDQ        SI, R9
-	ADDQ        DI, R10
-	DECQ        R11
-	JNZ         by2_pixel
-	VMOVUPD     Z0, (AX)
-	VMOVUPD     Z1, (CX)
-	VMOVUPD     Z2, 64(AX)
-	VMOVUPD     Z3, 64(CX)
-	VMOVUPD     Z4, 128(AX)
-	VMOVUPD     Z5, 128(CX)
-	VMOVUPD     Z6, 192(AX)
-	VMOVUPD     Z7, 192(CX)
-	ADDQ        $0x00000100, AX
-	ADDQ        $0x00000100, CX
-	ADDQ        $0x00000080, DX
-	ADDQ        $0x00000080, BX
-	SUBQ        $0x20, R8
-	JMP         by2
+masked_by2_pixel:
+	PREFETCHT0    1024(R12)
+	VMOVUPS       (R11), Z8
+	MOVWLZX       (R13), R10
+	KMOVW         R10, K2
+	VMOVAPS.Z     Z8, K2, Z8
+	VMOVUPS       Z8, (R11)
+	VCVTPS2PD     Y8, Z9
+	VEXTRACTF64X4 $0x01, Z8, Y8
+	VCVTPS2PD     Y8, Z8
+	VMOVUPS       (R12), Z10
+	VCVTPS2PD     Y10, Z11
+	VEXTRACTF64X4 $0x01, Z10, Y10
+	VCVTPS2PD     Y10, Z10
+	VADDPD        Z9, Z0, Z0
+	VADDPD        Z8, Z2, Z2
+	VFMADD231PD   Z9, Z11, Z1
+	VFMADD231PD   Z8, Z10, Z3
+	PREFETCHT0    1152(R12)
+	VMOVUPS       64(R11), Z8
+	MOVWLZX       2(R13), R10
+	KMOVW         R10, K2
+	VMOVAPS.Z     Z8, K2, Z8
+	VMOVUPS       Z8, 64(R11)
+	VCVTPS2PD     Y8, Z9
+	VEXTRACTF64X4 $0x01, Z8, Y8
+	VCVTPS2PD     Y8, Z8
+	VMOVUPS       64(R12), Z10
+	VCVTPS2PD     Y10, Z11
+	VEXTRACTF64X4 $0x01, Z10, Y10
+	VCVTPS2PD     Y10, Z10
+	VADDPD        Z9, Z4, Z4
+	VADDPD        Z8, Z6, Z6
+	VFMADD231PD   Z9, Z11, Z5
+	VFMADD231PD   Z8, Z10, Z7
+	ADDQ          DI, R11
+	ADDQ          R8, R12
+	ADDQ          bitStride+136(FP), R13
+	DECQ          R14
+	JNZ           masked_by2_pixel
+	VMOVUPD       Z0, (AX)
+	VMOVUPD       Z1, (CX)
+	VMOVUPD       Z2, 64(AX)
+	VMOVUPD       Z3, 64(CX)
+	VMOVUPD       Z4, 128(AX)
+	VMOVUPD       Z5, 128(CX)
+	VMOVUPD       Z6, 192(AX)
+	VMOVUPD       Z7, 192(CX)
+	ADDQ          $0x00000100, AX
+	ADDQ          $0x00000100, CX
+	ADDQ          $0x00000080, DX
+	ADDQ          $0x00000080, BX
+	ADDQ          $0x04, SI
+	SUBQ          $0x20, R9
+	JMP           masked_by2
 
-by2_end:
-by1:
-	CMPQ    R8, $0x10
-	JLT     by1_end
+masked_by2_end:
+masked_by1:
+	CMPQ    R9, $0x10
+	JLT     masked_by1_end
 	VMOVUPD (AX), Z0
 	VMOVUPD (CX), Z1
 	VMOVUPD 64(AX), Z2
 	VMOVUPD 64(CX), Z3
-	MOVQ    DX, R9
-	MOVQ    BX, R10
-	MOVQ    pixels+112(FP), R11
+	MOVQ    DX, R11
+	MOVQ    BX, R12
+	MOVQ    SI, R13
+	MOVQ    pixels+144(FP), R14
 
-by1_pixel:
-	PREFETCHT0  1024(R10)
-	VCVTPS2PD   (R9), Z4
-	VCVTPS2PD   32(R9), Z5
-	VCVTPS2PD   (R10), Z6
-	VCVTPS2PD   32(R10), Z7
-	VADDPD      Z4, Z0, Z0
-	VADDPD      Z5, Z2, Z2
-	VFMADD231PD Z4, Z6, Z1
-	VFMADD231PD Z5, Z7, Z3
-	ADDQ        SI, R9
-	ADDQ        DI, R10
-	DECQ        R11
-	JNZ         by1_pixel
-	VMOVUPD     Z0, (AX)
-	VMOVUPD     Z1, (CX)
-	VMOVUPD     Z2, 64(AX)
-	VMOVUPD     Z3, 64(CX)
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000080, CX
-	ADDQ        $0x00000040, DX
-	ADDQ        $0x00000040, BX
-	SUBQ        $0x10, R8
-	JMP         by1
-
-by1_end:
-	TESTQ   R8, R8
-	JZ      done
-	VMOVUPD (AX), Z0
-	VMOVUPD (CX), Z1
-	VMOVUPD 64(AX), Z2
-	VMOVUPD 64(CX), Z3
-	MOVQ    DX, R8
-	MOVQ    BX, R9
-	MOVQ    pixels+112(FP), R10
-
-part_pixel:
-	PREFETCHT0    1024(R9)
-	VMOVUPS.Z     (R8), K1, Z4
+masked_by1_pixel:
+	PREFETCHT0    1024(R12)
+	VMOVUPS       (R11), Z4
+	MOVWLZX       (R13), R10
+	KMOVW         R10, K2
+	VMOVAPS.Z     Z4, K2, Z4
+	VMOVUPS       Z4, (R11)
 	VCVTPS2PD     Y4, Z5
 	VEXTRACTF64X4 $0x01, Z4, Y4
 	VCVTPS2PD     Y4, Z4
-	VMOVUPS.Z     (R9), K1, Z6
+	VMOVUPS       (R12), Z6
 	VCVTPS2PD     Y6, Z7
 	VEXTRACTF64X4 $0x01, Z6, Y6
 	VCVTPS2PD     Y6, Z6
@@ -5727,10 +5718,11 @@ part_pixel:
 	VADDPD        Z4, Z2, Z2
 	VFMADD231PD   Z5, Z7, Z1
 	VFMADD231PD   Z4, Z6, Z3
-	ADDQ          SI, R8
-	ADDQ          DI, R9
-	DECQ          R10
-	JNZ           part_pixel
+	ADDQ          DI, R11
+	ADDQ          R8, R12
+	ADDQ          bitStride+136(FP), R13
+	DECQ          R14
+	JNZ           masked_by1_pixel
 	VMOVUPD       Z0, (AX)
 	VMOVUPD       Z1, (CX)
 	VMOVUPD       Z2, 64(AX)
@@ -5739,8 +5731,210 @@ part_pixel:
 	ADDQ          $0x00000080, CX
 	ADDQ          $0x00000040, DX
 	ADDQ          $0x00000040, BX
+	ADDQ          $0x02, SI
+	SUBQ          $0x10, R9
+	JMP           masked_by1
 
-done:
+masked_by1_end:
+	TESTQ   R9, R9
+	JZ      masked_done
+	VMOVUPD (AX), Z0
+	VMOVUPD (CX), Z1
+	VMOVUPD 64(AX), Z2
+	VMOVUPD 64(CX), Z3
+	MOVQ    DX, R9
+	MOVQ    BX, R11
+	MOVQ    SI, R12
+	MOVQ    pixels+144(FP), R13
+
+masked_part_pixel:
+	PREFETCHT0    1024(R11)
+	VMOVUPS.Z     (R9), K1, Z4
+	MOVWLZX       (R12), R10
+	KMOVW         R10, K2
+	VMOVAPS.Z     Z4, K2, Z4
+	VMOVUPS       Z4, K1, (R9)
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VMOVUPS.Z     (R11), K1, Z6
+	VCVTPS2PD     Y6, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z5, Z0, Z0
+	VADDPD        Z4, Z2, Z2
+	VFMADD231PD   Z5, Z7, Z1
+	VFMADD231PD   Z4, Z6, Z3
+	ADDQ          DI, R9
+	ADDQ          R8, R11
+	ADDQ          bitStride+136(FP), R12
+	DECQ          R13
+	JNZ           masked_part_pixel
+	VMOVUPD       Z0, (AX)
+	VMOVUPD       Z1, (CX)
+	VMOVUPD       Z2, 64(AX)
+	VMOVUPD       Z3, 64(CX)
+	ADDQ          $0x00000080, AX
+	ADDQ          $0x00000080, CX
+	ADDQ          $0x00000040, DX
+	ADDQ          $0x00000040, BX
+	ADDQ          $0x02, SI
+
+masked_done:
+	VZEROUPPER
+	RET
+
+plain:
+plain_by2:
+	CMPQ    R9, $0x20
+	JLT     plain_by2_end
+	VMOVUPD (AX), Z0
+	VMOVUPD (CX), Z1
+	VMOVUPD 64(AX), Z2
+	VMOVUPD 64(CX), Z3
+	VMOVUPD 128(AX), Z4
+	VMOVUPD 128(CX), Z5
+	VMOVUPD 192(AX), Z6
+	VMOVUPD 192(CX), Z7
+	MOVQ    DX, R10
+	MOVQ    BX, R11
+	MOVQ    SI, R12
+	MOVQ    pixels+144(FP), R13
+
+plain_by2_pixel:
+	PREFETCHT0    1024(R11)
+	VMOVUPS       (R10), Z8
+	VCVTPS2PD     Y8, Z9
+	VEXTRACTF64X4 $0x01, Z8, Y8
+	VCVTPS2PD     Y8, Z8
+	VMOVUPS       (R11), Z10
+	VCVTPS2PD     Y10, Z11
+	VEXTRACTF64X4 $0x01, Z10, Y10
+	VCVTPS2PD     Y10, Z10
+	VADDPD        Z9, Z0, Z0
+	VADDPD        Z8, Z2, Z2
+	VFMADD231PD   Z9, Z11, Z1
+	VFMADD231PD   Z8, Z10, Z3
+	PREFETCHT0    1152(R11)
+	VMOVUPS       64(R10), Z8
+	VCVTPS2PD     Y8, Z9
+	VEXTRACTF64X4 $0x01, Z8, Y8
+	VCVTPS2PD     Y8, Z8
+	VMOVUPS       64(R11), Z10
+	VCVTPS2PD     Y10, Z11
+	VEXTRACTF64X4 $0x01, Z10, Y10
+	VCVTPS2PD     Y10, Z10
+	VADDPD        Z9, Z4, Z4
+	VADDPD        Z8, Z6, Z6
+	VFMADD231PD   Z9, Z11, Z5
+	VFMADD231PD   Z8, Z10, Z7
+	ADDQ          DI, R10
+	ADDQ          R8, R11
+	ADDQ          bitStride+136(FP), R12
+	DECQ          R13
+	JNZ           plain_by2_pixel
+	VMOVUPD       Z0, (AX)
+	VMOVUPD       Z1, (CX)
+	VMOVUPD       Z2, 64(AX)
+	VMOVUPD       Z3, 64(CX)
+	VMOVUPD       Z4, 128(AX)
+	VMOVUPD       Z5, 128(CX)
+	VMOVUPD       Z6, 192(AX)
+	VMOVUPD       Z7, 192(CX)
+	ADDQ          $0x00000100, AX
+	ADDQ          $0x00000100, CX
+	ADDQ          $0x00000080, DX
+	ADDQ          $0x00000080, BX
+	ADDQ          $0x04, SI
+	SUBQ          $0x20, R9
+	JMP           plain_by2
+
+plain_by2_end:
+plain_by1:
+	CMPQ    R9, $0x10
+	JLT     plain_by1_end
+	VMOVUPD (AX), Z0
+	VMOVUPD (CX), Z1
+	VMOVUPD 64(AX), Z2
+	VMOVUPD 64(CX), Z3
+	MOVQ    DX, R10
+	MOVQ    BX, R11
+	MOVQ    SI, R12
+	MOVQ    pixels+144(FP), R13
+
+plain_by1_pixel:
+	PREFETCHT0    1024(R11)
+	VMOVUPS       (R10), Z4
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VMOVUPS       (R11), Z6
+	VCVTPS2PD     Y6, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z5, Z0, Z0
+	VADDPD        Z4, Z2, Z2
+	VFMADD231PD   Z5, Z7, Z1
+	VFMADD231PD   Z4, Z6, Z3
+	ADDQ          DI, R10
+	ADDQ          R8, R11
+	ADDQ          bitStride+136(FP), R12
+	DECQ          R13
+	JNZ           plain_by1_pixel
+	VMOVUPD       Z0, (AX)
+	VMOVUPD       Z1, (CX)
+	VMOVUPD       Z2, 64(AX)
+	VMOVUPD       Z3, 64(CX)
+	ADDQ          $0x00000080, AX
+	ADDQ          $0x00000080, CX
+	ADDQ          $0x00000040, DX
+	ADDQ          $0x00000040, BX
+	ADDQ          $0x02, SI
+	SUBQ          $0x10, R9
+	JMP           plain_by1
+
+plain_by1_end:
+	TESTQ   R9, R9
+	JZ      plain_done
+	VMOVUPD (AX), Z0
+	VMOVUPD (CX), Z1
+	VMOVUPD 64(AX), Z2
+	VMOVUPD 64(CX), Z3
+	MOVQ    DX, R9
+	MOVQ    BX, R10
+	MOVQ    SI, R11
+	MOVQ    pixels+144(FP), R12
+
+plain_part_pixel:
+	PREFETCHT0    1024(R10)
+	VMOVUPS.Z     (R9), K1, Z4
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VMOVUPS.Z     (R10), K1, Z6
+	VCVTPS2PD     Y6, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z5, Z0, Z0
+	VADDPD        Z4, Z2, Z2
+	VFMADD231PD   Z5, Z7, Z1
+	VFMADD231PD   Z4, Z6, Z3
+	ADDQ          DI, R9
+	ADDQ          R8, R10
+	ADDQ          bitStride+136(FP), R11
+	DECQ          R12
+	JNZ           plain_part_pixel
+	VMOVUPD       Z0, (AX)
+	VMOVUPD       Z1, (CX)
+	VMOVUPD       Z2, 64(AX)
+	VMOVUPD       Z3, 64(CX)
+	ADDQ          $0x00000080, AX
+	ADDQ          $0x00000080, CX
+	ADDQ          $0x00000040, DX
+	ADDQ          $0x00000040, BX
+	ADDQ          $0x02, SI
+
+plain_done:
 	VZEROUPPER
 	RET
 

@@ -119,7 +119,7 @@ func rectifyAVX512(dst []float32, dstStride int, x []float32, xStride int, pixel
 func blendAVX512(dst, a, b, c []float32, pixels int, byA, byB, shift []float32)
 
 //go:noescape
-func momentsAVX512(sums, products []float64, a []float32, aStride int, b []float32, bStride, pixels, channels int)
+func momentsAVX512(sums, products []float64, a []float32, aStride int, b []float32, bStride int, bits []byte, bitStride, pixels, channels int)
 
 //go:noescape
 func maskAVX512(x []float32, stride int, bits []byte, bitStride, pixels, channels int)
@@ -141,7 +141,7 @@ func rectifyAVX2(dst []float32, dstStride int, x []float32, xStride int, pixels 
 func blendAVX2(dst, a, b, c []float32, pixels int, byA, byB, shift []float32)
 
 //go:noescape
-func momentsAVX2(sums, products []float64, a []float32, aStride int, b []float32, bStride, pixels, channels int)
+func momentsAVX2(sums, products []float64, a []float32, aStride int, b []float32, bStride int, bits []byte, bitStride, pixels, channels int)
 
 //go:noescape
 func maskAVX2(x []float32, stride int, bits []byte, bitStride, pixels, channels int)

@@ -98,7 +98,10 @@ func rectifyPlain(dst []float32, dstStride int, x []float32, xStride int, pixels
 	}
 }
 
-func momentsPlain(sums, products []float64, a []float32, aStride int, b []float32, bStride, pixels, channels int) {
+func momentsPlain(sums, products []float64, a []float32, aStride int, b []float32, bStride int, bits []byte, bitStride, pixels, channels int) {
+	if bits != nil {
+		maskPlain(a, aStride, bits, bitStride, pixels, channels)
+	}
 	for p := range pixels {
 		for c := range channels {
 			v := float64(a[p*aStride+c])

@@ -58,7 +58,7 @@ func checkRectify(t *testing.T, k Kernel, rng *rand.Rand, channels, pixels int, 
 	}
 }
 
-func TestMomentsAreSumsInFloat64OfOnePixelAfterAnother(t *testing.T) {
+func TestMomentsAreSumsInFloat64OfOnePixelAfterAnotherMaskedOrNot(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
 		rng := rand.New(rand.NewPCG(73, 74))
 		for channels := 1; channels <= 70; channels++ {
@@ -74,15 +74,26 @@ func TestMomentsAreSumsInFloat64OfOnePixelAfterAnother(t *testing.T) {
 			for i := range sums {
 				sums[i], products[i] = rng.Float64(), 1e3*rng.Float64()
 			}
-			wantSums, wantProducts := slices.Clone(sums), slices.Clone(products)
+			wantSums, wantProducts, want := slices.Clone(sums), slices.Clone(products), slices.Clone(a)
+			var bits []byte
+			bitStride := (channels+7)/8 + rng.IntN(2)
+			if channels%2 == 0 {
+				for range pixels*bitStride + 2 {
+					bits = append(bits, byte(rng.Uint32()))
+				}
+				k.Mask(want, aStride, bits, bitStride, pixels, channels)
+			}
 			for p := range pixels {
 				for c := range channels {
-					v, w := float64(a[p*aStride+c]), float64(b[p*bStride+c])
+					v, w := float64(want[p*aStride+c]), float64(b[p*bStride+c])
 					wantSums[1+c] += v
 					wantProducts[1+c] += v * w // exact: fused or not
 				}
 			}
-			k.Moments(sums[1:room+1], products[1:room+1], a, aStride, b, bStride, pixels, channels)
+			k.Moments(sums[1:room+1], products[1:room+1], a, aStride, b, bStride, bits, bitStride, pixels, channels)
+			if !sameBits(a, want) {
+				t.Fatalf("%d pixels of %d channels: masked they are %v, not %v", pixels, channels, a, want)
+			}
 			for i := range sums {
 				if !same64(sums[i], wantSums[i]) || !same64(products[i], wantProducts[i]) {
 					t.Fatalf("%d pixels of %d channels: sums %d are %v and %v, not %v and %v", pixels, channels, i-1,

@@ -3,7 +3,36 @@ package main
 import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
 )
+
+// through replaces the lanes of a vector whose bits are zero by zeros.
+func (s isa) through() func(bits Mem, v VecVirtual) {
+	word := GP32()
+	if s.lanes == 16 {
+		return func(bits Mem, v VecVirtual) {
+			k := K()
+			MOVWLZX(bits, word)
+			KMOVW(word, k)
+			VMOVAPS_Z(v, k, v)
+		}
+	}
+	each := s.vec() // lane by lane its bit
+	VMOVUPS(constant("laneBits", func() {
+		for lane := range 8 {
+			DATA(4*lane, U32(1<<lane))
+		}
+	}), each)
+	return func(bits Mem, v VecVirtual) {
+		set, lane := s.vec(), XMM()
+		MOVBLZX(bits, word)
+		VMOVD(word, lane)
+		VPBROADCASTD(lane, set)
+		VPAND(each, set, set)
+		VPCMPEQD(each, set, set)
+		VANDPS(set, v, v)
+	}
+}
 
 // mask writes Kernel.Mask.
 func (s isa) mask() {
@@ -11,36 +40,16 @@ func (s isa) mask() {
 	x, bits := Load(Param("x").Base(), GP64()), Load(Param("bits").Base(), GP64())
 	stride, bitStride := bytes("stride"), Load(Param("bitStride"), GP64())
 	pixels, channels := Load(Param("pixels"), GP64()), Load(Param("channels"), GP64())
-	each := s.vec() // lane by lane its bit
-	if s.lanes == 8 {
-		VMOVUPS(constant("laneBits", func() {
-			for lane := range 8 {
-				DATA(4*lane, U32(1<<lane))
-			}
-		}), each)
-	}
+	through := s.through()
 	last := s.partial(channels)
-	c, index, word := GP64(), GP64(), GP64()
+	c, index := GP64(), GP64()
 	Label("pixel")
 	s.eachVector("channel", channels, c, last, func(_ string, a access) {
 		v := s.vec()
 		a.load(indexed(x, c, 4, 0), v)
 		MOVQ(c, index)
 		SHRQ(Imm(3), index)
-		if s.lanes == 16 {
-			k := K()
-			MOVWLZX(indexed(bits, index, 1, 0), word.As32())
-			KMOVW(word.As32(), k)
-			VMOVAPS_Z(v, k, v)
-		} else {
-			set, lane := s.vec(), XMM()
-			MOVBLZX(indexed(bits, index, 1, 0), word.As32())
-			VMOVD(word.As32(), lane)
-			VPBROADCASTD(lane, set)
-			VPAND(each, set, set)
-			VPCMPEQD(each, set, set)
-			VANDPS(set, v, v)
-		}
+		through(indexed(bits, index, 1, 0), v)
 		a.store(v, indexed(x, c, 4, 0))
 	})
 	ADDQ(stride, x)

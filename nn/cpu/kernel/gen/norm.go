@@ -8,48 +8,64 @@ import (
 
 // moments writes Kernel.Moments.
 func (s isa) moments() {
-	TEXT("moments"+s.name, NOSPLIT, "func(sums, products []float64, a []float32, aStride int, b []float32, bStride, pixels, channels int)")
+	TEXT("moments"+s.name, NOSPLIT, "func(sums, products []float64, a []float32, aStride int, b []float32, bStride int, bits []byte, bitStride, pixels, channels int)")
 	m := moments{isa: s, sums: Load(Param("sums").Base(), GP64()), products: Load(Param("products").Base(), GP64()),
-		a: Load(Param("a").Base(), GP64()), b: Load(Param("b").Base(), GP64()), aStride: bytes("aStride"), bStride: bytes("bStride")}
+		a: Load(Param("a").Base(), GP64()), b: Load(Param("b").Base(), GP64()), bits: Load(Param("bits").Base(), GP64()),
+		aStride: bytes("aStride"), bStride: bytes("bStride")}
 	channels := Load(Param("channels"), GP64())
 	last := s.partial(channels)
-	widen := func(p Register, vector int) (low, high VecVirtual) {
-		low, high = s.vec(), s.vec()
-		VCVTPS2PD(at(p, vector*s.bytes()), low)
-		VCVTPS2PD(at(p, vector*s.bytes()+s.bytes()/2), high)
-		return low, high
-	}
-	const several = 2 // sums at a time hide how long an addition takes
-	for _, vectors := range []int{several, 1} {
-		label := name("by%d", vectors)
-		Label(label)
-		CMPQ(channels, Imm(uint64(vectors*s.lanes)))
-		JLT(LabelRef(label + "_end"))
-		m.tile(label, vectors, widen)
-		SUBQ(Imm(uint64(vectors*s.lanes)), channels)
-		JMP(LabelRef(label))
-		Label(label + "_end")
-	}
-	TESTQ(channels, channels)
-	JZ(LabelRef("done"))
-	m.tile("part", 1, func(p Register, _ int) (low, high VecVirtual) {
+	through := s.through()
+	TESTQ(m.bits, m.bits)
+	JZ(LabelRef("plain"))
+	m.channels("masked", channels, func(a Register, vector int, bits Register, acc access) (low, high VecVirtual) {
 		v := s.vec()
-		last.load(at(p, 0), v)
+		acc.load(at(a, vector*s.bytes()), v)
+		through(at(bits, vector*s.lanes/8), v)
+		acc.store(v, at(a, vector*s.bytes()))
 		return s.widen(v)
-	})
-	Label("done")
-	VZEROUPPER()
-	RET()
+	}, last)
+	Label("plain")
+	m.channels("plain", channels, func(a Register, vector int, _ Register, acc access) (low, high VecVirtual) {
+		return m.widened(a, vector, acc)
+	}, last)
 }
 
 // moments is where Moments finds what it works on, from the channels in hand on.
 type moments struct {
 	isa
-	sums, products, a, b, aStride, bStride Register
+	sums, products, a, b, bits, aStride, bStride Register
 }
 
-// tile sums some vectors of channels over all pixels, as read gives their halves in float64, and goes on to the next channels.
-func (m moments) tile(label string, vectors int, read func(p Register, vector int) (low, high VecVirtual)) {
+// widened reads a vector as float64s.
+func (m moments) widened(p Register, vector int, acc access) (low, high VecVirtual) {
+	v := m.vec()
+	acc.load(at(p, vector*m.bytes()), v)
+	return m.widen(v)
+}
+
+// channels goes through all channels and returns; read gives the vectors of a.
+func (m moments) channels(label string, channels Register, read func(a Register, vector int, bits Register, acc access) (low, high VecVirtual), last access) {
+	const several = 2 // sums at a time hide how long an addition takes
+	for _, vectors := range []int{several, 1} {
+		label := name("%s_by%d", label, vectors)
+		Label(label)
+		CMPQ(channels, Imm(uint64(vectors*m.lanes)))
+		JLT(LabelRef(label + "_end"))
+		m.tile(label, vectors, read, whole)
+		SUBQ(Imm(uint64(vectors*m.lanes)), channels)
+		JMP(LabelRef(label))
+		Label(label + "_end")
+	}
+	TESTQ(channels, channels)
+	JZ(LabelRef(label + "_done"))
+	m.tile(label+"_part", 1, read, last)
+	Label(label + "_done")
+	VZEROUPPER()
+	RET()
+}
+
+// tile sums some vectors of channels over all pixels and goes on to the next channels.
+func (m moments) tile(label string, vectors int, read func(a Register, vector int, bits Register, acc access) (low, high VecVirtual), acc access) {
 	size := m.bytes() // of half a vector in float64
 	sum, product := make([]VecVirtual, 2*vectors), make([]VecVirtual, 2*vectors)
 	for i := range sum {
@@ -57,15 +73,16 @@ func (m moments) tile(label string, vectors int, read func(p Register, vector in
 		VMOVUPD(at(m.sums, i*size), sum[i])
 		VMOVUPD(at(m.products, i*size), product[i])
 	}
-	a, b, left := GP64(), GP64(), GP64()
+	a, b, bits, left := GP64(), GP64(), GP64(), GP64()
 	MOVQ(m.a, a)
 	MOVQ(m.b, b)
+	MOVQ(m.bits, bits)
 	MOVQ(slot(Param("pixels")), left)
 	Label(label + "_pixel")
 	for i := range vectors {
 		PREFETCHT0(at(b, ahead+i*2*size))
-		low, high := read(a, i)
-		otherLow, otherHigh := read(b, i)
+		low, high := read(a, i, bits, acc)
+		otherLow, otherHigh := m.widened(b, i, acc)
 		VADDPD(low, sum[2*i], sum[2*i])
 		VADDPD(high, sum[2*i+1], sum[2*i+1])
 		VFMADD231PD(low, otherLow, product[2*i])
@@ -73,6 +90,7 @@ func (m moments) tile(label string, vectors int, read func(p Register, vector in
 	}
 	ADDQ(m.aStride, a)
 	ADDQ(m.bStride, b)
+	ADDQ(slot(Param("bitStride")), bits)
 	DECQ(left)
 	JNZ(LabelRef(label + "_pixel"))
 	for i := range sum {
@@ -85,6 +103,7 @@ func (m moments) tile(label string, vectors int, read func(p Register, vector in
 	for _, p := range []Register{m.a, m.b} {
 		ADDQ(U32(vectors*size), p)
 	}
+	ADDQ(Imm(uint64(vectors*m.lanes/8)), m.bits)
 }
 
 // blend writes Kernel.Blend.
