@@ -5688,9 +5688,12 @@ masked_done:
 	RET
 
 plain:
-plain_by2:
+	CMPQ DX, BX
+	JNE  two
+
+square_by2:
 	CMPQ    R9, $0x10
-	JLT     plain_by2_end
+	JLT     square_by2_end
 	VMOVUPD (AX), Y1
 	VMOVUPD (CX), Y2
 	VMOVUPD 32(AX), Y3
@@ -5704,7 +5707,145 @@ plain_by2:
 	MOVQ    SI, R12
 	MOVQ    pixels+144(FP), R13
 
-plain_by2_pixel:
+square_by2_pixel:
+	PREFETCHT0   1024(R11)
+	VMOVUPS      (R10), Y9
+	VCVTPS2PD    X9, Y10
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y10, Y1, Y1
+	VADDPD       Y9, Y3, Y3
+	VFMADD231PD  Y10, Y10, Y2
+	VFMADD231PD  Y9, Y9, Y4
+	PREFETCHT0   1088(R11)
+	VMOVUPS      32(R10), Y9
+	VCVTPS2PD    X9, Y10
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y10, Y5, Y5
+	VADDPD       Y9, Y7, Y7
+	VFMADD231PD  Y10, Y10, Y6
+	VFMADD231PD  Y9, Y9, Y8
+	ADDQ         DI, R10
+	ADDQ         R8, R11
+	ADDQ         bitStride+136(FP), R12
+	DECQ         R13
+	JNZ          square_by2_pixel
+	VMOVUPD      Y1, (AX)
+	VMOVUPD      Y2, (CX)
+	VMOVUPD      Y3, 32(AX)
+	VMOVUPD      Y4, 32(CX)
+	VMOVUPD      Y5, 64(AX)
+	VMOVUPD      Y6, 64(CX)
+	VMOVUPD      Y7, 96(AX)
+	VMOVUPD      Y8, 96(CX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000040, BX
+	ADDQ         $0x02, SI
+	SUBQ         $0x10, R9
+	JMP          square_by2
+
+square_by2_end:
+square_by1:
+	CMPQ    R9, $0x08
+	JLT     square_by1_end
+	VMOVUPD (AX), Y1
+	VMOVUPD (CX), Y2
+	VMOVUPD 32(AX), Y3
+	VMOVUPD 32(CX), Y4
+	MOVQ    DX, R10
+	MOVQ    BX, R11
+	MOVQ    SI, R12
+	MOVQ    pixels+144(FP), R13
+
+square_by1_pixel:
+	PREFETCHT0   1024(R11)
+	VMOVUPS      (R10), Y5
+	VCVTPS2PD    X5, Y6
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y5
+	VADDPD       Y6, Y1, Y1
+	VADDPD       Y5, Y3, Y3
+	VFMADD231PD  Y6, Y6, Y2
+	VFMADD231PD  Y5, Y5, Y4
+	ADDQ         DI, R10
+	ADDQ         R8, R11
+	ADDQ         bitStride+136(FP), R12
+	DECQ         R13
+	JNZ          square_by1_pixel
+	VMOVUPD      Y1, (AX)
+	VMOVUPD      Y2, (CX)
+	VMOVUPD      Y3, 32(AX)
+	VMOVUPD      Y4, 32(CX)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x01, SI
+	SUBQ         $0x08, R9
+	JMP          square_by1
+
+square_by1_end:
+	TESTQ   R9, R9
+	JZ      square_done
+	VMOVUPD (AX), Y1
+	VMOVUPD (CX), Y2
+	VMOVUPD 32(AX), Y3
+	VMOVUPD 32(CX), Y4
+	MOVQ    DX, R9
+	MOVQ    BX, R10
+	MOVQ    SI, R11
+	MOVQ    pixels+144(FP), R12
+
+square_part_pixel:
+	PREFETCHT0   1024(R10)
+	VMASKMOVPS   (R9), Y0, Y5
+	VCVTPS2PD    X5, Y6
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y5
+	VADDPD       Y6, Y1, Y1
+	VADDPD       Y5, Y3, Y3
+	VFMADD231PD  Y6, Y6, Y2
+	VFMADD231PD  Y5, Y5, Y4
+	ADDQ         DI, R9
+	ADDQ         R8, R10
+	ADDQ         bitStride+136(FP), R11
+	DECQ         R12
+	JNZ          square_part_pixel
+	VMOVUPD      Y1, (AX)
+	VMOVUPD      Y2, (CX)
+	VMOVUPD      Y3, 32(AX)
+	VMOVUPD      Y4, 32(CX)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x01, SI
+
+square_done:
+	VZEROUPPER
+	RET
+
+two:
+two_by2:
+	CMPQ    R9, $0x10
+	JLT     two_by2_end
+	VMOVUPD (AX), Y1
+	VMOVUPD (CX), Y2
+	VMOVUPD 32(AX), Y3
+	VMOVUPD 32(CX), Y4
+	VMOVUPD 64(AX), Y5
+	VMOVUPD 64(CX), Y6
+	VMOVUPD 96(AX), Y7
+	VMOVUPD 96(CX), Y8
+	MOVQ    DX, R10
+	MOVQ    BX, R11
+	MOVQ    SI, R12
+	MOVQ    pixels+144(FP), R13
+
+two_by2_pixel:
 	PREFETCHT0   1024(R11)
 	VMOVUPS      (R10), Y9
 	VCVTPS2PD    X9, Y10
@@ -5735,7 +5876,7 @@ plain_by2_pixel:
 	ADDQ         R8, R11
 	ADDQ         bitStride+136(FP), R12
 	DECQ         R13
-	JNZ          plain_by2_pixel
+	JNZ          two_by2_pixel
 	VMOVUPD      Y1, (AX)
 	VMOVUPD      Y2, (CX)
 	VMOVUPD      Y3, 32(AX)
@@ -5750,12 +5891,12 @@ plain_by2_pixel:
 	ADDQ         $0x00000040, BX
 	ADDQ         $0x02, SI
 	SUBQ         $0x10, R9
-	JMP          plain_by2
+	JMP          two_by2
 
-plain_by2_end:
-plain_by1:
+two_by2_end:
+two_by1:
 	CMPQ    R9, $0x08
-	JLT     plain_by1_end
+	JLT     two_by1_end
 	VMOVUPD (AX), Y1
 	VMOVUPD (CX), Y2
 	VMOVUPD 32(AX), Y3
@@ -5765,7 +5906,7 @@ plain_by1:
 	MOVQ    SI, R12
 	MOVQ    pixels+144(FP), R13
 
-plain_by1_pixel:
+two_by1_pixel:
 	PREFETCHT0   1024(R11)
 	VMOVUPS      (R10), Y5
 	VCVTPS2PD    X5, Y6
@@ -5783,7 +5924,7 @@ plain_by1_pixel:
 	ADDQ         R8, R11
 	ADDQ         bitStride+136(FP), R12
 	DECQ         R13
-	JNZ          plain_by1_pixel
+	JNZ          two_by1_pixel
 	VMOVUPD      Y1, (AX)
 	VMOVUPD      Y2, (CX)
 	VMOVUPD      Y3, 32(AX)
@@ -5794,11 +5935,11 @@ plain_by1_pixel:
 	ADDQ         $0x00000020, BX
 	ADDQ         $0x01, SI
 	SUBQ         $0x08, R9
-	JMP          plain_by1
+	JMP          two_by1
 
-plain_by1_end:
+two_by1_end:
 	TESTQ   R9, R9
-	JZ      plain_done
+	JZ      two_done
 	VMOVUPD (AX), Y1
 	VMOVUPD (CX), Y2
 	VMOVUPD 32(AX), Y3
@@ -5808,7 +5949,7 @@ plain_by1_end:
 	MOVQ    SI, R11
 	MOVQ    pixels+144(FP), R12
 
-plain_part_pixel:
+two_part_pixel:
 	PREFETCHT0   1024(R10)
 	VMASKMOVPS   (R9), Y0, Y5
 	VCVTPS2PD    X5, Y6
@@ -5826,7 +5967,7 @@ plain_part_pixel:
 	ADDQ         R8, R10
 	ADDQ         bitStride+136(FP), R11
 	DECQ         R12
-	JNZ          plain_part_pixel
+	JNZ          two_part_pixel
 	VMOVUPD      Y1, (AX)
 	VMOVUPD      Y2, (CX)
 	VMOVUPD      Y3, 32(AX)
@@ -5837,7 +5978,7 @@ plain_part_pixel:
 	ADDQ         $0x00000020, BX
 	ADDQ         $0x01, SI
 
-plain_done:
+two_done:
 	VZEROUPPER
 	RET
 

@@ -5785,9 +5785,12 @@ masked_done:
 	RET
 
 plain:
-plain_by2:
+	CMPQ DX, BX
+	JNE  two
+
+square_by2:
 	CMPQ    R9, $0x20
-	JLT     plain_by2_end
+	JLT     square_by2_end
 	VMOVUPD (AX), Z0
 	VMOVUPD (CX), Z1
 	VMOVUPD 64(AX), Z2
@@ -5801,7 +5804,145 @@ plain_by2:
 	MOVQ    SI, R12
 	MOVQ    pixels+144(FP), R13
 
-plain_by2_pixel:
+square_by2_pixel:
+	PREFETCHT0    1024(R11)
+	VMOVUPS       (R10), Z8
+	VCVTPS2PD     Y8, Z9
+	VEXTRACTF64X4 $0x01, Z8, Y8
+	VCVTPS2PD     Y8, Z8
+	VADDPD        Z9, Z0, Z0
+	VADDPD        Z8, Z2, Z2
+	VFMADD231PD   Z9, Z9, Z1
+	VFMADD231PD   Z8, Z8, Z3
+	PREFETCHT0    1152(R11)
+	VMOVUPS       64(R10), Z8
+	VCVTPS2PD     Y8, Z9
+	VEXTRACTF64X4 $0x01, Z8, Y8
+	VCVTPS2PD     Y8, Z8
+	VADDPD        Z9, Z4, Z4
+	VADDPD        Z8, Z6, Z6
+	VFMADD231PD   Z9, Z9, Z5
+	VFMADD231PD   Z8, Z8, Z7
+	ADDQ          DI, R10
+	ADDQ          R8, R11
+	ADDQ          bitStride+136(FP), R12
+	DECQ          R13
+	JNZ           square_by2_pixel
+	VMOVUPD       Z0, (AX)
+	VMOVUPD       Z1, (CX)
+	VMOVUPD       Z2, 64(AX)
+	VMOVUPD       Z3, 64(CX)
+	VMOVUPD       Z4, 128(AX)
+	VMOVUPD       Z5, 128(CX)
+	VMOVUPD       Z6, 192(AX)
+	VMOVUPD       Z7, 192(CX)
+	ADDQ          $0x00000100, AX
+	ADDQ          $0x00000100, CX
+	ADDQ          $0x00000080, DX
+	ADDQ          $0x00000080, BX
+	ADDQ          $0x04, SI
+	SUBQ          $0x20, R9
+	JMP           square_by2
+
+square_by2_end:
+square_by1:
+	CMPQ    R9, $0x10
+	JLT     square_by1_end
+	VMOVUPD (AX), Z0
+	VMOVUPD (CX), Z1
+	VMOVUPD 64(AX), Z2
+	VMOVUPD 64(CX), Z3
+	MOVQ    DX, R10
+	MOVQ    BX, R11
+	MOVQ    SI, R12
+	MOVQ    pixels+144(FP), R13
+
+square_by1_pixel:
+	PREFETCHT0    1024(R11)
+	VMOVUPS       (R10), Z4
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z5, Z0, Z0
+	VADDPD        Z4, Z2, Z2
+	VFMADD231PD   Z5, Z5, Z1
+	VFMADD231PD   Z4, Z4, Z3
+	ADDQ          DI, R10
+	ADDQ          R8, R11
+	ADDQ          bitStride+136(FP), R12
+	DECQ          R13
+	JNZ           square_by1_pixel
+	VMOVUPD       Z0, (AX)
+	VMOVUPD       Z1, (CX)
+	VMOVUPD       Z2, 64(AX)
+	VMOVUPD       Z3, 64(CX)
+	ADDQ          $0x00000080, AX
+	ADDQ          $0x00000080, CX
+	ADDQ          $0x00000040, DX
+	ADDQ          $0x00000040, BX
+	ADDQ          $0x02, SI
+	SUBQ          $0x10, R9
+	JMP           square_by1
+
+square_by1_end:
+	TESTQ   R9, R9
+	JZ      square_done
+	VMOVUPD (AX), Z0
+	VMOVUPD (CX), Z1
+	VMOVUPD 64(AX), Z2
+	VMOVUPD 64(CX), Z3
+	MOVQ    DX, R9
+	MOVQ    BX, R10
+	MOVQ    SI, R11
+	MOVQ    pixels+144(FP), R12
+
+square_part_pixel:
+	PREFETCHT0    1024(R10)
+	VMOVUPS.Z     (R9), K1, Z4
+	VCVTPS2PD     Y4, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z5, Z0, Z0
+	VADDPD        Z4, Z2, Z2
+	VFMADD231PD   Z5, Z5, Z1
+	VFMADD231PD   Z4, Z4, Z3
+	ADDQ          DI, R9
+	ADDQ          R8, R10
+	ADDQ          bitStride+136(FP), R11
+	DECQ          R12
+	JNZ           square_part_pixel
+	VMOVUPD       Z0, (AX)
+	VMOVUPD       Z1, (CX)
+	VMOVUPD       Z2, 64(AX)
+	VMOVUPD       Z3, 64(CX)
+	ADDQ          $0x00000080, AX
+	ADDQ          $0x00000080, CX
+	ADDQ          $0x00000040, DX
+	ADDQ          $0x00000040, BX
+	ADDQ          $0x02, SI
+
+square_done:
+	VZEROUPPER
+	RET
+
+two:
+two_by2:
+	CMPQ    R9, $0x20
+	JLT     two_by2_end
+	VMOVUPD (AX), Z0
+	VMOVUPD (CX), Z1
+	VMOVUPD 64(AX), Z2
+	VMOVUPD 64(CX), Z3
+	VMOVUPD 128(AX), Z4
+	VMOVUPD 128(CX), Z5
+	VMOVUPD 192(AX), Z6
+	VMOVUPD 192(CX), Z7
+	MOVQ    DX, R10
+	MOVQ    BX, R11
+	MOVQ    SI, R12
+	MOVQ    pixels+144(FP), R13
+
+two_by2_pixel:
 	PREFETCHT0    1024(R11)
 	VMOVUPS       (R10), Z8
 	VCVTPS2PD     Y8, Z9
@@ -5832,7 +5973,7 @@ plain_by2_pixel:
 	ADDQ          R8, R11
 	ADDQ          bitStride+136(FP), R12
 	DECQ          R13
-	JNZ           plain_by2_pixel
+	JNZ           two_by2_pixel
 	VMOVUPD       Z0, (AX)
 	VMOVUPD       Z1, (CX)
 	VMOVUPD       Z2, 64(AX)
@@ -5847,12 +5988,12 @@ plain_by2_pixel:
 	ADDQ          $0x00000080, BX
 	ADDQ          $0x04, SI
 	SUBQ          $0x20, R9
-	JMP           plain_by2
+	JMP           two_by2
 
-plain_by2_end:
-plain_by1:
+two_by2_end:
+two_by1:
 	CMPQ    R9, $0x10
-	JLT     plain_by1_end
+	JLT     two_by1_end
 	VMOVUPD (AX), Z0
 	VMOVUPD (CX), Z1
 	VMOVUPD 64(AX), Z2
@@ -5862,7 +6003,7 @@ plain_by1:
 	MOVQ    SI, R12
 	MOVQ    pixels+144(FP), R13
 
-plain_by1_pixel:
+two_by1_pixel:
 	PREFETCHT0    1024(R11)
 	VMOVUPS       (R10), Z4
 	VCVTPS2PD     Y4, Z5
@@ -5880,7 +6021,7 @@ plain_by1_pixel:
 	ADDQ          R8, R11
 	ADDQ          bitStride+136(FP), R12
 	DECQ          R13
-	JNZ           plain_by1_pixel
+	JNZ           two_by1_pixel
 	VMOVUPD       Z0, (AX)
 	VMOVUPD       Z1, (CX)
 	VMOVUPD       Z2, 64(AX)
@@ -5891,11 +6032,11 @@ plain_by1_pixel:
 	ADDQ          $0x00000040, BX
 	ADDQ          $0x02, SI
 	SUBQ          $0x10, R9
-	JMP           plain_by1
+	JMP           two_by1
 
-plain_by1_end:
+two_by1_end:
 	TESTQ   R9, R9
-	JZ      plain_done
+	JZ      two_done
 	VMOVUPD (AX), Z0
 	VMOVUPD (CX), Z1
 	VMOVUPD 64(AX), Z2
@@ -5905,7 +6046,7 @@ plain_by1_end:
 	MOVQ    SI, R11
 	MOVQ    pixels+144(FP), R12
 
-plain_part_pixel:
+two_part_pixel:
 	PREFETCHT0    1024(R10)
 	VMOVUPS.Z     (R9), K1, Z4
 	VCVTPS2PD     Y4, Z5
@@ -5923,7 +6064,7 @@ plain_part_pixel:
 	ADDQ          R8, R10
 	ADDQ          bitStride+136(FP), R11
 	DECQ          R12
-	JNZ           plain_part_pixel
+	JNZ           two_part_pixel
 	VMOVUPD       Z0, (AX)
 	VMOVUPD       Z1, (CX)
 	VMOVUPD       Z2, 64(AX)
@@ -5934,7 +6075,7 @@ plain_part_pixel:
 	ADDQ          $0x00000040, BX
 	ADDQ          $0x02, SI
 
-plain_done:
+two_done:
 	VZEROUPPER
 	RET
 

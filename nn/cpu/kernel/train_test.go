@@ -69,12 +69,19 @@ func TestMomentsAreSumsInFloat64OfOnePixelAfterAnotherMaskedOrNot(t *testing.T) 
 				strew(rng, a, nan, inf, 1e30)
 				strew(rng, b, -inf, 1e-30)
 			}
+			if channels%5 == 1 {
+				b, bStride = a, aStride
+			}
 			room := roundUp(channels, k.Lanes)
 			sums, products := make([]float64, room+2), make([]float64, room+2)
 			for i := range sums {
 				sums[i], products[i] = rng.Float64(), 1e3*rng.Float64()
 			}
 			wantSums, wantProducts, want := slices.Clone(sums), slices.Clone(products), slices.Clone(a)
+			other := b
+			if &a[0] == &b[0] {
+				other = want
+			}
 			var bits []byte
 			bitStride := (channels+7)/8 + rng.IntN(2)
 			if channels%2 == 0 {
@@ -85,7 +92,7 @@ func TestMomentsAreSumsInFloat64OfOnePixelAfterAnotherMaskedOrNot(t *testing.T) 
 			}
 			for p := range pixels {
 				for c := range channels {
-					v, w := float64(want[p*aStride+c]), float64(b[p*bStride+c])
+					v, w := float64(want[p*aStride+c]), float64(other[p*bStride+c])
 					wantSums[1+c] += v
 					wantProducts[1+c] += v * w // exact: fused or not
 				}

@@ -25,15 +25,23 @@ func (s isa) moments() {
 		return s.widen(v)
 	}, last)
 	Label("plain")
-	m.channels("plain", channels, func(a Register, vector int, _ Register, acc access) (low, high VecVirtual) {
+	plain := func(a Register, vector int, _ Register, acc access) (low, high VecVirtual) {
 		return m.widened(a, vector, acc)
-	}, last)
+	}
+	CMPQ(m.a, m.b)
+	JNE(LabelRef("two"))
+	m.square = true // what is read once
+	m.channels("square", channels, plain, last)
+	m.square = false
+	Label("two")
+	m.channels("two", channels, plain, last)
 }
 
 // moments is where Moments finds what it works on, from the channels in hand on.
 type moments struct {
 	isa
 	sums, products, a, b, bits, aStride, bStride Register
+	square                                       bool // a is b
 }
 
 // widened reads a vector as float64s.
@@ -82,7 +90,10 @@ func (m moments) tile(label string, vectors int, read func(a Register, vector in
 	for i := range vectors {
 		PREFETCHT0(at(b, ahead+i*2*size))
 		low, high := read(a, i, bits, acc)
-		otherLow, otherHigh := m.widened(b, i, acc)
+		otherLow, otherHigh := low, high
+		if !m.square {
+			otherLow, otherHigh = m.widened(b, i, acc)
+		}
 		VADDPD(low, sum[2*i], sum[2*i])
 		VADDPD(high, sum[2*i+1], sum[2*i+1])
 		VFMADD231PD(low, otherLow, product[2*i])
