@@ -226,8 +226,10 @@ func (t *tape) direct() {
 	for p, g := range last {
 		g.masks = p.rectified
 	}
-	for _, l := range t.norms {
-		last[l.out].masks = false // they mask what they sum
+	for _, l := range t.norms { // which mask what they sum
+		if g, ok := last[l.out]; ok {
+			g.masks = false
+		}
 	}
 }
 
