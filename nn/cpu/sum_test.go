@@ -11,7 +11,7 @@ import (
 )
 
 func TestSumsTakePartsInOrderAndLoseNoBuffer(t *testing.T) {
-	const threads, parts = 4, 200
+	const threads, parts, along = 4, 200, 3 // sums that every hand adds to
 	for _, cancelled := range []bool{false, true} {
 		d := &derivatives{spares: newSpares(threads-1, 1)}
 		hands := make([][]float32, threads)
@@ -19,8 +19,11 @@ func TestSumsTakePartsInOrderAndLoseNoBuffer(t *testing.T) {
 			hands[i] = allocate(1)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		s := d.newSum(ctx)
-		var taken []int
+		var sums [along]*sum
+		var taken [along][]int
+		for k := range sums {
+			sums[k] = d.newSum(ctx)
+		}
 		var next atomic.Int64
 		var running sync.WaitGroup
 		for i := range hands {
@@ -31,23 +34,27 @@ func TestSumsTakePartsInOrderAndLoseNoBuffer(t *testing.T) {
 						cancel() // whose part never comes
 						return
 					}
-					hands[i][0] = float32(n)
-					hands[i] = s.add(n, hands[i], func(part []float32) { taken = append(taken, int(part[0])) })
+					for k, s := range sums {
+						hands[i][0] = float32(n)
+						hands[i] = s.add(n, hands[i], func(part []float32) { taken[k] = append(taken[k], int(part[0])) })
+					}
 				}
 			})
 		}
 		running.Wait()
-		s.close()
 		cancel()
-		want := make([]int, parts)
-		for i := range want {
-			want[i] = i
-		}
-		if cancelled {
-			want = want[:len(taken)]
-		}
-		if !slices.Equal(taken, want) || cancelled && len(taken) > parts/2 {
-			t.Errorf("cancelled %t: parts were taken in the order %v", cancelled, taken)
+		for k, s := range sums {
+			s.close()
+			want := make([]int, parts)
+			for i := range want {
+				want[i] = i
+			}
+			if cancelled {
+				want = want[:len(taken[k])]
+			}
+			if !slices.Equal(taken[k], want) || cancelled && len(want) > parts/2 {
+				t.Errorf("cancelled %t: parts were taken in the order %v", cancelled, taken[k])
+			}
 		}
 		owners := map[*float32]bool{}
 		for _, buffer := range append(hands, d.spares.free...) {
