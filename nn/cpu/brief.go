@@ -1,8 +1,7 @@
 package cpu
 
-// shorten finds the pictures that have room for a round's images alone, and places that follow each other, so that they stay in the caches: those
-// whose adjoint tangents, or on a live tape adjoints, only one group of layers needs, and those whose values a live batch norm computes once more on the way back.
-// (All other planes of a block are needed later.)
+// shorten finds the pictures that have room for a round's images alone, at places that follow each other, so that they stay in
+// the caches. (All other planes of a block are needed later.)
 func (t *tape) shorten() {
 	if !t.live {
 		t.shortenAdjoints(adjointTangents)
@@ -12,6 +11,44 @@ func (t *tape) shorten() {
 	t.shortenValues()
 }
 
+// shortenValues shortens the outputs of live batch norms that their group alone needs, and that it computes once more on the way
+// back. A group has one live batch norm at most, its first layer.
+func (t *tape) shortenValues() {
+	home := map[*picture]int{} // the group
+	for g, group := range t.groups {
+		if l, ok := t.layers[group.first].(*batchNorm); ok && l.residual == nil && l.out != t.top.picture {
+			home[l.out] = g
+		}
+	}
+	for g, group := range t.groups {
+		for _, l := range t.layers[group.first:group.end] {
+			for _, e := range l.inputs() {
+				if home[e.picture] != g || alike(l) {
+					delete(home, e.picture)
+				}
+			}
+		}
+	}
+	images := map[geometry]int{}
+	for p, g := range home {
+		images[p.geometry] = max(images[p.geometry], t.groups[g].images)
+	}
+	places := map[geometry]int{}
+	for _, p := range t.pictures {
+		if _, ok := home[p]; !ok {
+			continue
+		}
+		at, ok := places[p.geometry]
+		if !ok {
+			at = t.brief[values]
+			places[p.geometry] = at
+			t.brief[values] += lined(images[p.geometry] * p.size())
+		}
+		p.brief[values], p.at[values] = true, at
+	}
+}
+
+// shortenAdjoints shortens pictures in the plane of a pass backwards, where only one group of layers needs them.
 func (t *tape) shortenAdjoints(plane plane) {
 	born, dies, group := map[*picture]int{}, map[*picture]int{}, map[*picture]int{} // in the order backwards: layers from the last
 	lasting := map[*picture]bool{t.top.picture: true, t.pictures[0]: true}
@@ -46,32 +83,6 @@ func alike(l layer) bool {
 		return false
 	}
 	return true
-}
-
-// shortenValues finds the outputs of live batch norms that only their group needs.
-func (t *tape) shortenValues() {
-	born, dies, group := map[*picture]int{}, map[*picture]int{}, map[*picture]int{}
-	lasting := map[*picture]bool{t.top.picture: true}
-	for g := len(t.groups) - 1; g >= 0; g-- {
-		for i := t.groups[g].end - 1; i >= t.groups[g].first; i-- {
-			for _, e := range t.layers[i].inputs() {
-				if _, ok := group[e.picture]; !ok {
-					group[e.picture], born[e.picture] = g, t.groups[g].end-1 // a group computes its pictures on the way back before all else
-				}
-				lasting[e.picture] = lasting[e.picture] || group[e.picture] != g || alike(t.layers[i])
-			}
-			if l, ok := t.layers[i].(*batchNorm); ok {
-				lasting[l.out] = lasting[l.out] || l.residual != nil || group[l.out] != g
-				dies[l.out] = t.groups[g].first
-			}
-		}
-	}
-	for p := range born {
-		if _, ok := dies[p]; !ok {
-			delete(born, p) // no batch norm's
-		}
-	}
-	t.places(values, born, dies, lasting, group)
 }
 
 // places gives brief pictures their places in a plane. Only pictures of one geometry follow each other, so that borders stay zero.

@@ -108,10 +108,8 @@ func (h *hand) ahead(groups []group, f func(l layer)) {
 func (h *hand) behind(groups []group, f func(l layer)) {
 	for _, g := range slices.Backward(groups) {
 		h.rounds(g, func() {
-			for _, l := range h.tape.layers[g.first:g.end] {
-				if norm, ok := l.(*batchNorm); ok && norm.out.brief[values] {
-					norm.forward(h, first)
-				}
+			if norm, ok := h.tape.layers[g.first].(*batchNorm); ok && norm.out.brief[values] {
+				norm.forward(h, first)
 			}
 			for _, l := range slices.Backward(h.tape.layers[g.first:g.end]) {
 				f(l)

@@ -112,7 +112,7 @@ func (l *batchSums) output() *picture { return l.out }
 
 func (l *batchSums) forward(h *hand, _ order) { l.sum(h, values, l.in.picture, false) }
 
-// sum adds up plane p of a picture, and its products with the inputs, masked before by what the picture's ReLU lets through if masks.
+// sum adds up plane p of a picture, which it masks before if masks, and its products with the inputs.
 func (l *batchNorm) sum(h *hand, p plane, a *picture, masks bool) {
 	sums, half := h.batch[l.index].sums[h.block], lined(a.channels)
 	if h.from == 0 {

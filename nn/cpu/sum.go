@@ -6,7 +6,7 @@ import (
 )
 
 // sum adds up parts in the order of their numbers, whoever computes them. Who is ahead leaves its part and goes on with a spare
-// buffer, as long as there is one: to wait for the others at every block cost two threads 6 % of a training.
+// buffer, as long as there is one, and does not wait for the others at every block.
 type sum struct {
 	*spares
 	ctx   context.Context
@@ -54,8 +54,8 @@ func (d *derivatives) newSum(ctx context.Context) *sum {
 	return s
 }
 
-// add calls take when it is part i's turn, unless ctx is cancelled before, and returns the buffer to go on with. Who waits gets its own
-// buffer back at its turn: if others could have it, they might wait for whoever has none.
+// add calls take when it is part i's turn, unless ctx is cancelled before, and returns the buffer to go on with. Who waits gets
+// its own back at its turn: if others could have it, they might wait for whoever has none.
 func (s *sum) add(i int, part []float32, take func(part []float32)) []float32 {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()

@@ -46,7 +46,7 @@ func (e *Engine) live() *tape {
 	return t
 }
 
-// liveRooms are the floats of a plane for so many images, and of what a hand has of its own behind that of values and that of adjoints.
+// liveRooms are the floats of a plane for so many images, and of what a hand has of its own behind values and behind adjoints.
 func (t *tape) liveRooms(images int) (plane int, brief [2]int) {
 	for l := range brief {
 		brief[l] = lined(t.brief[l] + t.slack())

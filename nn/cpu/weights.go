@@ -52,8 +52,9 @@ func (l *lowering) weigh(n int, c nn.Conv, channels int, f finish, norms []int, 
 			part.columns = l.kernel.Columns(perGroup - o)
 			part.first, part.count = g*perGroup+o, min(part.columns, perGroup-o)
 			part.packed, part.scale, part.shift = l.weights, f.scale+part.first, f.shift+part.first
-			l.source = max(l.source, terms*part.count+9*part.columns)
+			l.source = max(l.source, terms*part.count)
 			if w != nil {
+				l.source = max(l.source, terms*part.count+9*part.columns)
 				part.stride = channels * l.columns(c.Out)
 				l.weights += channels * part.columns
 			} else {

@@ -65,8 +65,9 @@ type Kernel struct {
 	//	sums[c] += Σ_p a[p·aStride + c]
 	//	products[c] += Σ_p a[p·aStride + c] · b[p·bStride + c]
 	//
-	// for c < channels, one pixel after another, and a is masked before, as Mask does it, unless bits is nil. a may be b, with its stride. All kernels give the same bits, products being exact. There is at least one pixel, and
-	// room for whole vectors of sums and products.
+	// for c < channels, one pixel after another. Unless bits is nil, a is masked before, as by Mask. a may be b, with its stride.
+	// All kernels give the same bits, products being exact. There is at least one pixel, and room for whole vectors of sums and
+	// products.
 	Moments func(sums, products []float64, a []float32, aStride int, b []float32, bStride int, bits []byte, bitStride, pixels, channels int)
 
 	// Blend scales, sums and shifts rows of pixels of len(byA) = len(byB) = len(shift) channels that follow each other:

@@ -25,7 +25,7 @@ func (s isa) spread(tile int) func(d []VecVirtual, store func(i int, v VecVirtua
 			both(1, d[0], d[1], store)
 		}
 	}
-	const a, b = 0.625, 1.5 // kernel.A and kernel.B
+	const a, b = pointA, pointB
 	a1, a2, a3 := s.kept("a1", a), s.kept("a2", a*a), s.kept("a3", a*a*a)
 	b1, b2, b3 := s.kept("b1", b), s.kept("b2", b*b), s.kept("b3", b*b*b)
 	return func(d []VecVirtual, store func(int, VecVirtual)) {

@@ -53,8 +53,8 @@ func (s isa) rectify() {
 	}, func() { ADDQ(slot(Param("bitStride")), bits) })
 }
 
-// scaled writes what Affine and Rectify have in common: a row of pixels scaled, shifted and summed. end finishes a vector, whose first channel is c, and next
-// goes on to the next pixel.
+// scaled writes what Affine and Rectify have in common: a row of pixels scaled, shifted and summed. end finishes a vector, whose
+// first channel is c, and next goes on to the next pixel.
 func (s isa) scaled(end func(part string, c, channels Register, y VecVirtual), next func()) {
 	dst, x := Load(Param("dst").Base(), GP64()), Load(Param("x").Base(), GP64())
 	dstStride, xStride := bytes("dstStride"), bytes("xStride")

@@ -36,9 +36,7 @@ func (s isa) filter(tile int) func(x, y, z VecVirtual) []VecVirtual {
 			return []VecVirtual{x, sum, difference, z}
 		}
 	}
-	const a, b = 0.625, 1.5 // kernel.A and kernel.B
-	const nearA, nearB = 1 / (2 * a * a * (a*a - b*b)), 1 / (2 * b * b * (b*b - a*a))
-	origin := s.fetched64("origin", 1/(a*a*b*b))
+	origin := s.fetched64("origin", nearOrigin)
 	near := func(label string, point, near float64) func(x, y, z VecVirtual) (sum, difference VecVirtual) {
 		square, evens, odds := s.fetched64("square"+label, point*point), s.fetched64("near"+label+"0", near), s.fetched64("near"+label+"1", point*near)
 		return func(x, y, z VecVirtual) (sum, difference VecVirtual) {
@@ -50,7 +48,7 @@ func (s isa) filter(tile int) func(x, y, z VecVirtual) []VecVirtual {
 			return pair(even, odd)
 		}
 	}
-	nearestA, nearestB := near("A", a, nearA), near("B", b, nearB)
+	nearestA, nearestB := near("A", pointA, nearA), near("B", pointB, nearB)
 	return func(x, y, z VecVirtual) []VecVirtual {
 		sumA, differenceA := nearestA(x, y, z)
 		sumB, differenceB := nearestB(x, y, z)
@@ -69,10 +67,6 @@ func (s isa) winogradFilter(tile int) {
 	u, g := Load(Param("u").Base(), GP64()), Load(Param("g").Base(), GP64())
 	uStride, gStride := bytes("uStride"), bytes("gStride")
 	columns := Load(Param("columns"), GP64())
-	narrow := func(v VecVirtual) Register { return v.AsX() }
-	if s.lanes == 16 {
-		narrow = func(v VecVirtual) Register { return v.AsY() }
-	}
 	row := GP64() // of the matrix
 	LEAQ(indexed(gStride, gStride, 2, 0), row)
 	Label("columns")
@@ -80,13 +74,9 @@ func (s isa) winogradFilter(tile int) {
 	MOVQ(g, from)
 	for l := range 3 {
 		d := [3]VecVirtual{s.vec(), s.vec(), s.vec()}
-		for k, scale := range []uint8{0, 1, 2} {
-			if k == 0 {
-				VCVTPS2PD(at(from, 0), d[k])
-			} else {
-				VCVTPS2PD(indexed(from, row, scale, 0), d[k])
-			}
-		}
+		VCVTPS2PD(at(from, 0), d[0])
+		VCVTPS2PD(indexed(from, row, 1, 0), d[1])
+		VCVTPS2PD(indexed(from, row, 2, 0), d[2])
 		for i, v := range transform(d[0], d[1], d[2]) {
 			VMOVUPD(v, half.Offset((i*3+l)*s.bytes()))
 		}
@@ -102,10 +92,11 @@ func (s isa) winogradFilter(tile int) {
 		for _, v := range transform(d[0], d[1], d[2]) {
 			if s.lanes == 16 {
 				VCVTPD2PS(v, v.AsY())
+				VMOVUPS(v.AsY(), at(to, 0))
 			} else {
 				VCVTPD2PSY(v, v.AsX())
+				VMOVUPS(v.AsX(), at(to, 0))
 			}
-			VMOVUPS(narrow(v), at(to, 0))
 			ADDQ(uStride, to)
 		}
 	}

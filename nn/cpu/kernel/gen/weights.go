@@ -24,9 +24,8 @@ func (s isa) lift(tile int) func(m []VecVirtual) []VecVirtual {
 			return []VecVirtual{m[0], difference, m[3]}
 		}
 	}
-	const a, b = 0.625, 1.5 // kernel.A and kernel.B
-	const nearA, nearB = 1 / (2 * a * a * (a*a - b*b)), 1 / (2 * b * b * (b*b - a*a))
-	origin := s.fetched("origin", 1/(a*a*b*b))
+	const a, b = pointA, pointB
+	origin := s.fetched("origin", nearOrigin)
 	a0, a1, a2 := s.fetched("nearA0", nearA), s.fetched("nearA1", a*nearA), s.fetched("nearA2", a*a*nearA)
 	b0, b1, b2 := s.fetched("nearB0", nearB), s.fetched("nearB1", b*nearB), s.fetched("nearB2", b*b*nearB)
 	return func(m []VecVirtual) []VecVirtual {

@@ -55,6 +55,14 @@ func (s isa) fetched(label string, x float32) Op {
 	})
 }
 
+// The points of kernel.F4 and the factors of its G.
+const (
+	pointA, pointB = 0.625, 1.5 // kernel.A and kernel.B
+	nearOrigin     = 1 / (pointA * pointA * pointB * pointB)
+	nearA          = 1 / (2 * pointA * pointA * (pointA*pointA - pointB*pointB))
+	nearB          = 1 / (2 * pointB * pointB * (pointB*pointB - pointA*pointA))
+)
+
 // f2 interpolates at 0, ±1 and ∞.
 func (s isa) f2() transform {
 	output := func(q []VecVirtual) []VecVirtual {
@@ -83,7 +91,7 @@ func (s isa) f2() transform {
 
 // f4 interpolates at 0, ±a, ±b and ∞.
 func (s isa) f4(factor func(label string, x float32) Op) transform {
-	const a, b = 0.625, 1.5 // kernel.A and kernel.B
+	const a, b = pointA, pointB
 	product, sum := factor("a2b2", a*a*b*b), factor("a2plusb2", a*a+b*b)
 	a1, a2, a3 := factor("a1", a), factor("a2", a*a), factor("a3", a*a*a)
 	b1, b2, b3 := factor("b1", b), factor("b2", b*b), factor("b3", b*b*b)
