@@ -198,7 +198,8 @@ func (c Client) Lives(ctx context.Context, job string) (map[int]Life, error) {
 	return lives, nil
 }
 
-// Over says whether this life of a task has ended, going by what Lives says of its job.
+// Over says whether this life of a task has ended, going by what Lives said of its job, be that before this life began:
+// a task that waits in the queue has had no more lives than SLURM counts restarts, and the next may have begun since.
 func (t Task) Over(lives map[int]Life) bool {
 	life, known := lives[t.Index]
 	if !known {
@@ -210,10 +211,9 @@ func (t Task) Over(lives map[int]Life) bool {
 	return life.Restarts > t.Restarts || slices.Contains(ended, life.State)
 }
 
-// ended are the states of a task that runs no process: the ends of jobs, and waiting in the
-// queue after a process has run.
+// ended are the states in which a life ends.
 var ended = []string{"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
-	"TIMEOUT", "PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
+	"TIMEOUT"}
 
 // MaxArraySize is the number of tasks that an array may have.
 func (c Client) MaxArraySize(ctx context.Context) (int, error) {
