@@ -320,7 +320,7 @@ func (h *hand) again(s *state, images *nn.Images, block int) {
 }
 
 func (h *hand) firstOrder(images *nn.Images, block int) {
-	eachPixelOf(h, images, block, func(at int, v float32) { h.planes[values][at] = v })
+	eachPixelOf(h, images, block*h.tape.block, func(at int, v float32) { h.planes[values][at] = v })
 	h.ahead(h.tape.groups, func(l layer) { l.forward(h, first) })
 	for n := range h.count {
 		label := int(images.Labels[block*h.tape.block+n])
@@ -372,10 +372,10 @@ func (h *hand) descend(l plane, n int) {
 	}
 }
 
-// eachPixelOf calls f with the index and the value of every input of a block.
-func eachPixelOf(h *hand, images *nn.Images, block int, f func(at int, v float32)) {
+// eachPixelOf calls f with the index and the value of every input of the images in hand, which begin with the one numbered before.
+func eachPixelOf(h *hand, images *nn.Images, before int, f func(at int, v float32)) {
 	in := h.tape.pictures[0]
-	pixels := images.Pixels[block*h.tape.block*in.shape.Size():]
+	pixels := images.Pixels[before*in.shape.Size():]
 	for n := range h.count {
 		for c := range in.channels {
 			for y := range in.height {

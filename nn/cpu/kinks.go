@@ -31,7 +31,7 @@ func (p *picture) signBytes() int { return (p.channels + 7) / 8 }
 
 // decide finds the kinks of a block, and the sum of its losses, in float64.
 func (h *hand) decide(images *nn.Images, block int) (loss float64) {
-	eachPixelOf(h, images, block, func(at int, v float32) { h.exact[at] = float64(v) })
+	eachPixelOf(h, images, block*h.tape.block, func(at int, v float32) { h.exact[at] = float64(v) })
 	h.ahead(h.tape.groups, func(l layer) {
 		l.decide(h)
 		if p := l.output(); p.rectified {

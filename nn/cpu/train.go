@@ -16,9 +16,33 @@ type training struct {
 	*derivatives
 	room   int      // images that there is room for
 	batch  []*batch // by norm
+	blocks []span   // of the batch in hand
+	onward bool     // its blocks were last taken from the first to the last
 	judged []judgement
 	sums   []float64 // the gradient in float64
 }
+
+// span is count images of a batch from the first on.
+type span struct{ first, count int }
+
+// spans divides a batch of so many images into blocks: of many, those at both ends are halved, so that no thread waits long
+// for the last one, whichever end that is at.
+func (t *tape) spans(images int) (blocks []span) {
+	halves := images >= 4*t.block
+	for first := 0; first < images; {
+		count := t.block
+		if halves && (first < t.block || images-first <= t.block) {
+			count = (t.block + 1) / 2
+		}
+		count = min(count, images-first)
+		blocks = append(blocks, span{first, count})
+		first += count
+	}
+	return blocks
+}
+
+// maxSpans bounds the number of spans of a batch of so many images, or less.
+func (t *tape) maxSpans(images int) int { return (images+t.block-1)/t.block + 2 }
 
 // judgement is the loss and the right predictions of a block.
 type judgement struct {
@@ -60,9 +84,8 @@ func (e *Engine) TrainingMemory(images int) int64 {
 	plane, brief := t.liveRooms(images)
 	bytes := 4*int64(2*plane+e.threads*(brief[values]+brief[adjoints])) + 2*hugePage + int64(t.signs*images) + 4*int64(t.choices*images)
 	bytes += int64(e.threads)*t.handBytes() + t.sparesBytes(e.threads) + t.sideBytes() + 8*int64(t.gradient+e.Graph.Parameters())
-	blocks := (images + t.block - 1) / t.block
 	for _, l := range t.norms {
-		bytes += 8 * int64((2*blocks+5)*lined(l.in.channels))
+		bytes += 8 * int64((2*t.maxSpans(images)+5)*lined(l.in.channels))
 	}
 	return bytes
 }
@@ -71,7 +94,7 @@ func (t *training) grow(images int) {
 	for _, h := range t.hands { // let go before the next are made
 		h.planes[values], h.planes[adjoints] = nil, nil
 	}
-	blocks := t.blocks(images)
+	blocks := t.tape.maxSpans(images)
 	t.room, t.batch, t.judged = images, nil, make([]judgement, blocks)
 	for _, l := range t.tape.norms {
 		t.batch = append(t.batch, newBatch(l, blocks))
@@ -89,8 +112,6 @@ func (t *training) grow(images int) {
 	}
 }
 
-func (t *training) blocks(images int) int { return (images + t.tape.block - 1) / t.tape.block }
-
 // Train is that of engine.Trainer: float32, with Winograd's transforms where evaluation uses them; sums over pixels for batch norms,
 // and over blocks of images, in float64. The kinks are those of float32. No batch is evaluated again for what overflows in a
 // transform alone.
@@ -105,6 +126,7 @@ func (e *Engine) Train(ctx context.Context, states nn.Params, batch *nn.Images, 
 	for _, h := range t.hands {
 		h.seed = seed
 	}
+	t.blocks, t.onward = t.tape.spans(batch.Len()), false
 	t.prepare(ctx, 0, &t.point, first)
 	t.forward(ctx, batch)
 	t.judge(ctx, batch)
@@ -115,26 +137,31 @@ func (e *Engine) Train(ctx context.Context, states nn.Params, batch *nn.Images, 
 	return t.report(batch, gradient, moments), nil
 }
 
-// eachBlock calls f for every block of the batch from all threads until ctx is cancelled.
-func (t *training) eachBlock(ctx context.Context, batch *nn.Images, f func(h *hand, block int)) {
-	t.share(ctx, t.blocks(batch.Len()), func(h *hand, block int) {
-		h.block, h.before = block, block*t.tape.block
-		h.images = min(t.tape.block, batch.Len()-h.before)
+// eachBlock calls f for every block of the batch, and with its place in the order in which they are begun, from all threads until
+// ctx is cancelled. Every time the order is the other one: what was done last is still in the caches.
+func (t *training) eachBlock(ctx context.Context, f func(h *hand, place int)) {
+	t.onward = !t.onward
+	t.share(ctx, len(t.blocks), func(h *hand, place int) {
+		h.block = place
+		if !t.onward {
+			h.block = len(t.blocks) - 1 - place
+		}
+		h.before, h.images = t.blocks[h.block].first, t.blocks[h.block].count
 		h.whole()
-		f(h, block)
+		f(h, place)
 	})
 }
 
 func (t *training) forward(ctx context.Context, batch *nn.Images) {
-	t.eachBlock(ctx, batch, func(h *hand, block int) {
-		eachPixelOf(h, batch, block, func(at int, v float32) { h.planes[values][at] = v })
+	t.eachBlock(ctx, func(h *hand, _ int) {
+		eachPixelOf(h, batch, h.before, func(at int, v float32) { h.planes[values][at] = v })
 	})
 	for i, s := range t.tape.segments {
 		if i > 0 {
 			norm := t.waiting(s)
-			norm.settle(t.batch[norm.index], &t.point, batch.Len(), t.blocks(batch.Len()))
+			norm.settle(t.batch[norm.index], &t.point, batch.Len(), len(t.blocks))
 		}
-		t.eachBlock(ctx, batch, func(h *hand, _ int) {
+		t.eachBlock(ctx, func(h *hand, _ int) {
 			h.ahead(t.tape.groups[s.first:s.end], func(l layer) { l.forward(h, first) })
 		})
 	}
@@ -148,7 +175,7 @@ func (t *training) waiting(s segment) *batchNorm {
 // judge takes the losses and what they hand on.
 func (t *training) judge(ctx context.Context, batch *nn.Images) {
 	n := float64(batch.Len())
-	t.eachBlock(ctx, batch, func(h *hand, block int) {
+	t.eachBlock(ctx, func(h *hand, _ int) {
 		j := judgement{}
 		for i := range h.count {
 			label := int(batch.Labels[h.before+i])
@@ -164,7 +191,7 @@ func (t *training) judge(ctx context.Context, batch *nn.Images) {
 			h.descend(adjoints, i)
 		}
 		h.handOn(t.tape.top, first)
-		t.judged[block] = j
+		t.judged[h.block] = j
 	})
 }
 
@@ -172,18 +199,18 @@ func (t *training) backward(ctx context.Context, batch *nn.Images) {
 	clear(t.gradient)
 	for i, s := range slices.Backward(t.tape.segments) {
 		sum := t.newSum(ctx)
-		t.eachBlock(ctx, batch, func(h *hand, block int) {
+		t.eachBlock(ctx, func(h *hand, place int) {
 			h.behind(t.tape.groups[s.first:s.end], func(l layer) {
 				if !l.output().constant {
 					l.backward(h, first)
 				}
 			})
-			h.gradient = sum.add(block, h.gradient, func(part []float32) { accumulate(t.gradient[s.from:s.to], part[s.from:s.to]) })
+			h.gradient = sum.add(place, h.gradient, func(part []float32) { accumulate(t.gradient[s.from:s.to], part[s.from:s.to]) })
 		})
 		sum.close()
 		if i > 0 {
 			norm := t.waiting(s)
-			norm.settleBack(t.batch[norm.index], &t.point, batch.Len(), t.blocks(batch.Len()))
+			norm.settleBack(t.batch[norm.index], &t.point, batch.Len(), len(t.blocks))
 		}
 	}
 }
@@ -200,7 +227,7 @@ func (t *training) report(batch *nn.Images, gradient []float32, moments []engine
 	for i, v := range t.sums {
 		gradient[i] = float32(v)
 	}
-	for _, j := range t.judged[:t.blocks(batch.Len())] {
+	for _, j := range t.judged[:len(t.blocks)] {
 		result.Loss += j.loss / float64(batch.Len())
 		result.Correct += j.correct
 	}

@@ -32,7 +32,7 @@ func trainingContract(t *testing.T, tolerance float64, new maker) {
 	})
 	t.Run("batches of all sizes, whatever came before", func(t *testing.T) {
 		reference := trainer(t, ref.New, r.graph, nn.CrossEntropy, 1)
-		for _, size := range []int{2, 3, 16, 17, 33, 70} {
+		for _, size := range []int{2, 3, 16, 17, 33, 64, 70} {
 			part := r.part(0, size)
 			closeTraining(t, 100*tolerance, r.graph, train(t, e, r.graph, theta, part, 1), train(t, reference, r.graph, theta, part, 1))
 			sameTraining(t, train(t, trainer(t, new, r.graph, nn.CrossEntropy, 2), r.graph, theta, part, 1), train(t, e, r.graph, theta, part, 1))
