@@ -306,7 +306,7 @@ func (g *gatheredProducts) add(h *hand, p pair, sums []float32) {
 					at := 0
 					panels(g.to, g.kernel, func(o, count, columns int) {
 						h.kernel.Outer(own[at:], g.rows*g.columns, g.columns, in[from+group*g.from:], g.Dilation[1]*g.in.channels, inStep,
-							out[to+group*g.to+o:], 0, outStep, g.rows, columns, width, g.places)
+							out[to+group*g.to+o:], 0, outStep, g.rows, columns, width, g.places, true)
 						at += columns
 					})
 				}

@@ -160,10 +160,8 @@ func (l *sample) decide(h *hand) {
 	})
 }
 
-func (l *maximum) decide(h *hand) { chooseMaxima(l, h, h.exact) }
-
-// chooseMaxima finds the maxima among the values in p, and writes them there.
-func chooseMaxima[T float32 | float64](l *maximum, h *hand, p []T) {
+func (l *maximum) decide(h *hand) {
+	p := h.exact
 	l.each(h, func(n, y, x, at, from int, choices []int32) {
 		taps := windowTaps(h, l.window, l.in.picture, l.out, n, y, x)
 		for c := range choices {

@@ -32,7 +32,9 @@ func (l *maximum) each(h *hand, f func(n, y, x, at, from int, choices []int32)) 
 func (l *maximum) forward(h *hand, o order) {
 	p := h.planes[o.ahead()]
 	if h.tape.live {
-		chooseMaxima(l, h, p)
+		l.each(h, func(n, y, x, at, from int, choices []int32) {
+			h.kernel.ArgmaxPixel(p[at:][:len(choices)], choices, p, windowTaps(h, l.window, l.in.picture, l.out, n, y, x), from)
+		})
 		return
 	}
 	l.each(h, func(_, _, _, at, from int, choices []int32) {

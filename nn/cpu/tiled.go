@@ -205,9 +205,6 @@ func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
 	if s.kept >= 0 {
 		sums = h.kept[s.kept:][:len(sums)]
 	}
-	if h.from == 0 {
-		clear(sums)
-	}
 	s.eachChunk(h, func(first, count int) {
 		tiles := count * s.tiles[1] // of a pair; those of all pairs follow each other
 		vStride, yStride := stream(len(pairs)*tiles, s.inRow()), stream(len(pairs)*tiles, s.widths)
@@ -218,7 +215,7 @@ func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
 		for p := range s.Positions() {
 			panels(s.out.channels, s.columns, func(o, _, columns int) {
 				h.kernel.Outer(sums[p*size+o:], size, s.widths, h.inputs[p*vStride:], vStride, s.inRow(),
-					h.outputs[p*yStride+o:], yStride, s.widths, s.rows, columns, len(pairs)*tiles, 1)
+					h.outputs[p*yStride+o:], yStride, s.widths, s.rows, columns, len(pairs)*tiles, 1, h.from > 0 || first > 0)
 			})
 		}
 	})

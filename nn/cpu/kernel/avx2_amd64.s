@@ -1061,9 +1061,9 @@ narrow_store:
 	VZEROUPPER
 	RET
 
-// func outerAVX2(g []float32, gStride int, gRow int, v []float32, vStride int, vRow int, y []float32, yStride int, yRow int, rows int, columns int, terms int, positions int)
+// func outerAVX2(g []float32, gStride int, gRow int, v []float32, vStride int, vRow int, y []float32, yStride int, yRow int, rows int, columns int, terms int, positions int, accumulate bool)
 // Requires: AVX, FMA3
-TEXT ·outerAVX2(SB), NOSPLIT, $0-152
+TEXT ·outerAVX2(SB), NOSPLIT, $0-153
 	SHLQ $0x02, gStride+24(FP)
 	SHLQ $0x02, gRow+32(FP)
 	SHLQ $0x02, vStride+64(FP)
@@ -1085,6 +1085,9 @@ wide_next:
 	CMPQ    AX, $0x08
 	JEQ     wide_last
 	MOVQ    gRow+32(FP), BX
+	MOVB    accumulate+152(FP), SI
+	TESTB   SI, SI
+	JZ      wide_tile_zero
 	MOVQ    CX, SI
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
@@ -1104,11 +1107,28 @@ wide_next:
 	VMOVUPS (SI), Y10
 	VMOVUPS 32(SI), Y11
 	ADDQ    BX, SI
-	MOVQ    y_base+80(FP), DI
-	MOVQ    DX, SI
-	MOVQ    vRow+72(FP), R8
-	MOVQ    yRow+112(FP), R9
-	MOVQ    terms+136(FP), R10
+	JMP     wide_tile_add
+
+wide_tile_zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+
+wide_tile_add:
+	MOVQ y_base+80(FP), DI
+	MOVQ DX, SI
+	MOVQ vRow+72(FP), R8
+	MOVQ yRow+112(FP), R9
+	MOVQ terms+136(FP), R10
 
 wide_tile_term_many:
 	CMPQ         R10, $0x04
@@ -1265,6 +1285,9 @@ wide_tile_term_end:
 
 wide_last:
 	MOVQ    gRow+32(FP), BX
+	MOVB    accumulate+152(FP), SI
+	TESTB   SI, SI
+	JZ      wide_last_zero
 	MOVQ    CX, SI
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
@@ -1278,11 +1301,24 @@ wide_last:
 	VMOVUPS (SI), Y6
 	VMOVUPS 32(SI), Y7
 	ADDQ    BX, SI
-	MOVQ    y_base+80(FP), DI
-	MOVQ    DX, SI
-	MOVQ    vRow+72(FP), R8
-	MOVQ    yRow+112(FP), R9
-	MOVQ    terms+136(FP), R10
+	JMP     wide_last_add
+
+wide_last_zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+wide_last_add:
+	MOVQ y_base+80(FP), DI
+	MOVQ DX, SI
+	MOVQ vRow+72(FP), R8
+	MOVQ yRow+112(FP), R9
+	MOVQ terms+136(FP), R10
 
 wide_last_term_many:
 	CMPQ         R10, $0x04
@@ -1421,6 +1457,9 @@ narrow_next:
 	CMPQ    AX, $0x08
 	JEQ     narrow_last
 	MOVQ    gRow+32(FP), BX
+	MOVB    accumulate+152(FP), SI
+	TESTB   SI, SI
+	JZ      narrow_tile_zero
 	MOVQ    CX, SI
 	VMOVUPS (SI), Y0
 	ADDQ    BX, SI
@@ -1434,11 +1473,22 @@ narrow_next:
 	ADDQ    BX, SI
 	VMOVUPS (SI), Y5
 	ADDQ    BX, SI
-	MOVQ    y_base+80(FP), DI
-	MOVQ    DX, SI
-	MOVQ    vRow+72(FP), R8
-	MOVQ    yRow+112(FP), R9
-	MOVQ    terms+136(FP), R10
+	JMP     narrow_tile_add
+
+narrow_tile_zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+narrow_tile_add:
+	MOVQ y_base+80(FP), DI
+	MOVQ DX, SI
+	MOVQ vRow+72(FP), R8
+	MOVQ yRow+112(FP), R9
+	MOVQ terms+136(FP), R10
 
 narrow_tile_term_many:
 	CMPQ         R10, $0x04
@@ -1554,6 +1604,9 @@ narrow_tile_term_end:
 
 narrow_last:
 	MOVQ    gRow+32(FP), BX
+	MOVB    accumulate+152(FP), SI
+	TESTB   SI, SI
+	JZ      narrow_last_zero
 	MOVQ    CX, SI
 	VMOVUPS (SI), Y0
 	ADDQ    BX, SI
@@ -1563,11 +1616,20 @@ narrow_last:
 	ADDQ    BX, SI
 	VMOVUPS (SI), Y3
 	ADDQ    BX, SI
-	MOVQ    y_base+80(FP), DI
-	MOVQ    DX, SI
-	MOVQ    vRow+72(FP), R8
-	MOVQ    yRow+112(FP), R9
-	MOVQ    terms+136(FP), R10
+	JMP     narrow_last_add
+
+narrow_last_zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+narrow_last_add:
+	MOVQ y_base+80(FP), DI
+	MOVQ DX, SI
+	MOVQ vRow+72(FP), R8
+	MOVQ yRow+112(FP), R9
+	MOVQ terms+136(FP), R10
 
 narrow_last_term_many:
 	CMPQ         R10, $0x04
@@ -6161,6 +6223,116 @@ channel_end:
 
 DATA minusInfinity<>+0(SB)/4, $0xff800000
 GLOBL minusInfinity<>(SB), RODATA|NOPTR, $4
+
+// func argmaxPixelAVX2(dst []float32, places []int32, x []float32, taps []int, from int)
+// Requires: AVX, AVX2
+TEXT ·argmaxPixelAVX2(SB), NOSPLIT, $0-104
+	MOVQ    dst_base+0(FP), AX
+	MOVQ    places_base+24(FP), CX
+	MOVQ    dst_len+8(FP), DX
+	MOVQ    x_base+48(FP), BX
+	MOVQ    from+96(FP), SI
+	MOVQ    taps_base+72(FP), DI
+	MOVQ    taps_len+80(FP), R8
+	MOVQ    DX, R9
+	ANDQ    $0x07, R9
+	LEAQ    laneMasks<>+0(SB), R10
+	SHLQ    $0x05, R9
+	VMOVUPS (R10)(R9*1), Y0
+	VMOVUPS laneNumbers<>+0(SB), Y1
+	XORQ    R9, R9
+
+channel_whole:
+	MOVQ         DX, R10
+	SUBQ         R9, R10
+	CMPQ         R10, $0x08
+	JLT          channel_part
+	XORQ         R10, R10
+	MOVQ         (DI)(R10*8), R11
+	ADDQ         R9, R11
+	VMOVUPS      (BX)(R11*4), Y4
+	SUBQ         SI, R11
+	VMOVD        R11, X5
+	VPBROADCASTD X5, Y5
+	JMP          channel_whole_next
+
+channel_whole_tap:
+	MOVQ         (DI)(R10*8), R11
+	ADDQ         R9, R11
+	VMOVUPS      (BX)(R11*4), Y2
+	SUBQ         SI, R11
+	VMOVD        R11, X3
+	VPBROADCASTD X3, Y3
+	VCMPPS       $0x1e, Y4, Y2, Y6
+	VCMPPS       $0x03, Y2, Y2, Y7
+	VORPS        Y7, Y6, Y6
+	VBLENDVPS    Y6, Y2, Y4, Y4
+	VBLENDVPS    Y6, Y3, Y5, Y5
+
+channel_whole_next:
+	INCQ    R10
+	CMPQ    R10, R8
+	JLT     channel_whole_tap
+	VPADDD  Y1, Y5, Y5
+	VMOVUPS Y4, (AX)(R9*4)
+	VMOVUPS Y5, (CX)(R9*4)
+	ADDQ    $0x08, R9
+	JMP     channel_whole
+
+channel_part:
+	TESTQ        R10, R10
+	JZ           channel_end
+	XORQ         R10, R10
+	MOVQ         (DI)(R10*8), R11
+	ADDQ         R9, R11
+	VMASKMOVPS   (BX)(R11*4), Y0, Y4
+	SUBQ         SI, R11
+	VMOVD        R11, X5
+	VPBROADCASTD X5, Y5
+	JMP          channel_part_next
+
+channel_part_tap:
+	MOVQ         (DI)(R10*8), R11
+	ADDQ         R9, R11
+	VMASKMOVPS   (BX)(R11*4), Y0, Y2
+	SUBQ         SI, R11
+	VMOVD        R11, X3
+	VPBROADCASTD X3, Y3
+	VCMPPS       $0x1e, Y4, Y2, Y6
+	VCMPPS       $0x03, Y2, Y2, Y7
+	VORPS        Y7, Y6, Y6
+	VBLENDVPS    Y6, Y2, Y4, Y4
+	VBLENDVPS    Y6, Y3, Y5, Y5
+
+channel_part_next:
+	INCQ       R10
+	CMPQ       R10, R8
+	JLT        channel_part_tap
+	VPADDD     Y1, Y5, Y5
+	VMASKMOVPS Y4, Y0, (AX)(R9*4)
+	VMASKMOVPS Y5, Y0, (CX)(R9*4)
+
+channel_end:
+	VZEROUPPER
+	RET
+
+DATA laneNumbers<>+0(SB)/4, $0x00000000
+DATA laneNumbers<>+4(SB)/4, $0x00000001
+DATA laneNumbers<>+8(SB)/4, $0x00000002
+DATA laneNumbers<>+12(SB)/4, $0x00000003
+DATA laneNumbers<>+16(SB)/4, $0x00000004
+DATA laneNumbers<>+20(SB)/4, $0x00000005
+DATA laneNumbers<>+24(SB)/4, $0x00000006
+DATA laneNumbers<>+28(SB)/4, $0x00000007
+DATA laneNumbers<>+32(SB)/4, $0x00000008
+DATA laneNumbers<>+36(SB)/4, $0x00000009
+DATA laneNumbers<>+40(SB)/4, $0x0000000a
+DATA laneNumbers<>+44(SB)/4, $0x0000000b
+DATA laneNumbers<>+48(SB)/4, $0x0000000c
+DATA laneNumbers<>+52(SB)/4, $0x0000000d
+DATA laneNumbers<>+56(SB)/4, $0x0000000e
+DATA laneNumbers<>+60(SB)/4, $0x0000000f
+GLOBL laneNumbers<>(SB), RODATA|NOPTR, $64
 
 // func meanPixelAVX2(dst []float32, x []float32, taps []int, divisor float64)
 // Requires: AVX

@@ -1495,9 +1495,9 @@ narrow_store:
 	VZEROUPPER
 	RET
 
-// func outerAVX512(g []float32, gStride int, gRow int, v []float32, vStride int, vRow int, y []float32, yStride int, yRow int, rows int, columns int, terms int, positions int)
+// func outerAVX512(g []float32, gStride int, gRow int, v []float32, vStride int, vRow int, y []float32, yStride int, yRow int, rows int, columns int, terms int, positions int, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·outerAVX512(SB), NOSPLIT, $0-152
+TEXT ·outerAVX512(SB), NOSPLIT, $0-153
 	SHLQ $0x02, gStride+24(FP)
 	SHLQ $0x02, gRow+32(FP)
 	SHLQ $0x02, vStride+64(FP)
@@ -1515,6 +1515,9 @@ wide_position:
 
 wide_tile:
 	MOVQ    gRow+32(FP), BX
+	MOVB    accumulate+152(FP), SI
+	TESTB   SI, SI
+	JZ      wide_tile_zero
 	MOVQ    CX, SI
 	VMOVUPS (SI), Z0
 	VMOVUPS 64(SI), Z1
@@ -1540,11 +1543,32 @@ wide_tile:
 	VMOVUPS (SI), Z14
 	VMOVUPS 64(SI), Z15
 	ADDQ    BX, SI
-	MOVQ    y_base+80(FP), DI
-	MOVQ    DX, SI
-	MOVQ    vRow+72(FP), R8
-	MOVQ    yRow+112(FP), R9
-	MOVQ    terms+136(FP), R10
+	JMP     wide_tile_add
+
+wide_tile_zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+
+wide_tile_add:
+	MOVQ y_base+80(FP), DI
+	MOVQ DX, SI
+	MOVQ vRow+72(FP), R8
+	MOVQ yRow+112(FP), R9
+	MOVQ terms+136(FP), R10
 
 wide_tile_term_many:
 	CMPQ         R10, $0x04
@@ -1753,6 +1777,9 @@ narrow_position:
 
 narrow_tile:
 	MOVQ    gRow+32(FP), BX
+	MOVB    accumulate+152(FP), SI
+	TESTB   SI, SI
+	JZ      narrow_tile_zero
 	MOVQ    CX, SI
 	VMOVUPS (SI), Z0
 	ADDQ    BX, SI
@@ -1770,11 +1797,24 @@ narrow_tile:
 	ADDQ    BX, SI
 	VMOVUPS (SI), Z7
 	ADDQ    BX, SI
-	MOVQ    y_base+80(FP), DI
-	MOVQ    DX, SI
-	MOVQ    vRow+72(FP), R8
-	MOVQ    yRow+112(FP), R9
-	MOVQ    terms+136(FP), R10
+	JMP     narrow_tile_add
+
+narrow_tile_zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+narrow_tile_add:
+	MOVQ y_base+80(FP), DI
+	MOVQ DX, SI
+	MOVQ vRow+72(FP), R8
+	MOVQ yRow+112(FP), R9
+	MOVQ terms+136(FP), R10
 
 narrow_tile_term_many:
 	CMPQ             R10, $0x04
@@ -6258,6 +6298,116 @@ channel_end:
 
 DATA minusInfinity<>+0(SB)/4, $0xff800000
 GLOBL minusInfinity<>(SB), RODATA|NOPTR, $4
+
+// func argmaxPixelAVX512(dst []float32, places []int32, x []float32, taps []int, from int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·argmaxPixelAVX512(SB), NOSPLIT, $0-104
+	MOVQ    dst_base+0(FP), AX
+	MOVQ    places_base+24(FP), CX
+	MOVQ    dst_len+8(FP), DX
+	MOVQ    x_base+48(FP), BX
+	MOVQ    from+96(FP), SI
+	MOVQ    taps_base+72(FP), DI
+	MOVQ    taps_len+80(FP), R8
+	MOVQ    DX, R9
+	ANDQ    $0x0f, R9
+	MOVL    $0xffffffff, R10
+	BZHIL   R9, R10, R10
+	KMOVW   R10, K1
+	VMOVUPS laneNumbers<>+0(SB), Z0
+	XORQ    R9, R9
+
+channel_whole:
+	MOVQ         DX, R10
+	SUBQ         R9, R10
+	CMPQ         R10, $0x10
+	JLT          channel_part
+	XORQ         R10, R10
+	MOVQ         (DI)(R10*8), R11
+	ADDQ         R9, R11
+	VMOVUPS      (BX)(R11*4), Z3
+	SUBQ         SI, R11
+	VMOVD        R11, X4
+	VPBROADCASTD X4, Z4
+	JMP          channel_whole_next
+
+channel_whole_tap:
+	MOVQ         (DI)(R10*8), R11
+	ADDQ         R9, R11
+	VMOVUPS      (BX)(R11*4), Z1
+	SUBQ         SI, R11
+	VMOVD        R11, X2
+	VPBROADCASTD X2, Z2
+	VCMPPS       $0x1e, Z3, Z1, K2
+	VCMPPS       $0x03, Z1, Z1, K3
+	KORW         K3, K2, K2
+	VMOVAPS      Z1, K2, Z3
+	VMOVDQA32    Z2, K2, Z4
+
+channel_whole_next:
+	INCQ    R10
+	CMPQ    R10, R8
+	JLT     channel_whole_tap
+	VPADDD  Z0, Z4, Z4
+	VMOVUPS Z3, (AX)(R9*4)
+	VMOVUPS Z4, (CX)(R9*4)
+	ADDQ    $0x10, R9
+	JMP     channel_whole
+
+channel_part:
+	TESTQ        R10, R10
+	JZ           channel_end
+	XORQ         R10, R10
+	MOVQ         (DI)(R10*8), R11
+	ADDQ         R9, R11
+	VMOVUPS.Z    (BX)(R11*4), K1, Z3
+	SUBQ         SI, R11
+	VMOVD        R11, X4
+	VPBROADCASTD X4, Z4
+	JMP          channel_part_next
+
+channel_part_tap:
+	MOVQ         (DI)(R10*8), R11
+	ADDQ         R9, R11
+	VMOVUPS.Z    (BX)(R11*4), K1, Z1
+	SUBQ         SI, R11
+	VMOVD        R11, X2
+	VPBROADCASTD X2, Z2
+	VCMPPS       $0x1e, Z3, Z1, K2
+	VCMPPS       $0x03, Z1, Z1, K3
+	KORW         K3, K2, K2
+	VMOVAPS      Z1, K2, Z3
+	VMOVDQA32    Z2, K2, Z4
+
+channel_part_next:
+	INCQ    R10
+	CMPQ    R10, R8
+	JLT     channel_part_tap
+	VPADDD  Z0, Z4, Z4
+	VMOVUPS Z3, K1, (AX)(R9*4)
+	VMOVUPS Z4, K1, (CX)(R9*4)
+
+channel_end:
+	VZEROUPPER
+	RET
+
+DATA laneNumbers<>+0(SB)/4, $0x00000000
+DATA laneNumbers<>+4(SB)/4, $0x00000001
+DATA laneNumbers<>+8(SB)/4, $0x00000002
+DATA laneNumbers<>+12(SB)/4, $0x00000003
+DATA laneNumbers<>+16(SB)/4, $0x00000004
+DATA laneNumbers<>+20(SB)/4, $0x00000005
+DATA laneNumbers<>+24(SB)/4, $0x00000006
+DATA laneNumbers<>+28(SB)/4, $0x00000007
+DATA laneNumbers<>+32(SB)/4, $0x00000008
+DATA laneNumbers<>+36(SB)/4, $0x00000009
+DATA laneNumbers<>+40(SB)/4, $0x0000000a
+DATA laneNumbers<>+44(SB)/4, $0x0000000b
+DATA laneNumbers<>+48(SB)/4, $0x0000000c
+DATA laneNumbers<>+52(SB)/4, $0x0000000d
+DATA laneNumbers<>+56(SB)/4, $0x0000000e
+DATA laneNumbers<>+60(SB)/4, $0x0000000f
+GLOBL laneNumbers<>(SB), RODATA|NOPTR, $64
 
 // func meanPixelAVX512(dst []float32, x []float32, taps []int, divisor float64)
 // Requires: AVX, AVX512F, BMI2

@@ -44,13 +44,14 @@ type Kernel struct {
 	// in the order of c, from zero. tiles is a multiple of Tiles, positions at least one.
 	Batched func(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int, accumulate bool)
 
-	// Outer adds products of columns at each position:
+	// Outer sums products of columns at each position:
 	//
-	//	g[p·gStride + r·gRow + o] += Σ_t v[p·vStride + t·vRow + r] · y[p·yStride + t·yRow + o]
+	//	sum[p][r][o] = Σ_t v[p·vStride + t·vRow + r] · y[p·yStride + t·yRow + o]
+	//	g[p·gStride + r·gRow + o] = sum, or += sum if accumulate
 	//
-	// for t < terms, one after another, r < rows and o < columns. rows is as OuterRows has it, columns is
+	// for t < terms, one after another from zero or from what is there, r < rows and o < columns. rows is as OuterRows has it, columns is
 	// Lanes or 2·Lanes, positions at least one.
-	Outer func(g []float32, gStride, gRow int, v []float32, vStride, vRow int, y []float32, yStride, yRow, rows, columns, terms, positions int)
+	Outer func(g []float32, gStride, gRow int, v []float32, vStride, vRow int, y []float32, yStride, yRow, rows, columns, terms, positions int, accumulate bool)
 
 	// Mask replaces the channels c < channels of a row of pixels by zeros where their bits, the least of a byte first,
 	// are zero:
@@ -123,6 +124,14 @@ type Kernel struct {
 	// or NaN if one of them is. There is at least one tap; dst overlaps nothing.
 	MaxPixel func(dst, x []float32, taps []int)
 
+	// ArgmaxPixel is MaxPixel that also says where: at the first of equals, or at the last NaN,
+	//
+	//	dst[c] = x[taps[t]+c]
+	//	places[c] = taps[t] + c − from
+	//
+	// which fits an int32. places is as long as dst.
+	ArgmaxPixel func(dst []float32, places []int32, x []float32, taps []int, from int)
+
 	// MeanPixel is one pixel of mean pooling, for c < len(dst):
 	//
 	//	dst[c] = float32((Σ_t float64(x[taps[t]+c])) / divisor)
@@ -163,7 +172,7 @@ func (k *Kernel) Columns64(channels int) int {
 
 var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Tiles: 6, Lanes: 8,
 	Gemm: gemmPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Rectify: rectifyPlain, Moments: momentsPlain, Blend: blendPlain, Gemm64: gemm64Plain, Affine: affinePlain,
-	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
+	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, ArgmaxPixel: argmaxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
 	F2: winogradPlain(2, input2, output2, spread2, weights2, filter2), F4: winogradPlain(4, input4, output4, spread4, weights4, filter4)}
 
 // kernels are those that this processor can run, the fastest first.

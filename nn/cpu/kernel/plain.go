@@ -59,8 +59,13 @@ func affinePlain(dst []float32, dstStride int, x []float32, xStride int, pixels 
 	}
 }
 
-func outerPlain(g []float32, gStride, gRow int, v []float32, vStride, vRow int, y []float32, yStride, yRow, rows, columns, terms, positions int) {
+func outerPlain(g []float32, gStride, gRow int, v []float32, vStride, vRow int, y []float32, yStride, yRow, rows, columns, terms, positions int, accumulate bool) {
 	for p := range positions {
+		for r := range rows {
+			if !accumulate {
+				clear(g[p*gStride+r*gRow:][:columns])
+			}
+		}
 		for t := range terms {
 			column := y[p*yStride+t*yRow:][:columns]
 			for r, x := range v[p*vStride+t*vRow:][:rows] {

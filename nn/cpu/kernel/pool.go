@@ -19,6 +19,19 @@ func maxPixelPlain(dst, x []float32, taps []int) {
 	}
 }
 
+// argmaxPixelPlain is maxPixelPlain with the places of what it takes: the first of equals, the last NaN.
+func argmaxPixelPlain(dst []float32, places []int32, x []float32, taps []int, from int) {
+	for c := range dst {
+		best := taps[0] + c
+		for _, tap := range taps[1:] {
+			if v := x[tap+c]; v > x[best] || v != v {
+				best = tap + c
+			}
+		}
+		dst[c], places[c] = x[best], int32(best-from)
+	}
+}
+
 // meanPixelPlain is
 //
 //	dst[c] = float32((Σ_t float64(x[taps[t]+c])) / divisor)

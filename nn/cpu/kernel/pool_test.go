@@ -85,6 +85,44 @@ func TestMaxPixelKeepsNaNAtEveryTap(t *testing.T) {
 	})
 }
 
+func TestArgmaxPixelSaysWhereTheMaximumIs(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		rng := rand.New(rand.NewPCG(17, 18))
+		for channels := 1; channels <= 40; channels++ {
+			for _, count := range tapCounts {
+				for _, specials := range [][]float32{nil, {0.5, 0.5, 0.5}, {nan, inf, -inf}} {
+					x, taps := randomTaps(rng, count, channels)
+					strew(rng, x, specials...)
+					dst, check := guarded(t, make([]float32, channels))
+					most, places, from := make([]float32, channels), make([]int32, channels+1), rng.IntN(100)
+					places[channels] = 77
+					k.MaxPixel(most, x, taps)
+					k.ArgmaxPixel(dst, places[:channels], x, taps, from)
+					check()
+					if !sameBits(dst, most) || places[channels] != 77 {
+						t.Fatalf("%d channels, %d taps: %v, not %v, the next place %d", channels, count, dst, most, places[channels])
+					}
+					for c, v := range most {
+						var alike []int // taps that have it
+						for _, tap := range taps {
+							if y := x[tap+c]; y == v || y != y {
+								alike = append(alike, tap+c-from)
+							}
+						}
+						want := alike[0]
+						if v != v {
+							want = alike[len(alike)-1]
+						}
+						if int(places[c]) != want {
+							t.Fatalf("%d channels, %d taps: the maximum of channel %d is at %d, not %d", channels, count, c, places[c], want)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestMeanPixelIsTheMeanForEveryNumberOfChannels(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
 		rng := rand.New(rand.NewPCG(13, 14))

@@ -32,6 +32,7 @@ func main() {
 	s.moments()
 	s.blend()
 	s.maxPixel()
+	s.argmaxPixel()
 	s.meanPixel()
 	s.depthwise()
 	s.elu()

@@ -9,7 +9,7 @@ import (
 // outer writes Kernel.Outer. What changes from position to position stays in the parameters' slots.
 func (s isa) outer() {
 	TEXT("outer"+s.name, NOSPLIT, "func(g []float32, gStride, gRow int, v []float32, vStride, vRow int, "+
-		"y []float32, yStride, yRow, rows, columns, terms, positions int)")
+		"y []float32, yStride, yRow, rows, columns, terms, positions int, accumulate bool)")
 	for _, stride := range []string{"gStride", "gRow", "vStride", "vRow", "yStride", "yRow"} {
 		SHLQ(Imm(2), slot(Param(stride)))
 	}
@@ -62,7 +62,7 @@ func (s isa) outerPositions(label string, cols int) {
 	RET()
 }
 
-// outerTile adds all terms to a tile of sums, and moves sums on to the next.
+// outerTile adds all terms to a tile of sums or zeros, and moves sums on to the next.
 func (s isa) outerTile(label string, rows, cols int, sums, first Register) {
 	gRow := Load(Param("gRow"), GP64())
 	sum := make([][]VecVirtual, rows)
@@ -81,7 +81,18 @@ func (s isa) outerTile(label string, rows, cols int, sums, first Register) {
 			sum[r] = append(sum[r], s.vec())
 		}
 	}
+	accumulate := Load(Param("accumulate"), GP8())
+	TESTB(accumulate, accumulate)
+	JZ(LabelRef(label + "zero"))
 	each(func(m Mem, v VecVirtual) { VMOVUPS(m, v) })
+	JMP(LabelRef(label + "add"))
+	Label(label + "zero")
+	for _, row := range sum {
+		for _, v := range row {
+			s.zero(v)
+		}
+	}
+	Label(label + "add")
 	from, y := GP64(), Load(Param("y").Base(), GP64())
 	MOVQ(first, from)
 	vRow, yRow := Load(Param("vRow"), GP64()), Load(Param("yRow"), GP64())

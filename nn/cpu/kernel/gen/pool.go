@@ -35,6 +35,74 @@ func (s isa) maxOrNaN(v, m VecVirtual) {
 	VBLENDVPS(isNaN, v, m, m)
 }
 
+// argmaxPixel writes Kernel.ArgmaxPixel.
+func (s isa) argmaxPixel() {
+	TEXT("argmaxPixel"+s.name, NOSPLIT, "func(dst []float32, places []int32, x []float32, taps []int, from int)")
+	dst, places, channels := Load(Param("dst").Base(), GP64()), Load(Param("places").Base(), GP64()), Load(Param("dst").Len(), GP64())
+	x, from := Load(Param("x").Base(), GP64()), Load(Param("from"), GP64())
+	taps, count := Load(Param("taps").Base(), GP64()), Load(Param("taps").Len(), GP64())
+	last := s.partial(channels)
+	c, t, tap, element := GP64(), GP64(), GP64(), GP64()
+	number := s.vec()
+	VMOVUPS(laneNumbers(), number)
+	s.eachVector("channel", channels, c, last, func(part string, a access) {
+		v, place, largest, at := s.vec(), s.vec(), s.vec(), s.vec()
+		read := func(v, place VecVirtual) {
+			MOVQ(indexed(taps, t, 8, 0), tap)
+			MOVQ(tap, element)
+			ADDQ(c, element)
+			a.load(indexed(x, element, 4, 0), v)
+			SUBQ(from, element)
+			VMOVD(element.As32(), place.AsX())
+			VPBROADCASTD(place.AsX(), place)
+		}
+		XORQ(t, t)
+		read(largest, at)
+		JMP(LabelRef(part + "_next"))
+		Label(part + "_tap")
+		read(v, place)
+		s.takeLarger(v, place, largest, at)
+		Label(part + "_next")
+		INCQ(t)
+		CMPQ(t, count)
+		JLT(LabelRef(part + "_tap"))
+		VPADDD(number, at, at)
+		a.store(largest, indexed(dst, c, 4, 0))
+		a.store(at, indexed(places, c, 4, 0))
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// takeLarger makes m and its place v's where that is larger or NaN.
+func (s isa) takeLarger(v, place, m, at VecVirtual) {
+	const unordered, greater = 3, 30
+	if s.lanes == 16 {
+		larger, isNaN := K(), K()
+		VCMPPS(Imm(greater), m, v, larger)
+		VCMPPS(Imm(unordered), v, v, isNaN)
+		KORW(isNaN, larger, larger)
+		VMOVAPS(v, larger, m)
+		VMOVDQA32(place, larger, at)
+		return
+	}
+	larger, isNaN := s.vec(), s.vec()
+	VCMPPS(Imm(greater), m, v, larger)
+	VCMPPS(Imm(unordered), v, v, isNaN)
+	VORPS(isNaN, larger, larger)
+	VBLENDVPS(larger, v, m, m)
+	VBLENDVPS(larger, place, at, at)
+}
+
+// laneNumbers is a vector of the numbers from 0 on.
+func laneNumbers() Mem {
+	return constant("laneNumbers", func() {
+		for lane := range 16 {
+			DATA(4*lane, U32(lane))
+		}
+	})
+}
+
 // meanPixel writes Kernel.MeanPixel.
 func (s isa) meanPixel() {
 	TEXT("meanPixel"+s.name, NOSPLIT, "func(dst, x []float32, taps []int, divisor float64)")
