@@ -76,7 +76,7 @@ func (s *tiled) plan(*tape) tapeRooms {
 	return tapeRooms{
 		inputs:   2 * s.Positions() * stream(tiles, s.inRow()),
 		products: s.Positions() * stream(tiles, s.outputs),
-		columns:  max((s.Tile+2)*(s.Tile*s.tiles[1]+2)*s.lanes, s.Tile*s.Tile*s.tiles[1]*s.outputs),
+		columns:  max((s.Tile+2)*(s.Tile*s.tiles[1]+2)*kernel.Line, s.Tile*s.Tile*s.tiles[1]*s.outputs),
 	}
 }
 
@@ -194,7 +194,7 @@ func (s *tiledProducts) position() int { return s.rows*s.widths + streamPad }
 func (s *tiledProducts) plan(*tape) tapeRooms {
 	return tapeRooms{
 		inputs:  s.Positions() * stream(2*s.tiled.rows*s.tiles[1], max(s.inRow(), s.widths)),
-		columns: (s.Tile + 2) * s.Tile * s.tiles[1] * s.lanes,
+		columns: (s.Tile + 2) * s.Tile * s.tiles[1] * kernel.Line,
 		outer:   s.Positions() * s.position(),
 	}
 }

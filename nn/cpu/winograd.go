@@ -79,7 +79,7 @@ func (s *winograd) plan(cache int) rooms {
 	return rooms{
 		inputs:   s.Positions() * s.inputStride(tiles),
 		products: s.Positions() * s.outputStride(tiles),
-		columns:  max((s.Tile+2)*(s.Tile*s.tiles[1]+2)*s.lanes, s.Tile*s.Tile*s.tiles[1]*s.outputs),
+		columns:  max((s.Tile+2)*(s.Tile*s.tiles[1]+2)*kernel.Line, s.Tile*s.Tile*s.tiles[1]*s.outputs),
 	}
 }
 

@@ -1731,25 +1731,134 @@ narrow_end:
 // func winogradInput2AVX2(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
 // Requires: AVX
 TEXT ·winogradInput2AVX2(SB), NOSPLIT, $0-120
+by2_channels:
+	CMPQ   channels+80(FP), $0x08
+	JLE    by1_channels
+	MOVQ   tiles+88(FP), AX
+	IMUL3Q $0x02, AX, AX
+	ADDQ   $0x02, AX
+	IMUL3Q $0x00000040, AX, AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   scratch_base+96(FP), DX
+	MOVQ   xRow+64(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (CX)(BX*4), SI
+	LEAQ   (BX)(BX*2), DI
+	LEAQ   (DX)(AX*4), R8
+	LEAQ   (AX)(AX*2), R9
+	MOVQ   xPixel+72(FP), R10
+	SHLQ   $0x02, R10
+	LEAQ   (DX)(AX*1), R11
+
+by2_column:
+	VMOVUPS (CX), Y0
+	VMOVUPS (CX)(BX*1), Y1
+	VMOVUPS (CX)(BX*2), Y2
+	VMOVUPS (CX)(DI*1), Y3
+	VADDPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y3, Y1, Y3
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y4, (DX)(AX*1)
+	VMOVUPS Y2, (DX)(AX*2)
+	VMOVUPS Y3, (DX)(R9*1)
+	VMOVUPS 32(CX), Y0
+	VMOVUPS 32(CX)(BX*1), Y1
+	VMOVUPS 32(CX)(BX*2), Y2
+	VMOVUPS 32(CX)(DI*1), Y3
+	VADDPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y3, Y1, Y3
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS Y0, 32(DX)
+	VMOVUPS Y4, 32(DX)(AX*1)
+	VMOVUPS Y2, 32(DX)(AX*2)
+	VMOVUPS Y3, 32(DX)(R9*1)
+	ADDQ    R10, CX
+	ADDQ    R10, SI
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, R8
+	CMPQ    DX, R11
+	JLT     by2_column
+	MOVQ    scratch_base+96(FP), CX
+	MOVQ    v_base+0(FP), DX
+	MOVQ    vRow+32(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    vStride+24(FP), DI
+	SHLQ    $0x02, DI
+	MOVQ    $0x00000004, BX
+
+by2_row:
+	LEAQ (DX)(DI*4), R8
+	LEAQ (DI)(DI*2), R9
+	MOVQ CX, R10
+	MOVQ tiles+88(FP), R11
+
+by2_tile:
+	VMOVUPS (R10), Y0
+	VMOVUPS 64(R10), Y1
+	VMOVUPS 128(R10), Y2
+	VMOVUPS 192(R10), Y3
+	VADDPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y3, Y1, Y3
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y4, (DX)(DI*1)
+	VMOVUPS Y2, (DX)(DI*2)
+	VMOVUPS Y3, (DX)(R9*1)
+	VMOVUPS 32(R10), Y0
+	VMOVUPS 96(R10), Y1
+	VMOVUPS 160(R10), Y2
+	VMOVUPS 224(R10), Y3
+	VADDPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y3, Y1, Y3
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS Y0, 32(DX)
+	VMOVUPS Y4, 32(DX)(DI*1)
+	VMOVUPS Y2, 32(DX)(DI*2)
+	VMOVUPS Y3, 32(DX)(R9*1)
+	ADDQ    $0x00000080, R10
+	ADDQ    SI, DX
+	ADDQ    SI, R8
+	DECQ    R11
+	JNZ     by2_tile
+	ADDQ    AX, CX
+	MOVQ    v_base+0(FP), DX
+	MOVQ    $0x00000005, R8
+	SUBQ    BX, R8
+	IMUL3Q  $0x00000004, R8, R8
+	IMULQ   DI, R8
+	ADDQ    R8, DX
+	DECQ    BX
+	JNZ     by2_row
+	ADDQ    $0x40, x_base+40(FP)
+	ADDQ    $0x40, v_base+0(FP)
+	SUBQ    $0x10, channels+80(FP)
+	JG      by2_channels
+	VZEROUPPER
+	RET
+
+by1_channels:
 	MOVQ   tiles+88(FP), AX
 	IMUL3Q $0x02, AX, AX
 	ADDQ   $0x02, AX
 	IMUL3Q $0x00000020, AX, AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   scratch_base+96(FP), DX
+	MOVQ   xRow+64(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (CX)(BX*4), SI
+	LEAQ   (BX)(BX*2), DI
+	LEAQ   (DX)(AX*4), R8
+	LEAQ   (AX)(AX*2), R9
+	MOVQ   xPixel+72(FP), R10
+	SHLQ   $0x02, R10
+	LEAQ   (DX)(AX*1), R11
 
-channels:
-	MOVQ x_base+40(FP), CX
-	MOVQ scratch_base+96(FP), DX
-	MOVQ xRow+64(FP), BX
-	SHLQ $0x02, BX
-	LEAQ (CX)(BX*4), SI
-	LEAQ (BX)(BX*2), DI
-	LEAQ (DX)(AX*4), R8
-	LEAQ (AX)(AX*2), R9
-	MOVQ xPixel+72(FP), R10
-	SHLQ $0x02, R10
-	LEAQ (DX)(AX*1), R11
-
-column:
+by1_column:
 	VMOVUPS (CX), Y0
 	VMOVUPS (CX)(BX*1), Y1
 	VMOVUPS (CX)(BX*2), Y2
@@ -1767,7 +1876,7 @@ column:
 	ADDQ    $0x20, DX
 	ADDQ    $0x20, R8
 	CMPQ    DX, R11
-	JLT     column
+	JLT     by1_column
 	MOVQ    scratch_base+96(FP), CX
 	MOVQ    v_base+0(FP), DX
 	MOVQ    vRow+32(FP), SI
@@ -1776,13 +1885,13 @@ column:
 	SHLQ    $0x02, DI
 	MOVQ    $0x00000004, BX
 
-row:
+by1_row:
 	LEAQ (DX)(DI*4), R8
 	LEAQ (DI)(DI*2), R9
 	MOVQ CX, R10
 	MOVQ tiles+88(FP), R11
 
-tile:
+by1_tile:
 	VMOVUPS (R10), Y0
 	VMOVUPS 32(R10), Y1
 	VMOVUPS 64(R10), Y2
@@ -1799,7 +1908,7 @@ tile:
 	ADDQ    SI, DX
 	ADDQ    SI, R8
 	DECQ    R11
-	JNZ     tile
+	JNZ     by1_tile
 	ADDQ    AX, CX
 	MOVQ    v_base+0(FP), DX
 	MOVQ    $0x00000005, R8
@@ -1808,11 +1917,11 @@ tile:
 	IMULQ   DI, R8
 	ADDQ    R8, DX
 	DECQ    BX
-	JNZ     row
+	JNZ     by1_row
 	ADDQ    $0x20, x_base+40(FP)
 	ADDQ    $0x20, v_base+0(FP)
 	SUBQ    $0x08, channels+80(FP)
-	JG      channels
+	JG      by1_channels
 	VZEROUPPER
 	RET
 
@@ -1834,6 +1943,237 @@ TEXT ·winogradOutput2AVX2(SB), NOSPLIT, $0-180
 	CMPQ    residual_base+136(FP), $0x00
 	JEQ     plain
 	XORQ    CX, CX
+	MOVQ    AX, DX
+
+sum_line:
+	SUBQ   $0x10, DX
+	JL     sum_whole
+	MOVQ   m_base+40(FP), BX
+	LEAQ   (BX)(CX*4), BX
+	MOVQ   dst_base+0(FP), SI
+	LEAQ   (SI)(CX*4), SI
+	MOVQ   residual_base+136(FP), DI
+	LEAQ   (DI)(CX*4), DI
+	MOVQ   mStride+64(FP), R8
+	IMUL3Q $0x04, R8, R8
+	MOVQ   tiles+80(FP), R9
+
+sum_line_tile:
+	MOVQ         BX, R10
+	LEAQ         (R10)(R8*4), R11
+	LEAQ         (R8)(R8*2), R12
+	VMOVUPS      (R10), Y1
+	VMOVUPS      (R10)(R8*1), Y2
+	VMOVUPS      (R10)(R8*2), Y3
+	VMOVUPS      (R10)(R12*1), Y4
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y3, Y1, Y1
+	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y4, Y2, Y2
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      (R10), Y3
+	VMOVUPS      (R10)(R8*1), Y4
+	VMOVUPS      (R10)(R8*2), Y5
+	VMOVUPS      (R10)(R12*1), Y6
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y5, Y3, Y3
+	VSUBPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      (R10), Y5
+	VMOVUPS      (R10)(R8*1), Y6
+	VMOVUPS      (R10)(R8*2), Y7
+	VMOVUPS      (R10)(R12*1), Y8
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y6, Y6
+	VSUBPS       Y8, Y6, Y6
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      (R10), Y7
+	VMOVUPS      (R10)(R8*1), Y8
+	VMOVUPS      (R10)(R8*2), Y9
+	VMOVUPS      (R10)(R12*1), Y10
+	VADDPS       Y8, Y7, Y7
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y9, Y8, Y8
+	VSUBPS       Y10, Y8, Y8
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VSUBPS       Y5, Y3, Y3
+	VSUBPS       Y7, Y3, Y3
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      (R10)(CX*4), Y5
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      (R10)(CX*4), Y7
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y7, Y5, Y1
+	VFMADD213PS  Y7, Y5, Y3
+	MOVQ         dstRow+24(FP), R10
+	MOVQ         SI, R10
+	MOVQ         dstPixel+32(FP), R11
+	LEAQ         (R10)(R11*4), R12
+	LEAQ         (R11)(R11*2), R12
+	MOVQ         residualRow+160(FP), R12
+	MOVQ         DI, R12
+	MOVQ         residualPixel+168(FP), R13
+	LEAQ         (R12)(R13*4), R14
+	LEAQ         (R13)(R13*2), R14
+	VMOVUPS      (R12), Y5
+	VADDPS       Y5, Y1, Y1
+	VMOVUPS      (R12)(R13*1), Y5
+	VADDPS       Y5, Y3, Y3
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, (R10)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, (R10)(R11*1)
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VSUBPS       Y6, Y4, Y4
+	VSUBPS       Y8, Y4, Y4
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      (R10)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      (R10)(CX*4), Y3
+	VBROADCASTSS bound+176(FP), Y5
+	VFMADD213PS  Y3, Y1, Y2
+	VFMADD213PS  Y3, Y1, Y4
+	MOVQ         dstRow+24(FP), R11
+	MOVQ         SI, R10
+	ADDQ         R11, R10
+	MOVQ         dstPixel+32(FP), R11
+	LEAQ         (R10)(R11*4), R12
+	LEAQ         (R11)(R11*2), R12
+	MOVQ         residualRow+160(FP), R13
+	MOVQ         DI, R12
+	ADDQ         R13, R12
+	MOVQ         residualPixel+168(FP), R13
+	LEAQ         (R12)(R13*4), R14
+	LEAQ         (R13)(R13*2), R14
+	VMOVUPS      (R12), Y1
+	VADDPS       Y1, Y2, Y2
+	VMOVUPS      (R12)(R13*1), Y1
+	VADDPS       Y1, Y4, Y4
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      Y2, (R10)
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      Y4, (R10)(R11*1)
+	MOVQ         BX, R10
+	LEAQ         (R10)(R8*4), R11
+	LEAQ         (R8)(R8*2), R12
+	VMOVUPS      32(R10), Y1
+	VMOVUPS      32(R10)(R8*1), Y2
+	VMOVUPS      32(R10)(R8*2), Y3
+	VMOVUPS      32(R10)(R12*1), Y4
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y3, Y1, Y1
+	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y4, Y2, Y2
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      32(R10)(R8*1), Y4
+	VMOVUPS      32(R10)(R8*2), Y5
+	VMOVUPS      32(R10)(R12*1), Y6
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y5, Y3, Y3
+	VSUBPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      32(R10), Y5
+	VMOVUPS      32(R10)(R8*1), Y6
+	VMOVUPS      32(R10)(R8*2), Y7
+	VMOVUPS      32(R10)(R12*1), Y8
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y6, Y6
+	VSUBPS       Y8, Y6, Y6
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      32(R10), Y7
+	VMOVUPS      32(R10)(R8*1), Y8
+	VMOVUPS      32(R10)(R8*2), Y9
+	VMOVUPS      32(R10)(R12*1), Y10
+	VADDPS       Y8, Y7, Y7
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y9, Y8, Y8
+	VSUBPS       Y10, Y8, Y8
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VSUBPS       Y5, Y3, Y3
+	VSUBPS       Y7, Y3, Y3
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      32(R10)(CX*4), Y5
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      32(R10)(CX*4), Y7
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y7, Y5, Y1
+	VFMADD213PS  Y7, Y5, Y3
+	MOVQ         dstRow+24(FP), R10
+	MOVQ         SI, R10
+	MOVQ         dstPixel+32(FP), R11
+	LEAQ         (R10)(R11*4), R12
+	LEAQ         (R11)(R11*2), R12
+	MOVQ         residualRow+160(FP), R12
+	MOVQ         DI, R12
+	MOVQ         residualPixel+168(FP), R13
+	LEAQ         (R12)(R13*4), R14
+	LEAQ         (R13)(R13*2), R14
+	VMOVUPS      32(R12), Y5
+	VADDPS       Y5, Y1, Y1
+	VMOVUPS      32(R12)(R13*1), Y5
+	VADDPS       Y5, Y3, Y3
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, 32(R10)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, 32(R10)(R11*1)
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VSUBPS       Y6, Y4, Y4
+	VSUBPS       Y8, Y4, Y4
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      32(R10)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      32(R10)(CX*4), Y3
+	VBROADCASTSS bound+176(FP), Y5
+	VFMADD213PS  Y3, Y1, Y2
+	VFMADD213PS  Y3, Y1, Y4
+	MOVQ         dstRow+24(FP), R11
+	MOVQ         SI, R10
+	ADDQ         R11, R10
+	MOVQ         dstPixel+32(FP), R11
+	LEAQ         (R10)(R11*4), R12
+	LEAQ         (R11)(R11*2), R12
+	MOVQ         residualRow+160(FP), R13
+	MOVQ         DI, R12
+	ADDQ         R13, R12
+	MOVQ         residualPixel+168(FP), R13
+	LEAQ         (R12)(R13*4), R14
+	LEAQ         (R13)(R13*2), R14
+	VMOVUPS      32(R12), Y1
+	VADDPS       Y1, Y2, Y2
+	VMOVUPS      32(R12)(R13*1), Y1
+	VADDPS       Y1, Y4, Y4
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      Y2, 32(R10)
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      Y4, 32(R10)(R11*1)
+	ADDQ         mRow+72(FP), BX
+	MOVQ         dstPixel+32(FP), R10
+	LEAQ         (SI)(R10*2), SI
+	MOVQ         residualPixel+168(FP), R10
+	LEAQ         (DI)(R10*2), DI
+	DECQ         R9
+	JNZ          sum_line_tile
+	ADDQ         $0x10, CX
+	JMP          sum_line
 
 sum_whole:
 	MOVQ   AX, DX
@@ -2095,6 +2435,195 @@ sum_end:
 
 plain:
 	XORQ CX, CX
+	MOVQ AX, DX
+
+plain_line:
+	SUBQ   $0x10, DX
+	JL     plain_whole
+	MOVQ   m_base+40(FP), BX
+	LEAQ   (BX)(CX*4), BX
+	MOVQ   dst_base+0(FP), SI
+	LEAQ   (SI)(CX*4), SI
+	MOVQ   mStride+64(FP), DI
+	IMUL3Q $0x04, DI, DI
+	MOVQ   tiles+80(FP), R8
+
+plain_line_tile:
+	MOVQ         BX, R9
+	LEAQ         (R9)(DI*4), R10
+	LEAQ         (DI)(DI*2), R11
+	VMOVUPS      (R9), Y1
+	VMOVUPS      (R9)(DI*1), Y2
+	VMOVUPS      (R9)(DI*2), Y3
+	VMOVUPS      (R9)(R11*1), Y4
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y3, Y1, Y1
+	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y4, Y2, Y2
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      (R9), Y3
+	VMOVUPS      (R9)(DI*1), Y4
+	VMOVUPS      (R9)(DI*2), Y5
+	VMOVUPS      (R9)(R11*1), Y6
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y5, Y3, Y3
+	VSUBPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      (R9), Y5
+	VMOVUPS      (R9)(DI*1), Y6
+	VMOVUPS      (R9)(DI*2), Y7
+	VMOVUPS      (R9)(R11*1), Y8
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y6, Y6
+	VSUBPS       Y8, Y6, Y6
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      (R9), Y7
+	VMOVUPS      (R9)(DI*1), Y8
+	VMOVUPS      (R9)(DI*2), Y9
+	VMOVUPS      (R9)(R11*1), Y10
+	VADDPS       Y8, Y7, Y7
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y9, Y8, Y8
+	VSUBPS       Y10, Y8, Y8
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VSUBPS       Y5, Y3, Y3
+	VSUBPS       Y7, Y3, Y3
+	MOVQ         scale_base+88(FP), R9
+	VMOVUPS      (R9)(CX*4), Y5
+	MOVQ         shift_base+112(FP), R9
+	VMOVUPS      (R9)(CX*4), Y7
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y7, Y5, Y1
+	VFMADD213PS  Y7, Y5, Y3
+	MOVQ         dstRow+24(FP), R9
+	MOVQ         SI, R9
+	MOVQ         dstPixel+32(FP), R10
+	LEAQ         (R9)(R10*4), R11
+	LEAQ         (R10)(R10*2), R11
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, (R9)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, (R9)(R10*1)
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VSUBPS       Y6, Y4, Y4
+	VSUBPS       Y8, Y4, Y4
+	MOVQ         scale_base+88(FP), R9
+	VMOVUPS      (R9)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R9
+	VMOVUPS      (R9)(CX*4), Y3
+	VBROADCASTSS bound+176(FP), Y5
+	VFMADD213PS  Y3, Y1, Y2
+	VFMADD213PS  Y3, Y1, Y4
+	MOVQ         dstRow+24(FP), R10
+	MOVQ         SI, R9
+	ADDQ         R10, R9
+	MOVQ         dstPixel+32(FP), R10
+	LEAQ         (R9)(R10*4), R11
+	LEAQ         (R10)(R10*2), R11
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      Y2, (R9)
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      Y4, (R9)(R10*1)
+	MOVQ         BX, R9
+	LEAQ         (R9)(DI*4), R10
+	LEAQ         (DI)(DI*2), R11
+	VMOVUPS      32(R9), Y1
+	VMOVUPS      32(R9)(DI*1), Y2
+	VMOVUPS      32(R9)(DI*2), Y3
+	VMOVUPS      32(R9)(R11*1), Y4
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y3, Y1, Y1
+	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y4, Y2, Y2
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      32(R9), Y3
+	VMOVUPS      32(R9)(DI*1), Y4
+	VMOVUPS      32(R9)(DI*2), Y5
+	VMOVUPS      32(R9)(R11*1), Y6
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y5, Y3, Y3
+	VSUBPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      32(R9), Y5
+	VMOVUPS      32(R9)(DI*1), Y6
+	VMOVUPS      32(R9)(DI*2), Y7
+	VMOVUPS      32(R9)(R11*1), Y8
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y6, Y6
+	VSUBPS       Y8, Y6, Y6
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      32(R9), Y7
+	VMOVUPS      32(R9)(DI*1), Y8
+	VMOVUPS      32(R9)(DI*2), Y9
+	VMOVUPS      32(R9)(R11*1), Y10
+	VADDPS       Y8, Y7, Y7
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y9, Y8, Y8
+	VSUBPS       Y10, Y8, Y8
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VSUBPS       Y5, Y3, Y3
+	VSUBPS       Y7, Y3, Y3
+	MOVQ         scale_base+88(FP), R9
+	VMOVUPS      32(R9)(CX*4), Y5
+	MOVQ         shift_base+112(FP), R9
+	VMOVUPS      32(R9)(CX*4), Y7
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y7, Y5, Y1
+	VFMADD213PS  Y7, Y5, Y3
+	MOVQ         dstRow+24(FP), R9
+	MOVQ         SI, R9
+	MOVQ         dstPixel+32(FP), R10
+	LEAQ         (R9)(R10*4), R11
+	LEAQ         (R10)(R10*2), R11
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, 32(R9)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, 32(R9)(R10*1)
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VSUBPS       Y6, Y4, Y4
+	VSUBPS       Y8, Y4, Y4
+	MOVQ         scale_base+88(FP), R9
+	VMOVUPS      32(R9)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R9
+	VMOVUPS      32(R9)(CX*4), Y3
+	VBROADCASTSS bound+176(FP), Y5
+	VFMADD213PS  Y3, Y1, Y2
+	VFMADD213PS  Y3, Y1, Y4
+	MOVQ         dstRow+24(FP), R10
+	MOVQ         SI, R9
+	ADDQ         R10, R9
+	MOVQ         dstPixel+32(FP), R10
+	LEAQ         (R9)(R10*4), R11
+	LEAQ         (R10)(R10*2), R11
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      Y2, 32(R9)
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      Y4, 32(R9)(R10*1)
+	ADDQ         mRow+72(FP), BX
+	MOVQ         dstPixel+32(FP), R9
+	LEAQ         (SI)(R9*2), SI
+	DECQ         R8
+	JNZ          plain_line_tile
+	ADDQ         $0x10, CX
+	JMP          plain_line
 
 plain_whole:
 	MOVQ   AX, DX
@@ -2377,23 +2906,125 @@ GLOBL laneMasks<>(SB), RODATA|NOPTR, $256
 // func winogradAdjoint2AVX2(v []float32, vStride int, vRow int, y []float32, yRow int, yPixel int, channels int, tiles int, scratch []float32)
 // Requires: AVX
 TEXT ·winogradAdjoint2AVX2(SB), NOSPLIT, $0-120
+by2_channels:
+	CMPQ   channels+80(FP), $0x08
+	JLE    by1_channels
+	MOVQ   tiles+88(FP), AX
+	IMUL3Q $0x00000080, AX, AX
+	MOVQ   scratch_base+96(FP), DX
+	MOVQ   y_base+40(FP), CX
+	MOVQ   yRow+64(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (CX)(BX*4), SI
+	LEAQ   (BX)(BX*2), DI
+	LEAQ   (DX)(AX*4), DI
+	LEAQ   (AX)(AX*2), R8
+	MOVQ   yPixel+72(FP), R9
+	SHLQ   $0x02, R9
+	LEAQ   (DX)(AX*1), R10
+
+by2_column:
+	VMOVUPS (CX), Y0
+	VMOVUPS (CX)(BX*1), Y1
+	VMOVUPS Y0, (DX)
+	VXORPS  Y2, Y2, Y2
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS Y2, (DX)(R8*1)
+	VMOVAPS Y0, Y2
+	VADDPS  Y1, Y2, Y2
+	VMOVUPS Y2, (DX)(AX*1)
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, (DX)(AX*2)
+	VMOVUPS 32(CX), Y0
+	VMOVUPS 32(CX)(BX*1), Y1
+	VMOVUPS Y0, 32(DX)
+	VXORPS  Y2, Y2, Y2
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS Y2, 32(DX)(R8*1)
+	VMOVAPS Y0, Y2
+	VADDPS  Y1, Y2, Y2
+	VMOVUPS Y2, 32(DX)(AX*1)
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(DX)(AX*2)
+	ADDQ    R9, CX
+	ADDQ    R9, SI
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, DI
+	CMPQ    DX, R10
+	JLT     by2_column
+	MOVQ    scratch_base+96(FP), CX
+	MOVQ    v_base+0(FP), DX
+	MOVQ    vRow+32(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    vStride+24(FP), DI
+	SHLQ    $0x02, DI
+	MOVQ    $0x00000004, BX
+
+by2_row:
+	MOVQ tiles+88(FP), R10
+	MOVQ DX, R8
+	MOVQ CX, R9
+	LEAQ (R8)(DI*4), R11
+	LEAQ (DI)(DI*2), R12
+
+by2_tile:
+	VMOVUPS (R9), Y0
+	VMOVUPS 64(R9), Y1
+	VMOVUPS Y0, (R8)
+	VXORPS  Y2, Y2, Y2
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS Y2, (R8)(R12*1)
+	VMOVAPS Y0, Y2
+	VADDPS  Y1, Y2, Y2
+	VMOVUPS Y2, (R8)(DI*1)
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, (R8)(DI*2)
+	VMOVUPS 32(R9), Y0
+	VMOVUPS 96(R9), Y1
+	VMOVUPS Y0, 32(R8)
+	VXORPS  Y2, Y2, Y2
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS Y2, 32(R8)(R12*1)
+	VMOVAPS Y0, Y2
+	VADDPS  Y1, Y2, Y2
+	VMOVUPS Y2, 32(R8)(DI*1)
+	VSUBPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(R8)(DI*2)
+	ADDQ    $0x00000080, R9
+	ADDQ    SI, R8
+	ADDQ    SI, R11
+	DECQ    R10
+	JNZ     by2_tile
+	ADDQ    AX, CX
+	ADDQ    DI, DX
+	ADDQ    DI, DX
+	ADDQ    DI, DX
+	ADDQ    DI, DX
+	DECQ    BX
+	JNZ     by2_row
+	ADDQ    $0x40, y_base+40(FP)
+	ADDQ    $0x40, v_base+0(FP)
+	SUBQ    $0x10, channels+80(FP)
+	JG      by2_channels
+	VZEROUPPER
+	RET
+
+by1_channels:
 	MOVQ   tiles+88(FP), AX
 	IMUL3Q $0x00000040, AX, AX
+	MOVQ   scratch_base+96(FP), DX
+	MOVQ   y_base+40(FP), CX
+	MOVQ   yRow+64(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (CX)(BX*4), SI
+	LEAQ   (BX)(BX*2), DI
+	LEAQ   (DX)(AX*4), DI
+	LEAQ   (AX)(AX*2), R8
+	MOVQ   yPixel+72(FP), R9
+	SHLQ   $0x02, R9
+	LEAQ   (DX)(AX*1), R10
 
-channels:
-	MOVQ scratch_base+96(FP), DX
-	MOVQ y_base+40(FP), CX
-	MOVQ yRow+64(FP), BX
-	SHLQ $0x02, BX
-	LEAQ (CX)(BX*4), SI
-	LEAQ (BX)(BX*2), DI
-	LEAQ (DX)(AX*4), DI
-	LEAQ (AX)(AX*2), R8
-	MOVQ yPixel+72(FP), R9
-	SHLQ $0x02, R9
-	LEAQ (DX)(AX*1), R10
-
-column:
+by1_column:
 	VMOVUPS (CX), Y0
 	VMOVUPS (CX)(BX*1), Y1
 	VMOVUPS Y0, (DX)
@@ -2410,7 +3041,7 @@ column:
 	ADDQ    $0x20, DX
 	ADDQ    $0x20, DI
 	CMPQ    DX, R10
-	JLT     column
+	JLT     by1_column
 	MOVQ    scratch_base+96(FP), CX
 	MOVQ    v_base+0(FP), DX
 	MOVQ    vRow+32(FP), SI
@@ -2419,14 +3050,14 @@ column:
 	SHLQ    $0x02, DI
 	MOVQ    $0x00000004, BX
 
-row:
+by1_row:
 	MOVQ tiles+88(FP), R10
 	MOVQ DX, R8
 	MOVQ CX, R9
 	LEAQ (R8)(DI*4), R11
 	LEAQ (DI)(DI*2), R12
 
-tile:
+by1_tile:
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
 	VMOVUPS Y0, (R8)
@@ -2442,18 +3073,18 @@ tile:
 	ADDQ    SI, R8
 	ADDQ    SI, R11
 	DECQ    R10
-	JNZ     tile
+	JNZ     by1_tile
 	ADDQ    AX, CX
 	ADDQ    DI, DX
 	ADDQ    DI, DX
 	ADDQ    DI, DX
 	ADDQ    DI, DX
 	DECQ    BX
-	JNZ     row
+	JNZ     by1_row
 	ADDQ    $0x20, y_base+40(FP)
 	ADDQ    $0x20, v_base+0(FP)
 	SUBQ    $0x08, channels+80(FP)
-	JG      channels
+	JG      by1_channels
 	VZEROUPPER
 	RET
 
@@ -2759,25 +3390,203 @@ TEXT ·winogradInput4AVX2(SB), NOSPLIT, $0-120
 	VBROADCASTSS b1<>+0(SB), Y4
 	VBROADCASTSS b2<>+0(SB), Y5
 	VBROADCASTSS b3<>+0(SB), Y6
-	MOVQ         tiles+88(FP), AX
-	IMUL3Q       $0x04, AX, AX
-	ADDQ         $0x02, AX
-	IMUL3Q       $0x00000020, AX, AX
 
-channels:
-	MOVQ x_base+40(FP), CX
-	MOVQ scratch_base+96(FP), DX
-	MOVQ xRow+64(FP), BX
-	SHLQ $0x02, BX
-	LEAQ (CX)(BX*4), SI
-	LEAQ (BX)(BX*2), DI
-	LEAQ (DX)(AX*4), R8
-	LEAQ (AX)(AX*2), R9
-	MOVQ xPixel+72(FP), R10
-	SHLQ $0x02, R10
-	LEAQ (DX)(AX*1), R11
+by2_channels:
+	CMPQ   channels+80(FP), $0x08
+	JLE    by1_channels
+	MOVQ   tiles+88(FP), AX
+	IMUL3Q $0x04, AX, AX
+	ADDQ   $0x02, AX
+	IMUL3Q $0x00000040, AX, AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   scratch_base+96(FP), DX
+	MOVQ   xRow+64(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (CX)(BX*4), SI
+	LEAQ   (BX)(BX*2), DI
+	LEAQ   (DX)(AX*4), R8
+	LEAQ   (AX)(AX*2), R9
+	MOVQ   xPixel+72(FP), R10
+	SHLQ   $0x02, R10
+	LEAQ   (DX)(AX*1), R11
 
-column:
+by2_column:
+	VMOVUPS      (CX), Y6
+	VMOVUPS      (CX)(BX*1), Y7
+	VMOVUPS      (CX)(BX*2), Y8
+	VMOVUPS      (CX)(DI*1), Y9
+	VMOVUPS      (SI), Y10
+	VMOVUPS      (SI)(BX*1), Y11
+	VMOVAPS      Y10, Y12
+	VFNMADD231PS Y1, Y8, Y12
+	VFMADD231PS  Y0, Y6, Y12
+	VMOVUPS      Y12, (DX)
+	VFNMADD231PS Y1, Y9, Y11
+	VFMADD231PS  Y0, Y7, Y11
+	VMOVUPS      Y11, (R8)(AX*1)
+	VMOVAPS      Y10, Y6
+	VMOVAPS      Y9, Y11
+	VFNMADD231PS Y5, Y8, Y6
+	VFNMADD231PS Y5, Y7, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  Y2, Y11, Y12
+	VMOVUPS      Y12, (DX)(AX*1)
+	VFNMADD231PS Y2, Y11, Y6
+	VMOVUPS      Y6, (DX)(AX*2)
+	VFNMADD231PS Y3, Y8, Y10
+	VFNMADD231PS Y3, Y7, Y9
+	VMOVAPS      Y10, Y6
+	VFMADD231PS  Y4, Y9, Y6
+	VMOVUPS      Y6, (DX)(R9*1)
+	VFNMADD231PS Y4, Y9, Y10
+	VMOVUPS      Y10, (R8)
+	VMOVUPS      32(CX), Y6
+	VMOVUPS      32(CX)(BX*1), Y7
+	VMOVUPS      32(CX)(BX*2), Y8
+	VMOVUPS      32(CX)(DI*1), Y9
+	VMOVUPS      32(SI), Y10
+	VMOVUPS      32(SI)(BX*1), Y11
+	VMOVAPS      Y10, Y12
+	VFNMADD231PS Y1, Y8, Y12
+	VFMADD231PS  Y0, Y6, Y12
+	VMOVUPS      Y12, 32(DX)
+	VFNMADD231PS Y1, Y9, Y11
+	VFMADD231PS  Y0, Y7, Y11
+	VMOVUPS      Y11, 32(R8)(AX*1)
+	VMOVAPS      Y10, Y6
+	VMOVAPS      Y9, Y11
+	VFNMADD231PS Y5, Y8, Y6
+	VFNMADD231PS Y5, Y7, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  Y2, Y11, Y12
+	VMOVUPS      Y12, 32(DX)(AX*1)
+	VFNMADD231PS Y2, Y11, Y6
+	VMOVUPS      Y6, 32(DX)(AX*2)
+	VFNMADD231PS Y3, Y8, Y10
+	VFNMADD231PS Y3, Y7, Y9
+	VMOVAPS      Y10, Y6
+	VFMADD231PS  Y4, Y9, Y6
+	VMOVUPS      Y6, 32(DX)(R9*1)
+	VFNMADD231PS Y4, Y9, Y10
+	VMOVUPS      Y10, 32(R8)
+	ADDQ         R10, CX
+	ADDQ         R10, SI
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, R8
+	CMPQ         DX, R11
+	JLT          by2_column
+	MOVQ         scratch_base+96(FP), CX
+	MOVQ         v_base+0(FP), DX
+	MOVQ         vRow+32(FP), SI
+	SHLQ         $0x02, SI
+	MOVQ         vStride+24(FP), DI
+	SHLQ         $0x02, DI
+	MOVQ         $0x00000006, BX
+
+by2_row:
+	LEAQ (DX)(DI*4), R8
+	LEAQ (DI)(DI*2), R9
+	MOVQ CX, R10
+	MOVQ tiles+88(FP), R11
+
+by2_tile:
+	VMOVUPS      (R10), Y6
+	VMOVUPS      64(R10), Y7
+	VMOVUPS      128(R10), Y8
+	VMOVUPS      192(R10), Y9
+	VMOVUPS      256(R10), Y10
+	VMOVUPS      320(R10), Y11
+	VMOVAPS      Y10, Y12
+	VFNMADD231PS Y1, Y8, Y12
+	VFMADD231PS  Y0, Y6, Y12
+	VMOVUPS      Y12, (DX)
+	VFNMADD231PS Y1, Y9, Y11
+	VFMADD231PS  Y0, Y7, Y11
+	VMOVUPS      Y11, (R8)(DI*1)
+	VMOVAPS      Y10, Y6
+	VMOVAPS      Y9, Y11
+	VFNMADD231PS Y5, Y8, Y6
+	VFNMADD231PS Y5, Y7, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  Y2, Y11, Y12
+	VMOVUPS      Y12, (DX)(DI*1)
+	VFNMADD231PS Y2, Y11, Y6
+	VMOVUPS      Y6, (DX)(DI*2)
+	VFNMADD231PS Y3, Y8, Y10
+	VFNMADD231PS Y3, Y7, Y9
+	VMOVAPS      Y10, Y6
+	VFMADD231PS  Y4, Y9, Y6
+	VMOVUPS      Y6, (DX)(R9*1)
+	VFNMADD231PS Y4, Y9, Y10
+	VMOVUPS      Y10, (R8)
+	VMOVUPS      32(R10), Y6
+	VMOVUPS      96(R10), Y7
+	VMOVUPS      160(R10), Y8
+	VMOVUPS      224(R10), Y9
+	VMOVUPS      288(R10), Y10
+	VMOVUPS      352(R10), Y11
+	VMOVAPS      Y10, Y12
+	VFNMADD231PS Y1, Y8, Y12
+	VFMADD231PS  Y0, Y6, Y12
+	VMOVUPS      Y12, 32(DX)
+	VFNMADD231PS Y1, Y9, Y11
+	VFMADD231PS  Y0, Y7, Y11
+	VMOVUPS      Y11, 32(R8)(DI*1)
+	VMOVAPS      Y10, Y6
+	VMOVAPS      Y9, Y11
+	VFNMADD231PS Y5, Y8, Y6
+	VFNMADD231PS Y5, Y7, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  Y2, Y11, Y12
+	VMOVUPS      Y12, 32(DX)(DI*1)
+	VFNMADD231PS Y2, Y11, Y6
+	VMOVUPS      Y6, 32(DX)(DI*2)
+	VFNMADD231PS Y3, Y8, Y10
+	VFNMADD231PS Y3, Y7, Y9
+	VMOVAPS      Y10, Y6
+	VFMADD231PS  Y4, Y9, Y6
+	VMOVUPS      Y6, 32(DX)(R9*1)
+	VFNMADD231PS Y4, Y9, Y10
+	VMOVUPS      Y10, 32(R8)
+	ADDQ         $0x00000100, R10
+	ADDQ         SI, DX
+	ADDQ         SI, R8
+	DECQ         R11
+	JNZ          by2_tile
+	ADDQ         AX, CX
+	MOVQ         v_base+0(FP), DX
+	MOVQ         $0x00000007, R8
+	SUBQ         BX, R8
+	IMUL3Q       $0x00000006, R8, R8
+	IMULQ        DI, R8
+	ADDQ         R8, DX
+	DECQ         BX
+	JNZ          by2_row
+	ADDQ         $0x40, x_base+40(FP)
+	ADDQ         $0x40, v_base+0(FP)
+	SUBQ         $0x10, channels+80(FP)
+	JG           by2_channels
+	VZEROUPPER
+	RET
+
+by1_channels:
+	MOVQ   tiles+88(FP), AX
+	IMUL3Q $0x04, AX, AX
+	ADDQ   $0x02, AX
+	IMUL3Q $0x00000020, AX, AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   scratch_base+96(FP), DX
+	MOVQ   xRow+64(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (CX)(BX*4), SI
+	LEAQ   (BX)(BX*2), DI
+	LEAQ   (DX)(AX*4), R8
+	LEAQ   (AX)(AX*2), R9
+	MOVQ   xPixel+72(FP), R10
+	SHLQ   $0x02, R10
+	LEAQ   (DX)(AX*1), R11
+
+by1_column:
 	VMOVUPS      (CX), Y6
 	VMOVUPS      (CX)(BX*1), Y7
 	VMOVUPS      (CX)(BX*2), Y8
@@ -2812,7 +3621,7 @@ column:
 	ADDQ         $0x20, DX
 	ADDQ         $0x20, R8
 	CMPQ         DX, R11
-	JLT          column
+	JLT          by1_column
 	MOVQ         scratch_base+96(FP), CX
 	MOVQ         v_base+0(FP), DX
 	MOVQ         vRow+32(FP), SI
@@ -2821,13 +3630,13 @@ column:
 	SHLQ         $0x02, DI
 	MOVQ         $0x00000006, BX
 
-row:
+by1_row:
 	LEAQ (DX)(DI*4), R8
 	LEAQ (DI)(DI*2), R9
 	MOVQ CX, R10
 	MOVQ tiles+88(FP), R11
 
-tile:
+by1_tile:
 	VMOVUPS      (R10), Y6
 	VMOVUPS      32(R10), Y7
 	VMOVUPS      64(R10), Y8
@@ -2861,7 +3670,7 @@ tile:
 	ADDQ         SI, DX
 	ADDQ         SI, R8
 	DECQ         R11
-	JNZ          tile
+	JNZ          by1_tile
 	ADDQ         AX, CX
 	MOVQ         v_base+0(FP), DX
 	MOVQ         $0x00000007, R8
@@ -2870,11 +3679,11 @@ tile:
 	IMULQ        DI, R8
 	ADDQ         R8, DX
 	DECQ         BX
-	JNZ          row
+	JNZ          by1_row
 	ADDQ         $0x20, x_base+40(FP)
 	ADDQ         $0x20, v_base+0(FP)
 	SUBQ         $0x08, channels+80(FP)
-	JG           channels
+	JG           by1_channels
 	VZEROUPPER
 	RET
 
@@ -2920,6 +3729,771 @@ TEXT ·winogradOutput4AVX2(SB), NOSPLIT, $0-180
 	CMPQ    residual_base+136(FP), $0x00
 	JEQ     plain
 	XORQ    CX, CX
+	MOVQ    AX, DX
+
+sum_line:
+	SUBQ   $0x10, DX
+	JL     sum_whole
+	MOVQ   m_base+40(FP), BX
+	LEAQ   (BX)(CX*4), BX
+	MOVQ   dst_base+0(FP), SI
+	LEAQ   (SI)(CX*4), SI
+	MOVQ   residual_base+136(FP), DI
+	LEAQ   (DI)(CX*4), DI
+	MOVQ   mStride+64(FP), R8
+	IMUL3Q $0x06, R8, R8
+	MOVQ   tiles+80(FP), R9
+
+sum_line_tile:
+	MOVQ         BX, R10
+	LEAQ         (R10)(R8*4), R11
+	LEAQ         (R8)(R8*2), R12
+	VMOVUPS      (R10), Y1
+	VMOVUPS      (R10)(R8*1), Y2
+	VMOVUPS      (R10)(R8*2), Y3
+	VMOVUPS      (R10)(R12*1), Y4
+	VMOVUPS      (R11), Y5
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y4, Y1, Y1
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      (R10), Y3
+	VMOVUPS      (R10)(R8*1), Y4
+	VMOVUPS      (R10)(R8*2), Y5
+	VMOVUPS      (R10)(R12*1), Y6
+	VMOVUPS      (R11), Y7
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y7, Y6, Y6
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y6, Y3, Y3
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      (R10), Y5
+	VMOVUPS      (R10)(R8*1), Y6
+	VMOVUPS      (R10)(R8*2), Y7
+	VMOVUPS      (R10)(R12*1), Y8
+	VMOVUPS      (R11), Y9
+	VADDPS       Y7, Y6, Y6
+	VADDPS       Y9, Y8, Y8
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y8, Y5, Y5
+	VMULPS       a2Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      (R10), Y7
+	VMOVUPS      (R10)(R8*1), Y8
+	VMOVUPS      (R10)(R8*2), Y9
+	VMOVUPS      (R10)(R12*1), Y10
+	VMOVUPS      (R11), Y11
+	VADDPS       Y9, Y8, Y8
+	VADDPS       Y11, Y10, Y10
+	VADDPS       Y8, Y7, Y7
+	VADDPS       Y10, Y7, Y7
+	VMULPS       a2Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      (R10), Y9
+	VMOVUPS      (R10)(R8*1), Y10
+	VMOVUPS      (R10)(R8*2), Y11
+	VMOVUPS      (R10)(R12*1), Y12
+	VMOVUPS      (R11), Y13
+	VADDPS       Y11, Y10, Y10
+	VADDPS       Y13, Y12, Y12
+	VADDPS       Y10, Y9, Y9
+	VADDPS       Y12, Y9, Y9
+	VMULPS       a2Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      (R10), Y11
+	VMOVUPS      (R10)(R8*1), Y12
+	VMOVUPS      (R10)(R8*2), Y13
+	VMOVUPS      (R10)(R12*1), Y14
+	VMOVUPS      (R11), Y15
+	VADDPS       Y13, Y12, Y12
+	VADDPS       Y15, Y14, Y14
+	VADDPS       Y12, Y11, Y11
+	VADDPS       Y14, Y11, Y11
+	VMULPS       a2Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVAPS      Y3, Y13
+	VMOVAPS      Y7, Y14
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y5, Y13, Y5
+	VSUBPS       Y9, Y14, Y9
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y7, Y1, Y1
+	VMULPS       a2Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
+	VMULPS       a1Vector<>+0(SB), Y5, Y5
+	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      (R10)(CX*4), Y7
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      (R10)(CX*4), Y9
+	VBROADCASTSS bound+176(FP), Y13
+	VFMADD213PS  Y9, Y7, Y1
+	VFMADD213PS  Y9, Y7, Y5
+	VFMADD213PS  Y9, Y7, Y3
+	VFMADD213PS  Y9, Y7, Y11
+	MOVQ         dstRow+24(FP), R10
+	MOVQ         SI, R10
+	MOVQ         dstPixel+32(FP), R11
+	LEAQ         (R10)(R11*4), R12
+	LEAQ         (R11)(R11*2), R12
+	MOVQ         residualRow+160(FP), R13
+	MOVQ         DI, R13
+	MOVQ         residualPixel+168(FP), R14
+	LEAQ         (R13)(R14*4), R15
+	LEAQ         (R14)(R14*2), R15
+	VMOVUPS      (R13), Y7
+	VADDPS       Y7, Y1, Y1
+	VMOVUPS      (R13)(R14*1), Y7
+	VADDPS       Y7, Y5, Y5
+	VMOVUPS      (R13)(R14*2), Y7
+	VADDPS       Y7, Y3, Y3
+	VMOVUPS      (R13)(R15*1), Y7
+	VADDPS       Y7, Y11, Y11
+	VMAXPS       Y1, Y13, Y1
+	VMOVUPS      Y1, (R10)
+	VMAXPS       Y5, Y13, Y5
+	VMOVUPS      Y5, (R10)(R11*1)
+	VMAXPS       Y3, Y13, Y3
+	VMOVUPS      Y3, (R10)(R11*2)
+	VMAXPS       Y11, Y13, Y11
+	VMOVUPS      Y11, (R10)(R12*1)
+	VMOVAPS      Y4, Y1
+	VMOVAPS      Y8, Y3
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y6, Y1, Y6
+	VSUBPS       Y10, Y3, Y10
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y8, Y2, Y2
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      (R10)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      (R10)(CX*4), Y3
+	VBROADCASTSS bound+176(FP), Y5
+	VFMADD213PS  Y3, Y1, Y2
+	VFMADD213PS  Y3, Y1, Y6
+	VFMADD213PS  Y3, Y1, Y4
+	VFMADD213PS  Y3, Y1, Y12
+	MOVQ         dstRow+24(FP), R11
+	MOVQ         SI, R10
+	ADDQ         R11, R10
+	ADDQ         R11, R10
+	MOVQ         dstPixel+32(FP), R11
+	LEAQ         (R10)(R11*4), R12
+	LEAQ         (R11)(R11*2), R12
+	MOVQ         residualRow+160(FP), R14
+	MOVQ         DI, R13
+	ADDQ         R14, R13
+	ADDQ         R14, R13
+	MOVQ         residualPixel+168(FP), R14
+	LEAQ         (R13)(R14*4), R15
+	LEAQ         (R14)(R14*2), R15
+	VMOVUPS      (R13), Y1
+	VADDPS       Y1, Y2, Y2
+	VMOVUPS      (R13)(R14*1), Y1
+	VADDPS       Y1, Y6, Y6
+	VMOVUPS      (R13)(R14*2), Y1
+	VADDPS       Y1, Y4, Y4
+	VMOVUPS      (R13)(R15*1), Y1
+	VADDPS       Y1, Y12, Y12
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      Y2, (R10)
+	VMAXPS       Y6, Y5, Y6
+	VMOVUPS      Y6, (R10)(R11*1)
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      Y4, (R10)(R11*2)
+	VMAXPS       Y12, Y5, Y12
+	VMOVUPS      Y12, (R10)(R12*1)
+	MOVQ         BX, R10
+	LEAQ         (R10)(R8*4), R11
+	LEAQ         (R8)(R8*2), R12
+	VMOVUPS      (R10)(R8*1), Y1
+	VMOVUPS      (R10)(R8*2), Y2
+	VMOVUPS      (R10)(R12*1), Y3
+	VMOVUPS      (R11), Y4
+	VMOVUPS      (R11)(R8*1), Y5
+	VSUBPS       Y2, Y1, Y1
+	VSUBPS       Y4, Y3, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
+	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
+	VMULPS       a1Vector<>+0(SB), Y1, Y1
+	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      (R10)(R8*1), Y2
+	VMOVUPS      (R10)(R8*2), Y3
+	VMOVUPS      (R10)(R12*1), Y4
+	VMOVUPS      (R11), Y6
+	VMOVUPS      (R11)(R8*1), Y7
+	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y6, Y4, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
+	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
+	VMULPS       a1Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      (R10)(R8*1), Y3
+	VMOVUPS      (R10)(R8*2), Y4
+	VMOVUPS      (R10)(R12*1), Y6
+	VMOVUPS      (R11), Y8
+	VMOVUPS      (R11)(R8*1), Y9
+	VSUBPS       Y4, Y3, Y3
+	VSUBPS       Y8, Y6, Y6
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      (R10)(R8*1), Y4
+	VMOVUPS      (R10)(R8*2), Y6
+	VMOVUPS      (R10)(R12*1), Y8
+	VMOVUPS      (R11), Y10
+	VMOVUPS      (R11)(R8*1), Y11
+	VSUBPS       Y6, Y4, Y4
+	VSUBPS       Y10, Y8, Y8
+	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      (R10)(R8*1), Y6
+	VMOVUPS      (R10)(R8*2), Y8
+	VMOVUPS      (R10)(R12*1), Y10
+	VMOVUPS      (R11), Y12
+	VMOVUPS      (R11)(R8*1), Y13
+	VSUBPS       Y8, Y6, Y6
+	VSUBPS       Y12, Y10, Y10
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      (R10)(R8*1), Y8
+	VMOVUPS      (R10)(R8*2), Y10
+	VMOVUPS      (R10)(R12*1), Y12
+	VMOVUPS      (R11), Y14
+	VMOVUPS      (R11)(R8*1), Y15
+	VSUBPS       Y10, Y8, Y8
+	VSUBPS       Y14, Y12, Y12
+	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVAPS      Y2, Y10
+	VMOVAPS      Y4, Y12
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y3, Y10, Y3
+	VSUBPS       Y6, Y12, Y6
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y4, Y1, Y1
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      (R10)(CX*4), Y4
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      (R10)(CX*4), Y6
+	VBROADCASTSS bound+176(FP), Y10
+	VFMADD213PS  Y6, Y4, Y1
+	VFMADD213PS  Y6, Y4, Y3
+	VFMADD213PS  Y6, Y4, Y2
+	VFMADD213PS  Y6, Y4, Y8
+	MOVQ         dstRow+24(FP), R11
+	MOVQ         SI, R10
+	ADDQ         R11, R10
+	MOVQ         dstPixel+32(FP), R11
+	LEAQ         (R10)(R11*4), R12
+	LEAQ         (R11)(R11*2), R12
+	MOVQ         residualRow+160(FP), R14
+	MOVQ         DI, R13
+	ADDQ         R14, R13
+	MOVQ         residualPixel+168(FP), R14
+	LEAQ         (R13)(R14*4), R15
+	LEAQ         (R14)(R14*2), R15
+	VMOVUPS      (R13), Y4
+	VADDPS       Y4, Y1, Y1
+	VMOVUPS      (R13)(R14*1), Y4
+	VADDPS       Y4, Y3, Y3
+	VMOVUPS      (R13)(R14*2), Y4
+	VADDPS       Y4, Y2, Y2
+	VMOVUPS      (R13)(R15*1), Y4
+	VADDPS       Y4, Y8, Y8
+	VMAXPS       Y1, Y10, Y1
+	VMOVUPS      Y1, (R10)
+	VMAXPS       Y3, Y10, Y3
+	VMOVUPS      Y3, (R10)(R11*1)
+	VMAXPS       Y2, Y10, Y2
+	VMOVUPS      Y2, (R10)(R11*2)
+	VMAXPS       Y8, Y10, Y8
+	VMOVUPS      Y8, (R10)(R12*1)
+	VMOVAPS      Y7, Y1
+	VMOVAPS      Y11, Y2
+	VADDPS       Y9, Y7, Y7
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y9, Y1, Y9
+	VSUBPS       Y13, Y2, Y13
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y11, Y5, Y5
+	VMULPS       a2Vector<>+0(SB), Y7, Y7
+	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
+	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
+	VMULPS       a1Vector<>+0(SB), Y9, Y9
+	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      (R10)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      (R10)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y3
+	VFMADD213PS  Y2, Y1, Y5
+	VFMADD213PS  Y2, Y1, Y9
+	VFMADD213PS  Y2, Y1, Y7
+	VFMADD213PS  Y2, Y1, Y15
+	MOVQ         dstRow+24(FP), R11
+	MOVQ         SI, R10
+	ADDQ         R11, R10
+	ADDQ         R11, R10
+	ADDQ         R11, R10
+	MOVQ         dstPixel+32(FP), R11
+	LEAQ         (R10)(R11*4), R12
+	LEAQ         (R11)(R11*2), R12
+	MOVQ         residualRow+160(FP), R14
+	MOVQ         DI, R13
+	ADDQ         R14, R13
+	ADDQ         R14, R13
+	ADDQ         R14, R13
+	MOVQ         residualPixel+168(FP), R14
+	LEAQ         (R13)(R14*4), R15
+	LEAQ         (R14)(R14*2), R15
+	VMOVUPS      (R13), Y1
+	VADDPS       Y1, Y5, Y5
+	VMOVUPS      (R13)(R14*1), Y1
+	VADDPS       Y1, Y9, Y9
+	VMOVUPS      (R13)(R14*2), Y1
+	VADDPS       Y1, Y7, Y7
+	VMOVUPS      (R13)(R15*1), Y1
+	VADDPS       Y1, Y15, Y15
+	VMAXPS       Y5, Y3, Y5
+	VMOVUPS      Y5, (R10)
+	VMAXPS       Y9, Y3, Y9
+	VMOVUPS      Y9, (R10)(R11*1)
+	VMAXPS       Y7, Y3, Y7
+	VMOVUPS      Y7, (R10)(R11*2)
+	VMAXPS       Y15, Y3, Y15
+	VMOVUPS      Y15, (R10)(R12*1)
+	MOVQ         BX, R10
+	LEAQ         (R10)(R8*4), R11
+	LEAQ         (R8)(R8*2), R12
+	VMOVUPS      32(R10), Y1
+	VMOVUPS      32(R10)(R8*1), Y2
+	VMOVUPS      32(R10)(R8*2), Y3
+	VMOVUPS      32(R10)(R12*1), Y4
+	VMOVUPS      32(R11), Y5
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y4, Y1, Y1
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      32(R10)(R8*1), Y4
+	VMOVUPS      32(R10)(R8*2), Y5
+	VMOVUPS      32(R10)(R12*1), Y6
+	VMOVUPS      32(R11), Y7
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y7, Y6, Y6
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y6, Y3, Y3
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      32(R10), Y5
+	VMOVUPS      32(R10)(R8*1), Y6
+	VMOVUPS      32(R10)(R8*2), Y7
+	VMOVUPS      32(R10)(R12*1), Y8
+	VMOVUPS      32(R11), Y9
+	VADDPS       Y7, Y6, Y6
+	VADDPS       Y9, Y8, Y8
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y8, Y5, Y5
+	VMULPS       a2Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      32(R10), Y7
+	VMOVUPS      32(R10)(R8*1), Y8
+	VMOVUPS      32(R10)(R8*2), Y9
+	VMOVUPS      32(R10)(R12*1), Y10
+	VMOVUPS      32(R11), Y11
+	VADDPS       Y9, Y8, Y8
+	VADDPS       Y11, Y10, Y10
+	VADDPS       Y8, Y7, Y7
+	VADDPS       Y10, Y7, Y7
+	VMULPS       a2Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      32(R10), Y9
+	VMOVUPS      32(R10)(R8*1), Y10
+	VMOVUPS      32(R10)(R8*2), Y11
+	VMOVUPS      32(R10)(R12*1), Y12
+	VMOVUPS      32(R11), Y13
+	VADDPS       Y11, Y10, Y10
+	VADDPS       Y13, Y12, Y12
+	VADDPS       Y10, Y9, Y9
+	VADDPS       Y12, Y9, Y9
+	VMULPS       a2Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      32(R10), Y11
+	VMOVUPS      32(R10)(R8*1), Y12
+	VMOVUPS      32(R10)(R8*2), Y13
+	VMOVUPS      32(R10)(R12*1), Y14
+	VMOVUPS      32(R11), Y15
+	VADDPS       Y13, Y12, Y12
+	VADDPS       Y15, Y14, Y14
+	VADDPS       Y12, Y11, Y11
+	VADDPS       Y14, Y11, Y11
+	VMULPS       a2Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVAPS      Y3, Y13
+	VMOVAPS      Y7, Y14
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y5, Y13, Y5
+	VSUBPS       Y9, Y14, Y9
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y7, Y1, Y1
+	VMULPS       a2Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
+	VMULPS       a1Vector<>+0(SB), Y5, Y5
+	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      32(R10)(CX*4), Y7
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      32(R10)(CX*4), Y9
+	VBROADCASTSS bound+176(FP), Y13
+	VFMADD213PS  Y9, Y7, Y1
+	VFMADD213PS  Y9, Y7, Y5
+	VFMADD213PS  Y9, Y7, Y3
+	VFMADD213PS  Y9, Y7, Y11
+	MOVQ         dstRow+24(FP), R10
+	MOVQ         SI, R10
+	MOVQ         dstPixel+32(FP), R11
+	LEAQ         (R10)(R11*4), R12
+	LEAQ         (R11)(R11*2), R12
+	MOVQ         residualRow+160(FP), R13
+	MOVQ         DI, R13
+	MOVQ         residualPixel+168(FP), R14
+	LEAQ         (R13)(R14*4), R15
+	LEAQ         (R14)(R14*2), R15
+	VMOVUPS      32(R13), Y7
+	VADDPS       Y7, Y1, Y1
+	VMOVUPS      32(R13)(R14*1), Y7
+	VADDPS       Y7, Y5, Y5
+	VMOVUPS      32(R13)(R14*2), Y7
+	VADDPS       Y7, Y3, Y3
+	VMOVUPS      32(R13)(R15*1), Y7
+	VADDPS       Y7, Y11, Y11
+	VMAXPS       Y1, Y13, Y1
+	VMOVUPS      Y1, 32(R10)
+	VMAXPS       Y5, Y13, Y5
+	VMOVUPS      Y5, 32(R10)(R11*1)
+	VMAXPS       Y3, Y13, Y3
+	VMOVUPS      Y3, 32(R10)(R11*2)
+	VMAXPS       Y11, Y13, Y11
+	VMOVUPS      Y11, 32(R10)(R12*1)
+	VMOVAPS      Y4, Y1
+	VMOVAPS      Y8, Y3
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y6, Y1, Y6
+	VSUBPS       Y10, Y3, Y10
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y8, Y2, Y2
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      32(R10)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      32(R10)(CX*4), Y3
+	VBROADCASTSS bound+176(FP), Y5
+	VFMADD213PS  Y3, Y1, Y2
+	VFMADD213PS  Y3, Y1, Y6
+	VFMADD213PS  Y3, Y1, Y4
+	VFMADD213PS  Y3, Y1, Y12
+	MOVQ         dstRow+24(FP), R11
+	MOVQ         SI, R10
+	ADDQ         R11, R10
+	ADDQ         R11, R10
+	MOVQ         dstPixel+32(FP), R11
+	LEAQ         (R10)(R11*4), R12
+	LEAQ         (R11)(R11*2), R12
+	MOVQ         residualRow+160(FP), R14
+	MOVQ         DI, R13
+	ADDQ         R14, R13
+	ADDQ         R14, R13
+	MOVQ         residualPixel+168(FP), R14
+	LEAQ         (R13)(R14*4), R15
+	LEAQ         (R14)(R14*2), R15
+	VMOVUPS      32(R13), Y1
+	VADDPS       Y1, Y2, Y2
+	VMOVUPS      32(R13)(R14*1), Y1
+	VADDPS       Y1, Y6, Y6
+	VMOVUPS      32(R13)(R14*2), Y1
+	VADDPS       Y1, Y4, Y4
+	VMOVUPS      32(R13)(R15*1), Y1
+	VADDPS       Y1, Y12, Y12
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      Y2, 32(R10)
+	VMAXPS       Y6, Y5, Y6
+	VMOVUPS      Y6, 32(R10)(R11*1)
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      Y4, 32(R10)(R11*2)
+	VMAXPS       Y12, Y5, Y12
+	VMOVUPS      Y12, 32(R10)(R12*1)
+	MOVQ         BX, R10
+	LEAQ         (R10)(R8*4), R11
+	LEAQ         (R8)(R8*2), R12
+	VMOVUPS      32(R10)(R8*1), Y1
+	VMOVUPS      32(R10)(R8*2), Y2
+	VMOVUPS      32(R10)(R12*1), Y3
+	VMOVUPS      32(R11), Y4
+	VMOVUPS      32(R11)(R8*1), Y5
+	VSUBPS       Y2, Y1, Y1
+	VSUBPS       Y4, Y3, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
+	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
+	VMULPS       a1Vector<>+0(SB), Y1, Y1
+	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      32(R10)(R8*1), Y2
+	VMOVUPS      32(R10)(R8*2), Y3
+	VMOVUPS      32(R10)(R12*1), Y4
+	VMOVUPS      32(R11), Y6
+	VMOVUPS      32(R11)(R8*1), Y7
+	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y6, Y4, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
+	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
+	VMULPS       a1Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      32(R10)(R8*1), Y3
+	VMOVUPS      32(R10)(R8*2), Y4
+	VMOVUPS      32(R10)(R12*1), Y6
+	VMOVUPS      32(R11), Y8
+	VMOVUPS      32(R11)(R8*1), Y9
+	VSUBPS       Y4, Y3, Y3
+	VSUBPS       Y8, Y6, Y6
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      32(R10)(R8*1), Y4
+	VMOVUPS      32(R10)(R8*2), Y6
+	VMOVUPS      32(R10)(R12*1), Y8
+	VMOVUPS      32(R11), Y10
+	VMOVUPS      32(R11)(R8*1), Y11
+	VSUBPS       Y6, Y4, Y4
+	VSUBPS       Y10, Y8, Y8
+	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      32(R10)(R8*1), Y6
+	VMOVUPS      32(R10)(R8*2), Y8
+	VMOVUPS      32(R10)(R12*1), Y10
+	VMOVUPS      32(R11), Y12
+	VMOVUPS      32(R11)(R8*1), Y13
+	VSUBPS       Y8, Y6, Y6
+	VSUBPS       Y12, Y10, Y10
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVUPS      32(R10)(R8*1), Y8
+	VMOVUPS      32(R10)(R8*2), Y10
+	VMOVUPS      32(R10)(R12*1), Y12
+	VMOVUPS      32(R11), Y14
+	VMOVUPS      32(R11)(R8*1), Y15
+	VSUBPS       Y10, Y8, Y8
+	VSUBPS       Y14, Y12, Y12
+	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
+	ADDQ         mStride+64(FP), R10
+	ADDQ         mStride+64(FP), R11
+	VMOVAPS      Y2, Y10
+	VMOVAPS      Y4, Y12
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y3, Y10, Y3
+	VSUBPS       Y6, Y12, Y6
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y4, Y1, Y1
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      32(R10)(CX*4), Y4
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      32(R10)(CX*4), Y6
+	VBROADCASTSS bound+176(FP), Y10
+	VFMADD213PS  Y6, Y4, Y1
+	VFMADD213PS  Y6, Y4, Y3
+	VFMADD213PS  Y6, Y4, Y2
+	VFMADD213PS  Y6, Y4, Y8
+	MOVQ         dstRow+24(FP), R11
+	MOVQ         SI, R10
+	ADDQ         R11, R10
+	MOVQ         dstPixel+32(FP), R11
+	LEAQ         (R10)(R11*4), R12
+	LEAQ         (R11)(R11*2), R12
+	MOVQ         residualRow+160(FP), R14
+	MOVQ         DI, R13
+	ADDQ         R14, R13
+	MOVQ         residualPixel+168(FP), R14
+	LEAQ         (R13)(R14*4), R15
+	LEAQ         (R14)(R14*2), R15
+	VMOVUPS      32(R13), Y4
+	VADDPS       Y4, Y1, Y1
+	VMOVUPS      32(R13)(R14*1), Y4
+	VADDPS       Y4, Y3, Y3
+	VMOVUPS      32(R13)(R14*2), Y4
+	VADDPS       Y4, Y2, Y2
+	VMOVUPS      32(R13)(R15*1), Y4
+	VADDPS       Y4, Y8, Y8
+	VMAXPS       Y1, Y10, Y1
+	VMOVUPS      Y1, 32(R10)
+	VMAXPS       Y3, Y10, Y3
+	VMOVUPS      Y3, 32(R10)(R11*1)
+	VMAXPS       Y2, Y10, Y2
+	VMOVUPS      Y2, 32(R10)(R11*2)
+	VMAXPS       Y8, Y10, Y8
+	VMOVUPS      Y8, 32(R10)(R12*1)
+	VMOVAPS      Y7, Y1
+	VMOVAPS      Y11, Y2
+	VADDPS       Y9, Y7, Y7
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y9, Y1, Y9
+	VSUBPS       Y13, Y2, Y13
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y11, Y5, Y5
+	VMULPS       a2Vector<>+0(SB), Y7, Y7
+	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
+	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
+	VMULPS       a1Vector<>+0(SB), Y9, Y9
+	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      32(R10)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      32(R10)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y3
+	VFMADD213PS  Y2, Y1, Y5
+	VFMADD213PS  Y2, Y1, Y9
+	VFMADD213PS  Y2, Y1, Y7
+	VFMADD213PS  Y2, Y1, Y15
+	MOVQ         dstRow+24(FP), R11
+	MOVQ         SI, R10
+	ADDQ         R11, R10
+	ADDQ         R11, R10
+	ADDQ         R11, R10
+	MOVQ         dstPixel+32(FP), R11
+	LEAQ         (R10)(R11*4), R12
+	LEAQ         (R11)(R11*2), R12
+	MOVQ         residualRow+160(FP), R14
+	MOVQ         DI, R13
+	ADDQ         R14, R13
+	ADDQ         R14, R13
+	ADDQ         R14, R13
+	MOVQ         residualPixel+168(FP), R14
+	LEAQ         (R13)(R14*4), R15
+	LEAQ         (R14)(R14*2), R15
+	VMOVUPS      32(R13), Y1
+	VADDPS       Y1, Y5, Y5
+	VMOVUPS      32(R13)(R14*1), Y1
+	VADDPS       Y1, Y9, Y9
+	VMOVUPS      32(R13)(R14*2), Y1
+	VADDPS       Y1, Y7, Y7
+	VMOVUPS      32(R13)(R15*1), Y1
+	VADDPS       Y1, Y15, Y15
+	VMAXPS       Y5, Y3, Y5
+	VMOVUPS      Y5, 32(R10)
+	VMAXPS       Y9, Y3, Y9
+	VMOVUPS      Y9, 32(R10)(R11*1)
+	VMAXPS       Y7, Y3, Y7
+	VMOVUPS      Y7, 32(R10)(R11*2)
+	VMAXPS       Y15, Y3, Y15
+	VMOVUPS      Y15, 32(R10)(R12*1)
+	ADDQ         mRow+72(FP), BX
+	MOVQ         dstPixel+32(FP), R10
+	LEAQ         (SI)(R10*4), SI
+	MOVQ         residualPixel+168(FP), R10
+	LEAQ         (DI)(R10*4), DI
+	DECQ         R9
+	JNZ          sum_line_tile
+	ADDQ         $0x10, CX
+	JMP          sum_line
 
 sum_whole:
 	MOVQ   AX, DX
@@ -3715,6 +5289,651 @@ sum_end:
 
 plain:
 	XORQ CX, CX
+	MOVQ AX, DX
+
+plain_line:
+	SUBQ   $0x10, DX
+	JL     plain_whole
+	MOVQ   m_base+40(FP), BX
+	LEAQ   (BX)(CX*4), BX
+	MOVQ   dst_base+0(FP), SI
+	LEAQ   (SI)(CX*4), SI
+	MOVQ   mStride+64(FP), DI
+	IMUL3Q $0x06, DI, DI
+	MOVQ   tiles+80(FP), R8
+
+plain_line_tile:
+	MOVQ         BX, R9
+	LEAQ         (R9)(DI*4), R10
+	LEAQ         (DI)(DI*2), R11
+	VMOVUPS      (R9), Y1
+	VMOVUPS      (R9)(DI*1), Y2
+	VMOVUPS      (R9)(DI*2), Y3
+	VMOVUPS      (R9)(R11*1), Y4
+	VMOVUPS      (R10), Y5
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y4, Y1, Y1
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      (R9), Y3
+	VMOVUPS      (R9)(DI*1), Y4
+	VMOVUPS      (R9)(DI*2), Y5
+	VMOVUPS      (R9)(R11*1), Y6
+	VMOVUPS      (R10), Y7
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y7, Y6, Y6
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y6, Y3, Y3
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      (R9), Y5
+	VMOVUPS      (R9)(DI*1), Y6
+	VMOVUPS      (R9)(DI*2), Y7
+	VMOVUPS      (R9)(R11*1), Y8
+	VMOVUPS      (R10), Y9
+	VADDPS       Y7, Y6, Y6
+	VADDPS       Y9, Y8, Y8
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y8, Y5, Y5
+	VMULPS       a2Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      (R9), Y7
+	VMOVUPS      (R9)(DI*1), Y8
+	VMOVUPS      (R9)(DI*2), Y9
+	VMOVUPS      (R9)(R11*1), Y10
+	VMOVUPS      (R10), Y11
+	VADDPS       Y9, Y8, Y8
+	VADDPS       Y11, Y10, Y10
+	VADDPS       Y8, Y7, Y7
+	VADDPS       Y10, Y7, Y7
+	VMULPS       a2Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      (R9), Y9
+	VMOVUPS      (R9)(DI*1), Y10
+	VMOVUPS      (R9)(DI*2), Y11
+	VMOVUPS      (R9)(R11*1), Y12
+	VMOVUPS      (R10), Y13
+	VADDPS       Y11, Y10, Y10
+	VADDPS       Y13, Y12, Y12
+	VADDPS       Y10, Y9, Y9
+	VADDPS       Y12, Y9, Y9
+	VMULPS       a2Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      (R9), Y11
+	VMOVUPS      (R9)(DI*1), Y12
+	VMOVUPS      (R9)(DI*2), Y13
+	VMOVUPS      (R9)(R11*1), Y14
+	VMOVUPS      (R10), Y15
+	VADDPS       Y13, Y12, Y12
+	VADDPS       Y15, Y14, Y14
+	VADDPS       Y12, Y11, Y11
+	VADDPS       Y14, Y11, Y11
+	VMULPS       a2Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVAPS      Y3, Y13
+	VMOVAPS      Y7, Y14
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y5, Y13, Y5
+	VSUBPS       Y9, Y14, Y9
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y7, Y1, Y1
+	VMULPS       a2Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
+	VMULPS       a1Vector<>+0(SB), Y5, Y5
+	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
+	MOVQ         scale_base+88(FP), R9
+	VMOVUPS      (R9)(CX*4), Y7
+	MOVQ         shift_base+112(FP), R9
+	VMOVUPS      (R9)(CX*4), Y9
+	VBROADCASTSS bound+176(FP), Y13
+	VFMADD213PS  Y9, Y7, Y1
+	VFMADD213PS  Y9, Y7, Y5
+	VFMADD213PS  Y9, Y7, Y3
+	VFMADD213PS  Y9, Y7, Y11
+	MOVQ         dstRow+24(FP), R9
+	MOVQ         SI, R9
+	MOVQ         dstPixel+32(FP), R10
+	LEAQ         (R9)(R10*4), R11
+	LEAQ         (R10)(R10*2), R11
+	VMAXPS       Y1, Y13, Y1
+	VMOVUPS      Y1, (R9)
+	VMAXPS       Y5, Y13, Y5
+	VMOVUPS      Y5, (R9)(R10*1)
+	VMAXPS       Y3, Y13, Y3
+	VMOVUPS      Y3, (R9)(R10*2)
+	VMAXPS       Y11, Y13, Y11
+	VMOVUPS      Y11, (R9)(R11*1)
+	VMOVAPS      Y4, Y1
+	VMOVAPS      Y8, Y3
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y6, Y1, Y6
+	VSUBPS       Y10, Y3, Y10
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y8, Y2, Y2
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
+	MOVQ         scale_base+88(FP), R9
+	VMOVUPS      (R9)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R9
+	VMOVUPS      (R9)(CX*4), Y3
+	VBROADCASTSS bound+176(FP), Y5
+	VFMADD213PS  Y3, Y1, Y2
+	VFMADD213PS  Y3, Y1, Y6
+	VFMADD213PS  Y3, Y1, Y4
+	VFMADD213PS  Y3, Y1, Y12
+	MOVQ         dstRow+24(FP), R10
+	MOVQ         SI, R9
+	ADDQ         R10, R9
+	ADDQ         R10, R9
+	MOVQ         dstPixel+32(FP), R10
+	LEAQ         (R9)(R10*4), R11
+	LEAQ         (R10)(R10*2), R11
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      Y2, (R9)
+	VMAXPS       Y6, Y5, Y6
+	VMOVUPS      Y6, (R9)(R10*1)
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      Y4, (R9)(R10*2)
+	VMAXPS       Y12, Y5, Y12
+	VMOVUPS      Y12, (R9)(R11*1)
+	MOVQ         BX, R9
+	LEAQ         (R9)(DI*4), R10
+	LEAQ         (DI)(DI*2), R11
+	VMOVUPS      (R9)(DI*1), Y1
+	VMOVUPS      (R9)(DI*2), Y2
+	VMOVUPS      (R9)(R11*1), Y3
+	VMOVUPS      (R10), Y4
+	VMOVUPS      (R10)(DI*1), Y5
+	VSUBPS       Y2, Y1, Y1
+	VSUBPS       Y4, Y3, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
+	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
+	VMULPS       a1Vector<>+0(SB), Y1, Y1
+	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      (R9)(DI*1), Y2
+	VMOVUPS      (R9)(DI*2), Y3
+	VMOVUPS      (R9)(R11*1), Y4
+	VMOVUPS      (R10), Y6
+	VMOVUPS      (R10)(DI*1), Y7
+	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y6, Y4, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
+	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
+	VMULPS       a1Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      (R9)(DI*1), Y3
+	VMOVUPS      (R9)(DI*2), Y4
+	VMOVUPS      (R9)(R11*1), Y6
+	VMOVUPS      (R10), Y8
+	VMOVUPS      (R10)(DI*1), Y9
+	VSUBPS       Y4, Y3, Y3
+	VSUBPS       Y8, Y6, Y6
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      (R9)(DI*1), Y4
+	VMOVUPS      (R9)(DI*2), Y6
+	VMOVUPS      (R9)(R11*1), Y8
+	VMOVUPS      (R10), Y10
+	VMOVUPS      (R10)(DI*1), Y11
+	VSUBPS       Y6, Y4, Y4
+	VSUBPS       Y10, Y8, Y8
+	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      (R9)(DI*1), Y6
+	VMOVUPS      (R9)(DI*2), Y8
+	VMOVUPS      (R9)(R11*1), Y10
+	VMOVUPS      (R10), Y12
+	VMOVUPS      (R10)(DI*1), Y13
+	VSUBPS       Y8, Y6, Y6
+	VSUBPS       Y12, Y10, Y10
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      (R9)(DI*1), Y8
+	VMOVUPS      (R9)(DI*2), Y10
+	VMOVUPS      (R9)(R11*1), Y12
+	VMOVUPS      (R10), Y14
+	VMOVUPS      (R10)(DI*1), Y15
+	VSUBPS       Y10, Y8, Y8
+	VSUBPS       Y14, Y12, Y12
+	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVAPS      Y2, Y10
+	VMOVAPS      Y4, Y12
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y3, Y10, Y3
+	VSUBPS       Y6, Y12, Y6
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y4, Y1, Y1
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
+	MOVQ         scale_base+88(FP), R9
+	VMOVUPS      (R9)(CX*4), Y4
+	MOVQ         shift_base+112(FP), R9
+	VMOVUPS      (R9)(CX*4), Y6
+	VBROADCASTSS bound+176(FP), Y10
+	VFMADD213PS  Y6, Y4, Y1
+	VFMADD213PS  Y6, Y4, Y3
+	VFMADD213PS  Y6, Y4, Y2
+	VFMADD213PS  Y6, Y4, Y8
+	MOVQ         dstRow+24(FP), R10
+	MOVQ         SI, R9
+	ADDQ         R10, R9
+	MOVQ         dstPixel+32(FP), R10
+	LEAQ         (R9)(R10*4), R11
+	LEAQ         (R10)(R10*2), R11
+	VMAXPS       Y1, Y10, Y1
+	VMOVUPS      Y1, (R9)
+	VMAXPS       Y3, Y10, Y3
+	VMOVUPS      Y3, (R9)(R10*1)
+	VMAXPS       Y2, Y10, Y2
+	VMOVUPS      Y2, (R9)(R10*2)
+	VMAXPS       Y8, Y10, Y8
+	VMOVUPS      Y8, (R9)(R11*1)
+	VMOVAPS      Y7, Y1
+	VMOVAPS      Y11, Y2
+	VADDPS       Y9, Y7, Y7
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y9, Y1, Y9
+	VSUBPS       Y13, Y2, Y13
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y11, Y5, Y5
+	VMULPS       a2Vector<>+0(SB), Y7, Y7
+	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
+	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
+	VMULPS       a1Vector<>+0(SB), Y9, Y9
+	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
+	MOVQ         scale_base+88(FP), R9
+	VMOVUPS      (R9)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R9
+	VMOVUPS      (R9)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y3
+	VFMADD213PS  Y2, Y1, Y5
+	VFMADD213PS  Y2, Y1, Y9
+	VFMADD213PS  Y2, Y1, Y7
+	VFMADD213PS  Y2, Y1, Y15
+	MOVQ         dstRow+24(FP), R10
+	MOVQ         SI, R9
+	ADDQ         R10, R9
+	ADDQ         R10, R9
+	ADDQ         R10, R9
+	MOVQ         dstPixel+32(FP), R10
+	LEAQ         (R9)(R10*4), R11
+	LEAQ         (R10)(R10*2), R11
+	VMAXPS       Y5, Y3, Y5
+	VMOVUPS      Y5, (R9)
+	VMAXPS       Y9, Y3, Y9
+	VMOVUPS      Y9, (R9)(R10*1)
+	VMAXPS       Y7, Y3, Y7
+	VMOVUPS      Y7, (R9)(R10*2)
+	VMAXPS       Y15, Y3, Y15
+	VMOVUPS      Y15, (R9)(R11*1)
+	MOVQ         BX, R9
+	LEAQ         (R9)(DI*4), R10
+	LEAQ         (DI)(DI*2), R11
+	VMOVUPS      32(R9), Y1
+	VMOVUPS      32(R9)(DI*1), Y2
+	VMOVUPS      32(R9)(DI*2), Y3
+	VMOVUPS      32(R9)(R11*1), Y4
+	VMOVUPS      32(R10), Y5
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y4, Y1, Y1
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      32(R9), Y3
+	VMOVUPS      32(R9)(DI*1), Y4
+	VMOVUPS      32(R9)(DI*2), Y5
+	VMOVUPS      32(R9)(R11*1), Y6
+	VMOVUPS      32(R10), Y7
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y7, Y6, Y6
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y6, Y3, Y3
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      32(R9), Y5
+	VMOVUPS      32(R9)(DI*1), Y6
+	VMOVUPS      32(R9)(DI*2), Y7
+	VMOVUPS      32(R9)(R11*1), Y8
+	VMOVUPS      32(R10), Y9
+	VADDPS       Y7, Y6, Y6
+	VADDPS       Y9, Y8, Y8
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y8, Y5, Y5
+	VMULPS       a2Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      32(R9), Y7
+	VMOVUPS      32(R9)(DI*1), Y8
+	VMOVUPS      32(R9)(DI*2), Y9
+	VMOVUPS      32(R9)(R11*1), Y10
+	VMOVUPS      32(R10), Y11
+	VADDPS       Y9, Y8, Y8
+	VADDPS       Y11, Y10, Y10
+	VADDPS       Y8, Y7, Y7
+	VADDPS       Y10, Y7, Y7
+	VMULPS       a2Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      32(R9), Y9
+	VMOVUPS      32(R9)(DI*1), Y10
+	VMOVUPS      32(R9)(DI*2), Y11
+	VMOVUPS      32(R9)(R11*1), Y12
+	VMOVUPS      32(R10), Y13
+	VADDPS       Y11, Y10, Y10
+	VADDPS       Y13, Y12, Y12
+	VADDPS       Y10, Y9, Y9
+	VADDPS       Y12, Y9, Y9
+	VMULPS       a2Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      32(R9), Y11
+	VMOVUPS      32(R9)(DI*1), Y12
+	VMOVUPS      32(R9)(DI*2), Y13
+	VMOVUPS      32(R9)(R11*1), Y14
+	VMOVUPS      32(R10), Y15
+	VADDPS       Y13, Y12, Y12
+	VADDPS       Y15, Y14, Y14
+	VADDPS       Y12, Y11, Y11
+	VADDPS       Y14, Y11, Y11
+	VMULPS       a2Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVAPS      Y3, Y13
+	VMOVAPS      Y7, Y14
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y5, Y13, Y5
+	VSUBPS       Y9, Y14, Y9
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y7, Y1, Y1
+	VMULPS       a2Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
+	VMULPS       a1Vector<>+0(SB), Y5, Y5
+	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
+	MOVQ         scale_base+88(FP), R9
+	VMOVUPS      32(R9)(CX*4), Y7
+	MOVQ         shift_base+112(FP), R9
+	VMOVUPS      32(R9)(CX*4), Y9
+	VBROADCASTSS bound+176(FP), Y13
+	VFMADD213PS  Y9, Y7, Y1
+	VFMADD213PS  Y9, Y7, Y5
+	VFMADD213PS  Y9, Y7, Y3
+	VFMADD213PS  Y9, Y7, Y11
+	MOVQ         dstRow+24(FP), R9
+	MOVQ         SI, R9
+	MOVQ         dstPixel+32(FP), R10
+	LEAQ         (R9)(R10*4), R11
+	LEAQ         (R10)(R10*2), R11
+	VMAXPS       Y1, Y13, Y1
+	VMOVUPS      Y1, 32(R9)
+	VMAXPS       Y5, Y13, Y5
+	VMOVUPS      Y5, 32(R9)(R10*1)
+	VMAXPS       Y3, Y13, Y3
+	VMOVUPS      Y3, 32(R9)(R10*2)
+	VMAXPS       Y11, Y13, Y11
+	VMOVUPS      Y11, 32(R9)(R11*1)
+	VMOVAPS      Y4, Y1
+	VMOVAPS      Y8, Y3
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y6, Y1, Y6
+	VSUBPS       Y10, Y3, Y10
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y8, Y2, Y2
+	VMULPS       a2Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
+	MOVQ         scale_base+88(FP), R9
+	VMOVUPS      32(R9)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R9
+	VMOVUPS      32(R9)(CX*4), Y3
+	VBROADCASTSS bound+176(FP), Y5
+	VFMADD213PS  Y3, Y1, Y2
+	VFMADD213PS  Y3, Y1, Y6
+	VFMADD213PS  Y3, Y1, Y4
+	VFMADD213PS  Y3, Y1, Y12
+	MOVQ         dstRow+24(FP), R10
+	MOVQ         SI, R9
+	ADDQ         R10, R9
+	ADDQ         R10, R9
+	MOVQ         dstPixel+32(FP), R10
+	LEAQ         (R9)(R10*4), R11
+	LEAQ         (R10)(R10*2), R11
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      Y2, 32(R9)
+	VMAXPS       Y6, Y5, Y6
+	VMOVUPS      Y6, 32(R9)(R10*1)
+	VMAXPS       Y4, Y5, Y4
+	VMOVUPS      Y4, 32(R9)(R10*2)
+	VMAXPS       Y12, Y5, Y12
+	VMOVUPS      Y12, 32(R9)(R11*1)
+	MOVQ         BX, R9
+	LEAQ         (R9)(DI*4), R10
+	LEAQ         (DI)(DI*2), R11
+	VMOVUPS      32(R9)(DI*1), Y1
+	VMOVUPS      32(R9)(DI*2), Y2
+	VMOVUPS      32(R9)(R11*1), Y3
+	VMOVUPS      32(R10), Y4
+	VMOVUPS      32(R10)(DI*1), Y5
+	VSUBPS       Y2, Y1, Y1
+	VSUBPS       Y4, Y3, Y3
+	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
+	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
+	VMULPS       a1Vector<>+0(SB), Y1, Y1
+	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      32(R9)(DI*1), Y2
+	VMOVUPS      32(R9)(DI*2), Y3
+	VMOVUPS      32(R9)(R11*1), Y4
+	VMOVUPS      32(R10), Y6
+	VMOVUPS      32(R10)(DI*1), Y7
+	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y6, Y4, Y4
+	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
+	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
+	VMULPS       a1Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      32(R9)(DI*1), Y3
+	VMOVUPS      32(R9)(DI*2), Y4
+	VMOVUPS      32(R9)(R11*1), Y6
+	VMOVUPS      32(R10), Y8
+	VMOVUPS      32(R10)(DI*1), Y9
+	VSUBPS       Y4, Y3, Y3
+	VSUBPS       Y8, Y6, Y6
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      32(R9)(DI*1), Y4
+	VMOVUPS      32(R9)(DI*2), Y6
+	VMOVUPS      32(R9)(R11*1), Y8
+	VMOVUPS      32(R10), Y10
+	VMOVUPS      32(R10)(DI*1), Y11
+	VSUBPS       Y6, Y4, Y4
+	VSUBPS       Y10, Y8, Y8
+	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
+	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      32(R9)(DI*1), Y6
+	VMOVUPS      32(R9)(DI*2), Y8
+	VMOVUPS      32(R9)(R11*1), Y10
+	VMOVUPS      32(R10), Y12
+	VMOVUPS      32(R10)(DI*1), Y13
+	VSUBPS       Y8, Y6, Y6
+	VSUBPS       Y12, Y10, Y10
+	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
+	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVUPS      32(R9)(DI*1), Y8
+	VMOVUPS      32(R9)(DI*2), Y10
+	VMOVUPS      32(R9)(R11*1), Y12
+	VMOVUPS      32(R10), Y14
+	VMOVUPS      32(R10)(DI*1), Y15
+	VSUBPS       Y10, Y8, Y8
+	VSUBPS       Y14, Y12, Y12
+	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
+	ADDQ         mStride+64(FP), R9
+	ADDQ         mStride+64(FP), R10
+	VMOVAPS      Y2, Y10
+	VMOVAPS      Y4, Y12
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y3, Y10, Y3
+	VSUBPS       Y6, Y12, Y6
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y4, Y1, Y1
+	VMULPS       a2Vector<>+0(SB), Y2, Y2
+	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
+	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
+	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
+	MOVQ         scale_base+88(FP), R9
+	VMOVUPS      32(R9)(CX*4), Y4
+	MOVQ         shift_base+112(FP), R9
+	VMOVUPS      32(R9)(CX*4), Y6
+	VBROADCASTSS bound+176(FP), Y10
+	VFMADD213PS  Y6, Y4, Y1
+	VFMADD213PS  Y6, Y4, Y3
+	VFMADD213PS  Y6, Y4, Y2
+	VFMADD213PS  Y6, Y4, Y8
+	MOVQ         dstRow+24(FP), R10
+	MOVQ         SI, R9
+	ADDQ         R10, R9
+	MOVQ         dstPixel+32(FP), R10
+	LEAQ         (R9)(R10*4), R11
+	LEAQ         (R10)(R10*2), R11
+	VMAXPS       Y1, Y10, Y1
+	VMOVUPS      Y1, 32(R9)
+	VMAXPS       Y3, Y10, Y3
+	VMOVUPS      Y3, 32(R9)(R10*1)
+	VMAXPS       Y2, Y10, Y2
+	VMOVUPS      Y2, 32(R9)(R10*2)
+	VMAXPS       Y8, Y10, Y8
+	VMOVUPS      Y8, 32(R9)(R11*1)
+	VMOVAPS      Y7, Y1
+	VMOVAPS      Y11, Y2
+	VADDPS       Y9, Y7, Y7
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y9, Y1, Y9
+	VSUBPS       Y13, Y2, Y13
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y11, Y5, Y5
+	VMULPS       a2Vector<>+0(SB), Y7, Y7
+	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
+	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
+	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
+	VMULPS       a1Vector<>+0(SB), Y9, Y9
+	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
+	MOVQ         scale_base+88(FP), R9
+	VMOVUPS      32(R9)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R9
+	VMOVUPS      32(R9)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y3
+	VFMADD213PS  Y2, Y1, Y5
+	VFMADD213PS  Y2, Y1, Y9
+	VFMADD213PS  Y2, Y1, Y7
+	VFMADD213PS  Y2, Y1, Y15
+	MOVQ         dstRow+24(FP), R10
+	MOVQ         SI, R9
+	ADDQ         R10, R9
+	ADDQ         R10, R9
+	ADDQ         R10, R9
+	MOVQ         dstPixel+32(FP), R10
+	LEAQ         (R9)(R10*4), R11
+	LEAQ         (R10)(R10*2), R11
+	VMAXPS       Y5, Y3, Y5
+	VMOVUPS      Y5, 32(R9)
+	VMAXPS       Y9, Y3, Y9
+	VMOVUPS      Y9, 32(R9)(R10*1)
+	VMAXPS       Y7, Y3, Y7
+	VMOVUPS      Y7, 32(R9)(R10*2)
+	VMAXPS       Y15, Y3, Y15
+	VMOVUPS      Y15, 32(R9)(R11*1)
+	ADDQ         mRow+72(FP), BX
+	MOVQ         dstPixel+32(FP), R9
+	LEAQ         (SI)(R9*4), SI
+	DECQ         R8
+	JNZ          plain_line_tile
+	ADDQ         $0x10, CX
+	JMP          plain_line
 
 plain_whole:
 	MOVQ   AX, DX
@@ -4473,23 +6692,180 @@ TEXT ·winogradAdjoint4AVX2(SB), NOSPLIT, $0-120
 	VBROADCASTSS b1<>+0(SB), Y3
 	VBROADCASTSS b2<>+0(SB), Y4
 	VBROADCASTSS b3<>+0(SB), Y5
-	MOVQ         tiles+88(FP), AX
-	IMUL3Q       $0x00000080, AX, AX
 
-channels:
-	MOVQ scratch_base+96(FP), DX
-	MOVQ y_base+40(FP), CX
-	MOVQ yRow+64(FP), BX
-	SHLQ $0x02, BX
-	LEAQ (CX)(BX*4), SI
-	LEAQ (BX)(BX*2), DI
-	LEAQ (DX)(AX*4), R8
-	LEAQ (AX)(AX*2), R9
-	MOVQ yPixel+72(FP), R10
-	SHLQ $0x02, R10
-	LEAQ (DX)(AX*1), R11
+by2_channels:
+	CMPQ   channels+80(FP), $0x08
+	JLE    by1_channels
+	MOVQ   tiles+88(FP), AX
+	IMUL3Q $0x00000100, AX, AX
+	MOVQ   scratch_base+96(FP), DX
+	MOVQ   y_base+40(FP), CX
+	MOVQ   yRow+64(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (CX)(BX*4), SI
+	LEAQ   (BX)(BX*2), DI
+	LEAQ   (DX)(AX*4), R8
+	LEAQ   (AX)(AX*2), R9
+	MOVQ   yPixel+72(FP), R10
+	SHLQ   $0x02, R10
+	LEAQ   (DX)(AX*1), R11
 
-column:
+by2_column:
+	VMOVUPS     (CX), Y6
+	VMOVUPS     (CX)(BX*1), Y7
+	VMOVUPS     (CX)(BX*2), Y8
+	VMOVUPS     (CX)(DI*1), Y9
+	VMOVUPS     Y6, (DX)
+	VMOVUPS     Y9, (R8)(AX*1)
+	VMOVAPS     Y6, Y10
+	VFMADD231PS Y1, Y8, Y10
+	VMULPS      Y0, Y7, Y11
+	VFMADD231PS Y2, Y9, Y11
+	VMOVAPS     Y10, Y12
+	VADDPS      Y11, Y12, Y12
+	VMOVUPS     Y12, (DX)(AX*1)
+	VSUBPS      Y11, Y10, Y10
+	VMOVUPS     Y10, (DX)(AX*2)
+	VMOVAPS     Y6, Y6
+	VFMADD231PS Y4, Y8, Y6
+	VMULPS      Y3, Y7, Y7
+	VFMADD231PS Y5, Y9, Y7
+	VMOVAPS     Y6, Y8
+	VADDPS      Y7, Y8, Y8
+	VMOVUPS     Y8, (DX)(R9*1)
+	VSUBPS      Y7, Y6, Y6
+	VMOVUPS     Y6, (R8)
+	VMOVUPS     32(CX), Y6
+	VMOVUPS     32(CX)(BX*1), Y7
+	VMOVUPS     32(CX)(BX*2), Y8
+	VMOVUPS     32(CX)(DI*1), Y9
+	VMOVUPS     Y6, 32(DX)
+	VMOVUPS     Y9, 32(R8)(AX*1)
+	VMOVAPS     Y6, Y10
+	VFMADD231PS Y1, Y8, Y10
+	VMULPS      Y0, Y7, Y11
+	VFMADD231PS Y2, Y9, Y11
+	VMOVAPS     Y10, Y12
+	VADDPS      Y11, Y12, Y12
+	VMOVUPS     Y12, 32(DX)(AX*1)
+	VSUBPS      Y11, Y10, Y10
+	VMOVUPS     Y10, 32(DX)(AX*2)
+	VMOVAPS     Y6, Y6
+	VFMADD231PS Y4, Y8, Y6
+	VMULPS      Y3, Y7, Y7
+	VFMADD231PS Y5, Y9, Y7
+	VMOVAPS     Y6, Y8
+	VADDPS      Y7, Y8, Y8
+	VMOVUPS     Y8, 32(DX)(R9*1)
+	VSUBPS      Y7, Y6, Y6
+	VMOVUPS     Y6, 32(R8)
+	ADDQ        R10, CX
+	ADDQ        R10, SI
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, R8
+	CMPQ        DX, R11
+	JLT         by2_column
+	MOVQ        scratch_base+96(FP), CX
+	MOVQ        v_base+0(FP), DX
+	MOVQ        vRow+32(FP), SI
+	SHLQ        $0x02, SI
+	MOVQ        vStride+24(FP), DI
+	SHLQ        $0x02, DI
+	MOVQ        $0x00000006, BX
+
+by2_row:
+	MOVQ tiles+88(FP), R10
+	MOVQ DX, R8
+	MOVQ CX, R9
+	LEAQ (R8)(DI*4), R11
+	LEAQ (DI)(DI*2), R12
+
+by2_tile:
+	VMOVUPS     (R9), Y6
+	VMOVUPS     64(R9), Y7
+	VMOVUPS     128(R9), Y8
+	VMOVUPS     192(R9), Y9
+	VMOVUPS     Y6, (R8)
+	VMOVUPS     Y9, (R11)(DI*1)
+	VMOVAPS     Y6, Y10
+	VFMADD231PS Y1, Y8, Y10
+	VMULPS      Y0, Y7, Y11
+	VFMADD231PS Y2, Y9, Y11
+	VMOVAPS     Y10, Y12
+	VADDPS      Y11, Y12, Y12
+	VMOVUPS     Y12, (R8)(DI*1)
+	VSUBPS      Y11, Y10, Y10
+	VMOVUPS     Y10, (R8)(DI*2)
+	VMOVAPS     Y6, Y6
+	VFMADD231PS Y4, Y8, Y6
+	VMULPS      Y3, Y7, Y7
+	VFMADD231PS Y5, Y9, Y7
+	VMOVAPS     Y6, Y8
+	VADDPS      Y7, Y8, Y8
+	VMOVUPS     Y8, (R8)(R12*1)
+	VSUBPS      Y7, Y6, Y6
+	VMOVUPS     Y6, (R11)
+	VMOVUPS     32(R9), Y6
+	VMOVUPS     96(R9), Y7
+	VMOVUPS     160(R9), Y8
+	VMOVUPS     224(R9), Y9
+	VMOVUPS     Y6, 32(R8)
+	VMOVUPS     Y9, 32(R11)(DI*1)
+	VMOVAPS     Y6, Y10
+	VFMADD231PS Y1, Y8, Y10
+	VMULPS      Y0, Y7, Y11
+	VFMADD231PS Y2, Y9, Y11
+	VMOVAPS     Y10, Y12
+	VADDPS      Y11, Y12, Y12
+	VMOVUPS     Y12, 32(R8)(DI*1)
+	VSUBPS      Y11, Y10, Y10
+	VMOVUPS     Y10, 32(R8)(DI*2)
+	VMOVAPS     Y6, Y6
+	VFMADD231PS Y4, Y8, Y6
+	VMULPS      Y3, Y7, Y7
+	VFMADD231PS Y5, Y9, Y7
+	VMOVAPS     Y6, Y8
+	VADDPS      Y7, Y8, Y8
+	VMOVUPS     Y8, 32(R8)(R12*1)
+	VSUBPS      Y7, Y6, Y6
+	VMOVUPS     Y6, 32(R11)
+	ADDQ        $0x00000100, R9
+	ADDQ        SI, R8
+	ADDQ        SI, R11
+	DECQ        R10
+	JNZ         by2_tile
+	ADDQ        AX, CX
+	ADDQ        DI, DX
+	ADDQ        DI, DX
+	ADDQ        DI, DX
+	ADDQ        DI, DX
+	ADDQ        DI, DX
+	ADDQ        DI, DX
+	DECQ        BX
+	JNZ         by2_row
+	ADDQ        $0x40, y_base+40(FP)
+	ADDQ        $0x40, v_base+0(FP)
+	SUBQ        $0x10, channels+80(FP)
+	JG          by2_channels
+	VZEROUPPER
+	RET
+
+by1_channels:
+	MOVQ   tiles+88(FP), AX
+	IMUL3Q $0x00000080, AX, AX
+	MOVQ   scratch_base+96(FP), DX
+	MOVQ   y_base+40(FP), CX
+	MOVQ   yRow+64(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (CX)(BX*4), SI
+	LEAQ   (BX)(BX*2), DI
+	LEAQ   (DX)(AX*4), R8
+	LEAQ   (AX)(AX*2), R9
+	MOVQ   yPixel+72(FP), R10
+	SHLQ   $0x02, R10
+	LEAQ   (DX)(AX*1), R11
+
+by1_column:
 	VMOVUPS     (CX), Y6
 	VMOVUPS     (CX)(BX*1), Y7
 	VMOVUPS     (CX)(BX*2), Y8
@@ -4519,7 +6895,7 @@ column:
 	ADDQ        $0x20, DX
 	ADDQ        $0x20, R8
 	CMPQ        DX, R11
-	JLT         column
+	JLT         by1_column
 	MOVQ        scratch_base+96(FP), CX
 	MOVQ        v_base+0(FP), DX
 	MOVQ        vRow+32(FP), SI
@@ -4528,14 +6904,14 @@ column:
 	SHLQ        $0x02, DI
 	MOVQ        $0x00000006, BX
 
-row:
+by1_row:
 	MOVQ tiles+88(FP), R10
 	MOVQ DX, R8
 	MOVQ CX, R9
 	LEAQ (R8)(DI*4), R11
 	LEAQ (DI)(DI*2), R12
 
-tile:
+by1_tile:
 	VMOVUPS     (R9), Y6
 	VMOVUPS     32(R9), Y7
 	VMOVUPS     64(R9), Y8
@@ -4564,7 +6940,7 @@ tile:
 	ADDQ        SI, R8
 	ADDQ        SI, R11
 	DECQ        R10
-	JNZ         tile
+	JNZ         by1_tile
 	ADDQ        AX, CX
 	ADDQ        DI, DX
 	ADDQ        DI, DX
@@ -4573,11 +6949,11 @@ tile:
 	ADDQ        DI, DX
 	ADDQ        DI, DX
 	DECQ        BX
-	JNZ         row
+	JNZ         by1_row
 	ADDQ        $0x20, y_base+40(FP)
 	ADDQ        $0x20, v_base+0(FP)
 	SUBQ        $0x08, channels+80(FP)
-	JG          channels
+	JG          by1_channels
 	VZEROUPPER
 	RET
 

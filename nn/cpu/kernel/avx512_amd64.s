@@ -1926,25 +1926,24 @@ narrow_tile_term_end:
 // func winogradInput2AVX512(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
 // Requires: AVX, AVX512F
 TEXT ·winogradInput2AVX512(SB), NOSPLIT, $0-120
+by1_channels:
 	MOVQ   tiles+88(FP), AX
 	IMUL3Q $0x02, AX, AX
 	ADDQ   $0x02, AX
 	IMUL3Q $0x00000040, AX, AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   scratch_base+96(FP), DX
+	MOVQ   xRow+64(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (CX)(BX*4), SI
+	LEAQ   (BX)(BX*2), DI
+	LEAQ   (DX)(AX*4), R8
+	LEAQ   (AX)(AX*2), R9
+	MOVQ   xPixel+72(FP), R10
+	SHLQ   $0x02, R10
+	LEAQ   (DX)(AX*1), R11
 
-channels:
-	MOVQ x_base+40(FP), CX
-	MOVQ scratch_base+96(FP), DX
-	MOVQ xRow+64(FP), BX
-	SHLQ $0x02, BX
-	LEAQ (CX)(BX*4), SI
-	LEAQ (BX)(BX*2), DI
-	LEAQ (DX)(AX*4), R8
-	LEAQ (AX)(AX*2), R9
-	MOVQ xPixel+72(FP), R10
-	SHLQ $0x02, R10
-	LEAQ (DX)(AX*1), R11
-
-column:
+by1_column:
 	VMOVUPS (CX), Z0
 	VMOVUPS (CX)(BX*1), Z1
 	VMOVUPS (CX)(BX*2), Z2
@@ -1962,7 +1961,7 @@ column:
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, R8
 	CMPQ    DX, R11
-	JLT     column
+	JLT     by1_column
 	MOVQ    scratch_base+96(FP), CX
 	MOVQ    v_base+0(FP), DX
 	MOVQ    vRow+32(FP), SI
@@ -1971,13 +1970,13 @@ column:
 	SHLQ    $0x02, DI
 	MOVQ    $0x00000004, BX
 
-row:
+by1_row:
 	LEAQ (DX)(DI*4), R8
 	LEAQ (DI)(DI*2), R9
 	MOVQ CX, R10
 	MOVQ tiles+88(FP), R11
 
-tile:
+by1_tile:
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	VMOVUPS 128(R10), Z2
@@ -1994,7 +1993,7 @@ tile:
 	ADDQ    SI, DX
 	ADDQ    SI, R8
 	DECQ    R11
-	JNZ     tile
+	JNZ     by1_tile
 	ADDQ    AX, CX
 	MOVQ    v_base+0(FP), DX
 	MOVQ    $0x00000005, R8
@@ -2003,11 +2002,11 @@ tile:
 	IMULQ   DI, R8
 	ADDQ    R8, DX
 	DECQ    BX
-	JNZ     row
+	JNZ     by1_row
 	ADDQ    $0x40, x_base+40(FP)
 	ADDQ    $0x40, v_base+0(FP)
 	SUBQ    $0x10, channels+80(FP)
-	JG      channels
+	JG      by1_channels
 	VZEROUPPER
 	RET
 
@@ -2486,23 +2485,22 @@ plain_end:
 // func winogradAdjoint2AVX512(v []float32, vStride int, vRow int, y []float32, yRow int, yPixel int, channels int, tiles int, scratch []float32)
 // Requires: AVX, AVX512F
 TEXT ·winogradAdjoint2AVX512(SB), NOSPLIT, $0-120
+by1_channels:
 	MOVQ   tiles+88(FP), AX
 	IMUL3Q $0x00000080, AX, AX
+	MOVQ   scratch_base+96(FP), DX
+	MOVQ   y_base+40(FP), CX
+	MOVQ   yRow+64(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (CX)(BX*4), SI
+	LEAQ   (BX)(BX*2), DI
+	LEAQ   (DX)(AX*4), DI
+	LEAQ   (AX)(AX*2), R8
+	MOVQ   yPixel+72(FP), R9
+	SHLQ   $0x02, R9
+	LEAQ   (DX)(AX*1), R10
 
-channels:
-	MOVQ scratch_base+96(FP), DX
-	MOVQ y_base+40(FP), CX
-	MOVQ yRow+64(FP), BX
-	SHLQ $0x02, BX
-	LEAQ (CX)(BX*4), SI
-	LEAQ (BX)(BX*2), DI
-	LEAQ (DX)(AX*4), DI
-	LEAQ (AX)(AX*2), R8
-	MOVQ yPixel+72(FP), R9
-	SHLQ $0x02, R9
-	LEAQ (DX)(AX*1), R10
-
-column:
+by1_column:
 	VMOVUPS (CX), Z0
 	VMOVUPS (CX)(BX*1), Z1
 	VMOVUPS Z0, (DX)
@@ -2519,7 +2517,7 @@ column:
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, DI
 	CMPQ    DX, R10
-	JLT     column
+	JLT     by1_column
 	MOVQ    scratch_base+96(FP), CX
 	MOVQ    v_base+0(FP), DX
 	MOVQ    vRow+32(FP), SI
@@ -2528,14 +2526,14 @@ column:
 	SHLQ    $0x02, DI
 	MOVQ    $0x00000004, BX
 
-row:
+by1_row:
 	MOVQ tiles+88(FP), R10
 	MOVQ DX, R8
 	MOVQ CX, R9
 	LEAQ (R8)(DI*4), R11
 	LEAQ (DI)(DI*2), R12
 
-tile:
+by1_tile:
 	VMOVUPS (R9), Z0
 	VMOVUPS 64(R9), Z1
 	VMOVUPS Z0, (R8)
@@ -2551,18 +2549,18 @@ tile:
 	ADDQ    SI, R8
 	ADDQ    SI, R11
 	DECQ    R10
-	JNZ     tile
+	JNZ     by1_tile
 	ADDQ    AX, CX
 	ADDQ    DI, DX
 	ADDQ    DI, DX
 	ADDQ    DI, DX
 	ADDQ    DI, DX
 	DECQ    BX
-	JNZ     row
+	JNZ     by1_row
 	ADDQ    $0x40, y_base+40(FP)
 	ADDQ    $0x40, v_base+0(FP)
 	SUBQ    $0x10, channels+80(FP)
-	JG      channels
+	JG      by1_channels
 	VZEROUPPER
 	RET
 
@@ -2880,25 +2878,25 @@ TEXT ·winogradInput4AVX512(SB), NOSPLIT, $0-120
 	VBROADCASTSS b1<>+0(SB), Z4
 	VBROADCASTSS b2<>+0(SB), Z5
 	VBROADCASTSS b3<>+0(SB), Z6
-	MOVQ         tiles+88(FP), AX
-	IMUL3Q       $0x04, AX, AX
-	ADDQ         $0x02, AX
-	IMUL3Q       $0x00000040, AX, AX
 
-channels:
-	MOVQ x_base+40(FP), CX
-	MOVQ scratch_base+96(FP), DX
-	MOVQ xRow+64(FP), BX
-	SHLQ $0x02, BX
-	LEAQ (CX)(BX*4), SI
-	LEAQ (BX)(BX*2), DI
-	LEAQ (DX)(AX*4), R8
-	LEAQ (AX)(AX*2), R9
-	MOVQ xPixel+72(FP), R10
-	SHLQ $0x02, R10
-	LEAQ (DX)(AX*1), R11
+by1_channels:
+	MOVQ   tiles+88(FP), AX
+	IMUL3Q $0x04, AX, AX
+	ADDQ   $0x02, AX
+	IMUL3Q $0x00000040, AX, AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   scratch_base+96(FP), DX
+	MOVQ   xRow+64(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (CX)(BX*4), SI
+	LEAQ   (BX)(BX*2), DI
+	LEAQ   (DX)(AX*4), R8
+	LEAQ   (AX)(AX*2), R9
+	MOVQ   xPixel+72(FP), R10
+	SHLQ   $0x02, R10
+	LEAQ   (DX)(AX*1), R11
 
-column:
+by1_column:
 	VMOVUPS      (CX), Z6
 	VMOVUPS      (CX)(BX*1), Z7
 	VMOVUPS      (CX)(BX*2), Z8
@@ -2933,7 +2931,7 @@ column:
 	ADDQ         $0x40, DX
 	ADDQ         $0x40, R8
 	CMPQ         DX, R11
-	JLT          column
+	JLT          by1_column
 	MOVQ         scratch_base+96(FP), CX
 	MOVQ         v_base+0(FP), DX
 	MOVQ         vRow+32(FP), SI
@@ -2942,13 +2940,13 @@ column:
 	SHLQ         $0x02, DI
 	MOVQ         $0x00000006, BX
 
-row:
+by1_row:
 	LEAQ (DX)(DI*4), R8
 	LEAQ (DI)(DI*2), R9
 	MOVQ CX, R10
 	MOVQ tiles+88(FP), R11
 
-tile:
+by1_tile:
 	VMOVUPS      (R10), Z6
 	VMOVUPS      64(R10), Z7
 	VMOVUPS      128(R10), Z8
@@ -2982,7 +2980,7 @@ tile:
 	ADDQ         SI, DX
 	ADDQ         SI, R8
 	DECQ         R11
-	JNZ          tile
+	JNZ          by1_tile
 	ADDQ         AX, CX
 	MOVQ         v_base+0(FP), DX
 	MOVQ         $0x00000007, R8
@@ -2991,11 +2989,11 @@ tile:
 	IMULQ        DI, R8
 	ADDQ         R8, DX
 	DECQ         BX
-	JNZ          row
+	JNZ          by1_row
 	ADDQ         $0x40, x_base+40(FP)
 	ADDQ         $0x40, v_base+0(FP)
 	SUBQ         $0x10, channels+80(FP)
-	JG           channels
+	JG           by1_channels
 	VZEROUPPER
 	RET
 
@@ -4462,23 +4460,23 @@ TEXT ·winogradAdjoint4AVX512(SB), NOSPLIT, $0-120
 	VBROADCASTSS b1<>+0(SB), Z3
 	VBROADCASTSS b2<>+0(SB), Z4
 	VBROADCASTSS b3<>+0(SB), Z5
-	MOVQ         tiles+88(FP), AX
-	IMUL3Q       $0x00000100, AX, AX
 
-channels:
-	MOVQ scratch_base+96(FP), DX
-	MOVQ y_base+40(FP), CX
-	MOVQ yRow+64(FP), BX
-	SHLQ $0x02, BX
-	LEAQ (CX)(BX*4), SI
-	LEAQ (BX)(BX*2), DI
-	LEAQ (DX)(AX*4), R8
-	LEAQ (AX)(AX*2), R9
-	MOVQ yPixel+72(FP), R10
-	SHLQ $0x02, R10
-	LEAQ (DX)(AX*1), R11
+by1_channels:
+	MOVQ   tiles+88(FP), AX
+	IMUL3Q $0x00000100, AX, AX
+	MOVQ   scratch_base+96(FP), DX
+	MOVQ   y_base+40(FP), CX
+	MOVQ   yRow+64(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (CX)(BX*4), SI
+	LEAQ   (BX)(BX*2), DI
+	LEAQ   (DX)(AX*4), R8
+	LEAQ   (AX)(AX*2), R9
+	MOVQ   yPixel+72(FP), R10
+	SHLQ   $0x02, R10
+	LEAQ   (DX)(AX*1), R11
 
-column:
+by1_column:
 	VMOVUPS     (CX), Z6
 	VMOVUPS     (CX)(BX*1), Z7
 	VMOVUPS     (CX)(BX*2), Z8
@@ -4508,7 +4506,7 @@ column:
 	ADDQ        $0x40, DX
 	ADDQ        $0x40, R8
 	CMPQ        DX, R11
-	JLT         column
+	JLT         by1_column
 	MOVQ        scratch_base+96(FP), CX
 	MOVQ        v_base+0(FP), DX
 	MOVQ        vRow+32(FP), SI
@@ -4517,14 +4515,14 @@ column:
 	SHLQ        $0x02, DI
 	MOVQ        $0x00000006, BX
 
-row:
+by1_row:
 	MOVQ tiles+88(FP), R10
 	MOVQ DX, R8
 	MOVQ CX, R9
 	LEAQ (R8)(DI*4), R11
 	LEAQ (DI)(DI*2), R12
 
-tile:
+by1_tile:
 	VMOVUPS     (R9), Z6
 	VMOVUPS     64(R9), Z7
 	VMOVUPS     128(R9), Z8
@@ -4553,7 +4551,7 @@ tile:
 	ADDQ        SI, R8
 	ADDQ        SI, R11
 	DECQ        R10
-	JNZ         tile
+	JNZ         by1_tile
 	ADDQ        AX, CX
 	ADDQ        DI, DX
 	ADDQ        DI, DX
@@ -4562,11 +4560,11 @@ tile:
 	ADDQ        DI, DX
 	ADDQ        DI, DX
 	DECQ        BX
-	JNZ         row
+	JNZ         by1_row
 	ADDQ        $0x40, y_base+40(FP)
 	ADDQ        $0x40, v_base+0(FP)
 	SUBQ        $0x10, channels+80(FP)
-	JG          channels
+	JG          by1_channels
 	VZEROUPPER
 	RET
 

@@ -186,7 +186,7 @@ func TestAdjointIsATimesYTimesATransposed(t *testing.T) {
 			vRow := roundUp(channels, k.Lanes) + gap
 			vStride := tiles*vRow + gap
 			v, checkV := blank(t, w.Positions()*vStride)
-			scratch, checkScratch := blank(t, n*(w.Tile*tiles+2)*k.Lanes)
+			scratch, checkScratch := blank(t, n*(w.Tile*tiles+2)*Line)
 			w.Adjoint(v, vStride, vRow, p.x, p.row, p.pixel, channels, tiles, scratch)
 			checkV()
 			checkScratch()
@@ -312,7 +312,7 @@ func TestKernelsOfDerivativesGiveTheSameBitsOfOneArithmetic(t *testing.T) {
 		y, m := random(rng, tile*tile*tiles*channels), random(rng, n*n*channels)
 		sameOfAll(t, func(k Kernel) []float32 {
 			v := make([]float32, n*n*tiles*channels)
-			transform(k).Adjoint(v, tiles*channels, channels, y, tile*tiles*channels, channels, channels, tiles, make([]float32, n*tile*tiles*k.Lanes))
+			transform(k).Adjoint(v, tiles*channels, channels, y, tile*tiles*channels, channels, channels, tiles, make([]float32, n*tile*tiles*Line))
 			return v
 		})
 		sameOfAll(t, func(k Kernel) []float32 {

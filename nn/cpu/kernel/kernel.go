@@ -146,6 +146,9 @@ type Kernel struct {
 	Peak func(sums []float32, x float32, rounds int)
 }
 
+// Line is the number of float32s in a cache line: transforms take so many channels together.
+const Line = 16
+
 // Columns is the width of the panel for the given number of channels, at most 2·Lanes.
 func (k *Kernel) Columns(channels int) int {
 	if channels > k.Lanes {

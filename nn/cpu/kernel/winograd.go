@@ -16,7 +16,7 @@ type Winograd struct {
 	//	v[(i·n + j)·vStride + t·vRow + c] = Σ_k Σ_l Bᵀ[i,k] · x[k·xRow + (Tile·t + l)·xPixel + c] · Bᵀ[j,l]
 	//
 	// columns (over k) first. channels is rounded up to whole vectors: x must be readable and
-	// v writable as far. scratch has n·(Tile·tiles + 2)·Lanes values.
+	// v writable as far. scratch has n·(Tile·tiles + 2)·Line values.
 	Input func(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, scratch []float32)
 
 	// Output is the inverse for a row of tiles, with Affine's epilogue:

@@ -202,7 +202,7 @@ func (p picture) input(t *testing.T, k Kernel, w Winograd, tiles, gap int) (v []
 	vRow = roundUp(p.channels, k.Lanes) + gap
 	vStride = tiles*vRow + gap
 	v, checkV := blank(t, w.Positions()*vStride)
-	scratch, checkScratch := blank(t, (w.Tile+2)*p.columns*k.Lanes)
+	scratch, checkScratch := blank(t, (w.Tile+2)*p.columns*Line)
 	w.Input(v, vStride, vRow, p.x, p.row, p.pixel, p.channels, p.tiles, scratch)
 	checkV()
 	checkScratch()
@@ -538,7 +538,7 @@ func BenchmarkInput(b *testing.B) {
 	benchmarkTransform(b, func(k Kernel, w Winograd, channels, tiles int) func() {
 		n, pixels := w.Tile+2, w.Tile*tiles+2
 		x, stride := random(rand.New(rand.NewPCG(1, 1)), n*pixels*channels), tiles*channels+16
-		v, scratch := make([]float32, w.Positions()*stride), make([]float32, n*pixels*k.Lanes)
+		v, scratch := make([]float32, w.Positions()*stride), make([]float32, n*pixels*Line)
 		return func() { w.Input(v, stride, channels, x, pixels*channels, channels, channels, tiles, scratch) }
 	})
 }

@@ -55,57 +55,55 @@ func (s isa) winogradAdjoint(tile int) {
 		spread(d, func(i int, v VecVirtual) { VMOVUPS(v, to(i)) })
 	}
 	y, v := slot(Param("y").Base()), slot(Param("v").Base())
-	row := GP64() // bytes of a row of the scratch
-	Load(Param("tiles"), row)
-	IMUL3Q(U32(uint32(tile*s.bytes())), row, row)
-
-	Label("channels")
-	s.adjointColumns(tile, y, row, transform)
-	s.adjointRows(tile, v, row, transform)
-	ADDQ(Imm(uint64(s.bytes())), y)
-	ADDQ(Imm(uint64(s.bytes())), v)
-	SUBQ(Imm(uint64(s.lanes)), slot(Param("channels")))
-	JG(LabelRef("channels"))
-	VZEROUPPER()
-	RET()
+	s.lines(y, v, func(l line) {
+		row := GP64() // bytes of a row of the scratch
+		Load(Param("tiles"), row)
+		IMUL3Q(U32(uint32(tile*l.bytes)), row, row)
+		s.adjointColumns(l, y, row, transform)
+		s.adjointRows(tile, l, v, row, transform)
+	})
 }
 
-// adjointColumns transforms the columns of all pixels of a vector of channels into scratch.
-func (s isa) adjointColumns(tile int, y Mem, row Register, transform func(from, to func(i int) Mem)) {
+// adjointColumns transforms the columns of all pixels of a line of channels into scratch.
+func (s isa) adjointColumns(l line, y Mem, row Register, transform func(from, to func(i int) Mem)) {
 	from, to := GP64(), Load(Param("scratch").Base(), GP64())
 	MOVQ(y, from)
 	in, out := rowsFrom(from, bytes("yRow")), rowsFrom(to, row)
 	yPixel, end := bytes("yPixel"), GP64()
 	LEAQ(indexed(to, row, 1, 0), end)
-	Label("column")
-	transform(func(i int) Mem { return in.at(i, 0) }, func(i int) Mem { return out.at(i, 0) })
+	Label(l.label + "column")
+	l.each(s, func(disp int) {
+		transform(func(i int) Mem { return in.at(i, disp) }, func(i int) Mem { return out.at(i, disp) })
+	})
 	in.advance(yPixel)
-	out.advance(Imm(uint64(s.bytes())))
+	out.advance(Imm(uint64(l.bytes)))
 	CMPQ(out.base, end)
-	JLT(LabelRef("column"))
+	JLT(LabelRef(l.label + "column"))
 }
 
 // adjointRows transforms the rows of all tiles from scratch into v.
-func (s isa) adjointRows(tile int, v Mem, row Register, transform func(from, to func(i int) Mem)) {
+func (s isa) adjointRows(tile int, l line, v Mem, row Register, transform func(from, to func(i int) Mem)) {
 	from, begin, left := Load(Param("scratch").Base(), GP64()), GP64(), GP64()
 	MOVQ(v, begin)
 	vRow, one := bytes("vRow"), bytes("vStride")
 	MOVQ(U32(uint32(tile+2)), left)
-	Label("row")
+	Label(l.label + "row")
 	to, pixel, tiles := GP64(), GP64(), Load(Param("tiles"), GP64())
 	MOVQ(begin, to)
 	MOVQ(from, pixel)
 	out := rowsFrom(to, one)
-	Label("tile")
-	transform(func(i int) Mem { return at(pixel, i*s.bytes()) }, func(i int) Mem { return out.at(i, 0) })
-	ADDQ(U32(uint32(tile*s.bytes())), pixel)
+	Label(l.label + "tile")
+	l.each(s, func(disp int) {
+		transform(func(i int) Mem { return at(pixel, i*l.bytes+disp) }, func(i int) Mem { return out.at(i, disp) })
+	})
+	ADDQ(U32(uint32(tile*l.bytes)), pixel)
 	out.advance(vRow)
 	DECQ(tiles)
-	JNZ(LabelRef("tile"))
+	JNZ(LabelRef(l.label + "tile"))
 	ADDQ(row, from)
 	for range tile + 2 {
 		ADDQ(one, begin)
 	}
 	DECQ(left)
-	JNZ(LabelRef("row"))
+	JNZ(LabelRef(l.label + "row"))
 }

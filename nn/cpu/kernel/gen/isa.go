@@ -161,6 +161,11 @@ func number(name string, x float32) Mem {
 // vector where n does not end with a whole one. label begins the names of its labels.
 func (s isa) eachVector(label string, n, c Register, last access, body func(part string, a access)) {
 	XORQ(c, c)
+	s.eachVectorFrom(label, n, c, last, body)
+}
+
+// eachVectorFrom is eachVector from c on.
+func (s isa) eachVectorFrom(label string, n, c Register, last access, body func(part string, a access)) {
 	Label(label + "_whole")
 	rest := GP64()
 	MOVQ(n, rest)

@@ -207,25 +207,56 @@ func (s isa) winogradInput(tile int) {
 		"func(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, scratch []float32)")
 	t := s.transform(tile, s.kept)
 	x, v, scratch := slot(Param("x").Base()), slot(Param("v").Base()), slot(Param("scratch").Base())
-	pixels, row := GP64(), GP64() // of the scratch, and the bytes of its rows
-	Load(Param("tiles"), pixels)
-	IMUL3Q(U8(uint8(t.tile)), pixels, pixels)
-	ADDQ(Imm(2), pixels)
-	IMUL3Q(U32(uint32(s.bytes())), pixels, row)
-
-	Label("channels")
-	s.inputColumns(t, x, scratch, row)
-	s.inputRows(t, v, scratch, row)
-	ADDQ(Imm(uint64(s.bytes())), x)
-	ADDQ(Imm(uint64(s.bytes())), v)
-	SUBQ(Imm(uint64(s.lanes)), slot(Param("channels")))
-	JG(LabelRef("channels"))
-	VZEROUPPER()
-	RET()
+	s.lines(x, v, func(l line) {
+		row := GP64() // bytes of a row of the scratch
+		Load(Param("tiles"), row)
+		IMUL3Q(U8(uint8(t.tile)), row, row)
+		ADDQ(Imm(2), row)
+		IMUL3Q(U32(uint32(l.bytes)), row, row)
+		s.inputColumns(t, l, x, scratch, row)
+		s.inputRows(t, l, v, scratch, row)
+	})
 }
 
-// inputColumns transforms the columns of all pixels of a vector of channels into scratch.
-func (s isa) inputColumns(t transform, x, scratch Mem, row Register) {
+// lineFloats is the float32s in a cache line: kernel.Line.
+const lineFloats = 16
+
+// line is some vectors of channels that are transformed together: those of a cache line, so that it comes and goes once.
+type line struct {
+	label          string
+	vectors, bytes int
+}
+
+// lines goes through the channels, a cache line at a time as long as more than a vector is left, moves what from and to point to
+// on, and returns.
+func (s isa) lines(from, to Mem, transform func(l line)) {
+	channels := slot(Param("channels"))
+	for vectors := lineFloats / s.lanes; vectors >= 1; vectors-- {
+		l := line{name("by%d_", vectors), vectors, vectors * s.bytes()}
+		Label(l.label + "channels")
+		if vectors > 1 {
+			CMPQ(channels, Imm(uint64((vectors-1)*s.lanes)))
+			JLE(LabelRef(name("by%d_channels", vectors-1)))
+		}
+		transform(l)
+		ADDQ(Imm(uint64(l.bytes)), from)
+		ADDQ(Imm(uint64(l.bytes)), to)
+		SUBQ(Imm(uint64(vectors*s.lanes)), channels)
+		JG(LabelRef(l.label + "channels"))
+		VZEROUPPER()
+		RET()
+	}
+}
+
+// each does something for every vector of the line, which begins at the given byte.
+func (l line) each(s isa, f func(disp int)) {
+	for i := range l.vectors {
+		f(i * s.bytes())
+	}
+}
+
+// inputColumns transforms the columns of all pixels of a line of channels into scratch.
+func (s isa) inputColumns(t transform, l line, x, scratch Mem, row Register) {
 	from, to := GP64(), GP64()
 	MOVQ(x, from)
 	MOVQ(scratch, to)
@@ -233,38 +264,42 @@ func (s isa) inputColumns(t transform, x, scratch Mem, row Register) {
 	xPixel := bytes("xPixel")
 	end := GP64()
 	LEAQ(indexed(to, row, 1, 0), end)
-	Label("column")
-	s.input(t, func(i int) Mem { return in.at(i, 0) }, func(i int) Mem { return out.at(i, 0) })
+	Label(l.label + "column")
+	l.each(s, func(disp int) {
+		s.input(t, func(i int) Mem { return in.at(i, disp) }, func(i int) Mem { return out.at(i, disp) })
+	})
 	in.advance(xPixel)
-	out.advance(Imm(uint64(s.bytes())))
+	out.advance(Imm(uint64(l.bytes)))
 	CMPQ(out.base, end)
-	JLT(LabelRef("column"))
+	JLT(LabelRef(l.label + "column"))
 }
 
 // inputRows transforms the rows of all tiles from scratch into v.
-func (s isa) inputRows(t transform, v, scratch Mem, row Register) {
+func (s isa) inputRows(t transform, l line, v, scratch Mem, row Register) {
 	from, to, left := GP64(), GP64(), GP64()
 	MOVQ(scratch, from)
 	MOVQ(v, to)
 	vRow := bytes("vRow")
 	one := bytes("vStride")
 	MOVQ(U32(uint32(t.n())), left)
-	Label("row")
+	Label(l.label + "row")
 	out := rowsFrom(to, one)
 	pixel, tiles := GP64(), GP64()
 	MOVQ(from, pixel)
 	Load(Param("tiles"), tiles)
-	Label("tile")
-	s.input(t, func(i int) Mem { return at(pixel, i*s.bytes()) }, func(i int) Mem { return out.at(i, 0) })
-	ADDQ(U32(uint32(t.tile*s.bytes())), pixel)
+	Label(l.label + "tile")
+	l.each(s, func(disp int) {
+		s.input(t, func(i int) Mem { return at(pixel, i*l.bytes+disp) }, func(i int) Mem { return out.at(i, disp) })
+	})
+	ADDQ(U32(uint32(t.tile*l.bytes)), pixel)
 	out.advance(vRow)
 	DECQ(tiles)
-	JNZ(LabelRef("tile"))
+	JNZ(LabelRef(l.label + "tile"))
 	ADDQ(row, from)
 	MOVQ(v, to)
 	s.skipPositions(t, to, one, left)
 	DECQ(left)
-	JNZ(LabelRef("row"))
+	JNZ(LabelRef(l.label + "row"))
 }
 
 // skipPositions moves to to the position that begins the row of the transform after left are left.
@@ -306,16 +341,27 @@ func (s isa) winogradOutput(tile int) {
 	JEQ(LabelRef("plain"))
 	for _, form := range []string{"sum", "plain"} {
 		Label(form)
-		s.eachVector(form, channels, c, last, func(part string, access access) {
-			s.outputTiles(t, part, c, access, form == "sum")
+		XORQ(c, c)
+		if s.lanes < lineFloats { // a cache line at a time, so that it comes and goes once
+			rest := GP64()
+			MOVQ(channels, rest)
+			Label(form + "_line")
+			SUBQ(Imm(lineFloats), rest)
+			JL(LabelRef(form + "_whole"))
+			s.outputTiles(t, form+"_line", lineFloats/s.lanes, c, whole, form == "sum")
+			ADDQ(Imm(lineFloats), c)
+			JMP(LabelRef(form + "_line"))
+		}
+		s.eachVectorFrom(form, channels, c, last, func(part string, access access) {
+			s.outputTiles(t, part, 1, c, access, form == "sum")
 		})
 		VZEROUPPER()
 		RET()
 	}
 }
 
-// outputTiles writes the loop over the tiles for the channels from c on.
-func (s isa) outputTiles(t transform, label string, c Register, access access, residual bool) {
+// outputTiles writes the loop over the tiles for some vectors of channels from c on.
+func (s isa) outputTiles(t transform, label string, vectors int, c Register, access access, residual bool) {
 	begin := func(param string) Register {
 		p := Load(Param(param).Base(), GP64())
 		LEAQ(indexed(p, c, 4, 0), p)
@@ -330,15 +376,18 @@ func (s isa) outputTiles(t transform, label string, c Register, access access, r
 	one := Load(Param("mStride"), GP64()) // from a row of the transform to the next
 	IMUL3Q(U8(uint8(t.n())), one, one)
 	count := Load(Param("tiles"), GP64())
-	f := func() epilogue { return s.epilogue(c, access) }
+	f := func(disp int) epilogue { return s.epilogue(c, disp, access) }
 	if s.lanes == 16 { // registers enough to keep it
-		kept := f()
-		f = func() epilogue { return kept }
+		kept := f(0)
+		f = func(int) epilogue { return kept }
 	}
 	Label(label + "_tile")
-	for _, pass := range t.passes {
-		y := s.outputColumns(pass, t.n(), m, one)
-		s.outputRows(t, pass, y, at, f, access)
+	for v := range vectors {
+		disp := v * s.bytes()
+		for _, pass := range t.passes {
+			y := s.outputColumns(pass, t.n(), disp, m, one)
+			s.outputRows(t, pass, y, disp, at, func() epilogue { return f(disp) }, access)
+		}
 	}
 	ADDQ(slot(Param("mRow")), m)
 	for i, side := range sides {
@@ -350,7 +399,7 @@ func (s isa) outputTiles(t transform, label string, c Register, access access, r
 }
 
 // outputColumns computes a pass over the columns of a tile: y[k][j] is output k of column j.
-func (s isa) outputColumns(p pass, n int, m, one Register) [][]VecVirtual {
+func (s isa) outputColumns(p pass, n, disp int, m, one Register) [][]VecVirtual {
 	y := make([][]VecVirtual, len(p.outputs))
 	column := GP64()
 	MOVQ(m, column)
@@ -359,7 +408,7 @@ func (s isa) outputColumns(p pass, n int, m, one Register) [][]VecVirtual {
 		q := make([]VecVirtual, n)
 		for i := p.first; i < p.end; i++ {
 			q[i] = s.vec()
-			VMOVUPS(in.at(i, 0), q[i])
+			VMOVUPS(in.at(i, disp), q[i])
 		}
 		for k, v := range p.apply(q) {
 			y[k] = append(y[k], v)
@@ -372,19 +421,19 @@ func (s isa) outputColumns(p pass, n int, m, one Register) [][]VecVirtual {
 // epilogue is what the sums of some channels are finished with.
 type epilogue struct{ scale, shift, bound VecVirtual }
 
-func (s isa) epilogue(c Register, access access) epilogue {
+func (s isa) epilogue(c Register, disp int, access access) epilogue {
 	e := epilogue{s.vec(), s.vec(), s.vec()}
 	pointer := Load(Param("scale").Base(), GP64())
-	access.load(indexed(pointer, c, 4, 0), e.scale)
+	access.load(indexed(pointer, c, 4, disp), e.scale)
 	Load(Param("shift").Base(), pointer)
-	access.load(indexed(pointer, c, 4, 0), e.shift)
+	access.load(indexed(pointer, c, 4, disp), e.shift)
 	VBROADCASTSS(slot(Param("bound")), e.bound)
 	return e
 }
 
 // outputRows finishes the rows of a pass: at are where the tile begins in dst and in the
-// residual, if there is one.
-func (s isa) outputRows(t transform, p pass, y [][]VecVirtual, at []Register, load func() epilogue, access access) {
+// residual, if there is one, and disp is where the vector does.
+func (s isa) outputRows(t transform, p pass, y [][]VecVirtual, disp int, at []Register, load func() epilogue, access access) {
 	for k, row := range p.outputs {
 		values := t.output(y[k])
 		e := load()
@@ -404,13 +453,13 @@ func (s isa) outputRows(t transform, p pass, y [][]VecVirtual, at []Register, lo
 		if len(at) == 2 {
 			for x, v := range values {
 				other := s.vec()
-				access.load(pixels[1].at(x, 0), other)
+				access.load(pixels[1].at(x, disp), other)
 				VADDPS(other, v, v)
 			}
 		}
 		for x, v := range values {
 			VMAXPS(v, e.bound, v) // of NaN and a bound the first operand here: NaN stays
-			access.store(v, pixels[0].at(x, 0))
+			access.store(v, pixels[0].at(x, disp))
 		}
 	}
 }
