@@ -147,7 +147,7 @@ func (g *gathered) plan(*tape) tapeRooms {
 		_, width := g.extent(p)
 		rows = max(rows, roundUp(g.chunkRows(width)*width, g.multiple))
 	}
-	return tapeRooms{rows: 2 * rows, sums: rows * g.columns(g.to)}
+	return tapeRooms{rows: 3 * rows, sums: rows * g.columns(g.to)}
 }
 
 // blocks cuts the sum over channels inputs at each tap of p into blocks. Where inputs lie together, they are one run.
@@ -199,8 +199,14 @@ func (g *gathered) run(h *hand, sources []source, end *ending) {
 // chunk computes count rows of outputs of a phase from the first on, those of all images numbered through.
 func (g *gathered) chunk(h *hand, p *phase, first, count int, sources []source, end *ending) {
 	height, width := g.extent(p)
+	place := func(r int) (n, y int) { return (first + r) / height, p.first[0] + (first+r)%height*g.outStep[0] }
+	step := g.outStep[1] * g.out.channels
+	to := listed(h.rows[:0], g.multiple, count, width, step, func(r int) int {
+		n, y := place(r)
+		return h.index(end.plane, end.to, n, y, p.first[1])
+	})
 	var rows [2][]int
-	room := h.rows[:0]
+	room := to[len(to):]
 	for s, source := range sources {
 		rows[s] = g.gather(h, room, source.plane, p, first, count)
 		room = rows[s][len(rows[s]):]
@@ -212,16 +218,24 @@ func (g *gathered) chunk(h *hand, p *phase, first, count int, sources []source, 
 			if len(p.blocks) == 0 {
 				clear(sums)
 			}
+			c := group*g.to + o
+			straight := end.residual == nil && end.mask == nil && channels == columns && len(p.blocks) > 0 // from the kernel to where they belong
 			for s, source := range sources {
 				in := h.planes[source.plane][group*g.from:]
 				for i, b := range p.blocks {
-					h.kernel.Gemm(sums, in, rows[s], b.taps, b.run, source.weights[at+b.from*columns:], columns, s+i > 0)
+					weights := source.weights[at+b.from*columns:]
+					if straight && s == len(sources)-1 && i == len(p.blocks)-1 {
+						h.kernel.GemmTo(h.planes[end.plane][c:], to, sums, in, rows[s], b.taps, b.run, weights, columns, s+i > 0,
+							h.ones[:channels], end.shift[c:][:channels], minusInfinity)
+						continue
+					}
+					h.kernel.Gemm(sums, in, rows[s], b.taps, b.run, weights, columns, s+i > 0)
 				}
 			}
 			at += terms * columns
-			for r := range count {
-				n, y := (first+r)/height, p.first[0]+(first+r)%height*g.outStep[0]
-				h.finish(end, n, y, p.first[1], g.outStep[1], width, group*g.to+o, channels, sums[r*width*columns:], columns)
+			for r := 0; r < count && !straight; r++ {
+				n, y := place(r)
+				h.finish(end, n, y, p.first[1], g.outStep[1], width, c, channels, sums[r*width*columns:], columns)
 			}
 		})
 	}
@@ -230,16 +244,9 @@ func (g *gathered) chunk(h *hand, p *phase, first, count int, sources []source, 
 // gather appends to rows where in plane l the inputs of each output of a chunk begin, up to whole products.
 func (g *gathered) gather(h *hand, rows []int, l plane, p *phase, first, count int) []int {
 	height, width := g.extent(p)
-	for r := first; r < first+count; r++ {
-		at := h.index(l, g.in, r/height, p.origin[0]+r%height*g.inStep[0], p.origin[1])
-		for x := range width {
-			rows = append(rows, at+x*g.inStep[1]*g.in.channels)
-		}
-	}
-	for len(rows)%g.multiple != 0 {
-		rows = append(rows, rows[len(rows)-1])
-	}
-	return rows
+	return listed(rows, g.multiple, count, width, g.inStep[1]*g.in.channels, func(r int) int {
+		return h.index(l, g.in, (first+r)/height, p.origin[0]+(first+r)%height*g.inStep[0], p.origin[1])
+	})
 }
 
 // gatheredProducts are the products of a convolution's inputs by its outputs' adjoints, output by output.

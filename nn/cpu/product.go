@@ -91,7 +91,7 @@ func (p *product) plan(cache int) rooms {
 	if p.before {
 		inputs = room * p.in.shape[0]
 	}
-	return rooms{rows: room, sums: room * p.columns(p.Out), inputs: inputs}
+	return rooms{rows: 2 * room, sums: room * p.columns(p.Out), inputs: inputs}
 }
 
 // chunkPixels bounds the pixels in a chunk of whole rows.
@@ -110,11 +110,11 @@ func (p *product) run(w *worker, n int) {
 func (p *product) chunk(w *worker, first, count int) {
 	width := p.out.shape[2]
 	perGroup, inGroup := p.Out/p.Groups, p.in.shape[0]/p.Groups
-	var rows []int
+	var rows, to []int
 	if p.before {
 		p.prepare(w, first, count)
 	} else {
-		rows = p.gather(w, first, count)
+		rows, to = p.gather(w, first, count)
 	}
 	at := p.weights
 	for g := range p.Groups {
@@ -125,39 +125,59 @@ func (p *product) chunk(w *worker, first, count int) {
 			channels = min(channels, columns)
 			panel := w.weights[at:][:p.terms()*columns]
 			at += len(panel)
+			straight := !p.before && p.residual == nil && channels == columns // from the kernel to where they belong
 			for i, b := range p.blocks {
 				weights := panel[b.from*columns:]
-				if p.before {
+				switch {
+				case p.before:
 					w.kernel.Batched(w.sums, 0, columns, w.inputs[b.taps[0]:], 0, inGroup, b.run, roundUp(count*width, p.multiple),
 						weights, 0, columns, 1, i > 0)
-					continue
+				case straight && i == len(p.blocks)-1:
+					scale, shift := p.factors(w, o, channels)
+					w.kernel.GemmTo(w.arena[o:], to, w.sums, from, rows, b.taps, b.run, weights, columns, i > 0, scale, shift, p.bound())
+				default:
+					w.kernel.Gemm(w.sums, from, rows, b.taps, b.run, weights, columns, i > 0)
 				}
-				w.kernel.Gemm(w.sums, from, rows, b.taps, b.run, weights, columns, i > 0)
 			}
 			for r := range count {
-				p.row(w, (first+r)/p.out.shape[1], (first+r)%p.out.shape[1], o, channels, w.sums[r*width*columns:], columns)
+				n, y := (first+r)/p.out.shape[1], (first+r)%p.out.shape[1]
+				if straight {
+					w.activate(p.activation, w.pixels(p.out, n, y, 0)[o:], p.out.stride(), width, channels)
+				} else {
+					p.row(w, n, y, o, channels, w.sums[r*width*columns:], columns)
+				}
 			}
 			o += channels
 		}
 	}
 }
 
-// gather lists where in the arena the inputs of each output pixel of a chunk begin, up to whole
-// tiles.
-func (p *product) gather(w *worker, first, count int) []int {
+// gather lists where in the arena the inputs of each output pixel of a chunk begin, and the pixel itself, up to whole tiles.
+func (p *product) gather(w *worker, first, count int) (rows, to []int) {
 	height, width := p.out.shape[1], p.out.shape[2]
-	step := p.Stride[1] * p.in.stride()
-	rows := w.rows[:0]
-	for r := first; r < first+count; r++ {
-		at := w.index(p.in, r/height, r%height*p.Stride[0]-p.Pad[0], -p.Pad[1])
-		for x := range width {
-			rows = append(rows, at+x*step)
+	rows = listed(w.rows[:0], p.multiple, count, width, p.Stride[1]*p.in.stride(), func(r int) int {
+		return w.index(p.in, (first+r)/height, (first+r)%height*p.Stride[0]-p.Pad[0], -p.Pad[1])
+	})
+	to = listed(rows[len(rows):], p.multiple, count, width, p.out.stride(), func(r int) int {
+		return w.index(p.out, (first+r)/height, (first+r)%height, 0)
+	})
+	return rows, to
+}
+
+// listed appends to places, which are none, count rows of width each, step apart from where begin says, and the last one again
+// until they are a multiple.
+func listed(places []int, multiple, count, width, step int, begin func(row int) int) []int {
+	for r := range count {
+		at := begin(r)
+		for range width {
+			places = append(places, at)
+			at += step
 		}
 	}
-	for len(rows)%p.multiple != 0 {
-		rows = append(rows, rows[len(rows)-1])
+	for len(places)%multiple != 0 {
+		places = append(places, places[len(places)-1])
 	}
-	return rows
+	return places
 }
 
 // prepare applies what comes before the product to the inputs of a chunk, a pixel an output.

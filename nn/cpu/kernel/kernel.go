@@ -36,6 +36,15 @@ type Kernel struct {
 	// least one tap; acc overlaps nothing.
 	Gemm func(acc, a []float32, rows, taps []int, run int, b []float32, columns int, accumulate bool)
 
+	// GemmTo is Gemm with what ends a sum, which goes where it belongs at once:
+	//
+	//	sum = that of Gemm, or acc[r·columns + o] + sum if accumulate
+	//	dst[to[r] + o] = max(sum · scale[o] + shift[o], bound)
+	//
+	// for o < columns = len(scale) = len(shift). NaN stays NaN. Rows that are alike may have one place. dst overlaps nothing.
+	GemmTo func(dst []float32, to []int, acc, a []float32, rows, taps []int, run int, b []float32, columns int, accumulate bool,
+		scale, shift []float32, bound float32)
+
 	// Batched multiplies a matrix of tiles × channels by a panel of columns columns at each position:
 	//
 	//	sum[p][t][o] = Σ_c v[p·vStride + t·vRow + c] · u[p·uStride + c·columns + o]
@@ -174,7 +183,7 @@ func (k *Kernel) Columns64(channels int) int {
 }
 
 var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Tiles: 6, Lanes: 8,
-	Gemm: gemmPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Rectify: rectifyPlain, Moments: momentsPlain, Blend: blendPlain, Gemm64: gemm64Plain, Affine: affinePlain,
+	Gemm: gemmPlain, GemmTo: gemmToPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Rectify: rectifyPlain, Moments: momentsPlain, Blend: blendPlain, Gemm64: gemm64Plain, Affine: affinePlain,
 	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, ArgmaxPixel: argmaxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
 	F2: winogradPlain(2, input2, output2, spread2, weights2, filter2), F4: winogradPlain(4, input4, output4, spread4, weights4, filter4)}
 

@@ -132,6 +132,44 @@ func TestGemmIsTheProductForEveryLengthOfRun(t *testing.T) {
 	})
 }
 
+func TestGemmToIsAffineOfGemmBitForBit(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		rng := rand.New(rand.NewPCG(5, 6))
+		for run := 1; run <= 40; run++ {
+			for _, columns := range k.widths() {
+				for _, bound := range []float32{0, -inf} {
+					p := randomProduct(rng, k.Rows*(1+rng.IntN(3)), 1+rng.IntN(4), run, columns)
+					strew(rng, p.a, nan, inf)
+					last := len(p.rows) - 1 - rng.IntN(k.Rows)
+					for r := last; r < len(p.rows); r++ { // filled up with the last
+						p.rows[r] = p.rows[last]
+					}
+					before, scale, shift := random(rng, len(p.rows)*columns), random(rng, columns), random(rng, columns)
+					copy(before[last*columns:], slices.Repeat(before[last*columns:][:columns], len(p.rows)-last))
+					accumulate := rng.IntN(2) == 0
+					gap := columns + rng.IntN(9)
+					initial := random(rng, last*gap+columns)
+					got, check := guarded(t, initial)
+					to, order := make([]int, len(p.rows)), rng.Perm(last+1)
+					for r := range to {
+						to[r] = order[min(r, last)] * gap
+					}
+					k.GemmTo(got, to, before, p.a, p.rows, p.taps, run, p.b, columns, accumulate, scale, shift, bound)
+					check()
+					sums, want := slices.Clone(before), slices.Clone(initial)
+					k.Gemm(sums, p.a, p.rows, p.taps, run, p.b, columns, accumulate)
+					for r := range to {
+						k.Affine(want[to[r]:], columns, sums[r*columns:], columns, 1, scale, shift, nil, 0, bound)
+					}
+					if !sameBits(got, want) {
+						t.Fatalf("%d rows, %d columns, run %d: %v, not %v", len(p.rows), columns, run, got, want)
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestGemmDoesNotReadWhatItOverwrites(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
 		for _, columns := range k.widths() {

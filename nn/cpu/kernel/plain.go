@@ -14,6 +14,18 @@ func gemmPlain(acc, a []float32, rows, taps []int, run int, b []float32, columns
 	}
 }
 
+func gemmToPlain(dst []float32, to []int, acc, a []float32, rows, taps []int, run int, b []float32, columns int, accumulate bool,
+	scale, shift []float32, bound float32) {
+	for r := range rows {
+		var sum [2 * 8]float32
+		if accumulate {
+			copy(sum[:columns], acc[r*columns:])
+		}
+		gemmPlain(sum[:columns], a, rows[r:r+1], taps, run, b, columns, accumulate)
+		affinePlain(dst[to[r]:], 0, sum[:], 0, 1, scale, shift, nil, 0, bound)
+	}
+}
+
 func batchedPlain(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int, accumulate bool) {
 	for p := range positions {
 		for t := range tiles {

@@ -12,6 +12,45 @@ const unroll = 4
 // gemm writes Kernel.Gemm.
 func (s isa) gemm() {
 	TEXT("gemm"+s.name, NOSPLIT, "func(acc, a []float32, rows, taps []int, run int, b []float32, columns int, accumulate bool)")
+	s.gemmTiles(func(label string, sum [][]VecVirtual) {
+		acc := Load(Param("acc").Base(), GP64())
+		s.addKept(label, sum, acc)
+		s.eachSum(sum, acc, func(m Mem, v VecVirtual) { VMOVUPS(v, m) })
+	})
+}
+
+// gemmTo writes Kernel.GemmTo.
+func (s isa) gemmTo() {
+	TEXT("gemmTo"+s.name, NOSPLIT, "func(dst []float32, to []int, acc, a []float32, rows, taps []int, run int, b []float32, columns int, accumulate bool, "+
+		"scale, shift []float32, bound float32)")
+	to := slot(Param("to").Base())
+	s.gemmTiles(func(label string, sum [][]VecVirtual) {
+		s.addKept(label, sum, Load(Param("acc").Base(), GP64()))
+		scales, shifts, bound := Load(Param("scale").Base(), GP64()), Load(Param("shift").Base(), GP64()), s.vec()
+		VBROADCASTSS(slot(Param("bound")), bound)
+		for i := range sum[0] {
+			scale := s.vec()
+			VMOVUPS(at(scales, i*s.bytes()), scale)
+			for r := range sum {
+				VFMADD213PS(at(shifts, i*s.bytes()), scale, sum[r][i])
+				VMAXPS(sum[r][i], bound, sum[r][i]) // of NaN and a bound the first operand here: NaN stays
+			}
+		}
+		pointers, dst := GP64(), Load(Param("dst").Base(), GP64())
+		MOVQ(to, pointers)
+		for r := range sum {
+			p := GP64()
+			MOVQ(at(pointers, 8*r), p)
+			for i, v := range sum[r] {
+				VMOVUPS(v, indexed(dst, p, 4, i*s.bytes()))
+			}
+		}
+		ADDQ(Imm(uint64(8*s.rows)), to)
+	})
+}
+
+// gemmTiles goes through the tiles of a product, ends the sums of each, moves acc on, and returns.
+func (s isa) gemmTiles(end func(label string, sum [][]VecVirtual)) {
 	rows, left, acc := slot(Param("rows").Base()), slot(Param("rows").Len()), slot(Param("acc").Base())
 	columns := Load(Param("columns"), GP64())
 	CMPQ(columns, Imm(uint64(s.lanes)))
@@ -22,7 +61,7 @@ func (s isa) gemm() {
 	}{{"wide", s.cols}, {"narrow", 1}} {
 		label := form.name + "_"
 		Label(label + "tile")
-		s.gemmTile(label, form.cols, rows, acc)
+		end(label, s.gemmTile(label, form.cols, rows))
 		ADDQ(Imm(uint64(8*s.rows)), rows)
 		ADDQ(U32(uint32(s.rows*form.cols*s.bytes())), acc)
 		SUBQ(Imm(uint64(s.rows)), left)
@@ -32,8 +71,8 @@ func (s isa) gemm() {
 	}
 }
 
-// gemmTile writes one tile of Gemm, of the given number of vectors a row.
-func (s isa) gemmTile(label string, cols int, rows, acc Mem) {
+// gemmTile sums one tile of Gemm, of the given number of vectors a row.
+func (s isa) gemmTile(label string, cols int, rows Mem) (sum [][]VecVirtual) {
 	pointers := GP64()
 	MOVQ(rows, pointers)
 	a := Load(Param("a").Base(), GP64())
@@ -47,7 +86,7 @@ func (s isa) gemmTile(label string, cols int, rows, acc Mem) {
 	taps := Load(Param("taps").Base(), GP64())
 	count := Load(Param("taps").Len(), GP64())
 	b := Load(Param("b").Base(), GP64())
-	sum := s.sums(s.rows, cols)
+	sum = s.sums(s.rows, cols)
 	k, left := GP64(), GP64()
 	Label(label + "tap")
 	MOVQ(at(taps, 0), k)
@@ -59,22 +98,25 @@ func (s isa) gemmTile(label string, cols int, rows, acc Mem) {
 	ADDQ(Imm(8), taps)
 	DECQ(count)
 	JNZ(LabelRef(label + "tap"))
+	return sum
+}
 
-	out := GP64()
-	MOVQ(acc, out)
+// addKept adds what is at acc to the sums if accumulate is set.
+func (s isa) addKept(label string, sum [][]VecVirtual, acc Register) {
 	accumulate := Load(Param("accumulate"), GP8())
 	TESTB(accumulate, accumulate)
-	JZ(LabelRef(label + "store"))
-	each := func(f func(m Mem, v VecVirtual)) {
-		for r := range sum {
-			for i, v := range sum[r] {
-				f(at(out, (r*cols+i)*s.bytes()), v)
-			}
+	JZ(LabelRef(label + "end"))
+	s.eachSum(sum, acc, func(m Mem, v VecVirtual) { VADDPS(m, v, v) })
+	Label(label + "end")
+}
+
+// eachSum calls f for each of the sums and where it lies from acc on.
+func (s isa) eachSum(sum [][]VecVirtual, acc Register, f func(m Mem, v VecVirtual)) {
+	for r := range sum {
+		for i, v := range sum[r] {
+			f(at(acc, (r*len(sum[r])+i)*s.bytes()), v)
 		}
 	}
-	each(func(m Mem, v VecVirtual) { VADDPS(m, v, v) })
-	Label(label + "store")
-	each(func(m Mem, v VecVirtual) { VMOVUPS(v, m) })
 }
 
 // terms adds n terms to the sums: x(r, term) times the term's vectors at b, which moves on.

@@ -16,6 +16,7 @@ func main() {
 	ConstraintExpr("amd64")
 	s := isas[*which]
 	s.gemm()
+	s.gemmTo()
 	s.gemm64()
 	s.batched()
 	s.outer()
