@@ -16,8 +16,9 @@ type product struct {
 	beforeScale, beforeShift int
 	weights                  int // where its panels begin in program.weights
 	blocks                   []block
-	pixels                   int // about how many share the weights of a block while they are near
-	multiple                 int // of pixels in a product
+	pixels                   int                 // about how many share the weights of a block while they are near
+	multiple                 int                 // of pixels in a product
+	tiles                    func(tiles int) int // in a product of what is prepared before
 	columns                  func(channels int) int
 }
 
@@ -35,9 +36,9 @@ const blockLength = 288
 // product lowers node n; norms come before it.
 func (l *lowering) product(n int, c nn.Conv, in *value, f finish, after, before []int) {
 	in.place().require(c.Pad, c.Pad)
-	p := &product{Conv: c, finish: f, in: in, multiple: l.kernel.Rows, columns: l.kernel.Columns}
+	p := &product{Conv: c, finish: f, in: in, multiple: l.kernel.Rows, tiles: l.kernel.BatchedTiles, columns: l.kernel.Columns}
 	if before != nil {
-		p.before, p.multiple = true, l.kernel.Tiles
+		p.before = true
 		p.beforeScale, p.beforeShift = l.scaling(in.shape[0])
 		l.fold(p.beforeScale, p.beforeShift, in.shape[0], before)
 	}
@@ -89,6 +90,7 @@ func (p *product) plan(cache int) rooms {
 	}
 	room := roundUp(p.chunkPixels(), p.multiple)
 	if p.before {
+		room = p.tiles(p.chunkPixels())
 		inputs = room * p.in.shape[0]
 	}
 	return rooms{rows: 2 * room, sums: room * p.columns(p.Out), inputs: inputs}
@@ -130,7 +132,7 @@ func (p *product) chunk(w *worker, first, count int) {
 				weights := panel[b.from*columns:]
 				switch {
 				case p.before:
-					w.kernel.Batched(w.sums, 0, columns, w.inputs[b.taps[0]:], 0, inGroup, b.run, roundUp(count*width, p.multiple),
+					w.kernel.Batched(w.sums, 0, columns, w.inputs[b.taps[0]:], 0, inGroup, b.run, p.tiles(count*width),
 						weights, 0, columns, 1, i > 0)
 				case straight && i == len(p.blocks)-1:
 					scale, shift := p.factors(w, o, channels)

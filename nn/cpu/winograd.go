@@ -15,20 +15,20 @@ type winograd struct {
 	finish
 	in *value
 
-	weights    int    // where its panels begin in program.weights
-	position   int    // the weights of a position
-	tiles      [2]int // of a picture: rows and columns
-	rows       int    // rows of tiles in a chunk
-	outputs    int    // channels that are transformed back at a time
-	inputRow   int    // channels, in whole vectors
-	multiple   int    // of tiles in a product
-	wholeWidth bool   // the tiles of a row are the picture's width
+	weights    int                 // where its panels begin in program.weights
+	position   int                 // the weights of a position
+	tiles      [2]int              // of a picture: rows and columns
+	rows       int                 // rows of tiles in a chunk
+	outputs    int                 // channels that are transformed back at a time
+	inputRow   int                 // channels, in whole vectors
+	whole      func(tiles int) int // products
+	wholeWidth bool                // the tiles of a row are the picture's width
 	lanes      int
 }
 
 // winograd lowers node n to the tiles of w.
 func (l *lowering) winograd(n int, c nn.Conv, w kernel.Winograd, in *value, f finish, norms []int) {
-	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, multiple: l.kernel.Tiles, lanes: l.kernel.Lanes}
+	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, whole: l.kernel.BatchedTiles, lanes: l.kernel.Lanes}
 	var after [2]int
 	for a := range 2 {
 		s.tiles[a] = (f.out.shape[1+a] + w.Tile - 1) / w.Tile
@@ -70,7 +70,7 @@ func (s *winograd) plan(cache int) rooms {
 	}
 	s.rows = max(1, tiles/s.tiles[1])
 	for r := s.rows; r > 1; r-- {
-		if r*s.tiles[1]%s.multiple == 0 {
+		if n := r * s.tiles[1]; s.whole(n) == n {
 			s.rows = r
 			break
 		}
@@ -84,7 +84,7 @@ func (s *winograd) plan(cache int) rooms {
 }
 
 // chunkTiles is the most tiles in a chunk, in whole products.
-func (s *winograd) chunkTiles() int { return roundUp(s.rows*s.tiles[1], s.multiple) }
+func (s *winograd) chunkTiles() int { return s.whole(s.rows * s.tiles[1]) }
 
 func (s *winograd) inputStride(tiles int) int  { return tiles*s.inputRow + streamPad }
 func (s *winograd) outputStride(tiles int) int { return tiles*s.outputs + streamPad }
@@ -100,7 +100,7 @@ func (s *winograd) run(w *worker, n int) {
 
 // chunk computes count rows of tiles from the first on, those of all images numbered through.
 func (s *winograd) chunk(w *worker, first, count int) {
-	tiles := roundUp(count*s.tiles[1], s.multiple)
+	tiles := s.whole(count * s.tiles[1])
 	vStride, mStride, channels := s.inputStride(tiles), s.outputStride(tiles), s.in.shape[0]
 	for r := range count {
 		n, y := (first+r)/s.tiles[0], (first+r)%s.tiles[0]*s.Tile

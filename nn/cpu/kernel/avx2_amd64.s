@@ -1096,7 +1096,11 @@ wide_position:
 	MOVQ m_base+0(FP), BX
 	MOVQ v_base+40(FP), SI
 
-wide_tile:
+wide_next:
+	CMPQ   DX, $0x04
+	JEQ    wide_last
+	CMPQ   DX, $0x08
+	JEQ    wide_last
 	MOVQ   u_base+96(FP), DI
 	LEAQ   (SI)(AX*4), R8
 	VXORPS Y0, Y0, Y0
@@ -1115,9 +1119,9 @@ wide_tile:
 	SHLQ   $0x02, R9
 	MOVQ   channels+80(FP), R10
 
-wide_term_many:
+wide_tile_term_many:
 	CMPQ         R10, $0x04
-	JLT          wide_term_few
+	JLT          wide_tile_term_few
 	PREFETCHT1   (DI)(R9*1)
 	PREFETCHT1   64(DI)(R9*1)
 	PREFETCHT1   128(DI)(R9*1)
@@ -1206,11 +1210,11 @@ wide_term_many:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
 	SUBQ         $0x04, R10
-	JMP          wide_term_many
+	JMP          wide_tile_term_many
 
-wide_term_few:
+wide_tile_term_few:
 	TESTQ        R10, R10
-	JZ           wide_term_end
+	JZ           wide_tile_term_end
 	PREFETCHT1   (DI)(R9*1)
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
@@ -1236,13 +1240,13 @@ wide_term_few:
 	ADDQ         $0x04, SI
 	ADDQ         $0x04, R8
 	DECQ         R10
-	JMP          wide_term_few
+	JMP          wide_tile_term_few
 
-wide_term_end:
+wide_tile_term_end:
 	MOVQ   mRow+32(FP), DI
 	MOVB   accumulate+144(FP), R8
 	TESTB  R8, R8
-	JZ     wide_store
+	JZ     wide_tile_store
 	MOVQ   BX, R8
 	VADDPS (R8), Y0, Y0
 	VADDPS 32(R8), Y1, Y1
@@ -1263,7 +1267,7 @@ wide_term_end:
 	VADDPS 32(R8), Y11, Y11
 	LEAQ   (R8)(DI*4), R8
 
-wide_store:
+wide_tile_store:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	LEAQ    (BX)(DI*4), BX
@@ -1289,18 +1293,166 @@ wide_store:
 	LEAQ    (SI)(AX*2), SI
 	LEAQ    (SI)(AX*2), SI
 	SUBQ    $0x06, DX
-	JG      wide_tile
-	MOVQ    vStride+64(FP), DX
-	SHLQ    $0x02, DX
-	ADDQ    DX, v_base+40(FP)
-	MOVQ    mStride+24(FP), DX
-	SHLQ    $0x02, DX
-	ADDQ    DX, m_base+0(FP)
-	MOVQ    uStride+120(FP), DX
-	SHLQ    $0x02, DX
-	ADDQ    DX, u_base+96(FP)
-	DECQ    positions+136(FP)
-	JNZ     wide_position
+	JG      wide_next
+	JMP     wide_end
+
+wide_last:
+	MOVQ   u_base+96(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   uStride+120(FP), R8
+	SHLQ   $0x02, R8
+	MOVQ   channels+80(FP), R9
+
+wide_last_term_many:
+	CMPQ         R9, $0x04
+	JLT          wide_last_term_few
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
+	PREFETCHT1   128(DI)(R8*1)
+	PREFETCHT1   192(DI)(R8*1)
+	VMOVUPS      (DI), Y8
+	VMOVUPS      32(DI), Y9
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (SI)(AX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (SI)(AX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      64(DI), Y8
+	VMOVUPS      96(DI), Y9
+	VBROADCASTSS 4(SI), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(SI)(AX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(SI)(AX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(SI)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      128(DI), Y8
+	VMOVUPS      160(DI), Y9
+	VBROADCASTSS 8(SI), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(SI)(AX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(SI)(AX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(SI)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      192(DI), Y8
+	VMOVUPS      224(DI), Y9
+	VBROADCASTSS 12(SI), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(SI)(AX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(SI)(AX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(SI)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x10, SI
+	SUBQ         $0x04, R9
+	JMP          wide_last_term_many
+
+wide_last_term_few:
+	TESTQ        R9, R9
+	JZ           wide_last_term_end
+	PREFETCHT1   (DI)(R8*1)
+	VMOVUPS      (DI), Y8
+	VMOVUPS      32(DI), Y9
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (SI)(AX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (SI)(AX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000040, DI
+	ADDQ         $0x04, SI
+	DECQ         R9
+	JMP          wide_last_term_few
+
+wide_last_term_end:
+	MOVQ   mRow+32(FP), DI
+	MOVB   accumulate+144(FP), R8
+	TESTB  R8, R8
+	JZ     wide_last_store
+	MOVQ   BX, R8
+	VADDPS (R8), Y0, Y0
+	VADDPS 32(R8), Y1, Y1
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y2, Y2
+	VADDPS 32(R8), Y3, Y3
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y4, Y4
+	VADDPS 32(R8), Y5, Y5
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y6, Y6
+	VADDPS 32(R8), Y7, Y7
+	LEAQ   (R8)(DI*4), R8
+
+wide_last_store:
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y1, 32(BX)
+	LEAQ    (BX)(DI*4), BX
+	VMOVUPS Y2, (BX)
+	VMOVUPS Y3, 32(BX)
+	LEAQ    (BX)(DI*4), BX
+	VMOVUPS Y4, (BX)
+	VMOVUPS Y5, 32(BX)
+	LEAQ    (BX)(DI*4), BX
+	VMOVUPS Y6, (BX)
+	VMOVUPS Y7, 32(BX)
+	LEAQ    (BX)(DI*4), BX
+	MOVQ    channels+80(FP), R9
+	SHLQ    $0x02, R9
+	SUBQ    R9, SI
+	LEAQ    (SI)(AX*2), SI
+	LEAQ    (SI)(AX*2), SI
+	SUBQ    $0x04, DX
+	JG      wide_last
+
+wide_end:
+	MOVQ vStride+64(FP), DX
+	SHLQ $0x02, DX
+	ADDQ DX, v_base+40(FP)
+	MOVQ mStride+24(FP), DX
+	SHLQ $0x02, DX
+	ADDQ DX, m_base+0(FP)
+	MOVQ uStride+120(FP), DX
+	SHLQ $0x02, DX
+	ADDQ DX, u_base+96(FP)
+	DECQ positions+136(FP)
+	JNZ  wide_position
 	VZEROUPPER
 	RET
 
@@ -1309,7 +1461,11 @@ narrow_position:
 	MOVQ m_base+0(FP), BX
 	MOVQ v_base+40(FP), SI
 
-narrow_tile:
+narrow_next:
+	CMPQ   DX, $0x04
+	JEQ    narrow_last
+	CMPQ   DX, $0x08
+	JEQ    narrow_last
 	MOVQ   u_base+96(FP), DI
 	LEAQ   (SI)(AX*4), R8
 	VXORPS Y0, Y0, Y0
@@ -1322,9 +1478,9 @@ narrow_tile:
 	SHLQ   $0x02, R9
 	MOVQ   channels+80(FP), R10
 
-narrow_term_many:
+narrow_tile_term_many:
 	CMPQ         R10, $0x04
-	JLT          narrow_term_few
+	JLT          narrow_tile_term_few
 	PREFETCHT1   (DI)(R9*1)
 	PREFETCHT1   64(DI)(R9*1)
 	VMOVUPS      (DI), Y6
@@ -1383,11 +1539,11 @@ narrow_term_many:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
 	SUBQ         $0x04, R10
-	JMP          narrow_term_many
+	JMP          narrow_tile_term_many
 
-narrow_term_few:
+narrow_tile_term_few:
 	TESTQ        R10, R10
-	JZ           narrow_term_end
+	JZ           narrow_tile_term_end
 	PREFETCHT1   (DI)(R9*1)
 	VMOVUPS      (DI), Y6
 	VBROADCASTSS (SI), Y7
@@ -1406,13 +1562,13 @@ narrow_term_few:
 	ADDQ         $0x04, SI
 	ADDQ         $0x04, R8
 	DECQ         R10
-	JMP          narrow_term_few
+	JMP          narrow_tile_term_few
 
-narrow_term_end:
+narrow_tile_term_end:
 	MOVQ   mRow+32(FP), DI
 	MOVB   accumulate+144(FP), R8
 	TESTB  R8, R8
-	JZ     narrow_store
+	JZ     narrow_tile_store
 	MOVQ   BX, R8
 	VADDPS (R8), Y0, Y0
 	LEAQ   (R8)(DI*4), R8
@@ -1427,7 +1583,7 @@ narrow_term_end:
 	VADDPS (R8), Y5, Y5
 	LEAQ   (R8)(DI*4), R8
 
-narrow_store:
+narrow_tile_store:
 	VMOVUPS Y0, (BX)
 	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Y1, (BX)
@@ -1447,18 +1603,127 @@ narrow_store:
 	LEAQ    (SI)(AX*2), SI
 	LEAQ    (SI)(AX*2), SI
 	SUBQ    $0x06, DX
-	JG      narrow_tile
-	MOVQ    vStride+64(FP), DX
-	SHLQ    $0x02, DX
-	ADDQ    DX, v_base+40(FP)
-	MOVQ    mStride+24(FP), DX
-	SHLQ    $0x02, DX
-	ADDQ    DX, m_base+0(FP)
-	MOVQ    uStride+120(FP), DX
-	SHLQ    $0x02, DX
-	ADDQ    DX, u_base+96(FP)
-	DECQ    positions+136(FP)
-	JNZ     narrow_position
+	JG      narrow_next
+	JMP     narrow_end
+
+narrow_last:
+	MOVQ   u_base+96(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   uStride+120(FP), R8
+	SHLQ   $0x02, R8
+	MOVQ   channels+80(FP), R9
+
+narrow_last_term_many:
+	CMPQ         R9, $0x04
+	JLT          narrow_last_term_few
+	PREFETCHT1   (DI)(R8*1)
+	PREFETCHT1   64(DI)(R8*1)
+	VMOVUPS      (DI), Y4
+	VBROADCASTSS (SI), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VBROADCASTSS (SI)(AX*1), Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VBROADCASTSS (SI)(AX*2), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VBROADCASTSS (SI)(CX*1), Y5
+	VFMADD231PS  Y4, Y5, Y3
+	VMOVUPS      32(DI), Y4
+	VBROADCASTSS 4(SI), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VBROADCASTSS 4(SI)(AX*1), Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VBROADCASTSS 4(SI)(AX*2), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VBROADCASTSS 4(SI)(CX*1), Y5
+	VFMADD231PS  Y4, Y5, Y3
+	VMOVUPS      64(DI), Y4
+	VBROADCASTSS 8(SI), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VBROADCASTSS 8(SI)(AX*1), Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VBROADCASTSS 8(SI)(AX*2), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VBROADCASTSS 8(SI)(CX*1), Y5
+	VFMADD231PS  Y4, Y5, Y3
+	VMOVUPS      96(DI), Y4
+	VBROADCASTSS 12(SI), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VBROADCASTSS 12(SI)(AX*1), Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VBROADCASTSS 12(SI)(AX*2), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VBROADCASTSS 12(SI)(CX*1), Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x10, SI
+	SUBQ         $0x04, R9
+	JMP          narrow_last_term_many
+
+narrow_last_term_few:
+	TESTQ        R9, R9
+	JZ           narrow_last_term_end
+	PREFETCHT1   (DI)(R8*1)
+	VMOVUPS      (DI), Y4
+	VBROADCASTSS (SI), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VBROADCASTSS (SI)(AX*1), Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VBROADCASTSS (SI)(AX*2), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VBROADCASTSS (SI)(CX*1), Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $0x00000020, DI
+	ADDQ         $0x04, SI
+	DECQ         R9
+	JMP          narrow_last_term_few
+
+narrow_last_term_end:
+	MOVQ   mRow+32(FP), DI
+	MOVB   accumulate+144(FP), R8
+	TESTB  R8, R8
+	JZ     narrow_last_store
+	MOVQ   BX, R8
+	VADDPS (R8), Y0, Y0
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y1, Y1
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y2, Y2
+	LEAQ   (R8)(DI*4), R8
+	VADDPS (R8), Y3, Y3
+	LEAQ   (R8)(DI*4), R8
+
+narrow_last_store:
+	VMOVUPS Y0, (BX)
+	LEAQ    (BX)(DI*4), BX
+	VMOVUPS Y1, (BX)
+	LEAQ    (BX)(DI*4), BX
+	VMOVUPS Y2, (BX)
+	LEAQ    (BX)(DI*4), BX
+	VMOVUPS Y3, (BX)
+	LEAQ    (BX)(DI*4), BX
+	MOVQ    channels+80(FP), R9
+	SHLQ    $0x02, R9
+	SUBQ    R9, SI
+	LEAQ    (SI)(AX*2), SI
+	LEAQ    (SI)(AX*2), SI
+	SUBQ    $0x04, DX
+	JG      narrow_last
+
+narrow_end:
+	MOVQ vStride+64(FP), DX
+	SHLQ $0x02, DX
+	ADDQ DX, v_base+40(FP)
+	MOVQ mStride+24(FP), DX
+	SHLQ $0x02, DX
+	ADDQ DX, m_base+0(FP)
+	MOVQ uStride+120(FP), DX
+	SHLQ $0x02, DX
+	ADDQ DX, u_base+96(FP)
+	DECQ positions+136(FP)
+	JNZ  narrow_position
 	VZEROUPPER
 	RET
 

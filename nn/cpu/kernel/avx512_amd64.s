@@ -1292,9 +1292,9 @@ wide_tile:
 	SHLQ   $0x02, R10
 	MOVQ   channels+80(FP), R11
 
-wide_term_many:
+wide_tile_term_many:
 	CMPQ         R11, $0x04
-	JLT          wide_term_few
+	JLT          wide_tile_term_few
 	PREFETCHT1   (DI)(R10*1)
 	PREFETCHT1   64(DI)(R10*1)
 	PREFETCHT1   128(DI)(R10*1)
@@ -1460,11 +1460,11 @@ wide_term_many:
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
 	SUBQ         $0x04, R11
-	JMP          wide_term_many
+	JMP          wide_tile_term_many
 
-wide_term_few:
+wide_tile_term_few:
 	TESTQ        R11, R11
-	JZ           wide_term_end
+	JZ           wide_tile_term_end
 	PREFETCHT1   (DI)(R10*1)
 	PREFETCHT1   64(DI)(R10*1)
 	VMOVUPS      (DI), Z24
@@ -1510,13 +1510,13 @@ wide_term_few:
 	ADDQ         $0x04, R8
 	ADDQ         $0x04, R9
 	DECQ         R11
-	JMP          wide_term_few
+	JMP          wide_tile_term_few
 
-wide_term_end:
+wide_tile_term_end:
 	MOVQ   mRow+32(FP), DI
 	MOVB   accumulate+144(FP), R8
 	TESTB  R8, R8
-	JZ     wide_store
+	JZ     wide_tile_store
 	MOVQ   BX, R8
 	VADDPS (R8), Z0, Z0
 	VADDPS 64(R8), Z1, Z1
@@ -1555,7 +1555,7 @@ wide_term_end:
 	VADDPS 64(R8), Z23, Z23
 	LEAQ   (R8)(DI*4), R8
 
-wide_store:
+wide_tile_store:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
 	LEAQ    (BX)(DI*4), BX
@@ -1657,9 +1657,9 @@ narrow_tile:
 	SHLQ   $0x02, R13
 	MOVQ   channels+80(FP), R14
 
-narrow_term_many:
+narrow_tile_term_many:
 	CMPQ             R14, $0x04
-	JLT              narrow_term_few
+	JLT              narrow_tile_term_few
 	PREFETCHT1       (DI)(R13*1)
 	PREFETCHT1       64(DI)(R13*1)
 	PREFETCHT1       128(DI)(R13*1)
@@ -1772,11 +1772,11 @@ narrow_term_many:
 	ADDQ             $0x10, R11
 	ADDQ             $0x10, R12
 	SUBQ             $0x04, R14
-	JMP              narrow_term_many
+	JMP              narrow_tile_term_many
 
-narrow_term_few:
+narrow_tile_term_few:
 	TESTQ            R14, R14
-	JZ               narrow_term_end
+	JZ               narrow_tile_term_end
 	PREFETCHT1       (DI)(R13*1)
 	VMOVUPS          (DI), Z24
 	VFMADD231PS.BCST (SI), Z24, Z0
@@ -1811,13 +1811,13 @@ narrow_term_few:
 	ADDQ             $0x04, R11
 	ADDQ             $0x04, R12
 	DECQ             R14
-	JMP              narrow_term_few
+	JMP              narrow_tile_term_few
 
-narrow_term_end:
+narrow_tile_term_end:
 	MOVQ   mRow+32(FP), DI
 	MOVB   accumulate+144(FP), R8
 	TESTB  R8, R8
-	JZ     narrow_store
+	JZ     narrow_tile_store
 	MOVQ   BX, R8
 	VADDPS (R8), Z0, Z0
 	LEAQ   (R8)(DI*4), R8
@@ -1868,7 +1868,7 @@ narrow_term_end:
 	VADDPS (R8), Z23, Z23
 	LEAQ   (R8)(DI*4), R8
 
-narrow_store:
+narrow_tile_store:
 	VMOVUPS Z0, (BX)
 	LEAQ    (BX)(DI*4), BX
 	VMOVUPS Z1, (BX)

@@ -23,9 +23,9 @@ type Kernel struct {
 	Arithmetic string // Rounded or Fused
 
 	// Products work on panels of Lanes or 2·Lanes columns (Columns says which), Gemm on multiples of
-	// Rows rows, Batched on multiples of Tiles, Outer on OuterRows.
-	Rows, Tiles int
-	Lanes       int // float32s in a vector
+	// Rows rows, Batched on BatchedTiles, Outer on OuterRows.
+	Rows  int
+	Lanes int // float32s in a vector
 
 	// Gemm multiplies rows of a by a panel b of columns columns:
 	//
@@ -50,7 +50,7 @@ type Kernel struct {
 	//	sum[p][t][o] = Σ_c v[p·vStride + t·vRow + c] · u[p·uStride + c·columns + o]
 	//	m[p·mStride + t·mRow + o] = sum, or += sum if accumulate
 	//
-	// in the order of c, from zero. tiles is a multiple of Tiles, positions at least one.
+	// in the order of c, from zero. tiles is as BatchedTiles has it, positions at least one.
 	Batched func(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int, accumulate bool)
 
 	// Outer sums products of columns at each position:
@@ -166,13 +166,24 @@ func (k *Kernel) Columns(channels int) int {
 	return k.Lanes
 }
 
-// OuterRows is the number of rows of Outer for the given number: a multiple of what its tiles have.
+// OuterRows is the number of rows of Outer for the given number: what its tiles have together.
 func (k *Kernel) OuterRows(rows int) int {
 	if k.Lanes == 16 {
 		return (rows + 7) / 8 * 8
 	}
-	return max(4, (rows+1)/2*2) // all of these are sums of fours and sixes
+	return foursAndSixes(rows)
 }
+
+// BatchedTiles is the number of tiles of Batched for the given number.
+func (k *Kernel) BatchedTiles(tiles int) int {
+	if k.Lanes == 16 {
+		return (tiles + 23) / 24 * 24
+	}
+	return foursAndSixes(tiles)
+}
+
+// foursAndSixes is the least sum of them that is not below n.
+func foursAndSixes(n int) int { return max(4, (n+1)/2*2) }
 
 // Columns64 is the width of the panel of Gemm64 for the given number of channels.
 func (k *Kernel) Columns64(channels int) int {
@@ -182,7 +193,7 @@ func (k *Kernel) Columns64(channels int) int {
 	return k.Lanes / 2
 }
 
-var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Tiles: 6, Lanes: 8,
+var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Lanes: 8,
 	Gemm: gemmPlain, GemmTo: gemmToPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Rectify: rectifyPlain, Moments: momentsPlain, Blend: blendPlain, Gemm64: gemm64Plain, Affine: affinePlain,
 	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, ArgmaxPixel: argmaxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
 	F2: winogradPlain(2, input2, output2, spread2, weights2, filter2), F4: winogradPlain(4, input4, output4, spread4, weights4, filter4)}

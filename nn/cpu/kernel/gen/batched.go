@@ -26,11 +26,10 @@ func (s isa) batchedPositions(label string, rows, cols int, one, three Register)
 	left, out, first, weights := Load(Param("tiles"), GP64()), GP64(), GP64(), GP64()
 	MOVQ(m, out)
 	MOVQ(v, first)
-	Label(label + "tile")
-	MOVQ(u, weights)
-	s.batchedTile(label, rows, cols, out, first, weights, one, three)
-	SUBQ(Imm(uint64(rows)), left)
-	JG(LabelRef(label + "tile"))
+	eachTile(label, left, rows, s.batchedLast, func(label string, rows int) {
+		MOVQ(u, weights)
+		s.batchedTile(label, rows, cols, out, first, weights, one, three)
+	})
 	for _, side := range []struct {
 		begin  Mem
 		stride string

@@ -17,15 +17,40 @@ type isa struct {
 	vec   func() VecVirtual
 	rows  int // of a tile of gemm
 	cols  int // vectors in a row of a wide tile; narrow ones have one
-	// Rows of a tile of batched, whose rows lie at equal distances and take fewer registers.
-	wideRows, narrowRows int
-	outerRows, outerLast int // of a tile of outer, and of one of the last two
+	// Rows of a tile of batched, whose rows lie at equal distances and take fewer registers, and of one of the last two.
+	wideRows, narrowRows, batchedLast int
+	outerRows, outerLast              int // of a tile of outer, and of one of the last two
 }
 
 var isas = map[string]isa{
 	// 12 sums, 2 vectors of weights and a broadcast fit 16 registers.
-	"avx2":   {name: "AVX2", lanes: 8, vec: YMM, rows: 6, cols: 2, wideRows: 6, narrowRows: 6, outerRows: 6, outerLast: 4},
-	"avx512": {name: "AVX512", lanes: 16, vec: ZMM, rows: 8, cols: 2, wideRows: 12, narrowRows: 24, outerRows: 8, outerLast: 8},
+	"avx2":   {name: "AVX2", lanes: 8, vec: YMM, rows: 6, cols: 2, wideRows: 6, narrowRows: 6, batchedLast: 4, outerRows: 6, outerLast: 4},
+	"avx512": {name: "AVX512", lanes: 16, vec: ZMM, rows: 8, cols: 2, wideRows: 12, narrowRows: 24, outerRows: 8},
+}
+
+// eachTile counts left down to zero by tiles of rows rows, the last one or two of which have last, unless last is zero.
+func eachTile(label string, left Register, rows, last int, tile func(label string, rows int)) {
+	some := func(label string, rows int) {
+		Label(label)
+		tile(label+"_", rows)
+		SUBQ(Imm(uint64(rows)), left)
+	}
+	if last == 0 {
+		some(label+"tile", rows)
+		JG(LabelRef(label + "tile"))
+		return
+	}
+	Label(label + "next")
+	for _, rest := range []int{last, 2 * last} {
+		CMPQ(left, Imm(uint64(rest)))
+		JEQ(LabelRef(label + "last"))
+	}
+	some(label+"tile", rows)
+	JG(LabelRef(label + "next"))
+	JMP(LabelRef(label + "end"))
+	some(label+"last", last)
+	JG(LabelRef(label + "last"))
+	Label(label + "end")
 }
 
 func (s isa) bytes() int { return 4 * s.lanes }

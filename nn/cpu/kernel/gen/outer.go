@@ -26,29 +26,10 @@ func (s isa) outerPositions(label string, cols int) {
 	left, sums, first := Load(Param("rows"), GP64()), GP64(), GP64()
 	MOVQ(g, sums)
 	MOVQ(v, first)
-	tile := func(label string, rows int) {
-		Label(label)
-		s.outerTile(label+"_", rows, cols, sums, first)
+	eachTile(label, left, s.outerRows, s.outerLast, func(label string, rows int) {
+		s.outerTile(label, rows, cols, sums, first)
 		ADDQ(Imm(uint64(4*rows)), first)
-		SUBQ(Imm(uint64(rows)), left)
-	}
-	if s.outerLast != s.outerRows {
-		Label(label + "next")
-		for _, rest := range []int{s.outerLast, 2 * s.outerLast} {
-			CMPQ(left, Imm(uint64(rest)))
-			JEQ(LabelRef(label + "last"))
-		}
-	}
-	tile(label+"tile", s.outerRows)
-	if s.outerLast != s.outerRows {
-		JG(LabelRef(label + "next"))
-		JMP(LabelRef(label + "end"))
-		tile(label+"last", s.outerLast)
-		JG(LabelRef(label + "last"))
-		Label(label + "end")
-	} else {
-		JG(LabelRef(label + "tile"))
-	}
+	})
 	for _, side := range []struct {
 		begin  Mem
 		stride string
