@@ -56,15 +56,15 @@ func (p *program) transforms() bool {
 // streamPad keeps the positions of a transform from sharing the sets of the first cache.
 const streamPad = 16
 
-// plan chooses chunks of as many tiles as the second cache holds beside the weights, or, where the weights
-// are too many for it, as share them well.
+// plan chooses chunks of few tiles where the weights stay in the second cache, so that what is transformed is near, and else of as
+// many as share the weights well.
 func (s *winograd) plan(cache int) rooms {
 	s.outputs = min(roundUp(s.Out, s.lanes), 128)
 	weights, tile := 4*s.Positions()*s.position, 4*s.Positions()*(s.inputRow+s.outputs)
 	tiles := 64
 	switch {
 	case weights <= cache/2:
-		tiles = min(tiles, (cache-weights)/tile)
+		tiles = min(24, (cache-weights)/tile)
 	case weights > 2*cache:
 		tiles = 128
 	}
