@@ -56,26 +56,21 @@ func (p *program) transforms() bool {
 // streamPad keeps the positions of a transform from sharing the sets of the first cache.
 const streamPad = 16
 
-// plan chooses chunks of few tiles where the weights stay in the second cache, so that what is transformed is near, and else of as
-// many as share the weights well.
-func (s *winograd) plan(cache int) rooms {
+// nearTiles is about how many tiles a chunk has: few, so that what is transformed is near when it is used, and enough to share the
+// weights.
+const nearTiles = 24
+
+// plan chooses chunks of about nearTiles, in whole products if that can be.
+func (s *winograd) plan(int) rooms {
 	s.outputs = min(roundUp(s.Out, s.lanes), 128)
-	weights, tile := 4*s.Positions()*s.position, 4*s.Positions()*(s.inputRow+s.outputs)
-	tiles := 64
-	switch {
-	case weights <= cache/2:
-		tiles = min(24, (cache-weights)/tile)
-	case weights > 2*cache:
-		tiles = 128
-	}
-	s.rows = max(1, tiles/s.tiles[1])
+	s.rows = max(1, nearTiles/s.tiles[1])
 	for r := s.rows; r > 1; r-- {
 		if n := r * s.tiles[1]; s.whole(n) == n {
 			s.rows = r
 			break
 		}
 	}
-	tiles = s.chunkTiles()
+	tiles := s.chunkTiles()
 	return rooms{
 		inputs:   s.Positions() * s.inputStride(tiles),
 		products: s.Positions() * s.outputStride(tiles),
