@@ -208,7 +208,7 @@ func (t Task) Over(lives map[int]Life) bool {
 	if life.State == "COMPLETING" { // it may still run a process, of the life before if SLURM counts the next one already
 		return life.Restarts > t.Restarts+1
 	}
-	return life.Restarts > t.Restarts || slices.Contains(ended, life.State)
+	return life.Restarts > t.Restarts || life.Restarts == t.Restarts && slices.Contains(ended, life.State)
 }
 
 // ended are the states in which a life ends.

@@ -56,6 +56,7 @@ func TestATaskIsOverWhenSlurmSaysSoOrHasRestartedIt(t *testing.T) {
 		{"its next life is being ended to be put back", map[int]Life{3: {"COMPLETING", 3}}, true},
 		{"a state of tomorrow", map[int]Life{3: {"DREAMING", 1}}, false},
 		{"it had not begun yet", map[int]Life{3: {"PENDING", 1}}, false},
+		{"its last life had ended", map[int]Life{3: {"TIMEOUT", 0}}, false},
 		{"it was put back", map[int]Life{3: {"PENDING", 2}}, true},
 		{"it was put back to be held", map[int]Life{3: {"REQUEUE_HOLD", 2}}, true},
 		{"its next life runs", map[int]Life{3: {"RUNNING", 2}}, true},

@@ -241,7 +241,7 @@ func (g *gathered) chunk(h *hand, p *phase, first, count int, sources []source, 
 	}
 }
 
-// gather appends to rows where in plane l the inputs of each output of a chunk begin, up to whole products.
+// gather lists, in the room of rows, where in plane l the inputs of each output of a chunk begin, up to whole products.
 func (g *gathered) gather(h *hand, rows []int, l plane, p *phase, first, count int) []int {
 	height, width := g.extent(p)
 	return listed(rows, g.multiple, count, width, g.inStep[1]*g.in.channels, func(r int) int {

@@ -28,7 +28,7 @@ type worker struct {
 	arena   []float32 // for program
 
 	sums     []float32 // of a product's chunk
-	rows     []int     // where the inputs of its pixels begin
+	rows     []int     // where the inputs of its pixels begin, and the pixels
 	inputs   []float32 // of a chunk, transformed
 	products []float32
 	columns  []float32 // halfway through a transform

@@ -60,14 +60,14 @@ const streamPad = 16
 // weights.
 const nearTiles = 24
 
-// plan chooses chunks of about nearTiles, in whole products if that can be.
+// plan chooses chunks of nearTiles, or of up to three times as many where these fill products better.
 func (s *winograd) plan(int) rooms {
 	s.outputs = min(roundUp(s.Out, s.lanes), 128)
 	s.rows = max(1, nearTiles/s.tiles[1])
-	for r := s.rows; r > 1; r-- {
-		if n := r * s.tiles[1]; s.whole(n) == n {
+	fill := func(rows int) float64 { n := rows * s.tiles[1]; return float64(n) / float64(s.whole(n)) }
+	for r := s.rows; r*s.tiles[1] <= 3*nearTiles; r++ {
+		if fill(r) > fill(s.rows) {
 			s.rows = r
-			break
 		}
 	}
 	tiles := s.chunkTiles()

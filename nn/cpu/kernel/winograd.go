@@ -35,7 +35,7 @@ type Winograd struct {
 	//
 	//	v[(i·n + j)·vStride + t·vRow + c] = Σ_k Σ_l A[i,k] · y[k·yRow + (Tile·t + l)·yPixel + c] · A[j,l]
 	//
-	// columns (over k) first, with channels and scratch as for Input.
+	// columns (over k) first, with channels as for Input. scratch has n·Tile·tiles·Line values.
 	Adjoint func(v []float32, vStride, vRow int, y []float32, yRow, yPixel, channels, tiles int, scratch []float32)
 
 	// Weights is the transpose of the transform of the weights, for c < columns, in whole vectors:
