@@ -198,8 +198,8 @@ func (c Client) Lives(ctx context.Context, job string) (map[int]Life, error) {
 	return lives, nil
 }
 
-// Over says whether this life of a task has ended, going by what Lives said of its job, be that before this life began:
-// a task that waits in the queue has had no more lives than SLURM counts restarts, and the next may have begun since.
+// Over says whether this life of a task has ended, going by what Lives said of its job, be that before this life began: the end
+// of an earlier life says nothing, nor does waiting in the queue after as many restarts as this life had.
 func (t Task) Over(lives map[int]Life) bool {
 	life, known := lives[t.Index]
 	if !known {

@@ -200,13 +200,16 @@ func (g *gathered) run(h *hand, sources []source, end *ending) {
 func (g *gathered) chunk(h *hand, p *phase, first, count int, sources []source, end *ending) {
 	height, width := g.extent(p)
 	place := func(r int) (n, y int) { return (first + r) / height, p.first[0] + (first+r)%height*g.outStep[0] }
-	step := g.outStep[1] * g.out.channels
-	to := listed(h.rows[:0], g.multiple, count, width, step, func(r int) int {
-		n, y := place(r)
-		return h.index(end.plane, end.to, n, y, p.first[1])
-	})
+	bare := end.residual == nil && end.mask == nil
+	var to []int
+	if bare {
+		to = listed(h.rows[:0], g.multiple, count, width, g.outStep[1]*g.out.channels, func(r int) int {
+			n, y := place(r)
+			return h.index(end.plane, end.to, n, y, p.first[1])
+		})
+	}
 	var rows [2][]int
-	room := to[len(to):]
+	room := h.rows[len(to):][:0]
 	for s, source := range sources {
 		rows[s] = g.gather(h, room, source.plane, p, first, count)
 		room = rows[s][len(rows[s]):]
@@ -219,7 +222,7 @@ func (g *gathered) chunk(h *hand, p *phase, first, count int, sources []source, 
 				clear(sums)
 			}
 			c := group*g.to + o
-			straight := end.residual == nil && end.mask == nil && channels == columns && len(p.blocks) > 0 // from the kernel to where they belong
+			straight := bare && channels == columns && len(p.blocks) > 0 // from the kernel to where they belong
 			for s, source := range sources {
 				in := h.planes[source.plane][group*g.from:]
 				for i, b := range p.blocks {

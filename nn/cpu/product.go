@@ -18,7 +18,7 @@ type product struct {
 	blocks                   []block
 	pixels                   int                 // about how many share the weights of a block while they are near
 	multiple                 int                 // of pixels in a product
-	tiles                    func(tiles int) int // in a product of what is prepared before
+	wholeTiles               func(tiles int) int // those of whole products of what is prepared before
 	columns                  func(channels int) int
 }
 
@@ -36,7 +36,7 @@ const blockLength = 288
 // product lowers node n; norms come before it.
 func (l *lowering) product(n int, c nn.Conv, in *value, f finish, after, before []int) {
 	in.place().require(c.Pad, c.Pad)
-	p := &product{Conv: c, finish: f, in: in, multiple: l.kernel.Rows, tiles: l.kernel.BatchedTiles, columns: l.kernel.Columns}
+	p := &product{Conv: c, finish: f, in: in, multiple: l.kernel.Rows, wholeTiles: l.kernel.BatchedTiles, columns: l.kernel.Columns}
 	if before != nil {
 		p.before = true
 		p.beforeScale, p.beforeShift = l.scaling(in.shape[0])
@@ -82,18 +82,15 @@ func (p *product) plan(cache int) rooms {
 		}
 	}
 	p.pixels = 192
-	inputs := 0
 	if p.before {
 		for p.pixels > 48 && 4*p.pixels*p.in.shape[0] > cache/4 {
 			p.pixels /= 2
 		}
+		room := p.wholeTiles(p.chunkPixels())
+		return rooms{sums: room * p.columns(p.Out), inputs: room * p.in.shape[0]}
 	}
 	room := roundUp(p.chunkPixels(), p.multiple)
-	if p.before {
-		room = p.tiles(p.chunkPixels())
-		inputs = room * p.in.shape[0]
-	}
-	return rooms{rows: 2 * room, sums: room * p.columns(p.Out), inputs: inputs}
+	return rooms{rows: 2 * room, sums: room * p.columns(p.Out)}
 }
 
 // chunkPixels bounds the pixels in a chunk of whole rows.
@@ -132,7 +129,7 @@ func (p *product) chunk(w *worker, first, count int) {
 				weights := panel[b.from*columns:]
 				switch {
 				case p.before:
-					w.kernel.Batched(w.sums, 0, columns, w.inputs[b.taps[0]:], 0, inGroup, b.run, p.tiles(count*width),
+					w.kernel.Batched(w.sums, 0, columns, w.inputs[b.taps[0]:], 0, inGroup, b.run, p.wholeTiles(count*width),
 						weights, 0, columns, 1, i > 0)
 				case straight && i == len(p.blocks)-1:
 					scale, shift := p.factors(w, o, channels)

@@ -6,20 +6,20 @@ import "lsrun/nn/cpu/kernel"
 // a correlation too, with weights turned around and channels exchanged.
 type tiled struct {
 	kernel.Winograd
-	in, out  *picture
-	pad      [2]int
-	turned   bool
-	tiles    [2]int              // of a picture: rows and columns
-	rows     int                 // rows of tiles in a chunk
-	whole    func(tiles int) int // products
-	lanes    int
-	outputs  int // channels that are transformed back at a time
-	position int // weights of a position
-	columns  func(channels int) int
+	in, out    *picture
+	pad        [2]int
+	turned     bool
+	tiles      [2]int              // of a picture: rows and columns
+	rows       int                 // rows of tiles in a chunk
+	wholeTiles func(tiles int) int // those of whole products
+	lanes      int
+	outputs    int // channels that are transformed back at a time
+	position   int // weights of a position
+	columns    func(channels int) int
 }
 
 func (t *tape) tiled(w kernel.Winograd, pad [2]int, in, out *picture, turned bool) *tiled {
-	s := &tiled{Winograd: w, in: in, out: out, pad: pad, turned: turned, whole: t.kernel.BatchedTiles, lanes: t.kernel.Lanes, columns: t.kernel.Columns}
+	s := &tiled{Winograd: w, in: in, out: out, pad: pad, turned: turned, wholeTiles: t.kernel.BatchedTiles, lanes: t.kernel.Lanes, columns: t.kernel.Columns}
 	var after, outAfter [2]int
 	extent, outExtent := [2]int{in.height, in.width}, [2]int{out.height, out.width}
 	for a := range 2 {
@@ -64,7 +64,7 @@ func (s *tiled) pack(packed, weights []float32) {
 	})
 }
 
-func (s *tiled) chunkTiles() int { return s.whole(s.rows * s.tiles[1]) }
+func (s *tiled) chunkTiles() int { return s.wholeTiles(s.rows * s.tiles[1]) }
 
 // Rows of tiles are whole vectors of channels.
 func (s *tiled) inRow() int { return roundUp(s.in.channels, s.lanes) }
@@ -101,7 +101,7 @@ func (s *tiled) transform(h *hand, v []float32, l plane, first, count, vStride i
 
 func (s *tiled) run(h *hand, sources []source, end *ending) {
 	s.eachChunk(h, func(first, count int) {
-		tiles := s.whole(count * s.tiles[1])
+		tiles := s.wholeTiles(count * s.tiles[1])
 		vStride, mStride := stream(tiles, s.inRow()), stream(tiles, s.outputs)
 		for i, source := range sources {
 			s.transform(h, h.inputs[i*s.Positions()*vStride:], source.plane, first, count, vStride)

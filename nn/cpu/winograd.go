@@ -21,14 +21,14 @@ type winograd struct {
 	rows       int                 // rows of tiles in a chunk
 	outputs    int                 // channels that are transformed back at a time
 	inputRow   int                 // channels, in whole vectors
-	whole      func(tiles int) int // products
+	wholeTiles func(tiles int) int // those of whole products
 	wholeWidth bool                // the tiles of a row are the picture's width
 	lanes      int
 }
 
 // winograd lowers node n to the tiles of w.
 func (l *lowering) winograd(n int, c nn.Conv, w kernel.Winograd, in *value, f finish, norms []int) {
-	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, whole: l.kernel.BatchedTiles, lanes: l.kernel.Lanes}
+	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, wholeTiles: l.kernel.BatchedTiles, lanes: l.kernel.Lanes}
 	var after [2]int
 	for a := range 2 {
 		s.tiles[a] = (f.out.shape[1+a] + w.Tile - 1) / w.Tile
@@ -64,7 +64,7 @@ const nearTiles = 24
 func (s *winograd) plan(int) rooms {
 	s.outputs = min(roundUp(s.Out, s.lanes), 128)
 	s.rows = max(1, nearTiles/s.tiles[1])
-	fill := func(rows int) float64 { n := rows * s.tiles[1]; return float64(n) / float64(s.whole(n)) }
+	fill := func(rows int) float64 { n := rows * s.tiles[1]; return float64(n) / float64(s.wholeTiles(n)) }
 	for r := s.rows; r*s.tiles[1] <= 3*nearTiles; r++ {
 		if fill(r) > fill(s.rows) {
 			s.rows = r
@@ -79,7 +79,7 @@ func (s *winograd) plan(int) rooms {
 }
 
 // chunkTiles is the most tiles in a chunk, in whole products.
-func (s *winograd) chunkTiles() int { return s.whole(s.rows * s.tiles[1]) }
+func (s *winograd) chunkTiles() int { return s.wholeTiles(s.rows * s.tiles[1]) }
 
 func (s *winograd) inputStride(tiles int) int  { return tiles*s.inputRow + streamPad }
 func (s *winograd) outputStride(tiles int) int { return tiles*s.outputs + streamPad }
@@ -95,7 +95,7 @@ func (s *winograd) run(w *worker, n int) {
 
 // chunk computes count rows of tiles from the first on, those of all images numbered through.
 func (s *winograd) chunk(w *worker, first, count int) {
-	tiles := s.whole(count * s.tiles[1])
+	tiles := s.wholeTiles(count * s.tiles[1])
 	vStride, mStride, channels := s.inputStride(tiles), s.outputStride(tiles), s.in.shape[0]
 	for r := range count {
 		n, y := (first+r)/s.tiles[0], (first+r)%s.tiles[0]*s.Tile
