@@ -26,9 +26,17 @@ func (s isa) batchedPositions(label string, rows, cols int, one, three Register)
 	left, out, first, weights := Load(Param("tiles"), GP64()), GP64(), GP64(), GP64()
 	MOVQ(m, out)
 	MOVQ(v, first)
+	next := Load(Param("uStride"), GP64()) // from a position's weights to the next one's, which are asked for in time
+	SHLQ(Imm(2), next)
+	early := max(1, unroll*cols*s.bytes()/64*rows/usualTiles) // lines that a tile asks for every unroll terms
 	eachTile(label, left, rows, s.batchedLast, func(label string, rows int) {
 		MOVQ(u, weights)
-		s.batchedTile(label, rows, cols, out, first, weights, one, three)
+		s.batchedTile(label, rows, cols, out, first, weights, one, three, func() {
+			for i := range early {
+				PREFETCHT1(indexed(weights, next, 1, 64*i))
+			}
+		})
+		ADDQ(U32(uint32(64*early)), next)
 	})
 	for _, side := range []struct {
 		begin  Mem
@@ -44,8 +52,15 @@ func (s isa) batchedPositions(label string, rows, cols int, one, three Register)
 	RET()
 }
 
+// usualTiles is how many tiles most products have.
+const usualTiles = 24
+
+// lastTerms is how many of a sum's terms are added row by row, each row being stored as soon as it is done: Zen 3 can have some
+// eight stores of vectors under way, and more at once would keep it from multiplying.
+const lastTerms = 4
+
 // batchedTile writes the product of one tile; out and first move on to the next.
-func (s isa) batchedTile(label string, rows, cols int, out, first, weights, one, three Register) {
+func (s isa) batchedTile(label string, rows, cols int, out, first, weights, one, three Register, prefetch func()) {
 	// Every base serves four rows: itself and one, two and three rows further.
 	bases := []Register{first}
 	for i := 4; i < rows; i += 4 {
@@ -53,29 +68,43 @@ func (s isa) batchedTile(label string, rows, cols int, out, first, weights, one,
 		LEAQ(indexed(bases[len(bases)-1], one, 4, 0), base)
 		bases = append(bases, base)
 	}
-	sum := s.sums(rows, cols)
-	next := Load(Param("uStride"), GP64()) // from a position's weights to the next one's, which are asked for in time
-	SHLQ(Imm(2), next)
-	k := Load(Param("channels"), GP64())
-	loop(label+"term", k, unroll, func(n int) {
-		for i := 0; i < n*cols*s.bytes(); i += 64 {
-			PREFETCHT1(indexed(weights, next, 1, i))
+	x := func(r, term int) Mem {
+		switch base := bases[r/4]; r % 4 {
+		case 0:
+			return at(base, 4*term)
+		case 3:
+			return indexed(base, three, 1, 4*term)
+		default:
+			return indexed(base, one, uint8(r%4), 4*term)
 		}
-		s.terms(sum, n, weights, func(r, term int) Mem {
-			switch base := bases[r/4]; r % 4 {
-			case 0:
-				return at(base, 4*term)
-			case 3:
-				return indexed(base, three, 1, 4*term)
-			default:
-				return indexed(base, one, uint8(r%4), 4*term)
-			}
-		})
+	}
+	sum := s.sums(rows, cols)
+	k := Load(Param("channels"), GP64())
+	s.unlessByRows(k, label+"all")
+	SUBQ(Imm(lastTerms), k)
+	Label(label + "all")
+	loop(label+"term", k, unroll, func(n int) {
+		if n == unroll {
+			prefetch()
+		}
+		s.terms(sum, n, weights, x)
 		for _, base := range bases {
 			ADDQ(Imm(uint64(4*n)), base)
 		}
 	})
 	mRow := Load(Param("mRow"), GP64())
+	store := func(r int) {
+		for i, v := range sum[r] {
+			VMOVUPS(v, at(out, i*s.bytes()))
+		}
+		LEAQ(indexed(out, mRow, 4, 0), out)
+	}
+	MOVQ(slot(Param("channels")), k)
+	s.unlessByRows(k, label+"add")
+	s.termsByRows(sum, weights, x, store)
+	ADDQ(Imm(4*lastTerms), first)
+	JMP(LabelRef(label + "stored"))
+	Label(label + "add")
 	accumulate := Load(Param("accumulate"), GP8())
 	TESTB(accumulate, accumulate)
 	JZ(LabelRef(label + "store"))
@@ -89,15 +118,48 @@ func (s isa) batchedTile(label string, rows, cols int, out, first, weights, one,
 	}
 	Label(label + "store")
 	for r := range sum {
-		for i := range sum[r] {
-			VMOVUPS(sum[r][i], at(out, i*s.bytes()))
-		}
-		LEAQ(indexed(out, mRow, 4, 0), out)
+		store(r)
 	}
+	Label(label + "stored")
 	MOVQ(slot(Param("channels")), k)
 	SHLQ(Imm(2), k)
 	SUBQ(k, first)
 	for r := 0; r < rows; r += 2 {
 		LEAQ(indexed(first, one, 2, 0), first)
+	}
+}
+
+// unlessByRows jumps if the given number of terms is less than lastTerms, or there is something to be added to their sums.
+func (s isa) unlessByRows(terms Register, label string) {
+	CMPQ(terms, Imm(lastTerms))
+	JLT(LabelRef(label))
+	CMPB(slot(Param("accumulate")), Imm(0))
+	JNE(LabelRef(label))
+}
+
+// termsByRows adds the last terms to the sums and ends one row after another. Weights stay in registers as far as there are some.
+func (s isa) termsByRows(sum [][]VecVirtual, weights Register, x func(r, term int) Mem, end func(r int)) {
+	cols := len(sum[0])
+	kept := make([]VecVirtual, lastTerms*cols)
+	free := s.registers() - len(sum)*cols - 1
+	for r := range sum {
+		for term := range lastTerms {
+			broadcast := s.vec()
+			VBROADCASTSS(x(r, term), broadcast)
+			for i := range cols {
+				w := term*cols + i
+				if kept[w] == nil && free > 0 {
+					kept[w] = s.vec()
+					VMOVUPS(at(weights, w*s.bytes()), kept[w])
+					free--
+				}
+				if kept[w] != nil {
+					VFMADD231PS(kept[w], broadcast, sum[r][i])
+				} else {
+					VFMADD231PS(at(weights, w*s.bytes()), broadcast, sum[r][i])
+				}
+			}
+		}
+		end(r)
 	}
 }

@@ -55,6 +55,9 @@ func eachTile(label string, left Register, rows, last int, tile func(label strin
 
 func (s isa) bytes() int { return 4 * s.lanes }
 
+// registers is how many vectors there is room for.
+func (s isa) registers() int { return 2 * s.lanes }
+
 func (s isa) zero(v VecVirtual) {
 	if s.lanes == 16 {
 		VPXORD(v, v, v) // VXORPS of 512 bits needs AVX512DQ
