@@ -2942,225 +2942,192 @@ sum_line:
 	LEAQ   (BX)(CX*4), BX
 	MOVQ   dst_base+0(FP), SI
 	LEAQ   (SI)(CX*4), SI
-	MOVQ   residual_base+136(FP), DI
-	LEAQ   (DI)(CX*4), DI
-	MOVQ   mStride+64(FP), R8
-	IMUL3Q $0x04, R8, R8
-	MOVQ   tiles+80(FP), R9
+	MOVQ   dstPixel+32(FP), DI
+	MOVQ   residual_base+136(FP), R8
+	LEAQ   (R8)(CX*4), R8
+	MOVQ   residualPixel+168(FP), R9
+	MOVQ   mStride+64(FP), R10
+	MOVQ   R10, R11
+	IMUL3Q $0x04, R10, R10
+	MOVQ   tiles+80(FP), R12
 
 sum_line_tile:
-	MOVQ         BX, R10
-	LEAQ         (R10)(R8*4), R11
-	LEAQ         (R8)(R8*2), R12
-	VMOVUPS      (R10), Y1
-	VMOVUPS      (R10)(R8*1), Y2
-	VMOVUPS      (R10)(R8*2), Y3
-	VMOVUPS      (R10)(R12*1), Y4
+	MOVQ         BX, R13
+	LEAQ         (R13)(R10*4), R14
+	LEAQ         (R10)(R10*2), R15
+	VMOVUPS      (R13), Y1
+	VMOVUPS      (R13)(R10*1), Y2
+	VMOVUPS      (R13)(R10*2), Y3
+	VMOVUPS      (R13)(R15*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      (R10), Y3
-	VMOVUPS      (R10)(R8*1), Y4
-	VMOVUPS      (R10)(R8*2), Y5
-	VMOVUPS      (R10)(R12*1), Y6
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      (R13), Y3
+	VMOVUPS      (R13)(R10*1), Y4
+	VMOVUPS      (R13)(R10*2), Y5
+	VMOVUPS      (R13)(R15*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      (R10), Y5
-	VMOVUPS      (R10)(R8*1), Y6
-	VMOVUPS      (R10)(R8*2), Y7
-	VMOVUPS      (R10)(R12*1), Y8
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      (R13), Y5
+	VMOVUPS      (R13)(R10*1), Y6
+	VMOVUPS      (R13)(R10*2), Y7
+	VMOVUPS      (R13)(R15*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      (R10), Y7
-	VMOVUPS      (R10)(R8*1), Y8
-	VMOVUPS      (R10)(R8*2), Y9
-	VMOVUPS      (R10)(R12*1), Y10
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      (R13), Y7
+	VMOVUPS      (R13)(R10*1), Y8
+	VMOVUPS      (R13)(R10*2), Y9
+	VMOVUPS      (R13)(R15*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
+	ADDQ         R11, R13
+	ADDQ         R11, R14
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
 	VSUBPS       Y7, Y3, Y3
-	MOVQ         scale_base+88(FP), R10
-	VMOVUPS      (R10)(CX*4), Y5
-	MOVQ         shift_base+112(FP), R10
-	VMOVUPS      (R10)(CX*4), Y7
-	VBROADCASTSS bound+176(FP), Y9
-	VFMADD213PS  Y7, Y5, Y1
-	VFMADD213PS  Y7, Y5, Y3
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         SI, R10
-	MOVQ         dstPixel+32(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	MOVQ         residualRow+160(FP), R12
-	MOVQ         DI, R12
-	MOVQ         residualPixel+168(FP), R13
-	LEAQ         (R12)(R13*4), R14
-	LEAQ         (R13)(R13*2), R14
-	VMOVUPS      (R12), Y5
-	VADDPS       Y5, Y1, Y1
-	VMOVUPS      (R12)(R13*1), Y5
-	VADDPS       Y5, Y3, Y3
-	VMAXPS       Y1, Y9, Y1
-	VMOVUPS      Y1, (R10)
-	VMAXPS       Y3, Y9, Y3
-	VMOVUPS      Y3, (R10)(R11*1)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
 	VSUBPS       Y6, Y4, Y4
 	VSUBPS       Y8, Y4, Y4
-	MOVQ         scale_base+88(FP), R10
-	VMOVUPS      (R10)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R10
-	VMOVUPS      (R10)(CX*4), Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y4
-	MOVQ         dstRow+24(FP), R11
-	MOVQ         SI, R10
-	ADDQ         R11, R10
-	MOVQ         dstPixel+32(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	MOVQ         residualRow+160(FP), R13
-	MOVQ         DI, R12
-	ADDQ         R13, R12
-	MOVQ         residualPixel+168(FP), R13
-	LEAQ         (R12)(R13*4), R14
-	LEAQ         (R13)(R13*2), R14
-	VMOVUPS      (R12), Y1
-	VADDPS       Y1, Y2, Y2
-	VMOVUPS      (R12)(R13*1), Y1
-	VADDPS       Y1, Y4, Y4
-	VMAXPS       Y2, Y5, Y2
-	VMOVUPS      Y2, (R10)
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      Y4, (R10)(R11*1)
-	MOVQ         BX, R10
-	LEAQ         (R10)(R8*4), R11
-	LEAQ         (R8)(R8*2), R12
-	VMOVUPS      32(R10), Y1
-	VMOVUPS      32(R10)(R8*1), Y2
-	VMOVUPS      32(R10)(R8*2), Y3
-	VMOVUPS      32(R10)(R12*1), Y4
+	MOVQ         scale_base+88(FP), R13
+	VMOVUPS      (R13)(CX*4), Y5
+	MOVQ         shift_base+112(FP), R13
+	VMOVUPS      (R13)(CX*4), Y6
+	VBROADCASTSS bound+176(FP), Y7
+	VFMADD213PS  Y6, Y5, Y1
+	VFMADD213PS  Y6, Y5, Y3
+	MOVQ         R8, R13
+	LEAQ         (R13)(R9*4), R14
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       (R13), Y1, Y1
+	VADDPS       (R13)(R9*1), Y3, Y3
+	MOVQ         SI, R13
+	LEAQ         (R13)(DI*4), R14
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, (R13)
+	VMAXPS       Y3, Y7, Y3
+	VMOVUPS      Y3, (R13)(DI*1)
+	VFMADD213PS  Y6, Y5, Y2
+	VFMADD213PS  Y6, Y5, Y4
+	MOVQ         R8, R13
+	ADDQ         residualRow+160(FP), R13
+	LEAQ         (R13)(R9*4), R14
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       (R13), Y2, Y2
+	VADDPS       (R13)(R9*1), Y4, Y4
+	MOVQ         SI, R13
+	ADDQ         dstRow+24(FP), R13
+	LEAQ         (R13)(DI*4), R14
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y2, Y7, Y2
+	VMOVUPS      Y2, (R13)
+	VMAXPS       Y4, Y7, Y4
+	VMOVUPS      Y4, (R13)(DI*1)
+	MOVQ         BX, R13
+	LEAQ         (R13)(R10*4), R14
+	LEAQ         (R10)(R10*2), R15
+	VMOVUPS      32(R13), Y1
+	VMOVUPS      32(R13)(R10*1), Y2
+	VMOVUPS      32(R13)(R10*2), Y3
+	VMOVUPS      32(R13)(R15*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      32(R10), Y3
-	VMOVUPS      32(R10)(R8*1), Y4
-	VMOVUPS      32(R10)(R8*2), Y5
-	VMOVUPS      32(R10)(R12*1), Y6
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      32(R13), Y3
+	VMOVUPS      32(R13)(R10*1), Y4
+	VMOVUPS      32(R13)(R10*2), Y5
+	VMOVUPS      32(R13)(R15*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      32(R10), Y5
-	VMOVUPS      32(R10)(R8*1), Y6
-	VMOVUPS      32(R10)(R8*2), Y7
-	VMOVUPS      32(R10)(R12*1), Y8
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      32(R13), Y5
+	VMOVUPS      32(R13)(R10*1), Y6
+	VMOVUPS      32(R13)(R10*2), Y7
+	VMOVUPS      32(R13)(R15*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      32(R10), Y7
-	VMOVUPS      32(R10)(R8*1), Y8
-	VMOVUPS      32(R10)(R8*2), Y9
-	VMOVUPS      32(R10)(R12*1), Y10
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      32(R13), Y7
+	VMOVUPS      32(R13)(R10*1), Y8
+	VMOVUPS      32(R13)(R10*2), Y9
+	VMOVUPS      32(R13)(R15*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
+	ADDQ         R11, R13
+	ADDQ         R11, R14
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
 	VSUBPS       Y7, Y3, Y3
-	MOVQ         scale_base+88(FP), R10
-	VMOVUPS      32(R10)(CX*4), Y5
-	MOVQ         shift_base+112(FP), R10
-	VMOVUPS      32(R10)(CX*4), Y7
-	VBROADCASTSS bound+176(FP), Y9
-	VFMADD213PS  Y7, Y5, Y1
-	VFMADD213PS  Y7, Y5, Y3
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         SI, R10
-	MOVQ         dstPixel+32(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	MOVQ         residualRow+160(FP), R12
-	MOVQ         DI, R12
-	MOVQ         residualPixel+168(FP), R13
-	LEAQ         (R12)(R13*4), R14
-	LEAQ         (R13)(R13*2), R14
-	VMOVUPS      32(R12), Y5
-	VADDPS       Y5, Y1, Y1
-	VMOVUPS      32(R12)(R13*1), Y5
-	VADDPS       Y5, Y3, Y3
-	VMAXPS       Y1, Y9, Y1
-	VMOVUPS      Y1, 32(R10)
-	VMAXPS       Y3, Y9, Y3
-	VMOVUPS      Y3, 32(R10)(R11*1)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
 	VSUBPS       Y6, Y4, Y4
 	VSUBPS       Y8, Y4, Y4
-	MOVQ         scale_base+88(FP), R10
-	VMOVUPS      32(R10)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R10
-	VMOVUPS      32(R10)(CX*4), Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y4
-	MOVQ         dstRow+24(FP), R11
-	MOVQ         SI, R10
-	ADDQ         R11, R10
-	MOVQ         dstPixel+32(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	MOVQ         residualRow+160(FP), R13
-	MOVQ         DI, R12
-	ADDQ         R13, R12
-	MOVQ         residualPixel+168(FP), R13
-	LEAQ         (R12)(R13*4), R14
-	LEAQ         (R13)(R13*2), R14
-	VMOVUPS      32(R12), Y1
-	VADDPS       Y1, Y2, Y2
-	VMOVUPS      32(R12)(R13*1), Y1
-	VADDPS       Y1, Y4, Y4
-	VMAXPS       Y2, Y5, Y2
-	VMOVUPS      Y2, 32(R10)
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      Y4, 32(R10)(R11*1)
+	MOVQ         scale_base+88(FP), R13
+	VMOVUPS      32(R13)(CX*4), Y5
+	MOVQ         shift_base+112(FP), R13
+	VMOVUPS      32(R13)(CX*4), Y6
+	VBROADCASTSS bound+176(FP), Y7
+	VFMADD213PS  Y6, Y5, Y1
+	VFMADD213PS  Y6, Y5, Y3
+	MOVQ         R8, R13
+	LEAQ         (R13)(R9*4), R14
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       32(R13), Y1, Y1
+	VADDPS       32(R13)(R9*1), Y3, Y3
+	MOVQ         SI, R13
+	LEAQ         (R13)(DI*4), R14
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, 32(R13)
+	VMAXPS       Y3, Y7, Y3
+	VMOVUPS      Y3, 32(R13)(DI*1)
+	VFMADD213PS  Y6, Y5, Y2
+	VFMADD213PS  Y6, Y5, Y4
+	MOVQ         R8, R13
+	ADDQ         residualRow+160(FP), R13
+	LEAQ         (R13)(R9*4), R14
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       32(R13), Y2, Y2
+	VADDPS       32(R13)(R9*1), Y4, Y4
+	MOVQ         SI, R13
+	ADDQ         dstRow+24(FP), R13
+	LEAQ         (R13)(DI*4), R14
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y2, Y7, Y2
+	VMOVUPS      Y2, 32(R13)
+	VMAXPS       Y4, Y7, Y4
+	VMOVUPS      Y4, 32(R13)(DI*1)
 	ADDQ         mRow+72(FP), BX
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (SI)(R10*2), SI
-	MOVQ         residualPixel+168(FP), R10
-	LEAQ         (DI)(R10*2), DI
-	DECQ         R9
+	LEAQ         (SI)(DI*2), SI
+	LEAQ         (R8)(R9*2), R8
+	DECQ         R12
 	JNZ          sum_line_tile
 	ADDQ         $0x10, CX
 	JMP          sum_line
@@ -3174,122 +3141,106 @@ sum_whole:
 	LEAQ   (DX)(CX*4), DX
 	MOVQ   dst_base+0(FP), BX
 	LEAQ   (BX)(CX*4), BX
-	MOVQ   residual_base+136(FP), SI
-	LEAQ   (SI)(CX*4), SI
-	MOVQ   mStride+64(FP), DI
-	IMUL3Q $0x04, DI, DI
-	MOVQ   tiles+80(FP), R8
+	MOVQ   dstPixel+32(FP), SI
+	MOVQ   residual_base+136(FP), DI
+	LEAQ   (DI)(CX*4), DI
+	MOVQ   residualPixel+168(FP), R8
+	MOVQ   mStride+64(FP), R9
+	MOVQ   R9, R10
+	IMUL3Q $0x04, R9, R9
+	MOVQ   tiles+80(FP), R11
 
 sum_whole_tile:
-	MOVQ         DX, R9
-	LEAQ         (R9)(DI*4), R10
-	LEAQ         (DI)(DI*2), R11
-	VMOVUPS      (R9), Y1
-	VMOVUPS      (R9)(DI*1), Y2
-	VMOVUPS      (R9)(DI*2), Y3
-	VMOVUPS      (R9)(R11*1), Y4
+	MOVQ         DX, R12
+	LEAQ         (R12)(R9*4), R13
+	LEAQ         (R9)(R9*2), R14
+	VMOVUPS      (R12), Y1
+	VMOVUPS      (R12)(R9*1), Y2
+	VMOVUPS      (R12)(R9*2), Y3
+	VMOVUPS      (R12)(R14*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y3
-	VMOVUPS      (R9)(DI*1), Y4
-	VMOVUPS      (R9)(DI*2), Y5
-	VMOVUPS      (R9)(R11*1), Y6
+	ADDQ         R10, R12
+	ADDQ         R10, R13
+	VMOVUPS      (R12), Y3
+	VMOVUPS      (R12)(R9*1), Y4
+	VMOVUPS      (R12)(R9*2), Y5
+	VMOVUPS      (R12)(R14*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y5
-	VMOVUPS      (R9)(DI*1), Y6
-	VMOVUPS      (R9)(DI*2), Y7
-	VMOVUPS      (R9)(R11*1), Y8
+	ADDQ         R10, R12
+	ADDQ         R10, R13
+	VMOVUPS      (R12), Y5
+	VMOVUPS      (R12)(R9*1), Y6
+	VMOVUPS      (R12)(R9*2), Y7
+	VMOVUPS      (R12)(R14*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y7
-	VMOVUPS      (R9)(DI*1), Y8
-	VMOVUPS      (R9)(DI*2), Y9
-	VMOVUPS      (R9)(R11*1), Y10
+	ADDQ         R10, R12
+	ADDQ         R10, R13
+	VMOVUPS      (R12), Y7
+	VMOVUPS      (R12)(R9*1), Y8
+	VMOVUPS      (R12)(R9*2), Y9
+	VMOVUPS      (R12)(R14*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
+	ADDQ         R10, R12
+	ADDQ         R10, R13
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
 	VSUBPS       Y7, Y3, Y3
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Y5
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Y7
-	VBROADCASTSS bound+176(FP), Y9
-	VFMADD213PS  Y7, Y5, Y1
-	VFMADD213PS  Y7, Y5, Y3
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         BX, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	MOVQ         residualRow+160(FP), R11
-	MOVQ         SI, R11
-	MOVQ         residualPixel+168(FP), R12
-	LEAQ         (R11)(R12*4), R13
-	LEAQ         (R12)(R12*2), R13
-	VMOVUPS      (R11), Y5
-	VADDPS       Y5, Y1, Y1
-	VMOVUPS      (R11)(R12*1), Y5
-	VADDPS       Y5, Y3, Y3
-	VMAXPS       Y1, Y9, Y1
-	VMOVUPS      Y1, (R9)
-	VMAXPS       Y3, Y9, Y3
-	VMOVUPS      Y3, (R9)(R10*1)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
 	VSUBPS       Y6, Y4, Y4
 	VSUBPS       Y8, Y4, Y4
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y4
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         BX, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	MOVQ         residualRow+160(FP), R12
-	MOVQ         SI, R11
-	ADDQ         R12, R11
-	MOVQ         residualPixel+168(FP), R12
-	LEAQ         (R11)(R12*4), R13
-	LEAQ         (R12)(R12*2), R13
-	VMOVUPS      (R11), Y1
-	VADDPS       Y1, Y2, Y2
-	VMOVUPS      (R11)(R12*1), Y1
-	VADDPS       Y1, Y4, Y4
-	VMAXPS       Y2, Y5, Y2
-	VMOVUPS      Y2, (R9)
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      Y4, (R9)(R10*1)
+	MOVQ         scale_base+88(FP), R12
+	VMOVUPS      (R12)(CX*4), Y5
+	MOVQ         shift_base+112(FP), R12
+	VMOVUPS      (R12)(CX*4), Y6
+	VBROADCASTSS bound+176(FP), Y7
+	VFMADD213PS  Y6, Y5, Y1
+	VFMADD213PS  Y6, Y5, Y3
+	MOVQ         DI, R12
+	LEAQ         (R12)(R8*4), R13
+	LEAQ         (R8)(R8*2), R13
+	VADDPS       (R12), Y1, Y1
+	VADDPS       (R12)(R8*1), Y3, Y3
+	MOVQ         BX, R12
+	LEAQ         (R12)(SI*4), R13
+	LEAQ         (SI)(SI*2), R13
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, (R12)
+	VMAXPS       Y3, Y7, Y3
+	VMOVUPS      Y3, (R12)(SI*1)
+	VFMADD213PS  Y6, Y5, Y2
+	VFMADD213PS  Y6, Y5, Y4
+	MOVQ         DI, R12
+	ADDQ         residualRow+160(FP), R12
+	LEAQ         (R12)(R8*4), R13
+	LEAQ         (R8)(R8*2), R13
+	VADDPS       (R12), Y2, Y2
+	VADDPS       (R12)(R8*1), Y4, Y4
+	MOVQ         BX, R12
+	ADDQ         dstRow+24(FP), R12
+	LEAQ         (R12)(SI*4), R13
+	LEAQ         (SI)(SI*2), R13
+	VMAXPS       Y2, Y7, Y2
+	VMOVUPS      Y2, (R12)
+	VMAXPS       Y4, Y7, Y4
+	VMOVUPS      Y4, (R12)(SI*1)
 	ADDQ         mRow+72(FP), DX
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (BX)(R9*2), BX
-	MOVQ         residualPixel+168(FP), R9
-	LEAQ         (SI)(R9*2), SI
-	DECQ         R8
+	LEAQ         (BX)(SI*2), BX
+	LEAQ         (DI)(R8*2), DI
+	DECQ         R11
 	JNZ          sum_whole_tile
 	ADDQ         $0x08, CX
 	JMP          sum_whole
@@ -3301,122 +3252,110 @@ sum_part:
 	LEAQ   (AX)(CX*4), AX
 	MOVQ   dst_base+0(FP), DX
 	LEAQ   (DX)(CX*4), DX
-	MOVQ   residual_base+136(FP), BX
-	LEAQ   (BX)(CX*4), BX
-	MOVQ   mStride+64(FP), SI
-	IMUL3Q $0x04, SI, SI
-	MOVQ   tiles+80(FP), DI
+	MOVQ   dstPixel+32(FP), BX
+	MOVQ   residual_base+136(FP), SI
+	LEAQ   (SI)(CX*4), SI
+	MOVQ   residualPixel+168(FP), DI
+	MOVQ   mStride+64(FP), R8
+	MOVQ   R8, R9
+	IMUL3Q $0x04, R8, R8
+	MOVQ   tiles+80(FP), R10
 
 sum_part_tile:
-	MOVQ         AX, R8
-	LEAQ         (R8)(SI*4), R9
-	LEAQ         (SI)(SI*2), R10
-	VMOVUPS      (R8), Y1
-	VMOVUPS      (R8)(SI*1), Y2
-	VMOVUPS      (R8)(SI*2), Y3
-	VMOVUPS      (R8)(R10*1), Y4
+	MOVQ         AX, R11
+	LEAQ         (R11)(R8*4), R12
+	LEAQ         (R8)(R8*2), R13
+	VMOVUPS      (R11), Y1
+	VMOVUPS      (R11)(R8*1), Y2
+	VMOVUPS      (R11)(R8*2), Y3
+	VMOVUPS      (R11)(R13*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y3
-	VMOVUPS      (R8)(SI*1), Y4
-	VMOVUPS      (R8)(SI*2), Y5
-	VMOVUPS      (R8)(R10*1), Y6
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11), Y3
+	VMOVUPS      (R11)(R8*1), Y4
+	VMOVUPS      (R11)(R8*2), Y5
+	VMOVUPS      (R11)(R13*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y5
-	VMOVUPS      (R8)(SI*1), Y6
-	VMOVUPS      (R8)(SI*2), Y7
-	VMOVUPS      (R8)(R10*1), Y8
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11), Y5
+	VMOVUPS      (R11)(R8*1), Y6
+	VMOVUPS      (R11)(R8*2), Y7
+	VMOVUPS      (R11)(R13*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y7
-	VMOVUPS      (R8)(SI*1), Y8
-	VMOVUPS      (R8)(SI*2), Y9
-	VMOVUPS      (R8)(R10*1), Y10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11), Y7
+	VMOVUPS      (R11)(R8*1), Y8
+	VMOVUPS      (R11)(R8*2), Y9
+	VMOVUPS      (R11)(R13*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
+	ADDQ         R9, R11
+	ADDQ         R9, R12
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
 	VSUBPS       Y7, Y3, Y3
-	MOVQ         scale_base+88(FP), R8
-	VMASKMOVPS   (R8)(CX*4), Y0, Y5
-	MOVQ         shift_base+112(FP), R8
-	VMASKMOVPS   (R8)(CX*4), Y0, Y7
-	VBROADCASTSS bound+176(FP), Y9
-	VFMADD213PS  Y7, Y5, Y1
-	VFMADD213PS  Y7, Y5, Y3
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         DX, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	MOVQ         residualRow+160(FP), R10
-	MOVQ         BX, R10
-	MOVQ         residualPixel+168(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	VMASKMOVPS   (R10), Y0, Y5
-	VADDPS       Y5, Y1, Y1
-	VMASKMOVPS   (R10)(R11*1), Y0, Y5
-	VADDPS       Y5, Y3, Y3
-	VMAXPS       Y1, Y9, Y1
-	VMASKMOVPS   Y1, Y0, (R8)
-	VMAXPS       Y3, Y9, Y3
-	VMASKMOVPS   Y3, Y0, (R8)(R9*1)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
 	VSUBPS       Y6, Y4, Y4
 	VSUBPS       Y8, Y4, Y4
-	MOVQ         scale_base+88(FP), R8
-	VMASKMOVPS   (R8)(CX*4), Y0, Y1
-	MOVQ         shift_base+112(FP), R8
-	VMASKMOVPS   (R8)(CX*4), Y0, Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y4
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         DX, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	MOVQ         residualRow+160(FP), R11
-	MOVQ         BX, R10
-	ADDQ         R11, R10
-	MOVQ         residualPixel+168(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	VMASKMOVPS   (R10), Y0, Y1
+	MOVQ         scale_base+88(FP), R11
+	VMASKMOVPS   (R11)(CX*4), Y0, Y5
+	MOVQ         shift_base+112(FP), R11
+	VMASKMOVPS   (R11)(CX*4), Y0, Y6
+	VBROADCASTSS bound+176(FP), Y7
+	VFMADD213PS  Y6, Y5, Y1
+	VFMADD213PS  Y6, Y5, Y3
+	MOVQ         SI, R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMASKMOVPS   (R11), Y0, Y8
+	VADDPS       Y8, Y1, Y1
+	VMASKMOVPS   (R11)(DI*1), Y0, Y8
+	VADDPS       Y8, Y3, Y3
+	MOVQ         DX, R11
+	LEAQ         (R11)(BX*4), R12
+	LEAQ         (BX)(BX*2), R12
+	VMAXPS       Y1, Y7, Y1
+	VMASKMOVPS   Y1, Y0, (R11)
+	VMAXPS       Y3, Y7, Y3
+	VMASKMOVPS   Y3, Y0, (R11)(BX*1)
+	VFMADD213PS  Y6, Y5, Y2
+	VFMADD213PS  Y6, Y5, Y4
+	MOVQ         SI, R11
+	ADDQ         residualRow+160(FP), R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMASKMOVPS   (R11), Y0, Y1
 	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   (R10)(R11*1), Y0, Y1
+	VMASKMOVPS   (R11)(DI*1), Y0, Y1
 	VADDPS       Y1, Y4, Y4
-	VMAXPS       Y2, Y5, Y2
-	VMASKMOVPS   Y2, Y0, (R8)
-	VMAXPS       Y4, Y5, Y4
-	VMASKMOVPS   Y4, Y0, (R8)(R9*1)
+	MOVQ         DX, R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (R11)(BX*4), R12
+	LEAQ         (BX)(BX*2), R12
+	VMAXPS       Y2, Y7, Y2
+	VMASKMOVPS   Y2, Y0, (R11)
+	VMAXPS       Y4, Y7, Y4
+	VMASKMOVPS   Y4, Y0, (R11)(BX*1)
 	ADDQ         mRow+72(FP), AX
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DX)(R8*2), DX
-	MOVQ         residualPixel+168(FP), R8
-	LEAQ         (BX)(R8*2), BX
-	DECQ         DI
+	LEAQ         (DX)(BX*2), DX
+	LEAQ         (SI)(DI*2), SI
+	DECQ         R10
 	JNZ          sum_part_tile
 
 sum_end:
@@ -3434,183 +3373,166 @@ plain_line:
 	LEAQ   (BX)(CX*4), BX
 	MOVQ   dst_base+0(FP), SI
 	LEAQ   (SI)(CX*4), SI
-	MOVQ   mStride+64(FP), DI
-	IMUL3Q $0x04, DI, DI
-	MOVQ   tiles+80(FP), R8
+	MOVQ   dstPixel+32(FP), DI
+	MOVQ   mStride+64(FP), R8
+	MOVQ   R8, R9
+	IMUL3Q $0x04, R8, R8
+	MOVQ   tiles+80(FP), R10
 
 plain_line_tile:
-	MOVQ         BX, R9
-	LEAQ         (R9)(DI*4), R10
-	LEAQ         (DI)(DI*2), R11
-	VMOVUPS      (R9), Y1
-	VMOVUPS      (R9)(DI*1), Y2
-	VMOVUPS      (R9)(DI*2), Y3
-	VMOVUPS      (R9)(R11*1), Y4
+	MOVQ         BX, R11
+	LEAQ         (R11)(R8*4), R12
+	LEAQ         (R8)(R8*2), R13
+	VMOVUPS      (R11), Y1
+	VMOVUPS      (R11)(R8*1), Y2
+	VMOVUPS      (R11)(R8*2), Y3
+	VMOVUPS      (R11)(R13*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y3
-	VMOVUPS      (R9)(DI*1), Y4
-	VMOVUPS      (R9)(DI*2), Y5
-	VMOVUPS      (R9)(R11*1), Y6
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11), Y3
+	VMOVUPS      (R11)(R8*1), Y4
+	VMOVUPS      (R11)(R8*2), Y5
+	VMOVUPS      (R11)(R13*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y5
-	VMOVUPS      (R9)(DI*1), Y6
-	VMOVUPS      (R9)(DI*2), Y7
-	VMOVUPS      (R9)(R11*1), Y8
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11), Y5
+	VMOVUPS      (R11)(R8*1), Y6
+	VMOVUPS      (R11)(R8*2), Y7
+	VMOVUPS      (R11)(R13*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y7
-	VMOVUPS      (R9)(DI*1), Y8
-	VMOVUPS      (R9)(DI*2), Y9
-	VMOVUPS      (R9)(R11*1), Y10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11), Y7
+	VMOVUPS      (R11)(R8*1), Y8
+	VMOVUPS      (R11)(R8*2), Y9
+	VMOVUPS      (R11)(R13*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
 	VSUBPS       Y7, Y3, Y3
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Y5
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Y7
-	VBROADCASTSS bound+176(FP), Y9
-	VFMADD213PS  Y7, Y5, Y1
-	VFMADD213PS  Y7, Y5, Y3
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         SI, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	VMAXPS       Y1, Y9, Y1
-	VMOVUPS      Y1, (R9)
-	VMAXPS       Y3, Y9, Y3
-	VMOVUPS      Y3, (R9)(R10*1)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
 	VSUBPS       Y6, Y4, Y4
 	VSUBPS       Y8, Y4, Y4
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y4
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         SI, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	VMAXPS       Y2, Y5, Y2
-	VMOVUPS      Y2, (R9)
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      Y4, (R9)(R10*1)
-	MOVQ         BX, R9
-	LEAQ         (R9)(DI*4), R10
-	LEAQ         (DI)(DI*2), R11
-	VMOVUPS      32(R9), Y1
-	VMOVUPS      32(R9)(DI*1), Y2
-	VMOVUPS      32(R9)(DI*2), Y3
-	VMOVUPS      32(R9)(R11*1), Y4
+	MOVQ         scale_base+88(FP), R11
+	VMOVUPS      (R11)(CX*4), Y5
+	MOVQ         shift_base+112(FP), R11
+	VMOVUPS      (R11)(CX*4), Y6
+	VBROADCASTSS bound+176(FP), Y7
+	VFMADD213PS  Y6, Y5, Y1
+	VFMADD213PS  Y6, Y5, Y3
+	MOVQ         SI, R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, (R11)
+	VMAXPS       Y3, Y7, Y3
+	VMOVUPS      Y3, (R11)(DI*1)
+	VFMADD213PS  Y6, Y5, Y2
+	VFMADD213PS  Y6, Y5, Y4
+	MOVQ         SI, R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y2, Y7, Y2
+	VMOVUPS      Y2, (R11)
+	VMAXPS       Y4, Y7, Y4
+	VMOVUPS      Y4, (R11)(DI*1)
+	MOVQ         BX, R11
+	LEAQ         (R11)(R8*4), R12
+	LEAQ         (R8)(R8*2), R13
+	VMOVUPS      32(R11), Y1
+	VMOVUPS      32(R11)(R8*1), Y2
+	VMOVUPS      32(R11)(R8*2), Y3
+	VMOVUPS      32(R11)(R13*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      32(R9), Y3
-	VMOVUPS      32(R9)(DI*1), Y4
-	VMOVUPS      32(R9)(DI*2), Y5
-	VMOVUPS      32(R9)(R11*1), Y6
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      32(R11), Y3
+	VMOVUPS      32(R11)(R8*1), Y4
+	VMOVUPS      32(R11)(R8*2), Y5
+	VMOVUPS      32(R11)(R13*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      32(R9), Y5
-	VMOVUPS      32(R9)(DI*1), Y6
-	VMOVUPS      32(R9)(DI*2), Y7
-	VMOVUPS      32(R9)(R11*1), Y8
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      32(R11), Y5
+	VMOVUPS      32(R11)(R8*1), Y6
+	VMOVUPS      32(R11)(R8*2), Y7
+	VMOVUPS      32(R11)(R13*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      32(R9), Y7
-	VMOVUPS      32(R9)(DI*1), Y8
-	VMOVUPS      32(R9)(DI*2), Y9
-	VMOVUPS      32(R9)(R11*1), Y10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      32(R11), Y7
+	VMOVUPS      32(R11)(R8*1), Y8
+	VMOVUPS      32(R11)(R8*2), Y9
+	VMOVUPS      32(R11)(R13*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
 	VSUBPS       Y7, Y3, Y3
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      32(R9)(CX*4), Y5
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      32(R9)(CX*4), Y7
-	VBROADCASTSS bound+176(FP), Y9
-	VFMADD213PS  Y7, Y5, Y1
-	VFMADD213PS  Y7, Y5, Y3
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         SI, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	VMAXPS       Y1, Y9, Y1
-	VMOVUPS      Y1, 32(R9)
-	VMAXPS       Y3, Y9, Y3
-	VMOVUPS      Y3, 32(R9)(R10*1)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
 	VSUBPS       Y6, Y4, Y4
 	VSUBPS       Y8, Y4, Y4
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      32(R9)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      32(R9)(CX*4), Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y4
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         SI, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	VMAXPS       Y2, Y5, Y2
-	VMOVUPS      Y2, 32(R9)
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      Y4, 32(R9)(R10*1)
+	MOVQ         scale_base+88(FP), R11
+	VMOVUPS      32(R11)(CX*4), Y5
+	MOVQ         shift_base+112(FP), R11
+	VMOVUPS      32(R11)(CX*4), Y6
+	VBROADCASTSS bound+176(FP), Y7
+	VFMADD213PS  Y6, Y5, Y1
+	VFMADD213PS  Y6, Y5, Y3
+	MOVQ         SI, R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, 32(R11)
+	VMAXPS       Y3, Y7, Y3
+	VMOVUPS      Y3, 32(R11)(DI*1)
+	VFMADD213PS  Y6, Y5, Y2
+	VFMADD213PS  Y6, Y5, Y4
+	MOVQ         SI, R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y2, Y7, Y2
+	VMOVUPS      Y2, 32(R11)
+	VMAXPS       Y4, Y7, Y4
+	VMOVUPS      Y4, 32(R11)(DI*1)
 	ADDQ         mRow+72(FP), BX
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (SI)(R9*2), SI
-	DECQ         R8
+	LEAQ         (SI)(DI*2), SI
+	DECQ         R10
 	JNZ          plain_line_tile
 	ADDQ         $0x10, CX
 	JMP          plain_line
@@ -3624,99 +3546,91 @@ plain_whole:
 	LEAQ   (DX)(CX*4), DX
 	MOVQ   dst_base+0(FP), BX
 	LEAQ   (BX)(CX*4), BX
-	MOVQ   mStride+64(FP), SI
-	IMUL3Q $0x04, SI, SI
-	MOVQ   tiles+80(FP), DI
+	MOVQ   dstPixel+32(FP), SI
+	MOVQ   mStride+64(FP), DI
+	MOVQ   DI, R8
+	IMUL3Q $0x04, DI, DI
+	MOVQ   tiles+80(FP), R9
 
 plain_whole_tile:
-	MOVQ         DX, R8
-	LEAQ         (R8)(SI*4), R9
-	LEAQ         (SI)(SI*2), R10
-	VMOVUPS      (R8), Y1
-	VMOVUPS      (R8)(SI*1), Y2
-	VMOVUPS      (R8)(SI*2), Y3
-	VMOVUPS      (R8)(R10*1), Y4
+	MOVQ         DX, R10
+	LEAQ         (R10)(DI*4), R11
+	LEAQ         (DI)(DI*2), R12
+	VMOVUPS      (R10), Y1
+	VMOVUPS      (R10)(DI*1), Y2
+	VMOVUPS      (R10)(DI*2), Y3
+	VMOVUPS      (R10)(R12*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y3
-	VMOVUPS      (R8)(SI*1), Y4
-	VMOVUPS      (R8)(SI*2), Y5
-	VMOVUPS      (R8)(R10*1), Y6
+	ADDQ         R8, R10
+	ADDQ         R8, R11
+	VMOVUPS      (R10), Y3
+	VMOVUPS      (R10)(DI*1), Y4
+	VMOVUPS      (R10)(DI*2), Y5
+	VMOVUPS      (R10)(R12*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y5
-	VMOVUPS      (R8)(SI*1), Y6
-	VMOVUPS      (R8)(SI*2), Y7
-	VMOVUPS      (R8)(R10*1), Y8
+	ADDQ         R8, R10
+	ADDQ         R8, R11
+	VMOVUPS      (R10), Y5
+	VMOVUPS      (R10)(DI*1), Y6
+	VMOVUPS      (R10)(DI*2), Y7
+	VMOVUPS      (R10)(R12*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y7
-	VMOVUPS      (R8)(SI*1), Y8
-	VMOVUPS      (R8)(SI*2), Y9
-	VMOVUPS      (R8)(R10*1), Y10
+	ADDQ         R8, R10
+	ADDQ         R8, R11
+	VMOVUPS      (R10), Y7
+	VMOVUPS      (R10)(DI*1), Y8
+	VMOVUPS      (R10)(DI*2), Y9
+	VMOVUPS      (R10)(R12*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
+	ADDQ         R8, R10
+	ADDQ         R8, R11
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
 	VSUBPS       Y7, Y3, Y3
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS      (R8)(CX*4), Y5
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS      (R8)(CX*4), Y7
-	VBROADCASTSS bound+176(FP), Y9
-	VFMADD213PS  Y7, Y5, Y1
-	VFMADD213PS  Y7, Y5, Y3
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         BX, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	VMAXPS       Y1, Y9, Y1
-	VMOVUPS      Y1, (R8)
-	VMAXPS       Y3, Y9, Y3
-	VMOVUPS      Y3, (R8)(R9*1)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
 	VSUBPS       Y6, Y4, Y4
 	VSUBPS       Y8, Y4, Y4
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS      (R8)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS      (R8)(CX*4), Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y4
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         BX, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	VMAXPS       Y2, Y5, Y2
-	VMOVUPS      Y2, (R8)
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      Y4, (R8)(R9*1)
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      (R10)(CX*4), Y5
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      (R10)(CX*4), Y6
+	VBROADCASTSS bound+176(FP), Y7
+	VFMADD213PS  Y6, Y5, Y1
+	VFMADD213PS  Y6, Y5, Y3
+	MOVQ         BX, R10
+	LEAQ         (R10)(SI*4), R11
+	LEAQ         (SI)(SI*2), R11
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, (R10)
+	VMAXPS       Y3, Y7, Y3
+	VMOVUPS      Y3, (R10)(SI*1)
+	VFMADD213PS  Y6, Y5, Y2
+	VFMADD213PS  Y6, Y5, Y4
+	MOVQ         BX, R10
+	ADDQ         dstRow+24(FP), R10
+	LEAQ         (R10)(SI*4), R11
+	LEAQ         (SI)(SI*2), R11
+	VMAXPS       Y2, Y7, Y2
+	VMOVUPS      Y2, (R10)
+	VMAXPS       Y4, Y7, Y4
+	VMOVUPS      Y4, (R10)(SI*1)
 	ADDQ         mRow+72(FP), DX
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (BX)(R8*2), BX
-	DECQ         DI
+	LEAQ         (BX)(SI*2), BX
+	DECQ         R9
 	JNZ          plain_whole_tile
 	ADDQ         $0x08, CX
 	JMP          plain_whole
@@ -3728,99 +3642,91 @@ plain_part:
 	LEAQ   (AX)(CX*4), AX
 	MOVQ   dst_base+0(FP), DX
 	LEAQ   (DX)(CX*4), DX
-	MOVQ   mStride+64(FP), BX
-	IMUL3Q $0x04, BX, BX
-	MOVQ   tiles+80(FP), SI
+	MOVQ   dstPixel+32(FP), BX
+	MOVQ   mStride+64(FP), SI
+	MOVQ   SI, DI
+	IMUL3Q $0x04, SI, SI
+	MOVQ   tiles+80(FP), R8
 
 plain_part_tile:
-	MOVQ         AX, DI
-	LEAQ         (DI)(BX*4), R8
-	LEAQ         (BX)(BX*2), R9
-	VMOVUPS      (DI), Y1
-	VMOVUPS      (DI)(BX*1), Y2
-	VMOVUPS      (DI)(BX*2), Y3
-	VMOVUPS      (DI)(R9*1), Y4
+	MOVQ         AX, R9
+	LEAQ         (R9)(SI*4), R10
+	LEAQ         (SI)(SI*2), R11
+	VMOVUPS      (R9), Y1
+	VMOVUPS      (R9)(SI*1), Y2
+	VMOVUPS      (R9)(SI*2), Y3
+	VMOVUPS      (R9)(R11*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Y3
-	VMOVUPS      (DI)(BX*1), Y4
-	VMOVUPS      (DI)(BX*2), Y5
-	VMOVUPS      (DI)(R9*1), Y6
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R9), Y3
+	VMOVUPS      (R9)(SI*1), Y4
+	VMOVUPS      (R9)(SI*2), Y5
+	VMOVUPS      (R9)(R11*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Y5
-	VMOVUPS      (DI)(BX*1), Y6
-	VMOVUPS      (DI)(BX*2), Y7
-	VMOVUPS      (DI)(R9*1), Y8
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R9), Y5
+	VMOVUPS      (R9)(SI*1), Y6
+	VMOVUPS      (R9)(SI*2), Y7
+	VMOVUPS      (R9)(R11*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Y7
-	VMOVUPS      (DI)(BX*1), Y8
-	VMOVUPS      (DI)(BX*2), Y9
-	VMOVUPS      (DI)(R9*1), Y10
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R9), Y7
+	VMOVUPS      (R9)(SI*1), Y8
+	VMOVUPS      (R9)(SI*2), Y9
+	VMOVUPS      (R9)(R11*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
+	ADDQ         DI, R9
+	ADDQ         DI, R10
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
 	VSUBPS       Y7, Y3, Y3
-	MOVQ         scale_base+88(FP), DI
-	VMASKMOVPS   (DI)(CX*4), Y0, Y5
-	MOVQ         shift_base+112(FP), DI
-	VMASKMOVPS   (DI)(CX*4), Y0, Y7
-	VBROADCASTSS bound+176(FP), Y9
-	VFMADD213PS  Y7, Y5, Y1
-	VFMADD213PS  Y7, Y5, Y3
-	MOVQ         dstRow+24(FP), DI
-	MOVQ         DX, DI
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DI)(R8*4), R9
-	LEAQ         (R8)(R8*2), R9
-	VMAXPS       Y1, Y9, Y1
-	VMASKMOVPS   Y1, Y0, (DI)
-	VMAXPS       Y3, Y9, Y3
-	VMASKMOVPS   Y3, Y0, (DI)(R8*1)
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y6, Y2, Y2
 	VSUBPS       Y6, Y4, Y4
 	VSUBPS       Y8, Y4, Y4
-	MOVQ         scale_base+88(FP), DI
-	VMASKMOVPS   (DI)(CX*4), Y0, Y1
-	MOVQ         shift_base+112(FP), DI
-	VMASKMOVPS   (DI)(CX*4), Y0, Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y4
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         DX, DI
-	ADDQ         R8, DI
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DI)(R8*4), R9
-	LEAQ         (R8)(R8*2), R9
-	VMAXPS       Y2, Y5, Y2
-	VMASKMOVPS   Y2, Y0, (DI)
-	VMAXPS       Y4, Y5, Y4
-	VMASKMOVPS   Y4, Y0, (DI)(R8*1)
+	MOVQ         scale_base+88(FP), R9
+	VMASKMOVPS   (R9)(CX*4), Y0, Y5
+	MOVQ         shift_base+112(FP), R9
+	VMASKMOVPS   (R9)(CX*4), Y0, Y6
+	VBROADCASTSS bound+176(FP), Y7
+	VFMADD213PS  Y6, Y5, Y1
+	VFMADD213PS  Y6, Y5, Y3
+	MOVQ         DX, R9
+	LEAQ         (R9)(BX*4), R10
+	LEAQ         (BX)(BX*2), R10
+	VMAXPS       Y1, Y7, Y1
+	VMASKMOVPS   Y1, Y0, (R9)
+	VMAXPS       Y3, Y7, Y3
+	VMASKMOVPS   Y3, Y0, (R9)(BX*1)
+	VFMADD213PS  Y6, Y5, Y2
+	VFMADD213PS  Y6, Y5, Y4
+	MOVQ         DX, R9
+	ADDQ         dstRow+24(FP), R9
+	LEAQ         (R9)(BX*4), R10
+	LEAQ         (BX)(BX*2), R10
+	VMAXPS       Y2, Y7, Y2
+	VMASKMOVPS   Y2, Y0, (R9)
+	VMAXPS       Y4, Y7, Y4
+	VMASKMOVPS   Y4, Y0, (R9)(BX*1)
 	ADDQ         mRow+72(FP), AX
-	MOVQ         dstPixel+32(FP), DI
-	LEAQ         (DX)(DI*2), DX
-	DECQ         SI
+	LEAQ         (DX)(BX*2), DX
+	DECQ         R8
 	JNZ          plain_part_tile
 
 plain_end:
@@ -4728,759 +4634,648 @@ sum_line:
 	LEAQ   (BX)(CX*4), BX
 	MOVQ   dst_base+0(FP), SI
 	LEAQ   (SI)(CX*4), SI
-	MOVQ   residual_base+136(FP), DI
-	LEAQ   (DI)(CX*4), DI
-	MOVQ   mStride+64(FP), R8
-	IMUL3Q $0x06, R8, R8
-	MOVQ   tiles+80(FP), R9
+	MOVQ   dstPixel+32(FP), DI
+	MOVQ   residual_base+136(FP), R8
+	LEAQ   (R8)(CX*4), R8
+	MOVQ   residualPixel+168(FP), R9
+	MOVQ   mStride+64(FP), R10
+	MOVQ   R10, R11
+	IMUL3Q $0x06, R10, R10
+	MOVQ   tiles+80(FP), R12
 
 sum_line_tile:
-	MOVQ         BX, R10
-	LEAQ         (R10)(R8*4), R11
-	LEAQ         (R8)(R8*2), R12
-	VMOVUPS      (R10), Y1
-	VMOVUPS      (R10)(R8*1), Y2
-	VMOVUPS      (R10)(R8*2), Y3
-	VMOVUPS      (R10)(R12*1), Y4
-	VMOVUPS      (R11), Y5
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      (R10), Y3
-	VMOVUPS      (R10)(R8*1), Y4
-	VMOVUPS      (R10)(R8*2), Y5
-	VMOVUPS      (R10)(R12*1), Y6
-	VMOVUPS      (R11), Y7
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y4, Y3, Y3
-	VADDPS       Y6, Y3, Y3
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      (R10), Y5
-	VMOVUPS      (R10)(R8*1), Y6
-	VMOVUPS      (R10)(R8*2), Y7
-	VMOVUPS      (R10)(R12*1), Y8
-	VMOVUPS      (R11), Y9
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y6, Y5, Y5
-	VADDPS       Y8, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      (R10), Y7
-	VMOVUPS      (R10)(R8*1), Y8
-	VMOVUPS      (R10)(R8*2), Y9
-	VMOVUPS      (R10)(R12*1), Y10
-	VMOVUPS      (R11), Y11
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y8, Y7, Y7
-	VADDPS       Y10, Y7, Y7
-	VMULPS       a2Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      (R10), Y9
-	VMOVUPS      (R10)(R8*1), Y10
-	VMOVUPS      (R10)(R8*2), Y11
-	VMOVUPS      (R10)(R12*1), Y12
-	VMOVUPS      (R11), Y13
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y10, Y9, Y9
-	VADDPS       Y12, Y9, Y9
-	VMULPS       a2Vector<>+0(SB), Y10, Y10
-	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      (R10), Y11
-	VMOVUPS      (R10)(R8*1), Y12
-	VMOVUPS      (R10)(R8*2), Y13
-	VMOVUPS      (R10)(R12*1), Y14
-	VMOVUPS      (R11), Y15
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y15, Y14, Y14
-	VADDPS       Y12, Y11, Y11
-	VADDPS       Y14, Y11, Y11
-	VMULPS       a2Vector<>+0(SB), Y12, Y12
-	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVAPS      Y3, Y13
-	VMOVAPS      Y7, Y14
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y9, Y7, Y7
-	VSUBPS       Y5, Y13, Y5
-	VSUBPS       Y9, Y14, Y9
-	VADDPS       Y3, Y1, Y1
-	VADDPS       Y7, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
-	VMULPS       a1Vector<>+0(SB), Y5, Y5
-	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
-	MOVQ         scale_base+88(FP), R10
-	VMOVUPS      (R10)(CX*4), Y7
-	MOVQ         shift_base+112(FP), R10
-	VMOVUPS      (R10)(CX*4), Y9
-	VBROADCASTSS bound+176(FP), Y13
-	VFMADD213PS  Y9, Y7, Y1
-	VFMADD213PS  Y9, Y7, Y5
-	VFMADD213PS  Y9, Y7, Y3
-	VFMADD213PS  Y9, Y7, Y11
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         SI, R10
-	MOVQ         dstPixel+32(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	MOVQ         residualRow+160(FP), R13
-	MOVQ         DI, R13
-	MOVQ         residualPixel+168(FP), R14
-	LEAQ         (R13)(R14*4), R15
-	LEAQ         (R14)(R14*2), R15
-	VMOVUPS      (R13), Y7
-	VADDPS       Y7, Y1, Y1
-	VMOVUPS      (R13)(R14*1), Y7
-	VADDPS       Y7, Y5, Y5
-	VMOVUPS      (R13)(R14*2), Y7
-	VADDPS       Y7, Y3, Y3
-	VMOVUPS      (R13)(R15*1), Y7
-	VADDPS       Y7, Y11, Y11
-	VMAXPS       Y1, Y13, Y1
-	VMOVUPS      Y1, (R10)
-	VMAXPS       Y5, Y13, Y5
-	VMOVUPS      Y5, (R10)(R11*1)
-	VMAXPS       Y3, Y13, Y3
-	VMOVUPS      Y3, (R10)(R11*2)
-	VMAXPS       Y11, Y13, Y11
-	VMOVUPS      Y11, (R10)(R12*1)
-	VMOVAPS      Y4, Y1
-	VMOVAPS      Y8, Y3
-	VADDPS       Y6, Y4, Y4
-	VADDPS       Y10, Y8, Y8
-	VSUBPS       Y6, Y1, Y6
-	VSUBPS       Y10, Y3, Y10
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y8, Y2, Y2
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
-	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	MOVQ         scale_base+88(FP), R10
-	VMOVUPS      (R10)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R10
-	VMOVUPS      (R10)(CX*4), Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y6
-	VFMADD213PS  Y3, Y1, Y4
-	VFMADD213PS  Y3, Y1, Y12
-	MOVQ         dstRow+24(FP), R11
-	MOVQ         SI, R10
-	ADDQ         R11, R10
-	ADDQ         R11, R10
-	MOVQ         dstPixel+32(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	MOVQ         residualRow+160(FP), R14
-	MOVQ         DI, R13
-	ADDQ         R14, R13
-	ADDQ         R14, R13
-	MOVQ         residualPixel+168(FP), R14
-	LEAQ         (R13)(R14*4), R15
-	LEAQ         (R14)(R14*2), R15
-	VMOVUPS      (R13), Y1
-	VADDPS       Y1, Y2, Y2
-	VMOVUPS      (R13)(R14*1), Y1
-	VADDPS       Y1, Y6, Y6
-	VMOVUPS      (R13)(R14*2), Y1
-	VADDPS       Y1, Y4, Y4
-	VMOVUPS      (R13)(R15*1), Y1
-	VADDPS       Y1, Y12, Y12
-	VMAXPS       Y2, Y5, Y2
-	VMOVUPS      Y2, (R10)
-	VMAXPS       Y6, Y5, Y6
-	VMOVUPS      Y6, (R10)(R11*1)
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      Y4, (R10)(R11*2)
-	VMAXPS       Y12, Y5, Y12
-	VMOVUPS      Y12, (R10)(R12*1)
-	MOVQ         BX, R10
-	LEAQ         (R10)(R8*4), R11
-	LEAQ         (R8)(R8*2), R12
-	VMOVUPS      (R10)(R8*1), Y1
-	VMOVUPS      (R10)(R8*2), Y2
-	VMOVUPS      (R10)(R12*1), Y3
-	VMOVUPS      (R11), Y4
-	VMOVUPS      (R11)(R8*1), Y5
-	VSUBPS       Y2, Y1, Y1
-	VSUBPS       Y4, Y3, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
-	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
-	VMULPS       a1Vector<>+0(SB), Y1, Y1
-	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      (R10)(R8*1), Y2
-	VMOVUPS      (R10)(R8*2), Y3
-	VMOVUPS      (R10)(R12*1), Y4
-	VMOVUPS      (R11), Y6
-	VMOVUPS      (R11)(R8*1), Y7
-	VSUBPS       Y3, Y2, Y2
-	VSUBPS       Y6, Y4, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
-	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
-	VMULPS       a1Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      (R10)(R8*1), Y3
-	VMOVUPS      (R10)(R8*2), Y4
-	VMOVUPS      (R10)(R12*1), Y6
-	VMOVUPS      (R11), Y8
-	VMOVUPS      (R11)(R8*1), Y9
-	VSUBPS       Y4, Y3, Y3
-	VSUBPS       Y8, Y6, Y6
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
-	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      (R10)(R8*1), Y4
-	VMOVUPS      (R10)(R8*2), Y6
-	VMOVUPS      (R10)(R12*1), Y8
-	VMOVUPS      (R11), Y10
-	VMOVUPS      (R11)(R8*1), Y11
-	VSUBPS       Y6, Y4, Y4
-	VSUBPS       Y10, Y8, Y8
-	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
-	VMULPS       a1Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      (R10)(R8*1), Y6
-	VMOVUPS      (R10)(R8*2), Y8
-	VMOVUPS      (R10)(R12*1), Y10
-	VMOVUPS      (R11), Y12
-	VMOVUPS      (R11)(R8*1), Y13
-	VSUBPS       Y8, Y6, Y6
-	VSUBPS       Y12, Y10, Y10
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
-	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      (R10)(R8*1), Y8
-	VMOVUPS      (R10)(R8*2), Y10
-	VMOVUPS      (R10)(R12*1), Y12
-	VMOVUPS      (R11), Y14
-	VMOVUPS      (R11)(R8*1), Y15
-	VSUBPS       Y10, Y8, Y8
-	VSUBPS       Y14, Y12, Y12
-	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
-	VMULPS       a1Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVAPS      Y2, Y10
-	VMOVAPS      Y4, Y12
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y6, Y4, Y4
-	VSUBPS       Y3, Y10, Y3
-	VSUBPS       Y6, Y12, Y6
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
-	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	MOVQ         scale_base+88(FP), R10
-	VMOVUPS      (R10)(CX*4), Y4
-	MOVQ         shift_base+112(FP), R10
-	VMOVUPS      (R10)(CX*4), Y6
-	VBROADCASTSS bound+176(FP), Y10
-	VFMADD213PS  Y6, Y4, Y1
-	VFMADD213PS  Y6, Y4, Y3
-	VFMADD213PS  Y6, Y4, Y2
-	VFMADD213PS  Y6, Y4, Y8
-	MOVQ         dstRow+24(FP), R11
-	MOVQ         SI, R10
-	ADDQ         R11, R10
-	MOVQ         dstPixel+32(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	MOVQ         residualRow+160(FP), R14
-	MOVQ         DI, R13
-	ADDQ         R14, R13
-	MOVQ         residualPixel+168(FP), R14
-	LEAQ         (R13)(R14*4), R15
-	LEAQ         (R14)(R14*2), R15
-	VMOVUPS      (R13), Y4
-	VADDPS       Y4, Y1, Y1
-	VMOVUPS      (R13)(R14*1), Y4
-	VADDPS       Y4, Y3, Y3
-	VMOVUPS      (R13)(R14*2), Y4
-	VADDPS       Y4, Y2, Y2
+	MOVQ         BX, R13
+	LEAQ         (R13)(R10*4), R14
+	LEAQ         (R10)(R10*2), R15
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      (R13)(R10*1), Y3
 	VMOVUPS      (R13)(R15*1), Y4
-	VADDPS       Y4, Y8, Y8
-	VMAXPS       Y1, Y10, Y1
-	VMOVUPS      Y1, (R10)
-	VMAXPS       Y3, Y10, Y3
-	VMOVUPS      Y3, (R10)(R11*1)
-	VMAXPS       Y2, Y10, Y2
-	VMOVUPS      Y2, (R10)(R11*2)
-	VMAXPS       Y8, Y10, Y8
-	VMOVUPS      Y8, (R10)(R12*1)
+	VADDPS       (R13)(R10*2), Y3, Y3
+	VADDPS       (R14), Y4, Y4
+	VADDPS       (R13), Y3, Y5
+	VADDPS       Y4, Y5, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      (R13)(R10*1), Y4
+	VMOVUPS      (R13)(R15*1), Y6
+	VADDPS       (R13)(R10*2), Y4, Y4
+	VADDPS       (R14), Y6, Y6
+	VADDPS       (R13), Y4, Y7
+	VADDPS       Y6, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      (R13)(R10*1), Y6
+	VMOVUPS      (R13)(R15*1), Y8
+	VADDPS       (R13)(R10*2), Y6, Y6
+	VADDPS       (R14), Y8, Y8
+	VADDPS       (R13), Y6, Y9
+	VADDPS       Y8, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      (R13)(R10*1), Y8
+	VMOVUPS      (R13)(R15*1), Y10
+	VADDPS       (R13)(R10*2), Y8, Y8
+	VADDPS       (R14), Y10, Y10
+	VADDPS       (R13), Y8, Y11
+	VADDPS       Y10, Y11, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      (R13)(R10*1), Y10
+	VMOVUPS      (R13)(R15*1), Y12
+	VADDPS       (R13)(R10*2), Y10, Y10
+	VADDPS       (R14), Y12, Y12
+	VADDPS       (R13), Y10, Y13
+	VADDPS       Y12, Y13, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      (R13)(R10*1), Y12
+	VMOVUPS      (R13)(R15*1), Y14
+	VADDPS       (R13)(R10*2), Y12, Y12
+	VADDPS       (R14), Y14, Y14
+	VADDPS       (R13), Y12, Y15
+	VADDPS       Y14, Y15, Y15
+	VMULPS       Y1, Y12, Y12
+	VFMADD231PS  Y2, Y14, Y12
+	ADDQ         R11, R13
+	ADDQ         R11, R14
 	VMOVAPS      Y7, Y1
-	VMOVAPS      Y11, Y2
 	VADDPS       Y9, Y7, Y7
-	VADDPS       Y13, Y11, Y11
 	VSUBPS       Y9, Y1, Y9
-	VSUBPS       Y13, Y2, Y13
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y11, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y7, Y7
-	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
-	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
-	VMULPS       a1Vector<>+0(SB), Y9, Y9
-	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
-	MOVQ         scale_base+88(FP), R10
-	VMOVUPS      (R10)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R10
-	VMOVUPS      (R10)(CX*4), Y2
-	VBROADCASTSS bound+176(FP), Y3
-	VFMADD213PS  Y2, Y1, Y5
-	VFMADD213PS  Y2, Y1, Y9
-	VFMADD213PS  Y2, Y1, Y7
-	VFMADD213PS  Y2, Y1, Y15
-	MOVQ         dstRow+24(FP), R11
-	MOVQ         SI, R10
-	ADDQ         R11, R10
-	ADDQ         R11, R10
-	ADDQ         R11, R10
-	MOVQ         dstPixel+32(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	MOVQ         residualRow+160(FP), R14
-	MOVQ         DI, R13
-	ADDQ         R14, R13
-	ADDQ         R14, R13
-	ADDQ         R14, R13
-	MOVQ         residualPixel+168(FP), R14
-	LEAQ         (R13)(R14*4), R15
-	LEAQ         (R14)(R14*2), R15
-	VMOVUPS      (R13), Y1
-	VADDPS       Y1, Y5, Y5
-	VMOVUPS      (R13)(R14*1), Y1
-	VADDPS       Y1, Y9, Y9
-	VMOVUPS      (R13)(R14*2), Y1
-	VADDPS       Y1, Y7, Y7
-	VMOVUPS      (R13)(R15*1), Y1
-	VADDPS       Y1, Y15, Y15
-	VMAXPS       Y5, Y3, Y5
-	VMOVUPS      Y5, (R10)
-	VMAXPS       Y9, Y3, Y9
-	VMOVUPS      Y9, (R10)(R11*1)
-	VMAXPS       Y7, Y3, Y7
-	VMOVUPS      Y7, (R10)(R11*2)
-	VMAXPS       Y15, Y3, Y15
-	VMOVUPS      Y15, (R10)(R12*1)
-	MOVQ         BX, R10
-	LEAQ         (R10)(R8*4), R11
-	LEAQ         (R8)(R8*2), R12
-	VMOVUPS      32(R10), Y1
-	VMOVUPS      32(R10)(R8*1), Y2
-	VMOVUPS      32(R10)(R8*2), Y3
-	VMOVUPS      32(R10)(R12*1), Y4
-	VMOVUPS      32(R11), Y5
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      32(R10), Y3
-	VMOVUPS      32(R10)(R8*1), Y4
-	VMOVUPS      32(R10)(R8*2), Y5
-	VMOVUPS      32(R10)(R12*1), Y6
-	VMOVUPS      32(R11), Y7
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y4, Y3, Y3
-	VADDPS       Y6, Y3, Y3
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      32(R10), Y5
-	VMOVUPS      32(R10)(R8*1), Y6
-	VMOVUPS      32(R10)(R8*2), Y7
-	VMOVUPS      32(R10)(R12*1), Y8
-	VMOVUPS      32(R11), Y9
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y6, Y5, Y5
-	VADDPS       Y8, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      32(R10), Y7
-	VMOVUPS      32(R10)(R8*1), Y8
-	VMOVUPS      32(R10)(R8*2), Y9
-	VMOVUPS      32(R10)(R12*1), Y10
-	VMOVUPS      32(R11), Y11
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y8, Y7, Y7
-	VADDPS       Y10, Y7, Y7
-	VMULPS       a2Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      32(R10), Y9
-	VMOVUPS      32(R10)(R8*1), Y10
-	VMOVUPS      32(R10)(R8*2), Y11
-	VMOVUPS      32(R10)(R12*1), Y12
-	VMOVUPS      32(R11), Y13
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y10, Y9, Y9
-	VADDPS       Y12, Y9, Y9
-	VMULPS       a2Vector<>+0(SB), Y10, Y10
-	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      32(R10), Y11
-	VMOVUPS      32(R10)(R8*1), Y12
-	VMOVUPS      32(R10)(R8*2), Y13
-	VMOVUPS      32(R10)(R12*1), Y14
-	VMOVUPS      32(R11), Y15
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y15, Y14, Y14
-	VADDPS       Y12, Y11, Y11
-	VADDPS       Y14, Y11, Y11
-	VMULPS       a2Vector<>+0(SB), Y12, Y12
-	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVAPS      Y3, Y13
-	VMOVAPS      Y7, Y14
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y9, Y7, Y7
-	VSUBPS       Y5, Y13, Y5
-	VSUBPS       Y9, Y14, Y9
-	VADDPS       Y3, Y1, Y1
-	VADDPS       Y7, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
-	VMULPS       a1Vector<>+0(SB), Y5, Y5
-	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
-	MOVQ         scale_base+88(FP), R10
-	VMOVUPS      32(R10)(CX*4), Y7
-	MOVQ         shift_base+112(FP), R10
-	VMOVUPS      32(R10)(CX*4), Y9
-	VBROADCASTSS bound+176(FP), Y13
-	VFMADD213PS  Y9, Y7, Y1
-	VFMADD213PS  Y9, Y7, Y5
-	VFMADD213PS  Y9, Y7, Y3
-	VFMADD213PS  Y9, Y7, Y11
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         SI, R10
-	MOVQ         dstPixel+32(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	MOVQ         residualRow+160(FP), R13
-	MOVQ         DI, R13
-	MOVQ         residualPixel+168(FP), R14
-	LEAQ         (R13)(R14*4), R15
-	LEAQ         (R14)(R14*2), R15
-	VMOVUPS      32(R13), Y7
-	VADDPS       Y7, Y1, Y1
-	VMOVUPS      32(R13)(R14*1), Y7
-	VADDPS       Y7, Y5, Y5
-	VMOVUPS      32(R13)(R14*2), Y7
-	VADDPS       Y7, Y3, Y3
-	VMOVUPS      32(R13)(R15*1), Y7
-	VADDPS       Y7, Y11, Y11
-	VMAXPS       Y1, Y13, Y1
-	VMOVUPS      Y1, 32(R10)
-	VMAXPS       Y5, Y13, Y5
-	VMOVUPS      Y5, 32(R10)(R11*1)
-	VMAXPS       Y3, Y13, Y3
-	VMOVUPS      Y3, 32(R10)(R11*2)
-	VMAXPS       Y11, Y13, Y11
-	VMOVUPS      Y11, 32(R10)(R12*1)
 	VMOVAPS      Y4, Y1
-	VMOVAPS      Y8, Y3
 	VADDPS       Y6, Y4, Y4
-	VADDPS       Y10, Y8, Y8
 	VSUBPS       Y6, Y1, Y6
-	VSUBPS       Y10, Y3, Y10
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y8, Y2, Y2
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
-	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	MOVQ         scale_base+88(FP), R10
-	VMOVUPS      32(R10)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R10
-	VMOVUPS      32(R10)(CX*4), Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y6
-	VFMADD213PS  Y3, Y1, Y4
-	VFMADD213PS  Y3, Y1, Y12
-	MOVQ         dstRow+24(FP), R11
-	MOVQ         SI, R10
-	ADDQ         R11, R10
-	ADDQ         R11, R10
-	MOVQ         dstPixel+32(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	MOVQ         residualRow+160(FP), R14
-	MOVQ         DI, R13
-	ADDQ         R14, R13
-	ADDQ         R14, R13
-	MOVQ         residualPixel+168(FP), R14
-	LEAQ         (R13)(R14*4), R15
-	LEAQ         (R14)(R14*2), R15
-	VMOVUPS      32(R13), Y1
-	VADDPS       Y1, Y2, Y2
-	VMOVUPS      32(R13)(R14*1), Y1
-	VADDPS       Y1, Y6, Y6
-	VMOVUPS      32(R13)(R14*2), Y1
-	VADDPS       Y1, Y4, Y4
-	VMOVUPS      32(R13)(R15*1), Y1
-	VADDPS       Y1, Y12, Y12
-	VMAXPS       Y2, Y5, Y2
-	VMOVUPS      Y2, 32(R10)
-	VMAXPS       Y6, Y5, Y6
-	VMOVUPS      Y6, 32(R10)(R11*1)
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      Y4, 32(R10)(R11*2)
-	VMAXPS       Y12, Y5, Y12
-	VMOVUPS      Y12, 32(R10)(R12*1)
-	MOVQ         BX, R10
-	LEAQ         (R10)(R8*4), R11
-	LEAQ         (R8)(R8*2), R12
-	VMOVUPS      32(R10)(R8*1), Y1
-	VMOVUPS      32(R10)(R8*2), Y2
-	VMOVUPS      32(R10)(R12*1), Y3
-	VMOVUPS      32(R11), Y4
-	VMOVUPS      32(R11)(R8*1), Y5
-	VSUBPS       Y2, Y1, Y1
-	VSUBPS       Y4, Y3, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
-	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
-	VMULPS       a1Vector<>+0(SB), Y1, Y1
-	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      32(R10)(R8*1), Y2
-	VMOVUPS      32(R10)(R8*2), Y3
-	VMOVUPS      32(R10)(R12*1), Y4
-	VMOVUPS      32(R11), Y6
-	VMOVUPS      32(R11)(R8*1), Y7
-	VSUBPS       Y3, Y2, Y2
-	VSUBPS       Y6, Y4, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
-	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
-	VMULPS       a1Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      32(R10)(R8*1), Y3
-	VMOVUPS      32(R10)(R8*2), Y4
-	VMOVUPS      32(R10)(R12*1), Y6
-	VMOVUPS      32(R11), Y8
-	VMOVUPS      32(R11)(R8*1), Y9
-	VSUBPS       Y4, Y3, Y3
-	VSUBPS       Y8, Y6, Y6
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
-	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      32(R10)(R8*1), Y4
-	VMOVUPS      32(R10)(R8*2), Y6
-	VMOVUPS      32(R10)(R12*1), Y8
-	VMOVUPS      32(R11), Y10
-	VMOVUPS      32(R11)(R8*1), Y11
-	VSUBPS       Y6, Y4, Y4
-	VSUBPS       Y10, Y8, Y8
-	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
-	VMULPS       a1Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      32(R10)(R8*1), Y6
-	VMOVUPS      32(R10)(R8*2), Y8
-	VMOVUPS      32(R10)(R12*1), Y10
-	VMOVUPS      32(R11), Y12
-	VMOVUPS      32(R11)(R8*1), Y13
-	VSUBPS       Y8, Y6, Y6
-	VSUBPS       Y12, Y10, Y10
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
-	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVUPS      32(R10)(R8*1), Y8
-	VMOVUPS      32(R10)(R8*2), Y10
-	VMOVUPS      32(R10)(R12*1), Y12
-	VMOVUPS      32(R11), Y14
-	VMOVUPS      32(R11)(R8*1), Y15
-	VSUBPS       Y10, Y8, Y8
-	VSUBPS       Y14, Y12, Y12
-	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
-	VMULPS       a1Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
-	ADDQ         mStride+64(FP), R10
-	ADDQ         mStride+64(FP), R11
-	VMOVAPS      Y2, Y10
-	VMOVAPS      Y4, Y12
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y6, Y4, Y4
-	VSUBPS       Y3, Y10, Y3
-	VSUBPS       Y6, Y12, Y6
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
-	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	MOVQ         scale_base+88(FP), R10
-	VMOVUPS      32(R10)(CX*4), Y4
-	MOVQ         shift_base+112(FP), R10
-	VMOVUPS      32(R10)(CX*4), Y6
-	VBROADCASTSS bound+176(FP), Y10
-	VFMADD213PS  Y6, Y4, Y1
-	VFMADD213PS  Y6, Y4, Y3
-	VFMADD213PS  Y6, Y4, Y2
-	VFMADD213PS  Y6, Y4, Y8
-	MOVQ         dstRow+24(FP), R11
-	MOVQ         SI, R10
-	ADDQ         R11, R10
-	MOVQ         dstPixel+32(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	MOVQ         residualRow+160(FP), R14
-	MOVQ         DI, R13
-	ADDQ         R14, R13
-	MOVQ         residualPixel+168(FP), R14
-	LEAQ         (R13)(R14*4), R15
-	LEAQ         (R14)(R14*2), R15
-	VMOVUPS      32(R13), Y4
-	VADDPS       Y4, Y1, Y1
-	VMOVUPS      32(R13)(R14*1), Y4
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
 	VADDPS       Y4, Y3, Y3
-	VMOVUPS      32(R13)(R14*2), Y4
-	VADDPS       Y4, Y2, Y2
-	VMOVUPS      32(R13)(R15*1), Y4
-	VADDPS       Y4, Y8, Y8
-	VMAXPS       Y1, Y10, Y1
-	VMOVUPS      Y1, 32(R10)
-	VMAXPS       Y3, Y10, Y3
-	VMOVUPS      Y3, 32(R10)(R11*1)
-	VMAXPS       Y2, Y10, Y2
-	VMOVUPS      Y2, 32(R10)(R11*2)
-	VMAXPS       Y8, Y10, Y8
-	VMOVUPS      Y8, 32(R10)(R12*1)
-	VMOVAPS      Y7, Y1
-	VMOVAPS      Y11, Y2
-	VADDPS       Y9, Y7, Y7
-	VADDPS       Y13, Y11, Y11
-	VSUBPS       Y9, Y1, Y9
-	VSUBPS       Y13, Y2, Y13
-	VADDPS       Y7, Y5, Y5
-	VADDPS       Y11, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y7, Y7
-	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
-	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
-	VMULPS       a1Vector<>+0(SB), Y9, Y9
-	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
-	MOVQ         scale_base+88(FP), R10
-	VMOVUPS      32(R10)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R10
-	VMOVUPS      32(R10)(CX*4), Y2
-	VBROADCASTSS bound+176(FP), Y3
+	VADDPS       Y8, Y3, Y3
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y11, Y7
+	VFMADD231PS  Y1, Y8, Y4
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y9, Y15
+	VFMADD231PS  Y1, Y6, Y12
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y15
+	VFMADD231PS  Y1, Y10, Y12
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y9
+	VFMADD231PS  Y1, Y10, Y6
+	MOVQ         scale_base+88(FP), R13
+	VMOVUPS      (R13)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R13
+	VMOVUPS      (R13)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y8
 	VFMADD213PS  Y2, Y1, Y5
 	VFMADD213PS  Y2, Y1, Y9
 	VFMADD213PS  Y2, Y1, Y7
 	VFMADD213PS  Y2, Y1, Y15
-	MOVQ         dstRow+24(FP), R11
-	MOVQ         SI, R10
-	ADDQ         R11, R10
-	ADDQ         R11, R10
-	ADDQ         R11, R10
-	MOVQ         dstPixel+32(FP), R11
-	LEAQ         (R10)(R11*4), R12
-	LEAQ         (R11)(R11*2), R12
-	MOVQ         residualRow+160(FP), R14
-	MOVQ         DI, R13
-	ADDQ         R14, R13
-	ADDQ         R14, R13
-	ADDQ         R14, R13
-	MOVQ         residualPixel+168(FP), R14
-	LEAQ         (R13)(R14*4), R15
-	LEAQ         (R14)(R14*2), R15
-	VMOVUPS      32(R13), Y1
-	VADDPS       Y1, Y5, Y5
-	VMOVUPS      32(R13)(R14*1), Y1
-	VADDPS       Y1, Y9, Y9
-	VMOVUPS      32(R13)(R14*2), Y1
-	VADDPS       Y1, Y7, Y7
-	VMOVUPS      32(R13)(R15*1), Y1
-	VADDPS       Y1, Y15, Y15
-	VMAXPS       Y5, Y3, Y5
-	VMOVUPS      Y5, 32(R10)
-	VMAXPS       Y9, Y3, Y9
-	VMOVUPS      Y9, 32(R10)(R11*1)
-	VMAXPS       Y7, Y3, Y7
-	VMOVUPS      Y7, 32(R10)(R11*2)
-	VMAXPS       Y15, Y3, Y15
-	VMOVUPS      Y15, 32(R10)(R12*1)
+	MOVQ         R8, R13
+	LEAQ         (R13)(R9*4), R14
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       (R13), Y5, Y5
+	VADDPS       (R13)(R9*1), Y9, Y9
+	VADDPS       (R13)(R9*2), Y7, Y7
+	VADDPS       (R13)(R14*1), Y15, Y15
+	MOVQ         SI, R13
+	LEAQ         (R13)(DI*4), R14
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y5, Y8, Y5
+	VMOVUPS      Y5, (R13)
+	VMAXPS       Y9, Y8, Y9
+	VMOVUPS      Y9, (R13)(DI*1)
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      Y7, (R13)(DI*2)
+	VMAXPS       Y15, Y8, Y15
+	VMOVUPS      Y15, (R13)(R14*1)
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         R8, R13
+	ADDQ         residualRow+160(FP), R13
+	ADDQ         residualRow+160(FP), R13
+	LEAQ         (R13)(R9*4), R14
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       (R13), Y3, Y3
+	VADDPS       (R13)(R9*1), Y6, Y6
+	VADDPS       (R13)(R9*2), Y4, Y4
+	VADDPS       (R13)(R14*1), Y12, Y12
+	MOVQ         SI, R13
+	ADDQ         dstRow+24(FP), R13
+	ADDQ         dstRow+24(FP), R13
+	LEAQ         (R13)(DI*4), R14
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y3, Y8, Y3
+	VMOVUPS      Y3, (R13)
+	VMAXPS       Y6, Y8, Y6
+	VMOVUPS      Y6, (R13)(DI*1)
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      Y4, (R13)(DI*2)
+	VMAXPS       Y12, Y8, Y12
+	VMOVUPS      Y12, (R13)(R14*1)
+	MOVQ         BX, R13
+	LEAQ         (R13)(R10*4), R14
+	LEAQ         (R10)(R10*2), R15
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      (R13)(R10*1), Y3
+	VMOVUPS      (R13)(R15*1), Y4
+	VMOVUPS      (R14)(R10*1), Y5
+	VSUBPS       (R13)(R10*2), Y3, Y3
+	VSUBPS       (R14), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      (R13)(R10*1), Y4
+	VMOVUPS      (R13)(R15*1), Y6
+	VMOVUPS      (R14)(R10*1), Y7
+	VSUBPS       (R13)(R10*2), Y4, Y4
+	VSUBPS       (R14), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      (R13)(R10*1), Y6
+	VMOVUPS      (R13)(R15*1), Y8
+	VMOVUPS      (R14)(R10*1), Y9
+	VSUBPS       (R13)(R10*2), Y6, Y6
+	VSUBPS       (R14), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      (R13)(R10*1), Y8
+	VMOVUPS      (R13)(R15*1), Y10
+	VMOVUPS      (R14)(R10*1), Y11
+	VSUBPS       (R13)(R10*2), Y8, Y8
+	VSUBPS       (R14), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      (R13)(R10*1), Y10
+	VMOVUPS      (R13)(R15*1), Y12
+	VMOVUPS      (R14)(R10*1), Y13
+	VSUBPS       (R13)(R10*2), Y10, Y10
+	VSUBPS       (R14), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      (R13)(R10*1), Y12
+	VMOVUPS      (R13)(R15*1), Y14
+	VMOVUPS      (R14)(R10*1), Y15
+	VSUBPS       (R13)(R10*2), Y12, Y12
+	VSUBPS       (R14), Y14, Y14
+	VFMADD231PS  Y1, Y12, Y15
+	VFMADD231PS  Y2, Y14, Y15
+	VMULPS       a1Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVAPS      Y4, Y1
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y6, Y1, Y6
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y8, Y3, Y3
+	VMOVAPS      Y7, Y1
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y9, Y1, Y9
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y11, Y5, Y5
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y7, Y7
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y8, Y4
+	VFMADD231PS  Y1, Y11, Y7
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y6, Y12
+	VFMADD231PS  Y1, Y9, Y15
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y12
+	VFMADD231PS  Y1, Y13, Y15
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y6, Y6
+	VMULPS       Y1, Y9, Y9
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y6
+	VFMADD231PS  Y1, Y13, Y9
+	MOVQ         scale_base+88(FP), R13
+	VMOVUPS      (R13)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R13
+	VMOVUPS      (R13)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y8
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         R8, R13
+	ADDQ         residualRow+160(FP), R13
+	LEAQ         (R13)(R9*4), R14
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       (R13), Y3, Y3
+	VADDPS       (R13)(R9*1), Y6, Y6
+	VADDPS       (R13)(R9*2), Y4, Y4
+	VADDPS       (R13)(R14*1), Y12, Y12
+	MOVQ         SI, R13
+	ADDQ         dstRow+24(FP), R13
+	LEAQ         (R13)(DI*4), R14
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y3, Y8, Y3
+	VMOVUPS      Y3, (R13)
+	VMAXPS       Y6, Y8, Y6
+	VMOVUPS      Y6, (R13)(DI*1)
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      Y4, (R13)(DI*2)
+	VMAXPS       Y12, Y8, Y12
+	VMOVUPS      Y12, (R13)(R14*1)
+	VFMADD213PS  Y2, Y1, Y5
+	VFMADD213PS  Y2, Y1, Y9
+	VFMADD213PS  Y2, Y1, Y7
+	VFMADD213PS  Y2, Y1, Y15
+	MOVQ         R8, R13
+	ADDQ         residualRow+160(FP), R13
+	ADDQ         residualRow+160(FP), R13
+	ADDQ         residualRow+160(FP), R13
+	LEAQ         (R13)(R9*4), R14
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       (R13), Y5, Y5
+	VADDPS       (R13)(R9*1), Y9, Y9
+	VADDPS       (R13)(R9*2), Y7, Y7
+	VADDPS       (R13)(R14*1), Y15, Y15
+	MOVQ         SI, R13
+	ADDQ         dstRow+24(FP), R13
+	ADDQ         dstRow+24(FP), R13
+	ADDQ         dstRow+24(FP), R13
+	LEAQ         (R13)(DI*4), R14
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y5, Y8, Y5
+	VMOVUPS      Y5, (R13)
+	VMAXPS       Y9, Y8, Y9
+	VMOVUPS      Y9, (R13)(DI*1)
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      Y7, (R13)(DI*2)
+	VMAXPS       Y15, Y8, Y15
+	VMOVUPS      Y15, (R13)(R14*1)
+	MOVQ         BX, R13
+	LEAQ         (R13)(R10*4), R14
+	LEAQ         (R10)(R10*2), R15
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      32(R13)(R10*1), Y3
+	VMOVUPS      32(R13)(R15*1), Y4
+	VADDPS       32(R13)(R10*2), Y3, Y3
+	VADDPS       32(R14), Y4, Y4
+	VADDPS       32(R13), Y3, Y5
+	VADDPS       Y4, Y5, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      32(R13)(R10*1), Y4
+	VMOVUPS      32(R13)(R15*1), Y6
+	VADDPS       32(R13)(R10*2), Y4, Y4
+	VADDPS       32(R14), Y6, Y6
+	VADDPS       32(R13), Y4, Y7
+	VADDPS       Y6, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      32(R13)(R10*1), Y6
+	VMOVUPS      32(R13)(R15*1), Y8
+	VADDPS       32(R13)(R10*2), Y6, Y6
+	VADDPS       32(R14), Y8, Y8
+	VADDPS       32(R13), Y6, Y9
+	VADDPS       Y8, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      32(R13)(R10*1), Y8
+	VMOVUPS      32(R13)(R15*1), Y10
+	VADDPS       32(R13)(R10*2), Y8, Y8
+	VADDPS       32(R14), Y10, Y10
+	VADDPS       32(R13), Y8, Y11
+	VADDPS       Y10, Y11, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      32(R13)(R10*1), Y10
+	VMOVUPS      32(R13)(R15*1), Y12
+	VADDPS       32(R13)(R10*2), Y10, Y10
+	VADDPS       32(R14), Y12, Y12
+	VADDPS       32(R13), Y10, Y13
+	VADDPS       Y12, Y13, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      32(R13)(R10*1), Y12
+	VMOVUPS      32(R13)(R15*1), Y14
+	VADDPS       32(R13)(R10*2), Y12, Y12
+	VADDPS       32(R14), Y14, Y14
+	VADDPS       32(R13), Y12, Y15
+	VADDPS       Y14, Y15, Y15
+	VMULPS       Y1, Y12, Y12
+	VFMADD231PS  Y2, Y14, Y12
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVAPS      Y7, Y1
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y9, Y1, Y9
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y11, Y5, Y5
+	VMOVAPS      Y4, Y1
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y6, Y1, Y6
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y8, Y3, Y3
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y11, Y7
+	VFMADD231PS  Y1, Y8, Y4
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y9, Y15
+	VFMADD231PS  Y1, Y6, Y12
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y15
+	VFMADD231PS  Y1, Y10, Y12
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y9
+	VFMADD231PS  Y1, Y10, Y6
+	MOVQ         scale_base+88(FP), R13
+	VMOVUPS      32(R13)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R13
+	VMOVUPS      32(R13)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y8
+	VFMADD213PS  Y2, Y1, Y5
+	VFMADD213PS  Y2, Y1, Y9
+	VFMADD213PS  Y2, Y1, Y7
+	VFMADD213PS  Y2, Y1, Y15
+	MOVQ         R8, R13
+	LEAQ         (R13)(R9*4), R14
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       32(R13), Y5, Y5
+	VADDPS       32(R13)(R9*1), Y9, Y9
+	VADDPS       32(R13)(R9*2), Y7, Y7
+	VADDPS       32(R13)(R14*1), Y15, Y15
+	MOVQ         SI, R13
+	LEAQ         (R13)(DI*4), R14
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y5, Y8, Y5
+	VMOVUPS      Y5, 32(R13)
+	VMAXPS       Y9, Y8, Y9
+	VMOVUPS      Y9, 32(R13)(DI*1)
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      Y7, 32(R13)(DI*2)
+	VMAXPS       Y15, Y8, Y15
+	VMOVUPS      Y15, 32(R13)(R14*1)
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         R8, R13
+	ADDQ         residualRow+160(FP), R13
+	ADDQ         residualRow+160(FP), R13
+	LEAQ         (R13)(R9*4), R14
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       32(R13), Y3, Y3
+	VADDPS       32(R13)(R9*1), Y6, Y6
+	VADDPS       32(R13)(R9*2), Y4, Y4
+	VADDPS       32(R13)(R14*1), Y12, Y12
+	MOVQ         SI, R13
+	ADDQ         dstRow+24(FP), R13
+	ADDQ         dstRow+24(FP), R13
+	LEAQ         (R13)(DI*4), R14
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y3, Y8, Y3
+	VMOVUPS      Y3, 32(R13)
+	VMAXPS       Y6, Y8, Y6
+	VMOVUPS      Y6, 32(R13)(DI*1)
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      Y4, 32(R13)(DI*2)
+	VMAXPS       Y12, Y8, Y12
+	VMOVUPS      Y12, 32(R13)(R14*1)
+	MOVQ         BX, R13
+	LEAQ         (R13)(R10*4), R14
+	LEAQ         (R10)(R10*2), R15
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      32(R13)(R10*1), Y3
+	VMOVUPS      32(R13)(R15*1), Y4
+	VMOVUPS      32(R14)(R10*1), Y5
+	VSUBPS       32(R13)(R10*2), Y3, Y3
+	VSUBPS       32(R14), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      32(R13)(R10*1), Y4
+	VMOVUPS      32(R13)(R15*1), Y6
+	VMOVUPS      32(R14)(R10*1), Y7
+	VSUBPS       32(R13)(R10*2), Y4, Y4
+	VSUBPS       32(R14), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      32(R13)(R10*1), Y6
+	VMOVUPS      32(R13)(R15*1), Y8
+	VMOVUPS      32(R14)(R10*1), Y9
+	VSUBPS       32(R13)(R10*2), Y6, Y6
+	VSUBPS       32(R14), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      32(R13)(R10*1), Y8
+	VMOVUPS      32(R13)(R15*1), Y10
+	VMOVUPS      32(R14)(R10*1), Y11
+	VSUBPS       32(R13)(R10*2), Y8, Y8
+	VSUBPS       32(R14), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      32(R13)(R10*1), Y10
+	VMOVUPS      32(R13)(R15*1), Y12
+	VMOVUPS      32(R14)(R10*1), Y13
+	VSUBPS       32(R13)(R10*2), Y10, Y10
+	VSUBPS       32(R14), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVUPS      32(R13)(R10*1), Y12
+	VMOVUPS      32(R13)(R15*1), Y14
+	VMOVUPS      32(R14)(R10*1), Y15
+	VSUBPS       32(R13)(R10*2), Y12, Y12
+	VSUBPS       32(R14), Y14, Y14
+	VFMADD231PS  Y1, Y12, Y15
+	VFMADD231PS  Y2, Y14, Y15
+	VMULPS       a1Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
+	ADDQ         R11, R13
+	ADDQ         R11, R14
+	VMOVAPS      Y4, Y1
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y6, Y1, Y6
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y8, Y3, Y3
+	VMOVAPS      Y7, Y1
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y9, Y1, Y9
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y11, Y5, Y5
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y7, Y7
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y8, Y4
+	VFMADD231PS  Y1, Y11, Y7
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y6, Y12
+	VFMADD231PS  Y1, Y9, Y15
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y12
+	VFMADD231PS  Y1, Y13, Y15
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y6, Y6
+	VMULPS       Y1, Y9, Y9
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y6
+	VFMADD231PS  Y1, Y13, Y9
+	MOVQ         scale_base+88(FP), R13
+	VMOVUPS      32(R13)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R13
+	VMOVUPS      32(R13)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y8
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         R8, R13
+	ADDQ         residualRow+160(FP), R13
+	LEAQ         (R13)(R9*4), R14
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       32(R13), Y3, Y3
+	VADDPS       32(R13)(R9*1), Y6, Y6
+	VADDPS       32(R13)(R9*2), Y4, Y4
+	VADDPS       32(R13)(R14*1), Y12, Y12
+	MOVQ         SI, R13
+	ADDQ         dstRow+24(FP), R13
+	LEAQ         (R13)(DI*4), R14
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y3, Y8, Y3
+	VMOVUPS      Y3, 32(R13)
+	VMAXPS       Y6, Y8, Y6
+	VMOVUPS      Y6, 32(R13)(DI*1)
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      Y4, 32(R13)(DI*2)
+	VMAXPS       Y12, Y8, Y12
+	VMOVUPS      Y12, 32(R13)(R14*1)
+	VFMADD213PS  Y2, Y1, Y5
+	VFMADD213PS  Y2, Y1, Y9
+	VFMADD213PS  Y2, Y1, Y7
+	VFMADD213PS  Y2, Y1, Y15
+	MOVQ         R8, R13
+	ADDQ         residualRow+160(FP), R13
+	ADDQ         residualRow+160(FP), R13
+	ADDQ         residualRow+160(FP), R13
+	LEAQ         (R13)(R9*4), R14
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       32(R13), Y5, Y5
+	VADDPS       32(R13)(R9*1), Y9, Y9
+	VADDPS       32(R13)(R9*2), Y7, Y7
+	VADDPS       32(R13)(R14*1), Y15, Y15
+	MOVQ         SI, R13
+	ADDQ         dstRow+24(FP), R13
+	ADDQ         dstRow+24(FP), R13
+	ADDQ         dstRow+24(FP), R13
+	LEAQ         (R13)(DI*4), R14
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y5, Y8, Y5
+	VMOVUPS      Y5, 32(R13)
+	VMAXPS       Y9, Y8, Y9
+	VMOVUPS      Y9, 32(R13)(DI*1)
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      Y7, 32(R13)(DI*2)
+	VMAXPS       Y15, Y8, Y15
+	VMOVUPS      Y15, 32(R13)(R14*1)
 	ADDQ         mRow+72(FP), BX
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (SI)(R10*4), SI
-	MOVQ         residualPixel+168(FP), R10
-	LEAQ         (DI)(R10*4), DI
-	DECQ         R9
+	LEAQ         (SI)(DI*4), SI
+	LEAQ         (R8)(R9*4), R8
+	DECQ         R12
 	JNZ          sum_line_tile
 	ADDQ         $0x10, CX
 	JMP          sum_line
@@ -5494,389 +5289,334 @@ sum_whole:
 	LEAQ   (DX)(CX*4), DX
 	MOVQ   dst_base+0(FP), BX
 	LEAQ   (BX)(CX*4), BX
-	MOVQ   residual_base+136(FP), SI
-	LEAQ   (SI)(CX*4), SI
-	MOVQ   mStride+64(FP), DI
-	IMUL3Q $0x06, DI, DI
-	MOVQ   tiles+80(FP), R8
+	MOVQ   dstPixel+32(FP), SI
+	MOVQ   residual_base+136(FP), DI
+	LEAQ   (DI)(CX*4), DI
+	MOVQ   residualPixel+168(FP), R8
+	MOVQ   mStride+64(FP), R9
+	MOVQ   R9, R10
+	IMUL3Q $0x06, R9, R9
+	MOVQ   tiles+80(FP), R11
 
 sum_whole_tile:
-	MOVQ         DX, R9
-	LEAQ         (R9)(DI*4), R10
-	LEAQ         (DI)(DI*2), R11
-	VMOVUPS      (R9), Y1
-	VMOVUPS      (R9)(DI*1), Y2
-	VMOVUPS      (R9)(DI*2), Y3
-	VMOVUPS      (R9)(R11*1), Y4
-	VMOVUPS      (R10), Y5
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y3
-	VMOVUPS      (R9)(DI*1), Y4
-	VMOVUPS      (R9)(DI*2), Y5
-	VMOVUPS      (R9)(R11*1), Y6
-	VMOVUPS      (R10), Y7
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y4, Y3, Y3
-	VADDPS       Y6, Y3, Y3
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y5
-	VMOVUPS      (R9)(DI*1), Y6
-	VMOVUPS      (R9)(DI*2), Y7
-	VMOVUPS      (R9)(R11*1), Y8
-	VMOVUPS      (R10), Y9
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y6, Y5, Y5
-	VADDPS       Y8, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y7
-	VMOVUPS      (R9)(DI*1), Y8
-	VMOVUPS      (R9)(DI*2), Y9
-	VMOVUPS      (R9)(R11*1), Y10
-	VMOVUPS      (R10), Y11
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y8, Y7, Y7
-	VADDPS       Y10, Y7, Y7
-	VMULPS       a2Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y9
-	VMOVUPS      (R9)(DI*1), Y10
-	VMOVUPS      (R9)(DI*2), Y11
-	VMOVUPS      (R9)(R11*1), Y12
-	VMOVUPS      (R10), Y13
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y10, Y9, Y9
-	VADDPS       Y12, Y9, Y9
-	VMULPS       a2Vector<>+0(SB), Y10, Y10
-	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y11
-	VMOVUPS      (R9)(DI*1), Y12
-	VMOVUPS      (R9)(DI*2), Y13
-	VMOVUPS      (R9)(R11*1), Y14
-	VMOVUPS      (R10), Y15
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y15, Y14, Y14
-	VADDPS       Y12, Y11, Y11
-	VADDPS       Y14, Y11, Y11
-	VMULPS       a2Vector<>+0(SB), Y12, Y12
-	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVAPS      Y3, Y13
-	VMOVAPS      Y7, Y14
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y9, Y7, Y7
-	VSUBPS       Y5, Y13, Y5
-	VSUBPS       Y9, Y14, Y9
-	VADDPS       Y3, Y1, Y1
-	VADDPS       Y7, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
-	VMULPS       a1Vector<>+0(SB), Y5, Y5
-	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Y7
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Y9
-	VBROADCASTSS bound+176(FP), Y13
-	VFMADD213PS  Y9, Y7, Y1
-	VFMADD213PS  Y9, Y7, Y5
-	VFMADD213PS  Y9, Y7, Y3
-	VFMADD213PS  Y9, Y7, Y11
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         BX, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	MOVQ         residualRow+160(FP), R12
-	MOVQ         SI, R12
-	MOVQ         residualPixel+168(FP), R13
-	LEAQ         (R12)(R13*4), R14
-	LEAQ         (R13)(R13*2), R14
-	VMOVUPS      (R12), Y7
-	VADDPS       Y7, Y1, Y1
-	VMOVUPS      (R12)(R13*1), Y7
-	VADDPS       Y7, Y5, Y5
-	VMOVUPS      (R12)(R13*2), Y7
-	VADDPS       Y7, Y3, Y3
-	VMOVUPS      (R12)(R14*1), Y7
-	VADDPS       Y7, Y11, Y11
-	VMAXPS       Y1, Y13, Y1
-	VMOVUPS      Y1, (R9)
-	VMAXPS       Y5, Y13, Y5
-	VMOVUPS      Y5, (R9)(R10*1)
-	VMAXPS       Y3, Y13, Y3
-	VMOVUPS      Y3, (R9)(R10*2)
-	VMAXPS       Y11, Y13, Y11
-	VMOVUPS      Y11, (R9)(R11*1)
-	VMOVAPS      Y4, Y1
-	VMOVAPS      Y8, Y3
-	VADDPS       Y6, Y4, Y4
-	VADDPS       Y10, Y8, Y8
-	VSUBPS       Y6, Y1, Y6
-	VSUBPS       Y10, Y3, Y10
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y8, Y2, Y2
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
-	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y6
-	VFMADD213PS  Y3, Y1, Y4
-	VFMADD213PS  Y3, Y1, Y12
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         BX, R9
-	ADDQ         R10, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	MOVQ         residualRow+160(FP), R13
-	MOVQ         SI, R12
-	ADDQ         R13, R12
-	ADDQ         R13, R12
-	MOVQ         residualPixel+168(FP), R13
-	LEAQ         (R12)(R13*4), R14
-	LEAQ         (R13)(R13*2), R14
-	VMOVUPS      (R12), Y1
-	VADDPS       Y1, Y2, Y2
-	VMOVUPS      (R12)(R13*1), Y1
-	VADDPS       Y1, Y6, Y6
-	VMOVUPS      (R12)(R13*2), Y1
-	VADDPS       Y1, Y4, Y4
-	VMOVUPS      (R12)(R14*1), Y1
-	VADDPS       Y1, Y12, Y12
-	VMAXPS       Y2, Y5, Y2
-	VMOVUPS      Y2, (R9)
-	VMAXPS       Y6, Y5, Y6
-	VMOVUPS      Y6, (R9)(R10*1)
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      Y4, (R9)(R10*2)
-	VMAXPS       Y12, Y5, Y12
-	VMOVUPS      Y12, (R9)(R11*1)
-	MOVQ         DX, R9
-	LEAQ         (R9)(DI*4), R10
-	LEAQ         (DI)(DI*2), R11
-	VMOVUPS      (R9)(DI*1), Y1
-	VMOVUPS      (R9)(DI*2), Y2
-	VMOVUPS      (R9)(R11*1), Y3
-	VMOVUPS      (R10), Y4
-	VMOVUPS      (R10)(DI*1), Y5
-	VSUBPS       Y2, Y1, Y1
-	VSUBPS       Y4, Y3, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
-	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
-	VMULPS       a1Vector<>+0(SB), Y1, Y1
-	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9)(DI*1), Y2
-	VMOVUPS      (R9)(DI*2), Y3
-	VMOVUPS      (R9)(R11*1), Y4
-	VMOVUPS      (R10), Y6
-	VMOVUPS      (R10)(DI*1), Y7
-	VSUBPS       Y3, Y2, Y2
-	VSUBPS       Y6, Y4, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
-	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
-	VMULPS       a1Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9)(DI*1), Y3
-	VMOVUPS      (R9)(DI*2), Y4
-	VMOVUPS      (R9)(R11*1), Y6
-	VMOVUPS      (R10), Y8
-	VMOVUPS      (R10)(DI*1), Y9
-	VSUBPS       Y4, Y3, Y3
-	VSUBPS       Y8, Y6, Y6
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
-	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9)(DI*1), Y4
-	VMOVUPS      (R9)(DI*2), Y6
-	VMOVUPS      (R9)(R11*1), Y8
-	VMOVUPS      (R10), Y10
-	VMOVUPS      (R10)(DI*1), Y11
-	VSUBPS       Y6, Y4, Y4
-	VSUBPS       Y10, Y8, Y8
-	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
-	VMULPS       a1Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9)(DI*1), Y6
-	VMOVUPS      (R9)(DI*2), Y8
-	VMOVUPS      (R9)(R11*1), Y10
-	VMOVUPS      (R10), Y12
-	VMOVUPS      (R10)(DI*1), Y13
-	VSUBPS       Y8, Y6, Y6
-	VSUBPS       Y12, Y10, Y10
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
-	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9)(DI*1), Y8
-	VMOVUPS      (R9)(DI*2), Y10
-	VMOVUPS      (R9)(R11*1), Y12
-	VMOVUPS      (R10), Y14
-	VMOVUPS      (R10)(DI*1), Y15
-	VSUBPS       Y10, Y8, Y8
-	VSUBPS       Y14, Y12, Y12
-	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
-	VMULPS       a1Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVAPS      Y2, Y10
-	VMOVAPS      Y4, Y12
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y6, Y4, Y4
-	VSUBPS       Y3, Y10, Y3
-	VSUBPS       Y6, Y12, Y6
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
-	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Y4
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Y6
-	VBROADCASTSS bound+176(FP), Y10
-	VFMADD213PS  Y6, Y4, Y1
-	VFMADD213PS  Y6, Y4, Y3
-	VFMADD213PS  Y6, Y4, Y2
-	VFMADD213PS  Y6, Y4, Y8
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         BX, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	MOVQ         residualRow+160(FP), R13
-	MOVQ         SI, R12
-	ADDQ         R13, R12
-	MOVQ         residualPixel+168(FP), R13
-	LEAQ         (R12)(R13*4), R14
-	LEAQ         (R13)(R13*2), R14
-	VMOVUPS      (R12), Y4
-	VADDPS       Y4, Y1, Y1
-	VMOVUPS      (R12)(R13*1), Y4
-	VADDPS       Y4, Y3, Y3
-	VMOVUPS      (R12)(R13*2), Y4
-	VADDPS       Y4, Y2, Y2
+	MOVQ         DX, R12
+	LEAQ         (R12)(R9*4), R13
+	LEAQ         (R9)(R9*2), R14
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      (R12)(R9*1), Y3
 	VMOVUPS      (R12)(R14*1), Y4
-	VADDPS       Y4, Y8, Y8
-	VMAXPS       Y1, Y10, Y1
-	VMOVUPS      Y1, (R9)
-	VMAXPS       Y3, Y10, Y3
-	VMOVUPS      Y3, (R9)(R10*1)
-	VMAXPS       Y2, Y10, Y2
-	VMOVUPS      Y2, (R9)(R10*2)
-	VMAXPS       Y8, Y10, Y8
-	VMOVUPS      Y8, (R9)(R11*1)
+	VADDPS       (R12)(R9*2), Y3, Y3
+	VADDPS       (R13), Y4, Y4
+	VADDPS       (R12), Y3, Y5
+	VADDPS       Y4, Y5, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         R10, R12
+	ADDQ         R10, R13
+	VMOVUPS      (R12)(R9*1), Y4
+	VMOVUPS      (R12)(R14*1), Y6
+	VADDPS       (R12)(R9*2), Y4, Y4
+	VADDPS       (R13), Y6, Y6
+	VADDPS       (R12), Y4, Y7
+	VADDPS       Y6, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         R10, R12
+	ADDQ         R10, R13
+	VMOVUPS      (R12)(R9*1), Y6
+	VMOVUPS      (R12)(R14*1), Y8
+	VADDPS       (R12)(R9*2), Y6, Y6
+	VADDPS       (R13), Y8, Y8
+	VADDPS       (R12), Y6, Y9
+	VADDPS       Y8, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         R10, R12
+	ADDQ         R10, R13
+	VMOVUPS      (R12)(R9*1), Y8
+	VMOVUPS      (R12)(R14*1), Y10
+	VADDPS       (R12)(R9*2), Y8, Y8
+	VADDPS       (R13), Y10, Y10
+	VADDPS       (R12), Y8, Y11
+	VADDPS       Y10, Y11, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         R10, R12
+	ADDQ         R10, R13
+	VMOVUPS      (R12)(R9*1), Y10
+	VMOVUPS      (R12)(R14*1), Y12
+	VADDPS       (R12)(R9*2), Y10, Y10
+	VADDPS       (R13), Y12, Y12
+	VADDPS       (R12), Y10, Y13
+	VADDPS       Y12, Y13, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         R10, R12
+	ADDQ         R10, R13
+	VMOVUPS      (R12)(R9*1), Y12
+	VMOVUPS      (R12)(R14*1), Y14
+	VADDPS       (R12)(R9*2), Y12, Y12
+	VADDPS       (R13), Y14, Y14
+	VADDPS       (R12), Y12, Y15
+	VADDPS       Y14, Y15, Y15
+	VMULPS       Y1, Y12, Y12
+	VFMADD231PS  Y2, Y14, Y12
+	ADDQ         R10, R12
+	ADDQ         R10, R13
 	VMOVAPS      Y7, Y1
-	VMOVAPS      Y11, Y2
 	VADDPS       Y9, Y7, Y7
-	VADDPS       Y13, Y11, Y11
 	VSUBPS       Y9, Y1, Y9
-	VSUBPS       Y13, Y2, Y13
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y11, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y7, Y7
-	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
-	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
-	VMULPS       a1Vector<>+0(SB), Y9, Y9
-	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Y2
-	VBROADCASTSS bound+176(FP), Y3
+	VMOVAPS      Y4, Y1
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y6, Y1, Y6
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y8, Y3, Y3
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y11, Y7
+	VFMADD231PS  Y1, Y8, Y4
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y9, Y15
+	VFMADD231PS  Y1, Y6, Y12
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y15
+	VFMADD231PS  Y1, Y10, Y12
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y9
+	VFMADD231PS  Y1, Y10, Y6
+	MOVQ         scale_base+88(FP), R12
+	VMOVUPS      (R12)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R12
+	VMOVUPS      (R12)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y8
 	VFMADD213PS  Y2, Y1, Y5
 	VFMADD213PS  Y2, Y1, Y9
 	VFMADD213PS  Y2, Y1, Y7
 	VFMADD213PS  Y2, Y1, Y15
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         BX, R9
-	ADDQ         R10, R9
-	ADDQ         R10, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	MOVQ         residualRow+160(FP), R13
-	MOVQ         SI, R12
-	ADDQ         R13, R12
-	ADDQ         R13, R12
-	ADDQ         R13, R12
-	MOVQ         residualPixel+168(FP), R13
-	LEAQ         (R12)(R13*4), R14
-	LEAQ         (R13)(R13*2), R14
-	VMOVUPS      (R12), Y1
-	VADDPS       Y1, Y5, Y5
-	VMOVUPS      (R12)(R13*1), Y1
-	VADDPS       Y1, Y9, Y9
-	VMOVUPS      (R12)(R13*2), Y1
-	VADDPS       Y1, Y7, Y7
-	VMOVUPS      (R12)(R14*1), Y1
-	VADDPS       Y1, Y15, Y15
-	VMAXPS       Y5, Y3, Y5
-	VMOVUPS      Y5, (R9)
-	VMAXPS       Y9, Y3, Y9
-	VMOVUPS      Y9, (R9)(R10*1)
-	VMAXPS       Y7, Y3, Y7
-	VMOVUPS      Y7, (R9)(R10*2)
-	VMAXPS       Y15, Y3, Y15
-	VMOVUPS      Y15, (R9)(R11*1)
+	MOVQ         DI, R12
+	LEAQ         (R12)(R8*4), R13
+	LEAQ         (R8)(R8*2), R13
+	VADDPS       (R12), Y5, Y5
+	VADDPS       (R12)(R8*1), Y9, Y9
+	VADDPS       (R12)(R8*2), Y7, Y7
+	VADDPS       (R12)(R13*1), Y15, Y15
+	MOVQ         BX, R12
+	LEAQ         (R12)(SI*4), R13
+	LEAQ         (SI)(SI*2), R13
+	VMAXPS       Y5, Y8, Y5
+	VMOVUPS      Y5, (R12)
+	VMAXPS       Y9, Y8, Y9
+	VMOVUPS      Y9, (R12)(SI*1)
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      Y7, (R12)(SI*2)
+	VMAXPS       Y15, Y8, Y15
+	VMOVUPS      Y15, (R12)(R13*1)
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         DI, R12
+	ADDQ         residualRow+160(FP), R12
+	ADDQ         residualRow+160(FP), R12
+	LEAQ         (R12)(R8*4), R13
+	LEAQ         (R8)(R8*2), R13
+	VADDPS       (R12), Y3, Y3
+	VADDPS       (R12)(R8*1), Y6, Y6
+	VADDPS       (R12)(R8*2), Y4, Y4
+	VADDPS       (R12)(R13*1), Y12, Y12
+	MOVQ         BX, R12
+	ADDQ         dstRow+24(FP), R12
+	ADDQ         dstRow+24(FP), R12
+	LEAQ         (R12)(SI*4), R13
+	LEAQ         (SI)(SI*2), R13
+	VMAXPS       Y3, Y8, Y3
+	VMOVUPS      Y3, (R12)
+	VMAXPS       Y6, Y8, Y6
+	VMOVUPS      Y6, (R12)(SI*1)
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      Y4, (R12)(SI*2)
+	VMAXPS       Y12, Y8, Y12
+	VMOVUPS      Y12, (R12)(R13*1)
+	MOVQ         DX, R12
+	LEAQ         (R12)(R9*4), R13
+	LEAQ         (R9)(R9*2), R14
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      (R12)(R9*1), Y3
+	VMOVUPS      (R12)(R14*1), Y4
+	VMOVUPS      (R13)(R9*1), Y5
+	VSUBPS       (R12)(R9*2), Y3, Y3
+	VSUBPS       (R13), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         R10, R12
+	ADDQ         R10, R13
+	VMOVUPS      (R12)(R9*1), Y4
+	VMOVUPS      (R12)(R14*1), Y6
+	VMOVUPS      (R13)(R9*1), Y7
+	VSUBPS       (R12)(R9*2), Y4, Y4
+	VSUBPS       (R13), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         R10, R12
+	ADDQ         R10, R13
+	VMOVUPS      (R12)(R9*1), Y6
+	VMOVUPS      (R12)(R14*1), Y8
+	VMOVUPS      (R13)(R9*1), Y9
+	VSUBPS       (R12)(R9*2), Y6, Y6
+	VSUBPS       (R13), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         R10, R12
+	ADDQ         R10, R13
+	VMOVUPS      (R12)(R9*1), Y8
+	VMOVUPS      (R12)(R14*1), Y10
+	VMOVUPS      (R13)(R9*1), Y11
+	VSUBPS       (R12)(R9*2), Y8, Y8
+	VSUBPS       (R13), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         R10, R12
+	ADDQ         R10, R13
+	VMOVUPS      (R12)(R9*1), Y10
+	VMOVUPS      (R12)(R14*1), Y12
+	VMOVUPS      (R13)(R9*1), Y13
+	VSUBPS       (R12)(R9*2), Y10, Y10
+	VSUBPS       (R13), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         R10, R12
+	ADDQ         R10, R13
+	VMOVUPS      (R12)(R9*1), Y12
+	VMOVUPS      (R12)(R14*1), Y14
+	VMOVUPS      (R13)(R9*1), Y15
+	VSUBPS       (R12)(R9*2), Y12, Y12
+	VSUBPS       (R13), Y14, Y14
+	VFMADD231PS  Y1, Y12, Y15
+	VFMADD231PS  Y2, Y14, Y15
+	VMULPS       a1Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
+	ADDQ         R10, R12
+	ADDQ         R10, R13
+	VMOVAPS      Y4, Y1
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y6, Y1, Y6
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y8, Y3, Y3
+	VMOVAPS      Y7, Y1
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y9, Y1, Y9
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y11, Y5, Y5
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y7, Y7
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y8, Y4
+	VFMADD231PS  Y1, Y11, Y7
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y6, Y12
+	VFMADD231PS  Y1, Y9, Y15
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y12
+	VFMADD231PS  Y1, Y13, Y15
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y6, Y6
+	VMULPS       Y1, Y9, Y9
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y6
+	VFMADD231PS  Y1, Y13, Y9
+	MOVQ         scale_base+88(FP), R12
+	VMOVUPS      (R12)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R12
+	VMOVUPS      (R12)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y8
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         DI, R12
+	ADDQ         residualRow+160(FP), R12
+	LEAQ         (R12)(R8*4), R13
+	LEAQ         (R8)(R8*2), R13
+	VADDPS       (R12), Y3, Y3
+	VADDPS       (R12)(R8*1), Y6, Y6
+	VADDPS       (R12)(R8*2), Y4, Y4
+	VADDPS       (R12)(R13*1), Y12, Y12
+	MOVQ         BX, R12
+	ADDQ         dstRow+24(FP), R12
+	LEAQ         (R12)(SI*4), R13
+	LEAQ         (SI)(SI*2), R13
+	VMAXPS       Y3, Y8, Y3
+	VMOVUPS      Y3, (R12)
+	VMAXPS       Y6, Y8, Y6
+	VMOVUPS      Y6, (R12)(SI*1)
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      Y4, (R12)(SI*2)
+	VMAXPS       Y12, Y8, Y12
+	VMOVUPS      Y12, (R12)(R13*1)
+	VFMADD213PS  Y2, Y1, Y5
+	VFMADD213PS  Y2, Y1, Y9
+	VFMADD213PS  Y2, Y1, Y7
+	VFMADD213PS  Y2, Y1, Y15
+	MOVQ         DI, R12
+	ADDQ         residualRow+160(FP), R12
+	ADDQ         residualRow+160(FP), R12
+	ADDQ         residualRow+160(FP), R12
+	LEAQ         (R12)(R8*4), R13
+	LEAQ         (R8)(R8*2), R13
+	VADDPS       (R12), Y5, Y5
+	VADDPS       (R12)(R8*1), Y9, Y9
+	VADDPS       (R12)(R8*2), Y7, Y7
+	VADDPS       (R12)(R13*1), Y15, Y15
+	MOVQ         BX, R12
+	ADDQ         dstRow+24(FP), R12
+	ADDQ         dstRow+24(FP), R12
+	ADDQ         dstRow+24(FP), R12
+	LEAQ         (R12)(SI*4), R13
+	LEAQ         (SI)(SI*2), R13
+	VMAXPS       Y5, Y8, Y5
+	VMOVUPS      Y5, (R12)
+	VMAXPS       Y9, Y8, Y9
+	VMOVUPS      Y9, (R12)(SI*1)
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      Y7, (R12)(SI*2)
+	VMAXPS       Y15, Y8, Y15
+	VMOVUPS      Y15, (R12)(R13*1)
 	ADDQ         mRow+72(FP), DX
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (BX)(R9*4), BX
-	MOVQ         residualPixel+168(FP), R9
-	LEAQ         (SI)(R9*4), SI
-	DECQ         R8
+	LEAQ         (BX)(SI*4), BX
+	LEAQ         (DI)(R8*4), DI
+	DECQ         R11
 	JNZ          sum_whole_tile
 	ADDQ         $0x08, CX
 	JMP          sum_whole
@@ -5888,389 +5628,350 @@ sum_part:
 	LEAQ   (AX)(CX*4), AX
 	MOVQ   dst_base+0(FP), DX
 	LEAQ   (DX)(CX*4), DX
-	MOVQ   residual_base+136(FP), BX
-	LEAQ   (BX)(CX*4), BX
-	MOVQ   mStride+64(FP), SI
-	IMUL3Q $0x06, SI, SI
-	MOVQ   tiles+80(FP), DI
+	MOVQ   dstPixel+32(FP), BX
+	MOVQ   residual_base+136(FP), SI
+	LEAQ   (SI)(CX*4), SI
+	MOVQ   residualPixel+168(FP), DI
+	MOVQ   mStride+64(FP), R8
+	MOVQ   R8, R9
+	IMUL3Q $0x06, R8, R8
+	MOVQ   tiles+80(FP), R10
 
 sum_part_tile:
-	MOVQ         AX, R8
-	LEAQ         (R8)(SI*4), R9
-	LEAQ         (SI)(SI*2), R10
-	VMOVUPS      (R8), Y1
-	VMOVUPS      (R8)(SI*1), Y2
-	VMOVUPS      (R8)(SI*2), Y3
-	VMOVUPS      (R8)(R10*1), Y4
-	VMOVUPS      (R9), Y5
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y3
-	VMOVUPS      (R8)(SI*1), Y4
-	VMOVUPS      (R8)(SI*2), Y5
-	VMOVUPS      (R8)(R10*1), Y6
-	VMOVUPS      (R9), Y7
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y4, Y3, Y3
-	VADDPS       Y6, Y3, Y3
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y5
-	VMOVUPS      (R8)(SI*1), Y6
-	VMOVUPS      (R8)(SI*2), Y7
-	VMOVUPS      (R8)(R10*1), Y8
-	VMOVUPS      (R9), Y9
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y6, Y5, Y5
-	VADDPS       Y8, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y7
-	VMOVUPS      (R8)(SI*1), Y8
-	VMOVUPS      (R8)(SI*2), Y9
-	VMOVUPS      (R8)(R10*1), Y10
-	VMOVUPS      (R9), Y11
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y8, Y7, Y7
-	VADDPS       Y10, Y7, Y7
-	VMULPS       a2Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y9
-	VMOVUPS      (R8)(SI*1), Y10
-	VMOVUPS      (R8)(SI*2), Y11
-	VMOVUPS      (R8)(R10*1), Y12
-	VMOVUPS      (R9), Y13
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y10, Y9, Y9
-	VADDPS       Y12, Y9, Y9
-	VMULPS       a2Vector<>+0(SB), Y10, Y10
-	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y11
-	VMOVUPS      (R8)(SI*1), Y12
-	VMOVUPS      (R8)(SI*2), Y13
-	VMOVUPS      (R8)(R10*1), Y14
-	VMOVUPS      (R9), Y15
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y15, Y14, Y14
-	VADDPS       Y12, Y11, Y11
-	VADDPS       Y14, Y11, Y11
-	VMULPS       a2Vector<>+0(SB), Y12, Y12
-	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVAPS      Y3, Y13
-	VMOVAPS      Y7, Y14
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y9, Y7, Y7
-	VSUBPS       Y5, Y13, Y5
-	VSUBPS       Y9, Y14, Y9
-	VADDPS       Y3, Y1, Y1
-	VADDPS       Y7, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
-	VMULPS       a1Vector<>+0(SB), Y5, Y5
-	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
-	MOVQ         scale_base+88(FP), R8
-	VMASKMOVPS   (R8)(CX*4), Y0, Y7
-	MOVQ         shift_base+112(FP), R8
-	VMASKMOVPS   (R8)(CX*4), Y0, Y9
-	VBROADCASTSS bound+176(FP), Y13
-	VFMADD213PS  Y9, Y7, Y1
-	VFMADD213PS  Y9, Y7, Y5
-	VFMADD213PS  Y9, Y7, Y3
-	VFMADD213PS  Y9, Y7, Y11
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         DX, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	MOVQ         residualRow+160(FP), R11
-	MOVQ         BX, R11
-	MOVQ         residualPixel+168(FP), R12
-	LEAQ         (R11)(R12*4), R13
-	LEAQ         (R12)(R12*2), R13
-	VMASKMOVPS   (R11), Y0, Y7
-	VADDPS       Y7, Y1, Y1
-	VMASKMOVPS   (R11)(R12*1), Y0, Y7
-	VADDPS       Y7, Y5, Y5
-	VMASKMOVPS   (R11)(R12*2), Y0, Y7
-	VADDPS       Y7, Y3, Y3
-	VMASKMOVPS   (R11)(R13*1), Y0, Y7
-	VADDPS       Y7, Y11, Y11
-	VMAXPS       Y1, Y13, Y1
-	VMASKMOVPS   Y1, Y0, (R8)
-	VMAXPS       Y5, Y13, Y5
-	VMASKMOVPS   Y5, Y0, (R8)(R9*1)
-	VMAXPS       Y3, Y13, Y3
-	VMASKMOVPS   Y3, Y0, (R8)(R9*2)
-	VMAXPS       Y11, Y13, Y11
-	VMASKMOVPS   Y11, Y0, (R8)(R10*1)
-	VMOVAPS      Y4, Y1
-	VMOVAPS      Y8, Y3
-	VADDPS       Y6, Y4, Y4
-	VADDPS       Y10, Y8, Y8
-	VSUBPS       Y6, Y1, Y6
-	VSUBPS       Y10, Y3, Y10
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y8, Y2, Y2
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
-	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	MOVQ         scale_base+88(FP), R8
-	VMASKMOVPS   (R8)(CX*4), Y0, Y1
-	MOVQ         shift_base+112(FP), R8
-	VMASKMOVPS   (R8)(CX*4), Y0, Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y6
-	VFMADD213PS  Y3, Y1, Y4
-	VFMADD213PS  Y3, Y1, Y12
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         DX, R8
-	ADDQ         R9, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	MOVQ         residualRow+160(FP), R12
-	MOVQ         BX, R11
-	ADDQ         R12, R11
-	ADDQ         R12, R11
-	MOVQ         residualPixel+168(FP), R12
-	LEAQ         (R11)(R12*4), R13
-	LEAQ         (R12)(R12*2), R13
-	VMASKMOVPS   (R11), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   (R11)(R12*1), Y0, Y1
-	VADDPS       Y1, Y6, Y6
-	VMASKMOVPS   (R11)(R12*2), Y0, Y1
-	VADDPS       Y1, Y4, Y4
-	VMASKMOVPS   (R11)(R13*1), Y0, Y1
-	VADDPS       Y1, Y12, Y12
-	VMAXPS       Y2, Y5, Y2
-	VMASKMOVPS   Y2, Y0, (R8)
-	VMAXPS       Y6, Y5, Y6
-	VMASKMOVPS   Y6, Y0, (R8)(R9*1)
-	VMAXPS       Y4, Y5, Y4
-	VMASKMOVPS   Y4, Y0, (R8)(R9*2)
-	VMAXPS       Y12, Y5, Y12
-	VMASKMOVPS   Y12, Y0, (R8)(R10*1)
-	MOVQ         AX, R8
-	LEAQ         (R8)(SI*4), R9
-	LEAQ         (SI)(SI*2), R10
-	VMOVUPS      (R8)(SI*1), Y1
-	VMOVUPS      (R8)(SI*2), Y2
-	VMOVUPS      (R8)(R10*1), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      (R9)(SI*1), Y5
-	VSUBPS       Y2, Y1, Y1
-	VSUBPS       Y4, Y3, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
-	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
-	VMULPS       a1Vector<>+0(SB), Y1, Y1
-	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Y2
-	VMOVUPS      (R8)(SI*2), Y3
-	VMOVUPS      (R8)(R10*1), Y4
-	VMOVUPS      (R9), Y6
-	VMOVUPS      (R9)(SI*1), Y7
-	VSUBPS       Y3, Y2, Y2
-	VSUBPS       Y6, Y4, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
-	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
-	VMULPS       a1Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Y3
-	VMOVUPS      (R8)(SI*2), Y4
-	VMOVUPS      (R8)(R10*1), Y6
-	VMOVUPS      (R9), Y8
-	VMOVUPS      (R9)(SI*1), Y9
-	VSUBPS       Y4, Y3, Y3
-	VSUBPS       Y8, Y6, Y6
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
-	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Y4
-	VMOVUPS      (R8)(SI*2), Y6
-	VMOVUPS      (R8)(R10*1), Y8
-	VMOVUPS      (R9), Y10
-	VMOVUPS      (R9)(SI*1), Y11
-	VSUBPS       Y6, Y4, Y4
-	VSUBPS       Y10, Y8, Y8
-	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
-	VMULPS       a1Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Y6
-	VMOVUPS      (R8)(SI*2), Y8
-	VMOVUPS      (R8)(R10*1), Y10
-	VMOVUPS      (R9), Y12
-	VMOVUPS      (R9)(SI*1), Y13
-	VSUBPS       Y8, Y6, Y6
-	VSUBPS       Y12, Y10, Y10
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
-	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Y8
-	VMOVUPS      (R8)(SI*2), Y10
-	VMOVUPS      (R8)(R10*1), Y12
-	VMOVUPS      (R9), Y14
-	VMOVUPS      (R9)(SI*1), Y15
-	VSUBPS       Y10, Y8, Y8
-	VSUBPS       Y14, Y12, Y12
-	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
-	VMULPS       a1Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVAPS      Y2, Y10
-	VMOVAPS      Y4, Y12
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y6, Y4, Y4
-	VSUBPS       Y3, Y10, Y3
-	VSUBPS       Y6, Y12, Y6
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
-	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	MOVQ         scale_base+88(FP), R8
-	VMASKMOVPS   (R8)(CX*4), Y0, Y4
-	MOVQ         shift_base+112(FP), R8
-	VMASKMOVPS   (R8)(CX*4), Y0, Y6
-	VBROADCASTSS bound+176(FP), Y10
-	VFMADD213PS  Y6, Y4, Y1
-	VFMADD213PS  Y6, Y4, Y3
-	VFMADD213PS  Y6, Y4, Y2
-	VFMADD213PS  Y6, Y4, Y8
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         DX, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	MOVQ         residualRow+160(FP), R12
-	MOVQ         BX, R11
-	ADDQ         R12, R11
-	MOVQ         residualPixel+168(FP), R12
-	LEAQ         (R11)(R12*4), R13
-	LEAQ         (R12)(R12*2), R13
-	VMASKMOVPS   (R11), Y0, Y4
-	VADDPS       Y4, Y1, Y1
-	VMASKMOVPS   (R11)(R12*1), Y0, Y4
-	VADDPS       Y4, Y3, Y3
-	VMASKMOVPS   (R11)(R12*2), Y0, Y4
-	VADDPS       Y4, Y2, Y2
-	VMASKMOVPS   (R11)(R13*1), Y0, Y4
-	VADDPS       Y4, Y8, Y8
-	VMAXPS       Y1, Y10, Y1
-	VMASKMOVPS   Y1, Y0, (R8)
-	VMAXPS       Y3, Y10, Y3
-	VMASKMOVPS   Y3, Y0, (R8)(R9*1)
-	VMAXPS       Y2, Y10, Y2
-	VMASKMOVPS   Y2, Y0, (R8)(R9*2)
-	VMAXPS       Y8, Y10, Y8
-	VMASKMOVPS   Y8, Y0, (R8)(R10*1)
+	MOVQ         AX, R11
+	LEAQ         (R11)(R8*4), R12
+	LEAQ         (R8)(R8*2), R13
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      (R11)(R8*1), Y3
+	VMOVUPS      (R11)(R13*1), Y4
+	VADDPS       (R11)(R8*2), Y3, Y3
+	VADDPS       (R12), Y4, Y4
+	VADDPS       (R11), Y3, Y5
+	VADDPS       Y4, Y5, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y4
+	VMOVUPS      (R11)(R13*1), Y6
+	VADDPS       (R11)(R8*2), Y4, Y4
+	VADDPS       (R12), Y6, Y6
+	VADDPS       (R11), Y4, Y7
+	VADDPS       Y6, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y6
+	VMOVUPS      (R11)(R13*1), Y8
+	VADDPS       (R11)(R8*2), Y6, Y6
+	VADDPS       (R12), Y8, Y8
+	VADDPS       (R11), Y6, Y9
+	VADDPS       Y8, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y8
+	VMOVUPS      (R11)(R13*1), Y10
+	VADDPS       (R11)(R8*2), Y8, Y8
+	VADDPS       (R12), Y10, Y10
+	VADDPS       (R11), Y8, Y11
+	VADDPS       Y10, Y11, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y10
+	VMOVUPS      (R11)(R13*1), Y12
+	VADDPS       (R11)(R8*2), Y10, Y10
+	VADDPS       (R12), Y12, Y12
+	VADDPS       (R11), Y10, Y13
+	VADDPS       Y12, Y13, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y12
+	VMOVUPS      (R11)(R13*1), Y14
+	VADDPS       (R11)(R8*2), Y12, Y12
+	VADDPS       (R12), Y14, Y14
+	VADDPS       (R11), Y12, Y15
+	VADDPS       Y14, Y15, Y15
+	VMULPS       Y1, Y12, Y12
+	VFMADD231PS  Y2, Y14, Y12
+	ADDQ         R9, R11
+	ADDQ         R9, R12
 	VMOVAPS      Y7, Y1
-	VMOVAPS      Y11, Y2
 	VADDPS       Y9, Y7, Y7
-	VADDPS       Y13, Y11, Y11
 	VSUBPS       Y9, Y1, Y9
-	VSUBPS       Y13, Y2, Y13
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y11, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y7, Y7
-	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
-	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
-	VMULPS       a1Vector<>+0(SB), Y9, Y9
-	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
-	MOVQ         scale_base+88(FP), R8
-	VMASKMOVPS   (R8)(CX*4), Y0, Y1
-	MOVQ         shift_base+112(FP), R8
-	VMASKMOVPS   (R8)(CX*4), Y0, Y2
-	VBROADCASTSS bound+176(FP), Y3
+	VMOVAPS      Y4, Y1
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y6, Y1, Y6
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y8, Y3, Y3
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y11, Y7
+	VFMADD231PS  Y1, Y8, Y4
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y9, Y15
+	VFMADD231PS  Y1, Y6, Y12
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y15
+	VFMADD231PS  Y1, Y10, Y12
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y9
+	VFMADD231PS  Y1, Y10, Y6
+	MOVQ         scale_base+88(FP), R11
+	VMASKMOVPS   (R11)(CX*4), Y0, Y1
+	MOVQ         shift_base+112(FP), R11
+	VMASKMOVPS   (R11)(CX*4), Y0, Y2
+	VBROADCASTSS bound+176(FP), Y8
 	VFMADD213PS  Y2, Y1, Y5
 	VFMADD213PS  Y2, Y1, Y9
 	VFMADD213PS  Y2, Y1, Y7
 	VFMADD213PS  Y2, Y1, Y15
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         DX, R8
-	ADDQ         R9, R8
-	ADDQ         R9, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	MOVQ         residualRow+160(FP), R12
-	MOVQ         BX, R11
-	ADDQ         R12, R11
-	ADDQ         R12, R11
-	ADDQ         R12, R11
-	MOVQ         residualPixel+168(FP), R12
-	LEAQ         (R11)(R12*4), R13
-	LEAQ         (R12)(R12*2), R13
+	MOVQ         SI, R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMASKMOVPS   (R11), Y0, Y10
+	VADDPS       Y10, Y5, Y5
+	VMASKMOVPS   (R11)(DI*1), Y0, Y10
+	VADDPS       Y10, Y9, Y9
+	VMASKMOVPS   (R11)(DI*2), Y0, Y10
+	VADDPS       Y10, Y7, Y7
+	VMASKMOVPS   (R11)(R12*1), Y0, Y10
+	VADDPS       Y10, Y15, Y15
+	MOVQ         DX, R11
+	LEAQ         (R11)(BX*4), R12
+	LEAQ         (BX)(BX*2), R12
+	VMAXPS       Y5, Y8, Y5
+	VMASKMOVPS   Y5, Y0, (R11)
+	VMAXPS       Y9, Y8, Y9
+	VMASKMOVPS   Y9, Y0, (R11)(BX*1)
+	VMAXPS       Y7, Y8, Y7
+	VMASKMOVPS   Y7, Y0, (R11)(BX*2)
+	VMAXPS       Y15, Y8, Y15
+	VMASKMOVPS   Y15, Y0, (R11)(R12*1)
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         SI, R11
+	ADDQ         residualRow+160(FP), R11
+	ADDQ         residualRow+160(FP), R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMASKMOVPS   (R11), Y0, Y1
+	VADDPS       Y1, Y3, Y3
+	VMASKMOVPS   (R11)(DI*1), Y0, Y1
+	VADDPS       Y1, Y6, Y6
+	VMASKMOVPS   (R11)(DI*2), Y0, Y1
+	VADDPS       Y1, Y4, Y4
+	VMASKMOVPS   (R11)(R12*1), Y0, Y1
+	VADDPS       Y1, Y12, Y12
+	MOVQ         DX, R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (R11)(BX*4), R12
+	LEAQ         (BX)(BX*2), R12
+	VMAXPS       Y3, Y8, Y3
+	VMASKMOVPS   Y3, Y0, (R11)
+	VMAXPS       Y6, Y8, Y6
+	VMASKMOVPS   Y6, Y0, (R11)(BX*1)
+	VMAXPS       Y4, Y8, Y4
+	VMASKMOVPS   Y4, Y0, (R11)(BX*2)
+	VMAXPS       Y12, Y8, Y12
+	VMASKMOVPS   Y12, Y0, (R11)(R12*1)
+	MOVQ         AX, R11
+	LEAQ         (R11)(R8*4), R12
+	LEAQ         (R8)(R8*2), R13
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      (R11)(R8*1), Y3
+	VMOVUPS      (R11)(R13*1), Y4
+	VMOVUPS      (R12)(R8*1), Y5
+	VSUBPS       (R11)(R8*2), Y3, Y3
+	VSUBPS       (R12), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y4
+	VMOVUPS      (R11)(R13*1), Y6
+	VMOVUPS      (R12)(R8*1), Y7
+	VSUBPS       (R11)(R8*2), Y4, Y4
+	VSUBPS       (R12), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y6
+	VMOVUPS      (R11)(R13*1), Y8
+	VMOVUPS      (R12)(R8*1), Y9
+	VSUBPS       (R11)(R8*2), Y6, Y6
+	VSUBPS       (R12), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y8
+	VMOVUPS      (R11)(R13*1), Y10
+	VMOVUPS      (R12)(R8*1), Y11
+	VSUBPS       (R11)(R8*2), Y8, Y8
+	VSUBPS       (R12), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y10
+	VMOVUPS      (R11)(R13*1), Y12
+	VMOVUPS      (R12)(R8*1), Y13
+	VSUBPS       (R11)(R8*2), Y10, Y10
+	VSUBPS       (R12), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y12
+	VMOVUPS      (R11)(R13*1), Y14
+	VMOVUPS      (R12)(R8*1), Y15
+	VSUBPS       (R11)(R8*2), Y12, Y12
+	VSUBPS       (R12), Y14, Y14
+	VFMADD231PS  Y1, Y12, Y15
+	VFMADD231PS  Y2, Y14, Y15
+	VMULPS       a1Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVAPS      Y4, Y1
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y6, Y1, Y6
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y8, Y3, Y3
+	VMOVAPS      Y7, Y1
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y9, Y1, Y9
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y11, Y5, Y5
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y7, Y7
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y8, Y4
+	VFMADD231PS  Y1, Y11, Y7
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y6, Y12
+	VFMADD231PS  Y1, Y9, Y15
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y12
+	VFMADD231PS  Y1, Y13, Y15
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y6, Y6
+	VMULPS       Y1, Y9, Y9
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y6
+	VFMADD231PS  Y1, Y13, Y9
+	MOVQ         scale_base+88(FP), R11
+	VMASKMOVPS   (R11)(CX*4), Y0, Y1
+	MOVQ         shift_base+112(FP), R11
+	VMASKMOVPS   (R11)(CX*4), Y0, Y2
+	VBROADCASTSS bound+176(FP), Y8
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         SI, R11
+	ADDQ         residualRow+160(FP), R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMASKMOVPS   (R11), Y0, Y10
+	VADDPS       Y10, Y3, Y3
+	VMASKMOVPS   (R11)(DI*1), Y0, Y10
+	VADDPS       Y10, Y6, Y6
+	VMASKMOVPS   (R11)(DI*2), Y0, Y10
+	VADDPS       Y10, Y4, Y4
+	VMASKMOVPS   (R11)(R12*1), Y0, Y10
+	VADDPS       Y10, Y12, Y12
+	MOVQ         DX, R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (R11)(BX*4), R12
+	LEAQ         (BX)(BX*2), R12
+	VMAXPS       Y3, Y8, Y3
+	VMASKMOVPS   Y3, Y0, (R11)
+	VMAXPS       Y6, Y8, Y6
+	VMASKMOVPS   Y6, Y0, (R11)(BX*1)
+	VMAXPS       Y4, Y8, Y4
+	VMASKMOVPS   Y4, Y0, (R11)(BX*2)
+	VMAXPS       Y12, Y8, Y12
+	VMASKMOVPS   Y12, Y0, (R11)(R12*1)
+	VFMADD213PS  Y2, Y1, Y5
+	VFMADD213PS  Y2, Y1, Y9
+	VFMADD213PS  Y2, Y1, Y7
+	VFMADD213PS  Y2, Y1, Y15
+	MOVQ         SI, R11
+	ADDQ         residualRow+160(FP), R11
+	ADDQ         residualRow+160(FP), R11
+	ADDQ         residualRow+160(FP), R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
 	VMASKMOVPS   (R11), Y0, Y1
 	VADDPS       Y1, Y5, Y5
-	VMASKMOVPS   (R11)(R12*1), Y0, Y1
+	VMASKMOVPS   (R11)(DI*1), Y0, Y1
 	VADDPS       Y1, Y9, Y9
-	VMASKMOVPS   (R11)(R12*2), Y0, Y1
+	VMASKMOVPS   (R11)(DI*2), Y0, Y1
 	VADDPS       Y1, Y7, Y7
-	VMASKMOVPS   (R11)(R13*1), Y0, Y1
+	VMASKMOVPS   (R11)(R12*1), Y0, Y1
 	VADDPS       Y1, Y15, Y15
-	VMAXPS       Y5, Y3, Y5
-	VMASKMOVPS   Y5, Y0, (R8)
-	VMAXPS       Y9, Y3, Y9
-	VMASKMOVPS   Y9, Y0, (R8)(R9*1)
-	VMAXPS       Y7, Y3, Y7
-	VMASKMOVPS   Y7, Y0, (R8)(R9*2)
-	VMAXPS       Y15, Y3, Y15
-	VMASKMOVPS   Y15, Y0, (R8)(R10*1)
+	MOVQ         DX, R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (R11)(BX*4), R12
+	LEAQ         (BX)(BX*2), R12
+	VMAXPS       Y5, Y8, Y5
+	VMASKMOVPS   Y5, Y0, (R11)
+	VMAXPS       Y9, Y8, Y9
+	VMASKMOVPS   Y9, Y0, (R11)(BX*1)
+	VMAXPS       Y7, Y8, Y7
+	VMASKMOVPS   Y7, Y0, (R11)(BX*2)
+	VMAXPS       Y15, Y8, Y15
+	VMASKMOVPS   Y15, Y0, (R11)(R12*1)
 	ADDQ         mRow+72(FP), AX
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DX)(R8*4), DX
-	MOVQ         residualPixel+168(FP), R8
-	LEAQ         (BX)(R8*4), BX
-	DECQ         DI
+	LEAQ         (DX)(BX*4), DX
+	LEAQ         (SI)(DI*4), SI
+	DECQ         R10
 	JNZ          sum_part_tile
 
 sum_end:
@@ -6288,639 +5989,576 @@ plain_line:
 	LEAQ   (BX)(CX*4), BX
 	MOVQ   dst_base+0(FP), SI
 	LEAQ   (SI)(CX*4), SI
-	MOVQ   mStride+64(FP), DI
-	IMUL3Q $0x06, DI, DI
-	MOVQ   tiles+80(FP), R8
+	MOVQ   dstPixel+32(FP), DI
+	MOVQ   mStride+64(FP), R8
+	MOVQ   R8, R9
+	IMUL3Q $0x06, R8, R8
+	MOVQ   tiles+80(FP), R10
 
 plain_line_tile:
-	MOVQ         BX, R9
-	LEAQ         (R9)(DI*4), R10
-	LEAQ         (DI)(DI*2), R11
-	VMOVUPS      (R9), Y1
-	VMOVUPS      (R9)(DI*1), Y2
-	VMOVUPS      (R9)(DI*2), Y3
-	VMOVUPS      (R9)(R11*1), Y4
-	VMOVUPS      (R10), Y5
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y3
-	VMOVUPS      (R9)(DI*1), Y4
-	VMOVUPS      (R9)(DI*2), Y5
-	VMOVUPS      (R9)(R11*1), Y6
-	VMOVUPS      (R10), Y7
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y4, Y3, Y3
-	VADDPS       Y6, Y3, Y3
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y5
-	VMOVUPS      (R9)(DI*1), Y6
-	VMOVUPS      (R9)(DI*2), Y7
-	VMOVUPS      (R9)(R11*1), Y8
-	VMOVUPS      (R10), Y9
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y6, Y5, Y5
-	VADDPS       Y8, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y7
-	VMOVUPS      (R9)(DI*1), Y8
-	VMOVUPS      (R9)(DI*2), Y9
-	VMOVUPS      (R9)(R11*1), Y10
-	VMOVUPS      (R10), Y11
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y8, Y7, Y7
-	VADDPS       Y10, Y7, Y7
-	VMULPS       a2Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y9
-	VMOVUPS      (R9)(DI*1), Y10
-	VMOVUPS      (R9)(DI*2), Y11
-	VMOVUPS      (R9)(R11*1), Y12
-	VMOVUPS      (R10), Y13
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y10, Y9, Y9
-	VADDPS       Y12, Y9, Y9
-	VMULPS       a2Vector<>+0(SB), Y10, Y10
-	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9), Y11
-	VMOVUPS      (R9)(DI*1), Y12
-	VMOVUPS      (R9)(DI*2), Y13
-	VMOVUPS      (R9)(R11*1), Y14
-	VMOVUPS      (R10), Y15
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y15, Y14, Y14
-	VADDPS       Y12, Y11, Y11
-	VADDPS       Y14, Y11, Y11
-	VMULPS       a2Vector<>+0(SB), Y12, Y12
-	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVAPS      Y3, Y13
-	VMOVAPS      Y7, Y14
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y9, Y7, Y7
-	VSUBPS       Y5, Y13, Y5
-	VSUBPS       Y9, Y14, Y9
-	VADDPS       Y3, Y1, Y1
-	VADDPS       Y7, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
-	VMULPS       a1Vector<>+0(SB), Y5, Y5
-	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Y7
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Y9
-	VBROADCASTSS bound+176(FP), Y13
-	VFMADD213PS  Y9, Y7, Y1
-	VFMADD213PS  Y9, Y7, Y5
-	VFMADD213PS  Y9, Y7, Y3
-	VFMADD213PS  Y9, Y7, Y11
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         SI, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	VMAXPS       Y1, Y13, Y1
-	VMOVUPS      Y1, (R9)
-	VMAXPS       Y5, Y13, Y5
-	VMOVUPS      Y5, (R9)(R10*1)
-	VMAXPS       Y3, Y13, Y3
-	VMOVUPS      Y3, (R9)(R10*2)
-	VMAXPS       Y11, Y13, Y11
-	VMOVUPS      Y11, (R9)(R11*1)
-	VMOVAPS      Y4, Y1
-	VMOVAPS      Y8, Y3
-	VADDPS       Y6, Y4, Y4
-	VADDPS       Y10, Y8, Y8
-	VSUBPS       Y6, Y1, Y6
-	VSUBPS       Y10, Y3, Y10
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y8, Y2, Y2
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
-	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y6
-	VFMADD213PS  Y3, Y1, Y4
-	VFMADD213PS  Y3, Y1, Y12
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         SI, R9
-	ADDQ         R10, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	VMAXPS       Y2, Y5, Y2
-	VMOVUPS      Y2, (R9)
-	VMAXPS       Y6, Y5, Y6
-	VMOVUPS      Y6, (R9)(R10*1)
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      Y4, (R9)(R10*2)
-	VMAXPS       Y12, Y5, Y12
-	VMOVUPS      Y12, (R9)(R11*1)
-	MOVQ         BX, R9
-	LEAQ         (R9)(DI*4), R10
-	LEAQ         (DI)(DI*2), R11
-	VMOVUPS      (R9)(DI*1), Y1
-	VMOVUPS      (R9)(DI*2), Y2
-	VMOVUPS      (R9)(R11*1), Y3
-	VMOVUPS      (R10), Y4
-	VMOVUPS      (R10)(DI*1), Y5
-	VSUBPS       Y2, Y1, Y1
-	VSUBPS       Y4, Y3, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
-	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
-	VMULPS       a1Vector<>+0(SB), Y1, Y1
-	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9)(DI*1), Y2
-	VMOVUPS      (R9)(DI*2), Y3
-	VMOVUPS      (R9)(R11*1), Y4
-	VMOVUPS      (R10), Y6
-	VMOVUPS      (R10)(DI*1), Y7
-	VSUBPS       Y3, Y2, Y2
-	VSUBPS       Y6, Y4, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
-	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
-	VMULPS       a1Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9)(DI*1), Y3
-	VMOVUPS      (R9)(DI*2), Y4
-	VMOVUPS      (R9)(R11*1), Y6
-	VMOVUPS      (R10), Y8
-	VMOVUPS      (R10)(DI*1), Y9
-	VSUBPS       Y4, Y3, Y3
-	VSUBPS       Y8, Y6, Y6
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
-	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9)(DI*1), Y4
-	VMOVUPS      (R9)(DI*2), Y6
-	VMOVUPS      (R9)(R11*1), Y8
-	VMOVUPS      (R10), Y10
-	VMOVUPS      (R10)(DI*1), Y11
-	VSUBPS       Y6, Y4, Y4
-	VSUBPS       Y10, Y8, Y8
-	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
-	VMULPS       a1Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9)(DI*1), Y6
-	VMOVUPS      (R9)(DI*2), Y8
-	VMOVUPS      (R9)(R11*1), Y10
-	VMOVUPS      (R10), Y12
-	VMOVUPS      (R10)(DI*1), Y13
-	VSUBPS       Y8, Y6, Y6
-	VSUBPS       Y12, Y10, Y10
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
-	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      (R9)(DI*1), Y8
-	VMOVUPS      (R9)(DI*2), Y10
-	VMOVUPS      (R9)(R11*1), Y12
-	VMOVUPS      (R10), Y14
-	VMOVUPS      (R10)(DI*1), Y15
-	VSUBPS       Y10, Y8, Y8
-	VSUBPS       Y14, Y12, Y12
-	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
-	VMULPS       a1Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVAPS      Y2, Y10
-	VMOVAPS      Y4, Y12
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y6, Y4, Y4
-	VSUBPS       Y3, Y10, Y3
-	VSUBPS       Y6, Y12, Y6
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
-	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Y4
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Y6
-	VBROADCASTSS bound+176(FP), Y10
-	VFMADD213PS  Y6, Y4, Y1
-	VFMADD213PS  Y6, Y4, Y3
-	VFMADD213PS  Y6, Y4, Y2
-	VFMADD213PS  Y6, Y4, Y8
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         SI, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	VMAXPS       Y1, Y10, Y1
-	VMOVUPS      Y1, (R9)
-	VMAXPS       Y3, Y10, Y3
-	VMOVUPS      Y3, (R9)(R10*1)
-	VMAXPS       Y2, Y10, Y2
-	VMOVUPS      Y2, (R9)(R10*2)
-	VMAXPS       Y8, Y10, Y8
-	VMOVUPS      Y8, (R9)(R11*1)
+	MOVQ         BX, R11
+	LEAQ         (R11)(R8*4), R12
+	LEAQ         (R8)(R8*2), R13
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      (R11)(R8*1), Y3
+	VMOVUPS      (R11)(R13*1), Y4
+	VADDPS       (R11)(R8*2), Y3, Y3
+	VADDPS       (R12), Y4, Y4
+	VADDPS       (R11), Y3, Y5
+	VADDPS       Y4, Y5, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y4
+	VMOVUPS      (R11)(R13*1), Y6
+	VADDPS       (R11)(R8*2), Y4, Y4
+	VADDPS       (R12), Y6, Y6
+	VADDPS       (R11), Y4, Y7
+	VADDPS       Y6, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y6
+	VMOVUPS      (R11)(R13*1), Y8
+	VADDPS       (R11)(R8*2), Y6, Y6
+	VADDPS       (R12), Y8, Y8
+	VADDPS       (R11), Y6, Y9
+	VADDPS       Y8, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y8
+	VMOVUPS      (R11)(R13*1), Y10
+	VADDPS       (R11)(R8*2), Y8, Y8
+	VADDPS       (R12), Y10, Y10
+	VADDPS       (R11), Y8, Y11
+	VADDPS       Y10, Y11, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y10
+	VMOVUPS      (R11)(R13*1), Y12
+	VADDPS       (R11)(R8*2), Y10, Y10
+	VADDPS       (R12), Y12, Y12
+	VADDPS       (R11), Y10, Y13
+	VADDPS       Y12, Y13, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y12
+	VMOVUPS      (R11)(R13*1), Y14
+	VADDPS       (R11)(R8*2), Y12, Y12
+	VADDPS       (R12), Y14, Y14
+	VADDPS       (R11), Y12, Y15
+	VADDPS       Y14, Y15, Y15
+	VMULPS       Y1, Y12, Y12
+	VFMADD231PS  Y2, Y14, Y12
+	ADDQ         R9, R11
+	ADDQ         R9, R12
 	VMOVAPS      Y7, Y1
-	VMOVAPS      Y11, Y2
 	VADDPS       Y9, Y7, Y7
-	VADDPS       Y13, Y11, Y11
 	VSUBPS       Y9, Y1, Y9
-	VSUBPS       Y13, Y2, Y13
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y11, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y7, Y7
-	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
-	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
-	VMULPS       a1Vector<>+0(SB), Y9, Y9
-	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Y2
-	VBROADCASTSS bound+176(FP), Y3
+	VMOVAPS      Y4, Y1
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y6, Y1, Y6
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y8, Y3, Y3
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y11, Y7
+	VFMADD231PS  Y1, Y8, Y4
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y9, Y15
+	VFMADD231PS  Y1, Y6, Y12
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y15
+	VFMADD231PS  Y1, Y10, Y12
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y9
+	VFMADD231PS  Y1, Y10, Y6
+	MOVQ         scale_base+88(FP), R11
+	VMOVUPS      (R11)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R11
+	VMOVUPS      (R11)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y8
 	VFMADD213PS  Y2, Y1, Y5
 	VFMADD213PS  Y2, Y1, Y9
 	VFMADD213PS  Y2, Y1, Y7
 	VFMADD213PS  Y2, Y1, Y15
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         SI, R9
-	ADDQ         R10, R9
-	ADDQ         R10, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	VMAXPS       Y5, Y3, Y5
-	VMOVUPS      Y5, (R9)
-	VMAXPS       Y9, Y3, Y9
-	VMOVUPS      Y9, (R9)(R10*1)
-	VMAXPS       Y7, Y3, Y7
-	VMOVUPS      Y7, (R9)(R10*2)
-	VMAXPS       Y15, Y3, Y15
-	VMOVUPS      Y15, (R9)(R11*1)
-	MOVQ         BX, R9
-	LEAQ         (R9)(DI*4), R10
-	LEAQ         (DI)(DI*2), R11
-	VMOVUPS      32(R9), Y1
-	VMOVUPS      32(R9)(DI*1), Y2
-	VMOVUPS      32(R9)(DI*2), Y3
-	VMOVUPS      32(R9)(R11*1), Y4
-	VMOVUPS      32(R10), Y5
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      32(R9), Y3
-	VMOVUPS      32(R9)(DI*1), Y4
-	VMOVUPS      32(R9)(DI*2), Y5
-	VMOVUPS      32(R9)(R11*1), Y6
-	VMOVUPS      32(R10), Y7
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y4, Y3, Y3
-	VADDPS       Y6, Y3, Y3
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      32(R9), Y5
-	VMOVUPS      32(R9)(DI*1), Y6
-	VMOVUPS      32(R9)(DI*2), Y7
-	VMOVUPS      32(R9)(R11*1), Y8
-	VMOVUPS      32(R10), Y9
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y6, Y5, Y5
-	VADDPS       Y8, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      32(R9), Y7
-	VMOVUPS      32(R9)(DI*1), Y8
-	VMOVUPS      32(R9)(DI*2), Y9
-	VMOVUPS      32(R9)(R11*1), Y10
-	VMOVUPS      32(R10), Y11
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y8, Y7, Y7
-	VADDPS       Y10, Y7, Y7
-	VMULPS       a2Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      32(R9), Y9
-	VMOVUPS      32(R9)(DI*1), Y10
-	VMOVUPS      32(R9)(DI*2), Y11
-	VMOVUPS      32(R9)(R11*1), Y12
-	VMOVUPS      32(R10), Y13
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y10, Y9, Y9
-	VADDPS       Y12, Y9, Y9
-	VMULPS       a2Vector<>+0(SB), Y10, Y10
-	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      32(R9), Y11
-	VMOVUPS      32(R9)(DI*1), Y12
-	VMOVUPS      32(R9)(DI*2), Y13
-	VMOVUPS      32(R9)(R11*1), Y14
-	VMOVUPS      32(R10), Y15
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y15, Y14, Y14
-	VADDPS       Y12, Y11, Y11
-	VADDPS       Y14, Y11, Y11
-	VMULPS       a2Vector<>+0(SB), Y12, Y12
-	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVAPS      Y3, Y13
-	VMOVAPS      Y7, Y14
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y9, Y7, Y7
-	VSUBPS       Y5, Y13, Y5
-	VSUBPS       Y9, Y14, Y9
-	VADDPS       Y3, Y1, Y1
-	VADDPS       Y7, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
-	VMULPS       a1Vector<>+0(SB), Y5, Y5
-	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      32(R9)(CX*4), Y7
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      32(R9)(CX*4), Y9
-	VBROADCASTSS bound+176(FP), Y13
-	VFMADD213PS  Y9, Y7, Y1
-	VFMADD213PS  Y9, Y7, Y5
-	VFMADD213PS  Y9, Y7, Y3
-	VFMADD213PS  Y9, Y7, Y11
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         SI, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	VMAXPS       Y1, Y13, Y1
-	VMOVUPS      Y1, 32(R9)
-	VMAXPS       Y5, Y13, Y5
-	VMOVUPS      Y5, 32(R9)(R10*1)
-	VMAXPS       Y3, Y13, Y3
-	VMOVUPS      Y3, 32(R9)(R10*2)
-	VMAXPS       Y11, Y13, Y11
-	VMOVUPS      Y11, 32(R9)(R11*1)
-	VMOVAPS      Y4, Y1
-	VMOVAPS      Y8, Y3
-	VADDPS       Y6, Y4, Y4
-	VADDPS       Y10, Y8, Y8
-	VSUBPS       Y6, Y1, Y6
-	VSUBPS       Y10, Y3, Y10
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y8, Y2, Y2
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
-	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      32(R9)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      32(R9)(CX*4), Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y6
-	VFMADD213PS  Y3, Y1, Y4
-	VFMADD213PS  Y3, Y1, Y12
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         SI, R9
-	ADDQ         R10, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	VMAXPS       Y2, Y5, Y2
-	VMOVUPS      Y2, 32(R9)
-	VMAXPS       Y6, Y5, Y6
-	VMOVUPS      Y6, 32(R9)(R10*1)
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      Y4, 32(R9)(R10*2)
-	VMAXPS       Y12, Y5, Y12
-	VMOVUPS      Y12, 32(R9)(R11*1)
-	MOVQ         BX, R9
-	LEAQ         (R9)(DI*4), R10
-	LEAQ         (DI)(DI*2), R11
-	VMOVUPS      32(R9)(DI*1), Y1
-	VMOVUPS      32(R9)(DI*2), Y2
-	VMOVUPS      32(R9)(R11*1), Y3
-	VMOVUPS      32(R10), Y4
-	VMOVUPS      32(R10)(DI*1), Y5
-	VSUBPS       Y2, Y1, Y1
-	VSUBPS       Y4, Y3, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
-	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
-	VMULPS       a1Vector<>+0(SB), Y1, Y1
-	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      32(R9)(DI*1), Y2
-	VMOVUPS      32(R9)(DI*2), Y3
-	VMOVUPS      32(R9)(R11*1), Y4
-	VMOVUPS      32(R10), Y6
-	VMOVUPS      32(R10)(DI*1), Y7
-	VSUBPS       Y3, Y2, Y2
-	VSUBPS       Y6, Y4, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
-	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
-	VMULPS       a1Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      32(R9)(DI*1), Y3
-	VMOVUPS      32(R9)(DI*2), Y4
-	VMOVUPS      32(R9)(R11*1), Y6
-	VMOVUPS      32(R10), Y8
-	VMOVUPS      32(R10)(DI*1), Y9
-	VSUBPS       Y4, Y3, Y3
-	VSUBPS       Y8, Y6, Y6
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
+	MOVQ         SI, R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y5, Y8, Y5
+	VMOVUPS      Y5, (R11)
+	VMAXPS       Y9, Y8, Y9
+	VMOVUPS      Y9, (R11)(DI*1)
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      Y7, (R11)(DI*2)
+	VMAXPS       Y15, Y8, Y15
+	VMOVUPS      Y15, (R11)(R12*1)
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         SI, R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y3, Y8, Y3
+	VMOVUPS      Y3, (R11)
+	VMAXPS       Y6, Y8, Y6
+	VMOVUPS      Y6, (R11)(DI*1)
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      Y4, (R11)(DI*2)
+	VMAXPS       Y12, Y8, Y12
+	VMOVUPS      Y12, (R11)(R12*1)
+	MOVQ         BX, R11
+	LEAQ         (R11)(R8*4), R12
+	LEAQ         (R8)(R8*2), R13
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      (R11)(R8*1), Y3
+	VMOVUPS      (R11)(R13*1), Y4
+	VMOVUPS      (R12)(R8*1), Y5
+	VSUBPS       (R11)(R8*2), Y3, Y3
+	VSUBPS       (R12), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
 	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      32(R9)(DI*1), Y4
-	VMOVUPS      32(R9)(DI*2), Y6
-	VMOVUPS      32(R9)(R11*1), Y8
-	VMOVUPS      32(R10), Y10
-	VMOVUPS      32(R10)(DI*1), Y11
-	VSUBPS       Y6, Y4, Y4
-	VSUBPS       Y10, Y8, Y8
-	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y4
+	VMOVUPS      (R11)(R13*1), Y6
+	VMOVUPS      (R12)(R8*1), Y7
+	VSUBPS       (R11)(R8*2), Y4, Y4
+	VSUBPS       (R12), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
 	VMULPS       a1Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      32(R9)(DI*1), Y6
-	VMOVUPS      32(R9)(DI*2), Y8
-	VMOVUPS      32(R9)(R11*1), Y10
-	VMOVUPS      32(R10), Y12
-	VMOVUPS      32(R10)(DI*1), Y13
-	VSUBPS       Y8, Y6, Y6
-	VSUBPS       Y12, Y10, Y10
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y6
+	VMOVUPS      (R11)(R13*1), Y8
+	VMOVUPS      (R12)(R8*1), Y9
+	VSUBPS       (R11)(R8*2), Y6, Y6
+	VSUBPS       (R12), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
 	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVUPS      32(R9)(DI*1), Y8
-	VMOVUPS      32(R9)(DI*2), Y10
-	VMOVUPS      32(R9)(R11*1), Y12
-	VMOVUPS      32(R10), Y14
-	VMOVUPS      32(R10)(DI*1), Y15
-	VSUBPS       Y10, Y8, Y8
-	VSUBPS       Y14, Y12, Y12
-	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y8
+	VMOVUPS      (R11)(R13*1), Y10
+	VMOVUPS      (R12)(R8*1), Y11
+	VSUBPS       (R11)(R8*2), Y8, Y8
+	VSUBPS       (R12), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
 	VMULPS       a1Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
-	ADDQ         mStride+64(FP), R9
-	ADDQ         mStride+64(FP), R10
-	VMOVAPS      Y2, Y10
-	VMOVAPS      Y4, Y12
-	VADDPS       Y3, Y2, Y2
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y10
+	VMOVUPS      (R11)(R13*1), Y12
+	VMOVUPS      (R12)(R8*1), Y13
+	VSUBPS       (R11)(R8*2), Y10, Y10
+	VSUBPS       (R12), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      (R11)(R8*1), Y12
+	VMOVUPS      (R11)(R13*1), Y14
+	VMOVUPS      (R12)(R8*1), Y15
+	VSUBPS       (R11)(R8*2), Y12, Y12
+	VSUBPS       (R12), Y14, Y14
+	VFMADD231PS  Y1, Y12, Y15
+	VFMADD231PS  Y2, Y14, Y15
+	VMULPS       a1Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVAPS      Y4, Y1
 	VADDPS       Y6, Y4, Y4
-	VSUBPS       Y3, Y10, Y3
-	VSUBPS       Y6, Y12, Y6
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
-	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      32(R9)(CX*4), Y4
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      32(R9)(CX*4), Y6
-	VBROADCASTSS bound+176(FP), Y10
-	VFMADD213PS  Y6, Y4, Y1
-	VFMADD213PS  Y6, Y4, Y3
-	VFMADD213PS  Y6, Y4, Y2
-	VFMADD213PS  Y6, Y4, Y8
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         SI, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	VMAXPS       Y1, Y10, Y1
-	VMOVUPS      Y1, 32(R9)
-	VMAXPS       Y3, Y10, Y3
-	VMOVUPS      Y3, 32(R9)(R10*1)
-	VMAXPS       Y2, Y10, Y2
-	VMOVUPS      Y2, 32(R9)(R10*2)
-	VMAXPS       Y8, Y10, Y8
-	VMOVUPS      Y8, 32(R9)(R11*1)
+	VSUBPS       Y6, Y1, Y6
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y8, Y3, Y3
 	VMOVAPS      Y7, Y1
-	VMOVAPS      Y11, Y2
 	VADDPS       Y9, Y7, Y7
-	VADDPS       Y13, Y11, Y11
 	VSUBPS       Y9, Y1, Y9
-	VSUBPS       Y13, Y2, Y13
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y11, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y7, Y7
-	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
-	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
-	VMULPS       a1Vector<>+0(SB), Y9, Y9
-	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      32(R9)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      32(R9)(CX*4), Y2
-	VBROADCASTSS bound+176(FP), Y3
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y7, Y7
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y8, Y4
+	VFMADD231PS  Y1, Y11, Y7
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y6, Y12
+	VFMADD231PS  Y1, Y9, Y15
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y12
+	VFMADD231PS  Y1, Y13, Y15
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y6, Y6
+	VMULPS       Y1, Y9, Y9
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y6
+	VFMADD231PS  Y1, Y13, Y9
+	MOVQ         scale_base+88(FP), R11
+	VMOVUPS      (R11)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R11
+	VMOVUPS      (R11)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y8
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         SI, R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y3, Y8, Y3
+	VMOVUPS      Y3, (R11)
+	VMAXPS       Y6, Y8, Y6
+	VMOVUPS      Y6, (R11)(DI*1)
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      Y4, (R11)(DI*2)
+	VMAXPS       Y12, Y8, Y12
+	VMOVUPS      Y12, (R11)(R12*1)
 	VFMADD213PS  Y2, Y1, Y5
 	VFMADD213PS  Y2, Y1, Y9
 	VFMADD213PS  Y2, Y1, Y7
 	VFMADD213PS  Y2, Y1, Y15
-	MOVQ         dstRow+24(FP), R10
-	MOVQ         SI, R9
-	ADDQ         R10, R9
-	ADDQ         R10, R9
-	ADDQ         R10, R9
-	MOVQ         dstPixel+32(FP), R10
-	LEAQ         (R9)(R10*4), R11
-	LEAQ         (R10)(R10*2), R11
-	VMAXPS       Y5, Y3, Y5
-	VMOVUPS      Y5, 32(R9)
-	VMAXPS       Y9, Y3, Y9
-	VMOVUPS      Y9, 32(R9)(R10*1)
-	VMAXPS       Y7, Y3, Y7
-	VMOVUPS      Y7, 32(R9)(R10*2)
-	VMAXPS       Y15, Y3, Y15
-	VMOVUPS      Y15, 32(R9)(R11*1)
+	MOVQ         SI, R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y5, Y8, Y5
+	VMOVUPS      Y5, (R11)
+	VMAXPS       Y9, Y8, Y9
+	VMOVUPS      Y9, (R11)(DI*1)
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      Y7, (R11)(DI*2)
+	VMAXPS       Y15, Y8, Y15
+	VMOVUPS      Y15, (R11)(R12*1)
+	MOVQ         BX, R11
+	LEAQ         (R11)(R8*4), R12
+	LEAQ         (R8)(R8*2), R13
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      32(R11)(R8*1), Y3
+	VMOVUPS      32(R11)(R13*1), Y4
+	VADDPS       32(R11)(R8*2), Y3, Y3
+	VADDPS       32(R12), Y4, Y4
+	VADDPS       32(R11), Y3, Y5
+	VADDPS       Y4, Y5, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      32(R11)(R8*1), Y4
+	VMOVUPS      32(R11)(R13*1), Y6
+	VADDPS       32(R11)(R8*2), Y4, Y4
+	VADDPS       32(R12), Y6, Y6
+	VADDPS       32(R11), Y4, Y7
+	VADDPS       Y6, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      32(R11)(R8*1), Y6
+	VMOVUPS      32(R11)(R13*1), Y8
+	VADDPS       32(R11)(R8*2), Y6, Y6
+	VADDPS       32(R12), Y8, Y8
+	VADDPS       32(R11), Y6, Y9
+	VADDPS       Y8, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      32(R11)(R8*1), Y8
+	VMOVUPS      32(R11)(R13*1), Y10
+	VADDPS       32(R11)(R8*2), Y8, Y8
+	VADDPS       32(R12), Y10, Y10
+	VADDPS       32(R11), Y8, Y11
+	VADDPS       Y10, Y11, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      32(R11)(R8*1), Y10
+	VMOVUPS      32(R11)(R13*1), Y12
+	VADDPS       32(R11)(R8*2), Y10, Y10
+	VADDPS       32(R12), Y12, Y12
+	VADDPS       32(R11), Y10, Y13
+	VADDPS       Y12, Y13, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      32(R11)(R8*1), Y12
+	VMOVUPS      32(R11)(R13*1), Y14
+	VADDPS       32(R11)(R8*2), Y12, Y12
+	VADDPS       32(R12), Y14, Y14
+	VADDPS       32(R11), Y12, Y15
+	VADDPS       Y14, Y15, Y15
+	VMULPS       Y1, Y12, Y12
+	VFMADD231PS  Y2, Y14, Y12
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVAPS      Y7, Y1
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y9, Y1, Y9
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y11, Y5, Y5
+	VMOVAPS      Y4, Y1
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y6, Y1, Y6
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y8, Y3, Y3
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y11, Y7
+	VFMADD231PS  Y1, Y8, Y4
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y9, Y15
+	VFMADD231PS  Y1, Y6, Y12
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y15
+	VFMADD231PS  Y1, Y10, Y12
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y9
+	VFMADD231PS  Y1, Y10, Y6
+	MOVQ         scale_base+88(FP), R11
+	VMOVUPS      32(R11)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R11
+	VMOVUPS      32(R11)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y8
+	VFMADD213PS  Y2, Y1, Y5
+	VFMADD213PS  Y2, Y1, Y9
+	VFMADD213PS  Y2, Y1, Y7
+	VFMADD213PS  Y2, Y1, Y15
+	MOVQ         SI, R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y5, Y8, Y5
+	VMOVUPS      Y5, 32(R11)
+	VMAXPS       Y9, Y8, Y9
+	VMOVUPS      Y9, 32(R11)(DI*1)
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      Y7, 32(R11)(DI*2)
+	VMAXPS       Y15, Y8, Y15
+	VMOVUPS      Y15, 32(R11)(R12*1)
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         SI, R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y3, Y8, Y3
+	VMOVUPS      Y3, 32(R11)
+	VMAXPS       Y6, Y8, Y6
+	VMOVUPS      Y6, 32(R11)(DI*1)
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      Y4, 32(R11)(DI*2)
+	VMAXPS       Y12, Y8, Y12
+	VMOVUPS      Y12, 32(R11)(R12*1)
+	MOVQ         BX, R11
+	LEAQ         (R11)(R8*4), R12
+	LEAQ         (R8)(R8*2), R13
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      32(R11)(R8*1), Y3
+	VMOVUPS      32(R11)(R13*1), Y4
+	VMOVUPS      32(R12)(R8*1), Y5
+	VSUBPS       32(R11)(R8*2), Y3, Y3
+	VSUBPS       32(R12), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      32(R11)(R8*1), Y4
+	VMOVUPS      32(R11)(R13*1), Y6
+	VMOVUPS      32(R12)(R8*1), Y7
+	VSUBPS       32(R11)(R8*2), Y4, Y4
+	VSUBPS       32(R12), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      32(R11)(R8*1), Y6
+	VMOVUPS      32(R11)(R13*1), Y8
+	VMOVUPS      32(R12)(R8*1), Y9
+	VSUBPS       32(R11)(R8*2), Y6, Y6
+	VSUBPS       32(R12), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      32(R11)(R8*1), Y8
+	VMOVUPS      32(R11)(R13*1), Y10
+	VMOVUPS      32(R12)(R8*1), Y11
+	VSUBPS       32(R11)(R8*2), Y8, Y8
+	VSUBPS       32(R12), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      32(R11)(R8*1), Y10
+	VMOVUPS      32(R11)(R13*1), Y12
+	VMOVUPS      32(R12)(R8*1), Y13
+	VSUBPS       32(R11)(R8*2), Y10, Y10
+	VSUBPS       32(R12), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVUPS      32(R11)(R8*1), Y12
+	VMOVUPS      32(R11)(R13*1), Y14
+	VMOVUPS      32(R12)(R8*1), Y15
+	VSUBPS       32(R11)(R8*2), Y12, Y12
+	VSUBPS       32(R12), Y14, Y14
+	VFMADD231PS  Y1, Y12, Y15
+	VFMADD231PS  Y2, Y14, Y15
+	VMULPS       a1Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	VMOVAPS      Y4, Y1
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y6, Y1, Y6
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y8, Y3, Y3
+	VMOVAPS      Y7, Y1
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y9, Y1, Y9
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y11, Y5, Y5
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y7, Y7
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y8, Y4
+	VFMADD231PS  Y1, Y11, Y7
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y6, Y12
+	VFMADD231PS  Y1, Y9, Y15
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y12
+	VFMADD231PS  Y1, Y13, Y15
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y6, Y6
+	VMULPS       Y1, Y9, Y9
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y6
+	VFMADD231PS  Y1, Y13, Y9
+	MOVQ         scale_base+88(FP), R11
+	VMOVUPS      32(R11)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R11
+	VMOVUPS      32(R11)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y8
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         SI, R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y3, Y8, Y3
+	VMOVUPS      Y3, 32(R11)
+	VMAXPS       Y6, Y8, Y6
+	VMOVUPS      Y6, 32(R11)(DI*1)
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      Y4, 32(R11)(DI*2)
+	VMAXPS       Y12, Y8, Y12
+	VMOVUPS      Y12, 32(R11)(R12*1)
+	VFMADD213PS  Y2, Y1, Y5
+	VFMADD213PS  Y2, Y1, Y9
+	VFMADD213PS  Y2, Y1, Y7
+	VFMADD213PS  Y2, Y1, Y15
+	MOVQ         SI, R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (R11)(DI*4), R12
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y5, Y8, Y5
+	VMOVUPS      Y5, 32(R11)
+	VMAXPS       Y9, Y8, Y9
+	VMOVUPS      Y9, 32(R11)(DI*1)
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      Y7, 32(R11)(DI*2)
+	VMAXPS       Y15, Y8, Y15
+	VMOVUPS      Y15, 32(R11)(R12*1)
 	ADDQ         mRow+72(FP), BX
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (SI)(R9*4), SI
-	DECQ         R8
+	LEAQ         (SI)(DI*4), SI
+	DECQ         R10
 	JNZ          plain_line_tile
 	ADDQ         $0x10, CX
 	JMP          plain_line
@@ -6934,327 +6572,296 @@ plain_whole:
 	LEAQ   (DX)(CX*4), DX
 	MOVQ   dst_base+0(FP), BX
 	LEAQ   (BX)(CX*4), BX
-	MOVQ   mStride+64(FP), SI
-	IMUL3Q $0x06, SI, SI
-	MOVQ   tiles+80(FP), DI
+	MOVQ   dstPixel+32(FP), SI
+	MOVQ   mStride+64(FP), DI
+	MOVQ   DI, R8
+	IMUL3Q $0x06, DI, DI
+	MOVQ   tiles+80(FP), R9
 
 plain_whole_tile:
-	MOVQ         DX, R8
-	LEAQ         (R8)(SI*4), R9
-	LEAQ         (SI)(SI*2), R10
-	VMOVUPS      (R8), Y1
-	VMOVUPS      (R8)(SI*1), Y2
-	VMOVUPS      (R8)(SI*2), Y3
-	VMOVUPS      (R8)(R10*1), Y4
-	VMOVUPS      (R9), Y5
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y3
-	VMOVUPS      (R8)(SI*1), Y4
-	VMOVUPS      (R8)(SI*2), Y5
-	VMOVUPS      (R8)(R10*1), Y6
-	VMOVUPS      (R9), Y7
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y4, Y3, Y3
-	VADDPS       Y6, Y3, Y3
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y5
-	VMOVUPS      (R8)(SI*1), Y6
-	VMOVUPS      (R8)(SI*2), Y7
-	VMOVUPS      (R8)(R10*1), Y8
-	VMOVUPS      (R9), Y9
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y6, Y5, Y5
-	VADDPS       Y8, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y7
-	VMOVUPS      (R8)(SI*1), Y8
-	VMOVUPS      (R8)(SI*2), Y9
-	VMOVUPS      (R8)(R10*1), Y10
-	VMOVUPS      (R9), Y11
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y8, Y7, Y7
-	VADDPS       Y10, Y7, Y7
-	VMULPS       a2Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y9
-	VMOVUPS      (R8)(SI*1), Y10
-	VMOVUPS      (R8)(SI*2), Y11
-	VMOVUPS      (R8)(R10*1), Y12
-	VMOVUPS      (R9), Y13
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y10, Y9, Y9
-	VADDPS       Y12, Y9, Y9
-	VMULPS       a2Vector<>+0(SB), Y10, Y10
-	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8), Y11
-	VMOVUPS      (R8)(SI*1), Y12
-	VMOVUPS      (R8)(SI*2), Y13
-	VMOVUPS      (R8)(R10*1), Y14
-	VMOVUPS      (R9), Y15
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y15, Y14, Y14
-	VADDPS       Y12, Y11, Y11
-	VADDPS       Y14, Y11, Y11
-	VMULPS       a2Vector<>+0(SB), Y12, Y12
-	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVAPS      Y3, Y13
-	VMOVAPS      Y7, Y14
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y9, Y7, Y7
-	VSUBPS       Y5, Y13, Y5
-	VSUBPS       Y9, Y14, Y9
-	VADDPS       Y3, Y1, Y1
-	VADDPS       Y7, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
-	VMULPS       a1Vector<>+0(SB), Y5, Y5
-	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS      (R8)(CX*4), Y7
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS      (R8)(CX*4), Y9
-	VBROADCASTSS bound+176(FP), Y13
-	VFMADD213PS  Y9, Y7, Y1
-	VFMADD213PS  Y9, Y7, Y5
-	VFMADD213PS  Y9, Y7, Y3
-	VFMADD213PS  Y9, Y7, Y11
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         BX, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	VMAXPS       Y1, Y13, Y1
-	VMOVUPS      Y1, (R8)
-	VMAXPS       Y5, Y13, Y5
-	VMOVUPS      Y5, (R8)(R9*1)
-	VMAXPS       Y3, Y13, Y3
-	VMOVUPS      Y3, (R8)(R9*2)
-	VMAXPS       Y11, Y13, Y11
-	VMOVUPS      Y11, (R8)(R10*1)
-	VMOVAPS      Y4, Y1
-	VMOVAPS      Y8, Y3
-	VADDPS       Y6, Y4, Y4
-	VADDPS       Y10, Y8, Y8
-	VSUBPS       Y6, Y1, Y6
-	VSUBPS       Y10, Y3, Y10
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y8, Y2, Y2
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
-	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS      (R8)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS      (R8)(CX*4), Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y6
-	VFMADD213PS  Y3, Y1, Y4
-	VFMADD213PS  Y3, Y1, Y12
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         BX, R8
-	ADDQ         R9, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	VMAXPS       Y2, Y5, Y2
-	VMOVUPS      Y2, (R8)
-	VMAXPS       Y6, Y5, Y6
-	VMOVUPS      Y6, (R8)(R9*1)
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      Y4, (R8)(R9*2)
-	VMAXPS       Y12, Y5, Y12
-	VMOVUPS      Y12, (R8)(R10*1)
-	MOVQ         DX, R8
-	LEAQ         (R8)(SI*4), R9
-	LEAQ         (SI)(SI*2), R10
-	VMOVUPS      (R8)(SI*1), Y1
-	VMOVUPS      (R8)(SI*2), Y2
-	VMOVUPS      (R8)(R10*1), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      (R9)(SI*1), Y5
-	VSUBPS       Y2, Y1, Y1
-	VSUBPS       Y4, Y3, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
-	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
-	VMULPS       a1Vector<>+0(SB), Y1, Y1
-	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Y2
-	VMOVUPS      (R8)(SI*2), Y3
-	VMOVUPS      (R8)(R10*1), Y4
-	VMOVUPS      (R9), Y6
-	VMOVUPS      (R9)(SI*1), Y7
-	VSUBPS       Y3, Y2, Y2
-	VSUBPS       Y6, Y4, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
-	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
-	VMULPS       a1Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Y3
-	VMOVUPS      (R8)(SI*2), Y4
-	VMOVUPS      (R8)(R10*1), Y6
-	VMOVUPS      (R9), Y8
-	VMOVUPS      (R9)(SI*1), Y9
-	VSUBPS       Y4, Y3, Y3
-	VSUBPS       Y8, Y6, Y6
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
-	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Y4
-	VMOVUPS      (R8)(SI*2), Y6
-	VMOVUPS      (R8)(R10*1), Y8
-	VMOVUPS      (R9), Y10
-	VMOVUPS      (R9)(SI*1), Y11
-	VSUBPS       Y6, Y4, Y4
-	VSUBPS       Y10, Y8, Y8
-	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
-	VMULPS       a1Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Y6
-	VMOVUPS      (R8)(SI*2), Y8
-	VMOVUPS      (R8)(R10*1), Y10
-	VMOVUPS      (R9), Y12
-	VMOVUPS      (R9)(SI*1), Y13
-	VSUBPS       Y8, Y6, Y6
-	VSUBPS       Y12, Y10, Y10
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
-	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVUPS      (R8)(SI*1), Y8
-	VMOVUPS      (R8)(SI*2), Y10
-	VMOVUPS      (R8)(R10*1), Y12
-	VMOVUPS      (R9), Y14
-	VMOVUPS      (R9)(SI*1), Y15
-	VSUBPS       Y10, Y8, Y8
-	VSUBPS       Y14, Y12, Y12
-	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
-	VMULPS       a1Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
-	ADDQ         mStride+64(FP), R8
-	ADDQ         mStride+64(FP), R9
-	VMOVAPS      Y2, Y10
-	VMOVAPS      Y4, Y12
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y6, Y4, Y4
-	VSUBPS       Y3, Y10, Y3
-	VSUBPS       Y6, Y12, Y6
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
-	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS      (R8)(CX*4), Y4
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS      (R8)(CX*4), Y6
-	VBROADCASTSS bound+176(FP), Y10
-	VFMADD213PS  Y6, Y4, Y1
-	VFMADD213PS  Y6, Y4, Y3
-	VFMADD213PS  Y6, Y4, Y2
-	VFMADD213PS  Y6, Y4, Y8
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         BX, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	VMAXPS       Y1, Y10, Y1
-	VMOVUPS      Y1, (R8)
-	VMAXPS       Y3, Y10, Y3
-	VMOVUPS      Y3, (R8)(R9*1)
-	VMAXPS       Y2, Y10, Y2
-	VMOVUPS      Y2, (R8)(R9*2)
-	VMAXPS       Y8, Y10, Y8
-	VMOVUPS      Y8, (R8)(R10*1)
+	MOVQ         DX, R10
+	LEAQ         (R10)(DI*4), R11
+	LEAQ         (DI)(DI*2), R12
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      (R10)(DI*1), Y3
+	VMOVUPS      (R10)(R12*1), Y4
+	VADDPS       (R10)(DI*2), Y3, Y3
+	VADDPS       (R11), Y4, Y4
+	VADDPS       (R10), Y3, Y5
+	VADDPS       Y4, Y5, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         R8, R10
+	ADDQ         R8, R11
+	VMOVUPS      (R10)(DI*1), Y4
+	VMOVUPS      (R10)(R12*1), Y6
+	VADDPS       (R10)(DI*2), Y4, Y4
+	VADDPS       (R11), Y6, Y6
+	VADDPS       (R10), Y4, Y7
+	VADDPS       Y6, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         R8, R10
+	ADDQ         R8, R11
+	VMOVUPS      (R10)(DI*1), Y6
+	VMOVUPS      (R10)(R12*1), Y8
+	VADDPS       (R10)(DI*2), Y6, Y6
+	VADDPS       (R11), Y8, Y8
+	VADDPS       (R10), Y6, Y9
+	VADDPS       Y8, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         R8, R10
+	ADDQ         R8, R11
+	VMOVUPS      (R10)(DI*1), Y8
+	VMOVUPS      (R10)(R12*1), Y10
+	VADDPS       (R10)(DI*2), Y8, Y8
+	VADDPS       (R11), Y10, Y10
+	VADDPS       (R10), Y8, Y11
+	VADDPS       Y10, Y11, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         R8, R10
+	ADDQ         R8, R11
+	VMOVUPS      (R10)(DI*1), Y10
+	VMOVUPS      (R10)(R12*1), Y12
+	VADDPS       (R10)(DI*2), Y10, Y10
+	VADDPS       (R11), Y12, Y12
+	VADDPS       (R10), Y10, Y13
+	VADDPS       Y12, Y13, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         R8, R10
+	ADDQ         R8, R11
+	VMOVUPS      (R10)(DI*1), Y12
+	VMOVUPS      (R10)(R12*1), Y14
+	VADDPS       (R10)(DI*2), Y12, Y12
+	VADDPS       (R11), Y14, Y14
+	VADDPS       (R10), Y12, Y15
+	VADDPS       Y14, Y15, Y15
+	VMULPS       Y1, Y12, Y12
+	VFMADD231PS  Y2, Y14, Y12
+	ADDQ         R8, R10
+	ADDQ         R8, R11
 	VMOVAPS      Y7, Y1
-	VMOVAPS      Y11, Y2
 	VADDPS       Y9, Y7, Y7
-	VADDPS       Y13, Y11, Y11
 	VSUBPS       Y9, Y1, Y9
-	VSUBPS       Y13, Y2, Y13
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y11, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y7, Y7
-	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
-	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
-	VMULPS       a1Vector<>+0(SB), Y9, Y9
-	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS      (R8)(CX*4), Y1
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS      (R8)(CX*4), Y2
-	VBROADCASTSS bound+176(FP), Y3
+	VMOVAPS      Y4, Y1
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y6, Y1, Y6
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y8, Y3, Y3
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y11, Y7
+	VFMADD231PS  Y1, Y8, Y4
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y9, Y15
+	VFMADD231PS  Y1, Y6, Y12
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y15
+	VFMADD231PS  Y1, Y10, Y12
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y9
+	VFMADD231PS  Y1, Y10, Y6
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      (R10)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      (R10)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y8
 	VFMADD213PS  Y2, Y1, Y5
 	VFMADD213PS  Y2, Y1, Y9
 	VFMADD213PS  Y2, Y1, Y7
 	VFMADD213PS  Y2, Y1, Y15
-	MOVQ         dstRow+24(FP), R9
-	MOVQ         BX, R8
-	ADDQ         R9, R8
-	ADDQ         R9, R8
-	ADDQ         R9, R8
-	MOVQ         dstPixel+32(FP), R9
-	LEAQ         (R8)(R9*4), R10
-	LEAQ         (R9)(R9*2), R10
-	VMAXPS       Y5, Y3, Y5
-	VMOVUPS      Y5, (R8)
-	VMAXPS       Y9, Y3, Y9
-	VMOVUPS      Y9, (R8)(R9*1)
-	VMAXPS       Y7, Y3, Y7
-	VMOVUPS      Y7, (R8)(R9*2)
-	VMAXPS       Y15, Y3, Y15
-	VMOVUPS      Y15, (R8)(R10*1)
+	MOVQ         BX, R10
+	LEAQ         (R10)(SI*4), R11
+	LEAQ         (SI)(SI*2), R11
+	VMAXPS       Y5, Y8, Y5
+	VMOVUPS      Y5, (R10)
+	VMAXPS       Y9, Y8, Y9
+	VMOVUPS      Y9, (R10)(SI*1)
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      Y7, (R10)(SI*2)
+	VMAXPS       Y15, Y8, Y15
+	VMOVUPS      Y15, (R10)(R11*1)
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         BX, R10
+	ADDQ         dstRow+24(FP), R10
+	ADDQ         dstRow+24(FP), R10
+	LEAQ         (R10)(SI*4), R11
+	LEAQ         (SI)(SI*2), R11
+	VMAXPS       Y3, Y8, Y3
+	VMOVUPS      Y3, (R10)
+	VMAXPS       Y6, Y8, Y6
+	VMOVUPS      Y6, (R10)(SI*1)
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      Y4, (R10)(SI*2)
+	VMAXPS       Y12, Y8, Y12
+	VMOVUPS      Y12, (R10)(R11*1)
+	MOVQ         DX, R10
+	LEAQ         (R10)(DI*4), R11
+	LEAQ         (DI)(DI*2), R12
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      (R10)(DI*1), Y3
+	VMOVUPS      (R10)(R12*1), Y4
+	VMOVUPS      (R11)(DI*1), Y5
+	VSUBPS       (R10)(DI*2), Y3, Y3
+	VSUBPS       (R11), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         R8, R10
+	ADDQ         R8, R11
+	VMOVUPS      (R10)(DI*1), Y4
+	VMOVUPS      (R10)(R12*1), Y6
+	VMOVUPS      (R11)(DI*1), Y7
+	VSUBPS       (R10)(DI*2), Y4, Y4
+	VSUBPS       (R11), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         R8, R10
+	ADDQ         R8, R11
+	VMOVUPS      (R10)(DI*1), Y6
+	VMOVUPS      (R10)(R12*1), Y8
+	VMOVUPS      (R11)(DI*1), Y9
+	VSUBPS       (R10)(DI*2), Y6, Y6
+	VSUBPS       (R11), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         R8, R10
+	ADDQ         R8, R11
+	VMOVUPS      (R10)(DI*1), Y8
+	VMOVUPS      (R10)(R12*1), Y10
+	VMOVUPS      (R11)(DI*1), Y11
+	VSUBPS       (R10)(DI*2), Y8, Y8
+	VSUBPS       (R11), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         R8, R10
+	ADDQ         R8, R11
+	VMOVUPS      (R10)(DI*1), Y10
+	VMOVUPS      (R10)(R12*1), Y12
+	VMOVUPS      (R11)(DI*1), Y13
+	VSUBPS       (R10)(DI*2), Y10, Y10
+	VSUBPS       (R11), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         R8, R10
+	ADDQ         R8, R11
+	VMOVUPS      (R10)(DI*1), Y12
+	VMOVUPS      (R10)(R12*1), Y14
+	VMOVUPS      (R11)(DI*1), Y15
+	VSUBPS       (R10)(DI*2), Y12, Y12
+	VSUBPS       (R11), Y14, Y14
+	VFMADD231PS  Y1, Y12, Y15
+	VFMADD231PS  Y2, Y14, Y15
+	VMULPS       a1Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
+	ADDQ         R8, R10
+	ADDQ         R8, R11
+	VMOVAPS      Y4, Y1
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y6, Y1, Y6
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y8, Y3, Y3
+	VMOVAPS      Y7, Y1
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y9, Y1, Y9
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y11, Y5, Y5
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y7, Y7
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y8, Y4
+	VFMADD231PS  Y1, Y11, Y7
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y6, Y12
+	VFMADD231PS  Y1, Y9, Y15
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y12
+	VFMADD231PS  Y1, Y13, Y15
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y6, Y6
+	VMULPS       Y1, Y9, Y9
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y6
+	VFMADD231PS  Y1, Y13, Y9
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      (R10)(CX*4), Y1
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      (R10)(CX*4), Y2
+	VBROADCASTSS bound+176(FP), Y8
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         BX, R10
+	ADDQ         dstRow+24(FP), R10
+	LEAQ         (R10)(SI*4), R11
+	LEAQ         (SI)(SI*2), R11
+	VMAXPS       Y3, Y8, Y3
+	VMOVUPS      Y3, (R10)
+	VMAXPS       Y6, Y8, Y6
+	VMOVUPS      Y6, (R10)(SI*1)
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      Y4, (R10)(SI*2)
+	VMAXPS       Y12, Y8, Y12
+	VMOVUPS      Y12, (R10)(R11*1)
+	VFMADD213PS  Y2, Y1, Y5
+	VFMADD213PS  Y2, Y1, Y9
+	VFMADD213PS  Y2, Y1, Y7
+	VFMADD213PS  Y2, Y1, Y15
+	MOVQ         BX, R10
+	ADDQ         dstRow+24(FP), R10
+	ADDQ         dstRow+24(FP), R10
+	ADDQ         dstRow+24(FP), R10
+	LEAQ         (R10)(SI*4), R11
+	LEAQ         (SI)(SI*2), R11
+	VMAXPS       Y5, Y8, Y5
+	VMOVUPS      Y5, (R10)
+	VMAXPS       Y9, Y8, Y9
+	VMOVUPS      Y9, (R10)(SI*1)
+	VMAXPS       Y7, Y8, Y7
+	VMOVUPS      Y7, (R10)(SI*2)
+	VMAXPS       Y15, Y8, Y15
+	VMOVUPS      Y15, (R10)(R11*1)
 	ADDQ         mRow+72(FP), DX
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (BX)(R8*4), BX
-	DECQ         DI
+	LEAQ         (BX)(SI*4), BX
+	DECQ         R9
 	JNZ          plain_whole_tile
 	ADDQ         $0x08, CX
 	JMP          plain_whole
@@ -7266,327 +6873,296 @@ plain_part:
 	LEAQ   (AX)(CX*4), AX
 	MOVQ   dst_base+0(FP), DX
 	LEAQ   (DX)(CX*4), DX
-	MOVQ   mStride+64(FP), BX
-	IMUL3Q $0x06, BX, BX
-	MOVQ   tiles+80(FP), SI
+	MOVQ   dstPixel+32(FP), BX
+	MOVQ   mStride+64(FP), SI
+	MOVQ   SI, DI
+	IMUL3Q $0x06, SI, SI
+	MOVQ   tiles+80(FP), R8
 
 plain_part_tile:
-	MOVQ         AX, DI
-	LEAQ         (DI)(BX*4), R8
-	LEAQ         (BX)(BX*2), R9
-	VMOVUPS      (DI), Y1
-	VMOVUPS      (DI)(BX*1), Y2
-	VMOVUPS      (DI)(BX*2), Y3
-	VMOVUPS      (DI)(R9*1), Y4
-	VMOVUPS      (R8), Y5
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Y3
-	VMOVUPS      (DI)(BX*1), Y4
-	VMOVUPS      (DI)(BX*2), Y5
-	VMOVUPS      (DI)(R9*1), Y6
-	VMOVUPS      (R8), Y7
-	VADDPS       Y5, Y4, Y4
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y4, Y3, Y3
-	VADDPS       Y6, Y3, Y3
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y6, Y4
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Y5
-	VMOVUPS      (DI)(BX*1), Y6
-	VMOVUPS      (DI)(BX*2), Y7
-	VMOVUPS      (DI)(R9*1), Y8
-	VMOVUPS      (R8), Y9
-	VADDPS       Y7, Y6, Y6
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y6, Y5, Y5
-	VADDPS       Y8, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y6
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Y7
-	VMOVUPS      (DI)(BX*1), Y8
-	VMOVUPS      (DI)(BX*2), Y9
-	VMOVUPS      (DI)(R9*1), Y10
-	VMOVUPS      (R8), Y11
-	VADDPS       Y9, Y8, Y8
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y8, Y7, Y7
-	VADDPS       Y10, Y7, Y7
-	VMULPS       a2Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b2Vector<>+0(SB), Y10, Y8
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Y9
-	VMOVUPS      (DI)(BX*1), Y10
-	VMOVUPS      (DI)(BX*2), Y11
-	VMOVUPS      (DI)(R9*1), Y12
-	VMOVUPS      (R8), Y13
-	VADDPS       Y11, Y10, Y10
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y10, Y9, Y9
-	VADDPS       Y12, Y9, Y9
-	VMULPS       a2Vector<>+0(SB), Y10, Y10
-	VFMADD231PS  b2Vector<>+0(SB), Y12, Y10
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI), Y11
-	VMOVUPS      (DI)(BX*1), Y12
-	VMOVUPS      (DI)(BX*2), Y13
-	VMOVUPS      (DI)(R9*1), Y14
-	VMOVUPS      (R8), Y15
-	VADDPS       Y13, Y12, Y12
-	VADDPS       Y15, Y14, Y14
-	VADDPS       Y12, Y11, Y11
-	VADDPS       Y14, Y11, Y11
-	VMULPS       a2Vector<>+0(SB), Y12, Y12
-	VFMADD231PS  b2Vector<>+0(SB), Y14, Y12
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVAPS      Y3, Y13
-	VMOVAPS      Y7, Y14
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y9, Y7, Y7
-	VSUBPS       Y5, Y13, Y5
-	VSUBPS       Y9, Y14, Y9
-	VADDPS       Y3, Y1, Y1
-	VADDPS       Y7, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b2Vector<>+0(SB), Y7, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y5, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y9, Y11
-	VMULPS       a1Vector<>+0(SB), Y5, Y5
-	VFMADD231PS  b1Vector<>+0(SB), Y9, Y5
-	MOVQ         scale_base+88(FP), DI
-	VMASKMOVPS   (DI)(CX*4), Y0, Y7
-	MOVQ         shift_base+112(FP), DI
-	VMASKMOVPS   (DI)(CX*4), Y0, Y9
-	VBROADCASTSS bound+176(FP), Y13
-	VFMADD213PS  Y9, Y7, Y1
-	VFMADD213PS  Y9, Y7, Y5
-	VFMADD213PS  Y9, Y7, Y3
-	VFMADD213PS  Y9, Y7, Y11
-	MOVQ         dstRow+24(FP), DI
-	MOVQ         DX, DI
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DI)(R8*4), R9
-	LEAQ         (R8)(R8*2), R9
-	VMAXPS       Y1, Y13, Y1
-	VMASKMOVPS   Y1, Y0, (DI)
-	VMAXPS       Y5, Y13, Y5
-	VMASKMOVPS   Y5, Y0, (DI)(R8*1)
-	VMAXPS       Y3, Y13, Y3
-	VMASKMOVPS   Y3, Y0, (DI)(R8*2)
-	VMAXPS       Y11, Y13, Y11
-	VMASKMOVPS   Y11, Y0, (DI)(R9*1)
-	VMOVAPS      Y4, Y1
-	VMOVAPS      Y8, Y3
-	VADDPS       Y6, Y4, Y4
-	VADDPS       Y10, Y8, Y8
-	VSUBPS       Y6, Y1, Y6
-	VSUBPS       Y10, Y3, Y10
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y8, Y2, Y2
-	VMULPS       a2Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b2Vector<>+0(SB), Y8, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y12
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y12
-	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	MOVQ         scale_base+88(FP), DI
-	VMASKMOVPS   (DI)(CX*4), Y0, Y1
-	MOVQ         shift_base+112(FP), DI
-	VMASKMOVPS   (DI)(CX*4), Y0, Y3
-	VBROADCASTSS bound+176(FP), Y5
-	VFMADD213PS  Y3, Y1, Y2
-	VFMADD213PS  Y3, Y1, Y6
-	VFMADD213PS  Y3, Y1, Y4
-	VFMADD213PS  Y3, Y1, Y12
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         DX, DI
-	ADDQ         R8, DI
-	ADDQ         R8, DI
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DI)(R8*4), R9
-	LEAQ         (R8)(R8*2), R9
-	VMAXPS       Y2, Y5, Y2
-	VMASKMOVPS   Y2, Y0, (DI)
-	VMAXPS       Y6, Y5, Y6
-	VMASKMOVPS   Y6, Y0, (DI)(R8*1)
-	VMAXPS       Y4, Y5, Y4
-	VMASKMOVPS   Y4, Y0, (DI)(R8*2)
-	VMAXPS       Y12, Y5, Y12
-	VMASKMOVPS   Y12, Y0, (DI)(R9*1)
-	MOVQ         AX, DI
-	LEAQ         (DI)(BX*4), R8
-	LEAQ         (BX)(BX*2), R9
-	VMOVUPS      (DI)(BX*1), Y1
-	VMOVUPS      (DI)(BX*2), Y2
-	VMOVUPS      (DI)(R9*1), Y3
-	VMOVUPS      (R8), Y4
-	VMOVUPS      (R8)(BX*1), Y5
-	VSUBPS       Y2, Y1, Y1
-	VSUBPS       Y4, Y3, Y3
-	VFMADD231PS  a3Vector<>+0(SB), Y1, Y5
-	VFMADD231PS  b3Vector<>+0(SB), Y3, Y5
-	VMULPS       a1Vector<>+0(SB), Y1, Y1
-	VFMADD231PS  b1Vector<>+0(SB), Y3, Y1
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI)(BX*1), Y2
-	VMOVUPS      (DI)(BX*2), Y3
-	VMOVUPS      (DI)(R9*1), Y4
-	VMOVUPS      (R8), Y6
-	VMOVUPS      (R8)(BX*1), Y7
-	VSUBPS       Y3, Y2, Y2
-	VSUBPS       Y6, Y4, Y4
-	VFMADD231PS  a3Vector<>+0(SB), Y2, Y7
-	VFMADD231PS  b3Vector<>+0(SB), Y4, Y7
-	VMULPS       a1Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b1Vector<>+0(SB), Y4, Y2
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI)(BX*1), Y3
-	VMOVUPS      (DI)(BX*2), Y4
-	VMOVUPS      (DI)(R9*1), Y6
-	VMOVUPS      (R8), Y8
-	VMOVUPS      (R8)(BX*1), Y9
-	VSUBPS       Y4, Y3, Y3
-	VSUBPS       Y8, Y6, Y6
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y9
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y9
-	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI)(BX*1), Y4
-	VMOVUPS      (DI)(BX*2), Y6
-	VMOVUPS      (DI)(R9*1), Y8
-	VMOVUPS      (R8), Y10
-	VMOVUPS      (R8)(BX*1), Y11
-	VSUBPS       Y6, Y4, Y4
-	VSUBPS       Y10, Y8, Y8
-	VFMADD231PS  a3Vector<>+0(SB), Y4, Y11
-	VFMADD231PS  b3Vector<>+0(SB), Y8, Y11
-	VMULPS       a1Vector<>+0(SB), Y4, Y4
-	VFMADD231PS  b1Vector<>+0(SB), Y8, Y4
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI)(BX*1), Y6
-	VMOVUPS      (DI)(BX*2), Y8
-	VMOVUPS      (DI)(R9*1), Y10
-	VMOVUPS      (R8), Y12
-	VMOVUPS      (R8)(BX*1), Y13
-	VSUBPS       Y8, Y6, Y6
-	VSUBPS       Y12, Y10, Y10
-	VFMADD231PS  a3Vector<>+0(SB), Y6, Y13
-	VFMADD231PS  b3Vector<>+0(SB), Y10, Y13
-	VMULPS       a1Vector<>+0(SB), Y6, Y6
-	VFMADD231PS  b1Vector<>+0(SB), Y10, Y6
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVUPS      (DI)(BX*1), Y8
-	VMOVUPS      (DI)(BX*2), Y10
-	VMOVUPS      (DI)(R9*1), Y12
-	VMOVUPS      (R8), Y14
-	VMOVUPS      (R8)(BX*1), Y15
-	VSUBPS       Y10, Y8, Y8
-	VSUBPS       Y14, Y12, Y12
-	VFMADD231PS  a3Vector<>+0(SB), Y8, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y12, Y15
-	VMULPS       a1Vector<>+0(SB), Y8, Y8
-	VFMADD231PS  b1Vector<>+0(SB), Y12, Y8
-	ADDQ         mStride+64(FP), DI
-	ADDQ         mStride+64(FP), R8
-	VMOVAPS      Y2, Y10
-	VMOVAPS      Y4, Y12
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y6, Y4, Y4
-	VSUBPS       Y3, Y10, Y3
-	VSUBPS       Y6, Y12, Y6
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VMULPS       a2Vector<>+0(SB), Y2, Y2
-	VFMADD231PS  b2Vector<>+0(SB), Y4, Y2
-	VFMADD231PS  a3Vector<>+0(SB), Y3, Y8
-	VFMADD231PS  b3Vector<>+0(SB), Y6, Y8
-	VMULPS       a1Vector<>+0(SB), Y3, Y3
-	VFMADD231PS  b1Vector<>+0(SB), Y6, Y3
-	MOVQ         scale_base+88(FP), DI
-	VMASKMOVPS   (DI)(CX*4), Y0, Y4
-	MOVQ         shift_base+112(FP), DI
-	VMASKMOVPS   (DI)(CX*4), Y0, Y6
-	VBROADCASTSS bound+176(FP), Y10
-	VFMADD213PS  Y6, Y4, Y1
-	VFMADD213PS  Y6, Y4, Y3
-	VFMADD213PS  Y6, Y4, Y2
-	VFMADD213PS  Y6, Y4, Y8
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         DX, DI
-	ADDQ         R8, DI
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DI)(R8*4), R9
-	LEAQ         (R8)(R8*2), R9
-	VMAXPS       Y1, Y10, Y1
-	VMASKMOVPS   Y1, Y0, (DI)
-	VMAXPS       Y3, Y10, Y3
-	VMASKMOVPS   Y3, Y0, (DI)(R8*1)
-	VMAXPS       Y2, Y10, Y2
-	VMASKMOVPS   Y2, Y0, (DI)(R8*2)
-	VMAXPS       Y8, Y10, Y8
-	VMASKMOVPS   Y8, Y0, (DI)(R9*1)
+	MOVQ         AX, R9
+	LEAQ         (R9)(SI*4), R10
+	LEAQ         (SI)(SI*2), R11
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      (R9)(SI*1), Y3
+	VMOVUPS      (R9)(R11*1), Y4
+	VADDPS       (R9)(SI*2), Y3, Y3
+	VADDPS       (R10), Y4, Y4
+	VADDPS       (R9), Y3, Y5
+	VADDPS       Y4, Y5, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R9)(SI*1), Y4
+	VMOVUPS      (R9)(R11*1), Y6
+	VADDPS       (R9)(SI*2), Y4, Y4
+	VADDPS       (R10), Y6, Y6
+	VADDPS       (R9), Y4, Y7
+	VADDPS       Y6, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R9)(SI*1), Y6
+	VMOVUPS      (R9)(R11*1), Y8
+	VADDPS       (R9)(SI*2), Y6, Y6
+	VADDPS       (R10), Y8, Y8
+	VADDPS       (R9), Y6, Y9
+	VADDPS       Y8, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R9)(SI*1), Y8
+	VMOVUPS      (R9)(R11*1), Y10
+	VADDPS       (R9)(SI*2), Y8, Y8
+	VADDPS       (R10), Y10, Y10
+	VADDPS       (R9), Y8, Y11
+	VADDPS       Y10, Y11, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R9)(SI*1), Y10
+	VMOVUPS      (R9)(R11*1), Y12
+	VADDPS       (R9)(SI*2), Y10, Y10
+	VADDPS       (R10), Y12, Y12
+	VADDPS       (R9), Y10, Y13
+	VADDPS       Y12, Y13, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R9)(SI*1), Y12
+	VMOVUPS      (R9)(R11*1), Y14
+	VADDPS       (R9)(SI*2), Y12, Y12
+	VADDPS       (R10), Y14, Y14
+	VADDPS       (R9), Y12, Y15
+	VADDPS       Y14, Y15, Y15
+	VMULPS       Y1, Y12, Y12
+	VFMADD231PS  Y2, Y14, Y12
+	ADDQ         DI, R9
+	ADDQ         DI, R10
 	VMOVAPS      Y7, Y1
-	VMOVAPS      Y11, Y2
 	VADDPS       Y9, Y7, Y7
-	VADDPS       Y13, Y11, Y11
 	VSUBPS       Y9, Y1, Y9
-	VSUBPS       Y13, Y2, Y13
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
 	VADDPS       Y7, Y5, Y5
 	VADDPS       Y11, Y5, Y5
-	VMULPS       a2Vector<>+0(SB), Y7, Y7
-	VFMADD231PS  b2Vector<>+0(SB), Y11, Y7
-	VFMADD231PS  a3Vector<>+0(SB), Y9, Y15
-	VFMADD231PS  b3Vector<>+0(SB), Y13, Y15
-	VMULPS       a1Vector<>+0(SB), Y9, Y9
-	VFMADD231PS  b1Vector<>+0(SB), Y13, Y9
-	MOVQ         scale_base+88(FP), DI
-	VMASKMOVPS   (DI)(CX*4), Y0, Y1
-	MOVQ         shift_base+112(FP), DI
-	VMASKMOVPS   (DI)(CX*4), Y0, Y2
-	VBROADCASTSS bound+176(FP), Y3
+	VMOVAPS      Y4, Y1
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y6, Y1, Y6
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y8, Y3, Y3
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y7, Y7
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y11, Y7
+	VFMADD231PS  Y1, Y8, Y4
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y9, Y15
+	VFMADD231PS  Y1, Y6, Y12
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y15
+	VFMADD231PS  Y1, Y10, Y12
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y9, Y9
+	VMULPS       Y1, Y6, Y6
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y13, Y9
+	VFMADD231PS  Y1, Y10, Y6
+	MOVQ         scale_base+88(FP), R9
+	VMASKMOVPS   (R9)(CX*4), Y0, Y1
+	MOVQ         shift_base+112(FP), R9
+	VMASKMOVPS   (R9)(CX*4), Y0, Y2
+	VBROADCASTSS bound+176(FP), Y8
 	VFMADD213PS  Y2, Y1, Y5
 	VFMADD213PS  Y2, Y1, Y9
 	VFMADD213PS  Y2, Y1, Y7
 	VFMADD213PS  Y2, Y1, Y15
-	MOVQ         dstRow+24(FP), R8
-	MOVQ         DX, DI
-	ADDQ         R8, DI
-	ADDQ         R8, DI
-	ADDQ         R8, DI
-	MOVQ         dstPixel+32(FP), R8
-	LEAQ         (DI)(R8*4), R9
-	LEAQ         (R8)(R8*2), R9
-	VMAXPS       Y5, Y3, Y5
-	VMASKMOVPS   Y5, Y0, (DI)
-	VMAXPS       Y9, Y3, Y9
-	VMASKMOVPS   Y9, Y0, (DI)(R8*1)
-	VMAXPS       Y7, Y3, Y7
-	VMASKMOVPS   Y7, Y0, (DI)(R8*2)
-	VMAXPS       Y15, Y3, Y15
-	VMASKMOVPS   Y15, Y0, (DI)(R9*1)
+	MOVQ         DX, R9
+	LEAQ         (R9)(BX*4), R10
+	LEAQ         (BX)(BX*2), R10
+	VMAXPS       Y5, Y8, Y5
+	VMASKMOVPS   Y5, Y0, (R9)
+	VMAXPS       Y9, Y8, Y9
+	VMASKMOVPS   Y9, Y0, (R9)(BX*1)
+	VMAXPS       Y7, Y8, Y7
+	VMASKMOVPS   Y7, Y0, (R9)(BX*2)
+	VMAXPS       Y15, Y8, Y15
+	VMASKMOVPS   Y15, Y0, (R9)(R10*1)
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         DX, R9
+	ADDQ         dstRow+24(FP), R9
+	ADDQ         dstRow+24(FP), R9
+	LEAQ         (R9)(BX*4), R10
+	LEAQ         (BX)(BX*2), R10
+	VMAXPS       Y3, Y8, Y3
+	VMASKMOVPS   Y3, Y0, (R9)
+	VMAXPS       Y6, Y8, Y6
+	VMASKMOVPS   Y6, Y0, (R9)(BX*1)
+	VMAXPS       Y4, Y8, Y4
+	VMASKMOVPS   Y4, Y0, (R9)(BX*2)
+	VMAXPS       Y12, Y8, Y12
+	VMASKMOVPS   Y12, Y0, (R9)(R10*1)
+	MOVQ         AX, R9
+	LEAQ         (R9)(SI*4), R10
+	LEAQ         (SI)(SI*2), R11
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      (R9)(SI*1), Y3
+	VMOVUPS      (R9)(R11*1), Y4
+	VMOVUPS      (R10)(SI*1), Y5
+	VSUBPS       (R9)(SI*2), Y3, Y3
+	VSUBPS       (R10), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R9)(SI*1), Y4
+	VMOVUPS      (R9)(R11*1), Y6
+	VMOVUPS      (R10)(SI*1), Y7
+	VSUBPS       (R9)(SI*2), Y4, Y4
+	VSUBPS       (R10), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R9)(SI*1), Y6
+	VMOVUPS      (R9)(R11*1), Y8
+	VMOVUPS      (R10)(SI*1), Y9
+	VSUBPS       (R9)(SI*2), Y6, Y6
+	VSUBPS       (R10), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R9)(SI*1), Y8
+	VMOVUPS      (R9)(R11*1), Y10
+	VMOVUPS      (R10)(SI*1), Y11
+	VSUBPS       (R9)(SI*2), Y8, Y8
+	VSUBPS       (R10), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R9)(SI*1), Y10
+	VMOVUPS      (R9)(R11*1), Y12
+	VMOVUPS      (R10)(SI*1), Y13
+	VSUBPS       (R9)(SI*2), Y10, Y10
+	VSUBPS       (R10), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R9)(SI*1), Y12
+	VMOVUPS      (R9)(R11*1), Y14
+	VMOVUPS      (R10)(SI*1), Y15
+	VSUBPS       (R9)(SI*2), Y12, Y12
+	VSUBPS       (R10), Y14, Y14
+	VFMADD231PS  Y1, Y12, Y15
+	VFMADD231PS  Y2, Y14, Y15
+	VMULPS       a1Vector<>+0(SB), Y12, Y12
+	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVAPS      Y4, Y1
+	VADDPS       Y6, Y4, Y4
+	VSUBPS       Y6, Y1, Y6
+	VMOVAPS      Y8, Y1
+	VADDPS       Y10, Y8, Y8
+	VSUBPS       Y10, Y1, Y10
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y8, Y3, Y3
+	VMOVAPS      Y7, Y1
+	VADDPS       Y9, Y7, Y7
+	VSUBPS       Y9, Y1, Y9
+	VMOVAPS      Y11, Y1
+	VADDPS       Y13, Y11, Y11
+	VSUBPS       Y13, Y1, Y13
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y11, Y5, Y5
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y7, Y7
+	VMOVUPS      b2Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y8, Y4
+	VFMADD231PS  Y1, Y11, Y7
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y6, Y12
+	VFMADD231PS  Y1, Y9, Y15
+	VMOVUPS      b3Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y12
+	VFMADD231PS  Y1, Y13, Y15
+	VMOVUPS      a1Vector<>+0(SB), Y1
+	VMULPS       Y1, Y6, Y6
+	VMULPS       Y1, Y9, Y9
+	VMOVUPS      b1Vector<>+0(SB), Y1
+	VFMADD231PS  Y1, Y10, Y6
+	VFMADD231PS  Y1, Y13, Y9
+	MOVQ         scale_base+88(FP), R9
+	VMASKMOVPS   (R9)(CX*4), Y0, Y1
+	MOVQ         shift_base+112(FP), R9
+	VMASKMOVPS   (R9)(CX*4), Y0, Y2
+	VBROADCASTSS bound+176(FP), Y8
+	VFMADD213PS  Y2, Y1, Y3
+	VFMADD213PS  Y2, Y1, Y6
+	VFMADD213PS  Y2, Y1, Y4
+	VFMADD213PS  Y2, Y1, Y12
+	MOVQ         DX, R9
+	ADDQ         dstRow+24(FP), R9
+	LEAQ         (R9)(BX*4), R10
+	LEAQ         (BX)(BX*2), R10
+	VMAXPS       Y3, Y8, Y3
+	VMASKMOVPS   Y3, Y0, (R9)
+	VMAXPS       Y6, Y8, Y6
+	VMASKMOVPS   Y6, Y0, (R9)(BX*1)
+	VMAXPS       Y4, Y8, Y4
+	VMASKMOVPS   Y4, Y0, (R9)(BX*2)
+	VMAXPS       Y12, Y8, Y12
+	VMASKMOVPS   Y12, Y0, (R9)(R10*1)
+	VFMADD213PS  Y2, Y1, Y5
+	VFMADD213PS  Y2, Y1, Y9
+	VFMADD213PS  Y2, Y1, Y7
+	VFMADD213PS  Y2, Y1, Y15
+	MOVQ         DX, R9
+	ADDQ         dstRow+24(FP), R9
+	ADDQ         dstRow+24(FP), R9
+	ADDQ         dstRow+24(FP), R9
+	LEAQ         (R9)(BX*4), R10
+	LEAQ         (BX)(BX*2), R10
+	VMAXPS       Y5, Y8, Y5
+	VMASKMOVPS   Y5, Y0, (R9)
+	VMAXPS       Y9, Y8, Y9
+	VMASKMOVPS   Y9, Y0, (R9)(BX*1)
+	VMAXPS       Y7, Y8, Y7
+	VMASKMOVPS   Y7, Y0, (R9)(BX*2)
+	VMAXPS       Y15, Y8, Y15
+	VMASKMOVPS   Y15, Y0, (R9)(R10*1)
 	ADDQ         mRow+72(FP), AX
-	MOVQ         dstPixel+32(FP), DI
-	LEAQ         (DX)(DI*4), DX
-	DECQ         SI
+	LEAQ         (DX)(BX*4), DX
+	DECQ         R8
 	JNZ          plain_part_tile
 
 plain_end:

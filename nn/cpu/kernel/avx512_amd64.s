@@ -2951,117 +2951,106 @@ sum_whole:
 	LEAQ         (DX)(CX*4), DX
 	MOVQ         dst_base+0(FP), BX
 	LEAQ         (BX)(CX*4), BX
-	MOVQ         residual_base+136(FP), SI
-	LEAQ         (SI)(CX*4), SI
-	MOVQ         mStride+64(FP), DI
-	IMUL3Q       $0x04, DI, DI
-	MOVQ         tiles+80(FP), R8
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Z0
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Z1
+	MOVQ         dstPixel+32(FP), SI
+	MOVQ         residual_base+136(FP), DI
+	LEAQ         (DI)(CX*4), DI
+	MOVQ         residualPixel+168(FP), R8
+	MOVQ         mStride+64(FP), R9
+	MOVQ         R9, R10
+	IMUL3Q       $0x04, R9, R9
+	MOVQ         tiles+80(FP), R11
+	MOVQ         scale_base+88(FP), R12
+	VMOVUPS      (R12)(CX*4), Z0
+	MOVQ         shift_base+112(FP), R12
+	VMOVUPS      (R12)(CX*4), Z1
 	VBROADCASTSS bound+176(FP), Z2
 
 sum_whole_tile:
-	MOVQ        DX, R9
-	LEAQ        (R9)(DI*4), R10
-	LEAQ        (DI)(DI*2), R11
-	VMOVUPS     (R9), Z3
-	VMOVUPS     (R9)(DI*1), Z4
-	VMOVUPS     (R9)(DI*2), Z5
-	VMOVUPS     (R9)(R11*1), Z6
+	MOVQ        DX, R12
+	LEAQ        (R12)(R9*4), R13
+	LEAQ        (R9)(R9*2), R14
+	VMOVUPS     (R12), Z3
+	VMOVUPS     (R12)(R9*1), Z4
+	VMOVUPS     (R12)(R9*2), Z5
+	VMOVUPS     (R12)(R14*1), Z6
 	VADDPS      Z4, Z3, Z3
 	VADDPS      Z5, Z3, Z3
 	VSUBPS      Z5, Z4, Z4
 	VSUBPS      Z6, Z4, Z4
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
-	VMOVUPS     (R9), Z5
-	VMOVUPS     (R9)(DI*1), Z6
-	VMOVUPS     (R9)(DI*2), Z7
-	VMOVUPS     (R9)(R11*1), Z8
+	ADDQ        R10, R12
+	ADDQ        R10, R13
+	VMOVUPS     (R12), Z5
+	VMOVUPS     (R12)(R9*1), Z6
+	VMOVUPS     (R12)(R9*2), Z7
+	VMOVUPS     (R12)(R14*1), Z8
 	VADDPS      Z6, Z5, Z5
 	VADDPS      Z7, Z5, Z5
 	VSUBPS      Z7, Z6, Z6
 	VSUBPS      Z8, Z6, Z6
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
-	VMOVUPS     (R9), Z7
-	VMOVUPS     (R9)(DI*1), Z8
-	VMOVUPS     (R9)(DI*2), Z9
-	VMOVUPS     (R9)(R11*1), Z10
+	ADDQ        R10, R12
+	ADDQ        R10, R13
+	VMOVUPS     (R12), Z7
+	VMOVUPS     (R12)(R9*1), Z8
+	VMOVUPS     (R12)(R9*2), Z9
+	VMOVUPS     (R12)(R14*1), Z10
 	VADDPS      Z8, Z7, Z7
 	VADDPS      Z9, Z7, Z7
 	VSUBPS      Z9, Z8, Z8
 	VSUBPS      Z10, Z8, Z8
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
-	VMOVUPS     (R9), Z9
-	VMOVUPS     (R9)(DI*1), Z10
-	VMOVUPS     (R9)(DI*2), Z11
-	VMOVUPS     (R9)(R11*1), Z12
+	ADDQ        R10, R12
+	ADDQ        R10, R13
+	VMOVUPS     (R12), Z9
+	VMOVUPS     (R12)(R9*1), Z10
+	VMOVUPS     (R12)(R9*2), Z11
+	VMOVUPS     (R12)(R14*1), Z12
 	VADDPS      Z10, Z9, Z9
 	VADDPS      Z11, Z9, Z9
 	VSUBPS      Z11, Z10, Z10
 	VSUBPS      Z12, Z10, Z10
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
+	ADDQ        R10, R12
+	ADDQ        R10, R13
 	VADDPS      Z5, Z3, Z3
 	VADDPS      Z7, Z3, Z3
 	VSUBPS      Z7, Z5, Z5
 	VSUBPS      Z9, Z5, Z5
-	VFMADD213PS Z1, Z0, Z3
-	VFMADD213PS Z1, Z0, Z5
-	MOVQ        dstRow+24(FP), R9
-	MOVQ        BX, R9
-	MOVQ        dstPixel+32(FP), R10
-	LEAQ        (R9)(R10*4), R11
-	LEAQ        (R10)(R10*2), R11
-	MOVQ        residualRow+160(FP), R11
-	MOVQ        SI, R11
-	MOVQ        residualPixel+168(FP), R12
-	LEAQ        (R11)(R12*4), R13
-	LEAQ        (R12)(R12*2), R13
-	VMOVUPS     (R11), Z7
-	VADDPS      Z7, Z3, Z3
-	VMOVUPS     (R11)(R12*1), Z7
-	VADDPS      Z7, Z5, Z5
-	VMAXPS      Z3, Z2, Z3
-	VMOVUPS     Z3, (R9)
-	VMAXPS      Z5, Z2, Z5
-	VMOVUPS     Z5, (R9)(R10*1)
 	VADDPS      Z6, Z4, Z4
 	VADDPS      Z8, Z4, Z4
 	VSUBPS      Z8, Z6, Z6
 	VSUBPS      Z10, Z6, Z6
+	VFMADD213PS Z1, Z0, Z3
+	VFMADD213PS Z1, Z0, Z5
+	MOVQ        DI, R12
+	LEAQ        (R12)(R8*4), R13
+	LEAQ        (R8)(R8*2), R13
+	VADDPS      (R12), Z3, Z3
+	VADDPS      (R12)(R8*1), Z5, Z5
+	MOVQ        BX, R12
+	LEAQ        (R12)(SI*4), R13
+	LEAQ        (SI)(SI*2), R13
+	VMAXPS      Z3, Z2, Z3
+	VMOVUPS     Z3, (R12)
+	VMAXPS      Z5, Z2, Z5
+	VMOVUPS     Z5, (R12)(SI*1)
 	VFMADD213PS Z1, Z0, Z4
 	VFMADD213PS Z1, Z0, Z6
-	MOVQ        dstRow+24(FP), R10
-	MOVQ        BX, R9
-	ADDQ        R10, R9
-	MOVQ        dstPixel+32(FP), R10
-	LEAQ        (R9)(R10*4), R11
-	LEAQ        (R10)(R10*2), R11
-	MOVQ        residualRow+160(FP), R12
-	MOVQ        SI, R11
-	ADDQ        R12, R11
-	MOVQ        residualPixel+168(FP), R12
-	LEAQ        (R11)(R12*4), R13
-	LEAQ        (R12)(R12*2), R13
-	VMOVUPS     (R11), Z3
-	VADDPS      Z3, Z4, Z4
-	VMOVUPS     (R11)(R12*1), Z3
-	VADDPS      Z3, Z6, Z6
+	MOVQ        DI, R12
+	ADDQ        residualRow+160(FP), R12
+	LEAQ        (R12)(R8*4), R13
+	LEAQ        (R8)(R8*2), R13
+	VADDPS      (R12), Z4, Z4
+	VADDPS      (R12)(R8*1), Z6, Z6
+	MOVQ        BX, R12
+	ADDQ        dstRow+24(FP), R12
+	LEAQ        (R12)(SI*4), R13
+	LEAQ        (SI)(SI*2), R13
 	VMAXPS      Z4, Z2, Z4
-	VMOVUPS     Z4, (R9)
+	VMOVUPS     Z4, (R12)
 	VMAXPS      Z6, Z2, Z6
-	VMOVUPS     Z6, (R9)(R10*1)
+	VMOVUPS     Z6, (R12)(SI*1)
 	ADDQ        mRow+72(FP), DX
-	MOVQ        dstPixel+32(FP), R9
-	LEAQ        (BX)(R9*2), BX
-	MOVQ        residualPixel+168(FP), R9
-	LEAQ        (SI)(R9*2), SI
-	DECQ        R8
+	LEAQ        (BX)(SI*2), BX
+	LEAQ        (DI)(R8*2), DI
+	DECQ        R11
 	JNZ         sum_whole_tile
 	ADDQ        $0x10, CX
 	JMP         sum_whole
@@ -3073,117 +3062,110 @@ sum_part:
 	LEAQ         (AX)(CX*4), AX
 	MOVQ         dst_base+0(FP), DX
 	LEAQ         (DX)(CX*4), DX
-	MOVQ         residual_base+136(FP), BX
-	LEAQ         (BX)(CX*4), BX
-	MOVQ         mStride+64(FP), SI
-	IMUL3Q       $0x04, SI, SI
-	MOVQ         tiles+80(FP), DI
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS.Z    (R8)(CX*4), K1, Z0
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS.Z    (R8)(CX*4), K1, Z1
+	MOVQ         dstPixel+32(FP), BX
+	MOVQ         residual_base+136(FP), SI
+	LEAQ         (SI)(CX*4), SI
+	MOVQ         residualPixel+168(FP), DI
+	MOVQ         mStride+64(FP), R8
+	MOVQ         R8, R9
+	IMUL3Q       $0x04, R8, R8
+	MOVQ         tiles+80(FP), R10
+	MOVQ         scale_base+88(FP), R11
+	VMOVUPS.Z    (R11)(CX*4), K1, Z0
+	MOVQ         shift_base+112(FP), R11
+	VMOVUPS.Z    (R11)(CX*4), K1, Z1
 	VBROADCASTSS bound+176(FP), Z2
 
 sum_part_tile:
 	MOVQ        AX, CX
-	LEAQ        (CX)(SI*4), R8
-	LEAQ        (SI)(SI*2), R9
+	LEAQ        (CX)(R8*4), R11
+	LEAQ        (R8)(R8*2), R12
 	VMOVUPS     (CX), Z3
-	VMOVUPS     (CX)(SI*1), Z4
-	VMOVUPS     (CX)(SI*2), Z5
-	VMOVUPS     (CX)(R9*1), Z6
+	VMOVUPS     (CX)(R8*1), Z4
+	VMOVUPS     (CX)(R8*2), Z5
+	VMOVUPS     (CX)(R12*1), Z6
 	VADDPS      Z4, Z3, Z3
 	VADDPS      Z5, Z3, Z3
 	VSUBPS      Z5, Z4, Z4
 	VSUBPS      Z6, Z4, Z4
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
+	ADDQ        R9, CX
+	ADDQ        R9, R11
 	VMOVUPS     (CX), Z5
-	VMOVUPS     (CX)(SI*1), Z6
-	VMOVUPS     (CX)(SI*2), Z7
-	VMOVUPS     (CX)(R9*1), Z8
+	VMOVUPS     (CX)(R8*1), Z6
+	VMOVUPS     (CX)(R8*2), Z7
+	VMOVUPS     (CX)(R12*1), Z8
 	VADDPS      Z6, Z5, Z5
 	VADDPS      Z7, Z5, Z5
 	VSUBPS      Z7, Z6, Z6
 	VSUBPS      Z8, Z6, Z6
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
+	ADDQ        R9, CX
+	ADDQ        R9, R11
 	VMOVUPS     (CX), Z7
-	VMOVUPS     (CX)(SI*1), Z8
-	VMOVUPS     (CX)(SI*2), Z9
-	VMOVUPS     (CX)(R9*1), Z10
+	VMOVUPS     (CX)(R8*1), Z8
+	VMOVUPS     (CX)(R8*2), Z9
+	VMOVUPS     (CX)(R12*1), Z10
 	VADDPS      Z8, Z7, Z7
 	VADDPS      Z9, Z7, Z7
 	VSUBPS      Z9, Z8, Z8
 	VSUBPS      Z10, Z8, Z8
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
+	ADDQ        R9, CX
+	ADDQ        R9, R11
 	VMOVUPS     (CX), Z9
-	VMOVUPS     (CX)(SI*1), Z10
-	VMOVUPS     (CX)(SI*2), Z11
-	VMOVUPS     (CX)(R9*1), Z12
+	VMOVUPS     (CX)(R8*1), Z10
+	VMOVUPS     (CX)(R8*2), Z11
+	VMOVUPS     (CX)(R12*1), Z12
 	VADDPS      Z10, Z9, Z9
 	VADDPS      Z11, Z9, Z9
 	VSUBPS      Z11, Z10, Z10
 	VSUBPS      Z12, Z10, Z10
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
+	ADDQ        R9, CX
+	ADDQ        R9, R11
 	VADDPS      Z5, Z3, Z3
 	VADDPS      Z7, Z3, Z3
 	VSUBPS      Z7, Z5, Z5
 	VSUBPS      Z9, Z5, Z5
-	VFMADD213PS Z1, Z0, Z3
-	VFMADD213PS Z1, Z0, Z5
-	MOVQ        dstRow+24(FP), CX
-	MOVQ        DX, CX
-	MOVQ        dstPixel+32(FP), R8
-	LEAQ        (CX)(R8*4), R9
-	LEAQ        (R8)(R8*2), R9
-	MOVQ        residualRow+160(FP), R9
-	MOVQ        BX, R9
-	MOVQ        residualPixel+168(FP), R10
-	LEAQ        (R9)(R10*4), R11
-	LEAQ        (R10)(R10*2), R11
-	VMOVUPS.Z   (R9), K1, Z7
-	VADDPS      Z7, Z3, Z3
-	VMOVUPS.Z   (R9)(R10*1), K1, Z7
-	VADDPS      Z7, Z5, Z5
-	VMAXPS      Z3, Z2, Z3
-	VMOVUPS     Z3, K1, (CX)
-	VMAXPS      Z5, Z2, Z5
-	VMOVUPS     Z5, K1, (CX)(R8*1)
 	VADDPS      Z6, Z4, Z4
 	VADDPS      Z8, Z4, Z4
 	VSUBPS      Z8, Z6, Z6
 	VSUBPS      Z10, Z6, Z6
+	VFMADD213PS Z1, Z0, Z3
+	VFMADD213PS Z1, Z0, Z5
+	MOVQ        SI, CX
+	LEAQ        (CX)(DI*4), R11
+	LEAQ        (DI)(DI*2), R11
+	VMOVUPS.Z   (CX), K1, Z7
+	VADDPS      Z7, Z3, Z3
+	VMOVUPS.Z   (CX)(DI*1), K1, Z7
+	VADDPS      Z7, Z5, Z5
+	MOVQ        DX, CX
+	LEAQ        (CX)(BX*4), R11
+	LEAQ        (BX)(BX*2), R11
+	VMAXPS      Z3, Z2, Z3
+	VMOVUPS     Z3, K1, (CX)
+	VMAXPS      Z5, Z2, Z5
+	VMOVUPS     Z5, K1, (CX)(BX*1)
 	VFMADD213PS Z1, Z0, Z4
 	VFMADD213PS Z1, Z0, Z6
-	MOVQ        dstRow+24(FP), R8
-	MOVQ        DX, CX
-	ADDQ        R8, CX
-	MOVQ        dstPixel+32(FP), R8
-	LEAQ        (CX)(R8*4), R9
-	LEAQ        (R8)(R8*2), R9
-	MOVQ        residualRow+160(FP), R10
-	MOVQ        BX, R9
-	ADDQ        R10, R9
-	MOVQ        residualPixel+168(FP), R10
-	LEAQ        (R9)(R10*4), R11
-	LEAQ        (R10)(R10*2), R11
-	VMOVUPS.Z   (R9), K1, Z3
+	MOVQ        SI, CX
+	ADDQ        residualRow+160(FP), CX
+	LEAQ        (CX)(DI*4), R11
+	LEAQ        (DI)(DI*2), R11
+	VMOVUPS.Z   (CX), K1, Z3
 	VADDPS      Z3, Z4, Z4
-	VMOVUPS.Z   (R9)(R10*1), K1, Z3
+	VMOVUPS.Z   (CX)(DI*1), K1, Z3
 	VADDPS      Z3, Z6, Z6
+	MOVQ        DX, CX
+	ADDQ        dstRow+24(FP), CX
+	LEAQ        (CX)(BX*4), R11
+	LEAQ        (BX)(BX*2), R11
 	VMAXPS      Z4, Z2, Z4
 	VMOVUPS     Z4, K1, (CX)
 	VMAXPS      Z6, Z2, Z6
-	VMOVUPS     Z6, K1, (CX)(R8*1)
+	VMOVUPS     Z6, K1, (CX)(BX*1)
 	ADDQ        mRow+72(FP), AX
-	MOVQ        dstPixel+32(FP), CX
-	LEAQ        (DX)(CX*2), DX
-	MOVQ        residualPixel+168(FP), CX
-	LEAQ        (BX)(CX*2), BX
-	DECQ        DI
+	LEAQ        (DX)(BX*2), DX
+	LEAQ        (SI)(DI*2), SI
+	DECQ        R10
 	JNZ         sum_part_tile
 
 sum_end:
@@ -3202,94 +3184,91 @@ plain_whole:
 	LEAQ         (DX)(CX*4), DX
 	MOVQ         dst_base+0(FP), BX
 	LEAQ         (BX)(CX*4), BX
-	MOVQ         mStride+64(FP), SI
-	IMUL3Q       $0x04, SI, SI
-	MOVQ         tiles+80(FP), DI
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS      (R8)(CX*4), Z0
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS      (R8)(CX*4), Z1
+	MOVQ         dstPixel+32(FP), SI
+	MOVQ         mStride+64(FP), DI
+	MOVQ         DI, R8
+	IMUL3Q       $0x04, DI, DI
+	MOVQ         tiles+80(FP), R9
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      (R10)(CX*4), Z0
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      (R10)(CX*4), Z1
 	VBROADCASTSS bound+176(FP), Z2
 
 plain_whole_tile:
-	MOVQ        DX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
-	VMOVUPS     (R8), Z3
-	VMOVUPS     (R8)(SI*1), Z4
-	VMOVUPS     (R8)(SI*2), Z5
-	VMOVUPS     (R8)(R10*1), Z6
+	MOVQ        DX, R10
+	LEAQ        (R10)(DI*4), R11
+	LEAQ        (DI)(DI*2), R12
+	VMOVUPS     (R10), Z3
+	VMOVUPS     (R10)(DI*1), Z4
+	VMOVUPS     (R10)(DI*2), Z5
+	VMOVUPS     (R10)(R12*1), Z6
 	VADDPS      Z4, Z3, Z3
 	VADDPS      Z5, Z3, Z3
 	VSUBPS      Z5, Z4, Z4
 	VSUBPS      Z6, Z4, Z4
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
-	VMOVUPS     (R8), Z5
-	VMOVUPS     (R8)(SI*1), Z6
-	VMOVUPS     (R8)(SI*2), Z7
-	VMOVUPS     (R8)(R10*1), Z8
+	ADDQ        R8, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10), Z5
+	VMOVUPS     (R10)(DI*1), Z6
+	VMOVUPS     (R10)(DI*2), Z7
+	VMOVUPS     (R10)(R12*1), Z8
 	VADDPS      Z6, Z5, Z5
 	VADDPS      Z7, Z5, Z5
 	VSUBPS      Z7, Z6, Z6
 	VSUBPS      Z8, Z6, Z6
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
-	VMOVUPS     (R8), Z7
-	VMOVUPS     (R8)(SI*1), Z8
-	VMOVUPS     (R8)(SI*2), Z9
-	VMOVUPS     (R8)(R10*1), Z10
+	ADDQ        R8, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10), Z7
+	VMOVUPS     (R10)(DI*1), Z8
+	VMOVUPS     (R10)(DI*2), Z9
+	VMOVUPS     (R10)(R12*1), Z10
 	VADDPS      Z8, Z7, Z7
 	VADDPS      Z9, Z7, Z7
 	VSUBPS      Z9, Z8, Z8
 	VSUBPS      Z10, Z8, Z8
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
-	VMOVUPS     (R8), Z9
-	VMOVUPS     (R8)(SI*1), Z10
-	VMOVUPS     (R8)(SI*2), Z11
-	VMOVUPS     (R8)(R10*1), Z12
+	ADDQ        R8, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10), Z9
+	VMOVUPS     (R10)(DI*1), Z10
+	VMOVUPS     (R10)(DI*2), Z11
+	VMOVUPS     (R10)(R12*1), Z12
 	VADDPS      Z10, Z9, Z9
 	VADDPS      Z11, Z9, Z9
 	VSUBPS      Z11, Z10, Z10
 	VSUBPS      Z12, Z10, Z10
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
+	ADDQ        R8, R10
+	ADDQ        R8, R11
 	VADDPS      Z5, Z3, Z3
 	VADDPS      Z7, Z3, Z3
 	VSUBPS      Z7, Z5, Z5
 	VSUBPS      Z9, Z5, Z5
-	VFMADD213PS Z1, Z0, Z3
-	VFMADD213PS Z1, Z0, Z5
-	MOVQ        dstRow+24(FP), R8
-	MOVQ        BX, R8
-	MOVQ        dstPixel+32(FP), R9
-	LEAQ        (R8)(R9*4), R10
-	LEAQ        (R9)(R9*2), R10
-	VMAXPS      Z3, Z2, Z3
-	VMOVUPS     Z3, (R8)
-	VMAXPS      Z5, Z2, Z5
-	VMOVUPS     Z5, (R8)(R9*1)
 	VADDPS      Z6, Z4, Z4
 	VADDPS      Z8, Z4, Z4
 	VSUBPS      Z8, Z6, Z6
 	VSUBPS      Z10, Z6, Z6
+	VFMADD213PS Z1, Z0, Z3
+	VFMADD213PS Z1, Z0, Z5
+	MOVQ        BX, R10
+	LEAQ        (R10)(SI*4), R11
+	LEAQ        (SI)(SI*2), R11
+	VMAXPS      Z3, Z2, Z3
+	VMOVUPS     Z3, (R10)
+	VMAXPS      Z5, Z2, Z5
+	VMOVUPS     Z5, (R10)(SI*1)
 	VFMADD213PS Z1, Z0, Z4
 	VFMADD213PS Z1, Z0, Z6
-	MOVQ        dstRow+24(FP), R9
-	MOVQ        BX, R8
-	ADDQ        R9, R8
-	MOVQ        dstPixel+32(FP), R9
-	LEAQ        (R8)(R9*4), R10
-	LEAQ        (R9)(R9*2), R10
+	MOVQ        BX, R10
+	ADDQ        dstRow+24(FP), R10
+	LEAQ        (R10)(SI*4), R11
+	LEAQ        (SI)(SI*2), R11
 	VMAXPS      Z4, Z2, Z4
-	VMOVUPS     Z4, (R8)
+	VMOVUPS     Z4, (R10)
 	VMAXPS      Z6, Z2, Z6
-	VMOVUPS     Z6, (R8)(R9*1)
+	VMOVUPS     Z6, (R10)(SI*1)
 	ADDQ        mRow+72(FP), DX
-	MOVQ        dstPixel+32(FP), R8
-	LEAQ        (BX)(R8*2), BX
-	DECQ        DI
+	LEAQ        (BX)(SI*2), BX
+	DECQ        R9
 	JNZ         plain_whole_tile
 	ADDQ        $0x10, CX
 	JMP         plain_whole
@@ -3301,94 +3280,91 @@ plain_part:
 	LEAQ         (AX)(CX*4), AX
 	MOVQ         dst_base+0(FP), DX
 	LEAQ         (DX)(CX*4), DX
-	MOVQ         mStride+64(FP), BX
-	IMUL3Q       $0x04, BX, BX
-	MOVQ         tiles+80(FP), SI
-	MOVQ         scale_base+88(FP), DI
-	VMOVUPS.Z    (DI)(CX*4), K1, Z0
-	MOVQ         shift_base+112(FP), DI
-	VMOVUPS.Z    (DI)(CX*4), K1, Z1
+	MOVQ         dstPixel+32(FP), BX
+	MOVQ         mStride+64(FP), SI
+	MOVQ         SI, DI
+	IMUL3Q       $0x04, SI, SI
+	MOVQ         tiles+80(FP), R8
+	MOVQ         scale_base+88(FP), R9
+	VMOVUPS.Z    (R9)(CX*4), K1, Z0
+	MOVQ         shift_base+112(FP), R9
+	VMOVUPS.Z    (R9)(CX*4), K1, Z1
 	VBROADCASTSS bound+176(FP), Z2
 
 plain_part_tile:
 	MOVQ        AX, CX
-	LEAQ        (CX)(BX*4), DI
-	LEAQ        (BX)(BX*2), R8
+	LEAQ        (CX)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
 	VMOVUPS     (CX), Z3
-	VMOVUPS     (CX)(BX*1), Z4
-	VMOVUPS     (CX)(BX*2), Z5
-	VMOVUPS     (CX)(R8*1), Z6
+	VMOVUPS     (CX)(SI*1), Z4
+	VMOVUPS     (CX)(SI*2), Z5
+	VMOVUPS     (CX)(R10*1), Z6
 	VADDPS      Z4, Z3, Z3
 	VADDPS      Z5, Z3, Z3
 	VSUBPS      Z5, Z4, Z4
 	VSUBPS      Z6, Z4, Z4
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
+	ADDQ        DI, CX
+	ADDQ        DI, R9
 	VMOVUPS     (CX), Z5
-	VMOVUPS     (CX)(BX*1), Z6
-	VMOVUPS     (CX)(BX*2), Z7
-	VMOVUPS     (CX)(R8*1), Z8
+	VMOVUPS     (CX)(SI*1), Z6
+	VMOVUPS     (CX)(SI*2), Z7
+	VMOVUPS     (CX)(R10*1), Z8
 	VADDPS      Z6, Z5, Z5
 	VADDPS      Z7, Z5, Z5
 	VSUBPS      Z7, Z6, Z6
 	VSUBPS      Z8, Z6, Z6
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
+	ADDQ        DI, CX
+	ADDQ        DI, R9
 	VMOVUPS     (CX), Z7
-	VMOVUPS     (CX)(BX*1), Z8
-	VMOVUPS     (CX)(BX*2), Z9
-	VMOVUPS     (CX)(R8*1), Z10
+	VMOVUPS     (CX)(SI*1), Z8
+	VMOVUPS     (CX)(SI*2), Z9
+	VMOVUPS     (CX)(R10*1), Z10
 	VADDPS      Z8, Z7, Z7
 	VADDPS      Z9, Z7, Z7
 	VSUBPS      Z9, Z8, Z8
 	VSUBPS      Z10, Z8, Z8
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
+	ADDQ        DI, CX
+	ADDQ        DI, R9
 	VMOVUPS     (CX), Z9
-	VMOVUPS     (CX)(BX*1), Z10
-	VMOVUPS     (CX)(BX*2), Z11
-	VMOVUPS     (CX)(R8*1), Z12
+	VMOVUPS     (CX)(SI*1), Z10
+	VMOVUPS     (CX)(SI*2), Z11
+	VMOVUPS     (CX)(R10*1), Z12
 	VADDPS      Z10, Z9, Z9
 	VADDPS      Z11, Z9, Z9
 	VSUBPS      Z11, Z10, Z10
 	VSUBPS      Z12, Z10, Z10
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
+	ADDQ        DI, CX
+	ADDQ        DI, R9
 	VADDPS      Z5, Z3, Z3
 	VADDPS      Z7, Z3, Z3
 	VSUBPS      Z7, Z5, Z5
 	VSUBPS      Z9, Z5, Z5
-	VFMADD213PS Z1, Z0, Z3
-	VFMADD213PS Z1, Z0, Z5
-	MOVQ        dstRow+24(FP), CX
-	MOVQ        DX, CX
-	MOVQ        dstPixel+32(FP), DI
-	LEAQ        (CX)(DI*4), R8
-	LEAQ        (DI)(DI*2), R8
-	VMAXPS      Z3, Z2, Z3
-	VMOVUPS     Z3, K1, (CX)
-	VMAXPS      Z5, Z2, Z5
-	VMOVUPS     Z5, K1, (CX)(DI*1)
 	VADDPS      Z6, Z4, Z4
 	VADDPS      Z8, Z4, Z4
 	VSUBPS      Z8, Z6, Z6
 	VSUBPS      Z10, Z6, Z6
+	VFMADD213PS Z1, Z0, Z3
+	VFMADD213PS Z1, Z0, Z5
+	MOVQ        DX, CX
+	LEAQ        (CX)(BX*4), R9
+	LEAQ        (BX)(BX*2), R9
+	VMAXPS      Z3, Z2, Z3
+	VMOVUPS     Z3, K1, (CX)
+	VMAXPS      Z5, Z2, Z5
+	VMOVUPS     Z5, K1, (CX)(BX*1)
 	VFMADD213PS Z1, Z0, Z4
 	VFMADD213PS Z1, Z0, Z6
-	MOVQ        dstRow+24(FP), DI
 	MOVQ        DX, CX
-	ADDQ        DI, CX
-	MOVQ        dstPixel+32(FP), DI
-	LEAQ        (CX)(DI*4), R8
-	LEAQ        (DI)(DI*2), R8
+	ADDQ        dstRow+24(FP), CX
+	LEAQ        (CX)(BX*4), R9
+	LEAQ        (BX)(BX*2), R9
 	VMAXPS      Z4, Z2, Z4
 	VMOVUPS     Z4, K1, (CX)
 	VMAXPS      Z6, Z2, Z6
-	VMOVUPS     Z6, K1, (CX)(DI*1)
+	VMOVUPS     Z6, K1, (CX)(BX*1)
 	ADDQ        mRow+72(FP), AX
-	MOVQ        dstPixel+32(FP), CX
-	LEAQ        (DX)(CX*2), DX
-	DECQ        SI
+	LEAQ        (DX)(BX*2), DX
+	DECQ        R8
 	JNZ         plain_part_tile
 
 plain_end:
@@ -3970,374 +3946,313 @@ sum_whole:
 	LEAQ         (DX)(CX*4), DX
 	MOVQ         dst_base+0(FP), BX
 	LEAQ         (BX)(CX*4), BX
-	MOVQ         residual_base+136(FP), SI
-	LEAQ         (SI)(CX*4), SI
-	MOVQ         mStride+64(FP), DI
-	IMUL3Q       $0x06, DI, DI
-	MOVQ         tiles+80(FP), R8
-	MOVQ         scale_base+88(FP), R9
-	VMOVUPS      (R9)(CX*4), Z6
-	MOVQ         shift_base+112(FP), R9
-	VMOVUPS      (R9)(CX*4), Z7
+	MOVQ         dstPixel+32(FP), SI
+	MOVQ         residual_base+136(FP), DI
+	LEAQ         (DI)(CX*4), DI
+	MOVQ         residualPixel+168(FP), R8
+	MOVQ         mStride+64(FP), R9
+	MOVQ         R9, R10
+	IMUL3Q       $0x06, R9, R9
+	MOVQ         tiles+80(FP), R11
+	MOVQ         scale_base+88(FP), R12
+	VMOVUPS      (R12)(CX*4), Z6
+	MOVQ         shift_base+112(FP), R12
+	VMOVUPS      (R12)(CX*4), Z7
 	VBROADCASTSS bound+176(FP), Z8
 
 sum_whole_tile:
-	MOVQ        DX, R9
-	LEAQ        (R9)(DI*4), R10
-	LEAQ        (DI)(DI*2), R11
-	VMOVUPS     (R9), Z9
-	VMOVUPS     (R9)(DI*1), Z10
-	VMOVUPS     (R9)(DI*2), Z11
-	VMOVUPS     (R9)(R11*1), Z12
-	VMOVUPS     (R10), Z13
-	VADDPS      Z11, Z10, Z10
-	VADDPS      Z13, Z12, Z12
-	VADDPS      Z10, Z9, Z9
-	VADDPS      Z12, Z9, Z9
+	MOVQ        DX, R12
+	LEAQ        (R12)(R9*4), R13
+	LEAQ        (R9)(R9*2), R14
+	VMOVUPS     (R12)(R9*1), Z9
+	VMOVUPS     (R12)(R14*1), Z10
+	VADDPS      (R12)(R9*2), Z9, Z9
+	VADDPS      (R13), Z10, Z10
+	VADDPS      (R12), Z9, Z11
+	VADDPS      Z10, Z11, Z11
+	VMULPS      Z1, Z9, Z9
+	VFMADD231PS Z4, Z10, Z9
+	ADDQ        R10, R12
+	ADDQ        R10, R13
+	VMOVUPS     (R12)(R9*1), Z10
+	VMOVUPS     (R12)(R14*1), Z12
+	VADDPS      (R12)(R9*2), Z10, Z10
+	VADDPS      (R13), Z12, Z12
+	VADDPS      (R12), Z10, Z13
+	VADDPS      Z12, Z13, Z13
 	VMULPS      Z1, Z10, Z10
 	VFMADD231PS Z4, Z12, Z10
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
-	VMOVUPS     (R9), Z11
-	VMOVUPS     (R9)(DI*1), Z12
-	VMOVUPS     (R9)(DI*2), Z13
-	VMOVUPS     (R9)(R11*1), Z14
-	VMOVUPS     (R10), Z15
-	VADDPS      Z13, Z12, Z12
-	VADDPS      Z15, Z14, Z14
-	VADDPS      Z12, Z11, Z11
-	VADDPS      Z14, Z11, Z11
+	ADDQ        R10, R12
+	ADDQ        R10, R13
+	VMOVUPS     (R12)(R9*1), Z12
+	VMOVUPS     (R12)(R14*1), Z14
+	VADDPS      (R12)(R9*2), Z12, Z12
+	VADDPS      (R13), Z14, Z14
+	VADDPS      (R12), Z12, Z15
+	VADDPS      Z14, Z15, Z15
 	VMULPS      Z1, Z12, Z12
 	VFMADD231PS Z4, Z14, Z12
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
-	VMOVUPS     (R9), Z13
-	VMOVUPS     (R9)(DI*1), Z14
-	VMOVUPS     (R9)(DI*2), Z15
-	VMOVUPS     (R9)(R11*1), Z16
-	VMOVUPS     (R10), Z17
-	VADDPS      Z15, Z14, Z14
-	VADDPS      Z17, Z16, Z16
-	VADDPS      Z14, Z13, Z13
-	VADDPS      Z16, Z13, Z13
+	ADDQ        R10, R12
+	ADDQ        R10, R13
+	VMOVUPS     (R12)(R9*1), Z14
+	VMOVUPS     (R12)(R14*1), Z16
+	VADDPS      (R12)(R9*2), Z14, Z14
+	VADDPS      (R13), Z16, Z16
+	VADDPS      (R12), Z14, Z17
+	VADDPS      Z16, Z17, Z17
 	VMULPS      Z1, Z14, Z14
 	VFMADD231PS Z4, Z16, Z14
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
-	VMOVUPS     (R9), Z15
-	VMOVUPS     (R9)(DI*1), Z16
-	VMOVUPS     (R9)(DI*2), Z17
-	VMOVUPS     (R9)(R11*1), Z18
-	VMOVUPS     (R10), Z19
-	VADDPS      Z17, Z16, Z16
-	VADDPS      Z19, Z18, Z18
-	VADDPS      Z16, Z15, Z15
-	VADDPS      Z18, Z15, Z15
+	ADDQ        R10, R12
+	ADDQ        R10, R13
+	VMOVUPS     (R12)(R9*1), Z16
+	VMOVUPS     (R12)(R14*1), Z18
+	VADDPS      (R12)(R9*2), Z16, Z16
+	VADDPS      (R13), Z18, Z18
+	VADDPS      (R12), Z16, Z19
+	VADDPS      Z18, Z19, Z19
 	VMULPS      Z1, Z16, Z16
 	VFMADD231PS Z4, Z18, Z16
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
-	VMOVUPS     (R9), Z17
-	VMOVUPS     (R9)(DI*1), Z18
-	VMOVUPS     (R9)(DI*2), Z19
-	VMOVUPS     (R9)(R11*1), Z20
-	VMOVUPS     (R10), Z21
-	VADDPS      Z19, Z18, Z18
-	VADDPS      Z21, Z20, Z20
-	VADDPS      Z18, Z17, Z17
-	VADDPS      Z20, Z17, Z17
+	ADDQ        R10, R12
+	ADDQ        R10, R13
+	VMOVUPS     (R12)(R9*1), Z18
+	VMOVUPS     (R12)(R14*1), Z20
+	VADDPS      (R12)(R9*2), Z18, Z18
+	VADDPS      (R13), Z20, Z20
+	VADDPS      (R12), Z18, Z21
+	VADDPS      Z20, Z21, Z21
 	VMULPS      Z1, Z18, Z18
 	VFMADD231PS Z4, Z20, Z18
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
-	VMOVUPS     (R9), Z19
-	VMOVUPS     (R9)(DI*1), Z20
-	VMOVUPS     (R9)(DI*2), Z21
-	VMOVUPS     (R9)(R11*1), Z22
-	VMOVUPS     (R10), Z23
-	VADDPS      Z21, Z20, Z20
-	VADDPS      Z23, Z22, Z22
-	VADDPS      Z20, Z19, Z19
-	VADDPS      Z22, Z19, Z19
-	VMULPS      Z1, Z20, Z20
-	VFMADD231PS Z4, Z22, Z20
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
-	VMOVAPS     Z11, Z21
-	VMOVAPS     Z15, Z22
-	VADDPS      Z13, Z11, Z11
-	VADDPS      Z17, Z15, Z15
-	VSUBPS      Z13, Z21, Z13
-	VSUBPS      Z17, Z22, Z17
-	VADDPS      Z11, Z9, Z9
-	VADDPS      Z15, Z9, Z9
-	VMULPS      Z1, Z11, Z11
-	VFMADD231PS Z4, Z15, Z11
-	VFMADD231PS Z2, Z13, Z19
-	VFMADD231PS Z5, Z17, Z19
-	VMULPS      Z0, Z13, Z13
-	VFMADD231PS Z3, Z17, Z13
-	VFMADD213PS Z7, Z6, Z9
-	VFMADD213PS Z7, Z6, Z13
-	VFMADD213PS Z7, Z6, Z11
-	VFMADD213PS Z7, Z6, Z19
-	MOVQ        dstRow+24(FP), R9
-	MOVQ        BX, R9
-	MOVQ        dstPixel+32(FP), R10
-	LEAQ        (R9)(R10*4), R11
-	LEAQ        (R10)(R10*2), R11
-	MOVQ        residualRow+160(FP), R12
-	MOVQ        SI, R12
-	MOVQ        residualPixel+168(FP), R13
-	LEAQ        (R12)(R13*4), R14
-	LEAQ        (R13)(R13*2), R14
-	VMOVUPS     (R12), Z15
-	VADDPS      Z15, Z9, Z9
-	VMOVUPS     (R12)(R13*1), Z15
+	ADDQ        R10, R12
+	ADDQ        R10, R13
+	VMOVAPS     Z13, Z20
 	VADDPS      Z15, Z13, Z13
-	VMOVUPS     (R12)(R13*2), Z15
-	VADDPS      Z15, Z11, Z11
-	VMOVUPS     (R12)(R14*1), Z15
-	VADDPS      Z15, Z19, Z19
-	VMAXPS      Z9, Z8, Z9
-	VMOVUPS     Z9, (R9)
-	VMAXPS      Z13, Z8, Z13
-	VMOVUPS     Z13, (R9)(R10*1)
-	VMAXPS      Z11, Z8, Z11
-	VMOVUPS     Z11, (R9)(R10*2)
-	VMAXPS      Z19, Z8, Z19
-	VMOVUPS     Z19, (R9)(R11*1)
-	VMOVAPS     Z12, Z9
-	VMOVAPS     Z16, Z11
-	VADDPS      Z14, Z12, Z12
-	VADDPS      Z18, Z16, Z16
-	VSUBPS      Z14, Z9, Z14
-	VSUBPS      Z18, Z11, Z18
+	VSUBPS      Z15, Z20, Z15
+	VMOVAPS     Z17, Z20
+	VADDPS      Z19, Z17, Z17
+	VSUBPS      Z19, Z20, Z19
+	VADDPS      Z13, Z11, Z11
+	VADDPS      Z17, Z11, Z11
+	VMOVAPS     Z10, Z20
 	VADDPS      Z12, Z10, Z10
-	VADDPS      Z16, Z10, Z10
-	VMULPS      Z1, Z12, Z12
-	VFMADD231PS Z4, Z16, Z12
-	VFMADD231PS Z2, Z14, Z20
-	VFMADD231PS Z5, Z18, Z20
-	VMULPS      Z0, Z14, Z14
-	VFMADD231PS Z3, Z18, Z14
-	VFMADD213PS Z7, Z6, Z10
-	VFMADD213PS Z7, Z6, Z14
+	VSUBPS      Z12, Z20, Z12
+	VMOVAPS     Z14, Z20
+	VADDPS      Z16, Z14, Z14
+	VSUBPS      Z16, Z20, Z16
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z14, Z9, Z9
+	VMULPS      Z1, Z13, Z13
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z17, Z13
+	VFMADD231PS Z4, Z14, Z10
+	VFMADD231PS Z2, Z15, Z21
+	VFMADD231PS Z2, Z12, Z18
+	VFMADD231PS Z5, Z19, Z21
+	VFMADD231PS Z5, Z16, Z18
+	VMULPS      Z0, Z15, Z15
+	VMULPS      Z0, Z12, Z12
+	VFMADD231PS Z3, Z19, Z15
+	VFMADD231PS Z3, Z16, Z12
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z15
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z21
+	MOVQ        DI, R12
+	LEAQ        (R12)(R8*4), R13
+	LEAQ        (R8)(R8*2), R13
+	VADDPS      (R12), Z11, Z11
+	VADDPS      (R12)(R8*1), Z15, Z15
+	VADDPS      (R12)(R8*2), Z13, Z13
+	VADDPS      (R12)(R13*1), Z21, Z21
+	MOVQ        BX, R12
+	LEAQ        (R12)(SI*4), R13
+	LEAQ        (SI)(SI*2), R13
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, (R12)
+	VMAXPS      Z15, Z8, Z15
+	VMOVUPS     Z15, (R12)(SI*1)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, (R12)(SI*2)
+	VMAXPS      Z21, Z8, Z21
+	VMOVUPS     Z21, (R12)(R13*1)
+	VFMADD213PS Z7, Z6, Z9
 	VFMADD213PS Z7, Z6, Z12
-	VFMADD213PS Z7, Z6, Z20
-	MOVQ        dstRow+24(FP), R10
-	MOVQ        BX, R9
-	ADDQ        R10, R9
-	ADDQ        R10, R9
-	MOVQ        dstPixel+32(FP), R10
-	LEAQ        (R9)(R10*4), R11
-	LEAQ        (R10)(R10*2), R11
-	MOVQ        residualRow+160(FP), R13
-	MOVQ        SI, R12
-	ADDQ        R13, R12
-	ADDQ        R13, R12
-	MOVQ        residualPixel+168(FP), R13
-	LEAQ        (R12)(R13*4), R14
-	LEAQ        (R13)(R13*2), R14
-	VMOVUPS     (R12), Z9
-	VADDPS      Z9, Z10, Z10
-	VMOVUPS     (R12)(R13*1), Z9
-	VADDPS      Z9, Z14, Z14
-	VMOVUPS     (R12)(R13*2), Z9
-	VADDPS      Z9, Z12, Z12
-	VMOVUPS     (R12)(R14*1), Z9
-	VADDPS      Z9, Z20, Z20
-	VMAXPS      Z10, Z8, Z10
-	VMOVUPS     Z10, (R9)
-	VMAXPS      Z14, Z8, Z14
-	VMOVUPS     Z14, (R9)(R10*1)
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z18
+	MOVQ        DI, R12
+	ADDQ        residualRow+160(FP), R12
+	ADDQ        residualRow+160(FP), R12
+	LEAQ        (R12)(R8*4), R13
+	LEAQ        (R8)(R8*2), R13
+	VADDPS      (R12), Z9, Z9
+	VADDPS      (R12)(R8*1), Z12, Z12
+	VADDPS      (R12)(R8*2), Z10, Z10
+	VADDPS      (R12)(R13*1), Z18, Z18
+	MOVQ        BX, R12
+	ADDQ        dstRow+24(FP), R12
+	ADDQ        dstRow+24(FP), R12
+	LEAQ        (R12)(SI*4), R13
+	LEAQ        (SI)(SI*2), R13
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, (R12)
 	VMAXPS      Z12, Z8, Z12
-	VMOVUPS     Z12, (R9)(R10*2)
-	VMAXPS      Z20, Z8, Z20
-	VMOVUPS     Z20, (R9)(R11*1)
-	MOVQ        DX, R9
-	LEAQ        (R9)(DI*4), R10
-	LEAQ        (DI)(DI*2), R11
-	VMOVUPS     (R9)(DI*1), Z9
-	VMOVUPS     (R9)(DI*2), Z10
-	VMOVUPS     (R9)(R11*1), Z11
-	VMOVUPS     (R10), Z12
-	VMOVUPS     (R10)(DI*1), Z13
-	VSUBPS      Z10, Z9, Z9
-	VSUBPS      Z12, Z11, Z11
-	VFMADD231PS Z2, Z9, Z13
-	VFMADD231PS Z5, Z11, Z13
+	VMOVUPS     Z12, (R12)(SI*1)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, (R12)(SI*2)
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, (R12)(R13*1)
+	MOVQ        DX, R12
+	LEAQ        (R12)(R9*4), R13
+	LEAQ        (R9)(R9*2), R14
+	VMOVUPS     (R12)(R9*1), Z9
+	VMOVUPS     (R12)(R14*1), Z10
+	VMOVUPS     (R13)(R9*1), Z11
+	VSUBPS      (R12)(R9*2), Z9, Z9
+	VSUBPS      (R13), Z10, Z10
+	VFMADD231PS Z2, Z9, Z11
+	VFMADD231PS Z5, Z10, Z11
 	VMULPS      Z0, Z9, Z9
-	VFMADD231PS Z3, Z11, Z9
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
-	VMOVUPS     (R9)(DI*1), Z10
-	VMOVUPS     (R9)(DI*2), Z11
-	VMOVUPS     (R9)(R11*1), Z12
-	VMOVUPS     (R10), Z14
-	VMOVUPS     (R10)(DI*1), Z15
-	VSUBPS      Z11, Z10, Z10
-	VSUBPS      Z14, Z12, Z12
-	VFMADD231PS Z2, Z10, Z15
-	VFMADD231PS Z5, Z12, Z15
+	VFMADD231PS Z3, Z10, Z9
+	ADDQ        R10, R12
+	ADDQ        R10, R13
+	VMOVUPS     (R12)(R9*1), Z10
+	VMOVUPS     (R12)(R14*1), Z12
+	VMOVUPS     (R13)(R9*1), Z13
+	VSUBPS      (R12)(R9*2), Z10, Z10
+	VSUBPS      (R13), Z12, Z12
+	VFMADD231PS Z2, Z10, Z13
+	VFMADD231PS Z5, Z12, Z13
 	VMULPS      Z0, Z10, Z10
 	VFMADD231PS Z3, Z12, Z10
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
-	VMOVUPS     (R9)(DI*1), Z11
-	VMOVUPS     (R9)(DI*2), Z12
-	VMOVUPS     (R9)(R11*1), Z14
-	VMOVUPS     (R10), Z16
-	VMOVUPS     (R10)(DI*1), Z17
-	VSUBPS      Z12, Z11, Z11
-	VSUBPS      Z16, Z14, Z14
-	VFMADD231PS Z2, Z11, Z17
-	VFMADD231PS Z5, Z14, Z17
-	VMULPS      Z0, Z11, Z11
-	VFMADD231PS Z3, Z14, Z11
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
-	VMOVUPS     (R9)(DI*1), Z12
-	VMOVUPS     (R9)(DI*2), Z14
-	VMOVUPS     (R9)(R11*1), Z16
-	VMOVUPS     (R10), Z18
-	VMOVUPS     (R10)(DI*1), Z19
-	VSUBPS      Z14, Z12, Z12
-	VSUBPS      Z18, Z16, Z16
-	VFMADD231PS Z2, Z12, Z19
-	VFMADD231PS Z5, Z16, Z19
+	ADDQ        R10, R12
+	ADDQ        R10, R13
+	VMOVUPS     (R12)(R9*1), Z12
+	VMOVUPS     (R12)(R14*1), Z14
+	VMOVUPS     (R13)(R9*1), Z15
+	VSUBPS      (R12)(R9*2), Z12, Z12
+	VSUBPS      (R13), Z14, Z14
+	VFMADD231PS Z2, Z12, Z15
+	VFMADD231PS Z5, Z14, Z15
 	VMULPS      Z0, Z12, Z12
-	VFMADD231PS Z3, Z16, Z12
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
-	VMOVUPS     (R9)(DI*1), Z14
-	VMOVUPS     (R9)(DI*2), Z16
-	VMOVUPS     (R9)(R11*1), Z18
-	VMOVUPS     (R10), Z20
-	VMOVUPS     (R10)(DI*1), Z21
-	VSUBPS      Z16, Z14, Z14
-	VSUBPS      Z20, Z18, Z18
-	VFMADD231PS Z2, Z14, Z21
-	VFMADD231PS Z5, Z18, Z21
+	VFMADD231PS Z3, Z14, Z12
+	ADDQ        R10, R12
+	ADDQ        R10, R13
+	VMOVUPS     (R12)(R9*1), Z14
+	VMOVUPS     (R12)(R14*1), Z16
+	VMOVUPS     (R13)(R9*1), Z17
+	VSUBPS      (R12)(R9*2), Z14, Z14
+	VSUBPS      (R13), Z16, Z16
+	VFMADD231PS Z2, Z14, Z17
+	VFMADD231PS Z5, Z16, Z17
 	VMULPS      Z0, Z14, Z14
-	VFMADD231PS Z3, Z18, Z14
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
-	VMOVUPS     (R9)(DI*1), Z16
-	VMOVUPS     (R9)(DI*2), Z18
-	VMOVUPS     (R9)(R11*1), Z20
-	VMOVUPS     (R10), Z22
-	VMOVUPS     (R10)(DI*1), Z23
-	VSUBPS      Z18, Z16, Z16
-	VSUBPS      Z22, Z20, Z20
-	VFMADD231PS Z2, Z16, Z23
-	VFMADD231PS Z5, Z20, Z23
+	VFMADD231PS Z3, Z16, Z14
+	ADDQ        R10, R12
+	ADDQ        R10, R13
+	VMOVUPS     (R12)(R9*1), Z16
+	VMOVUPS     (R12)(R14*1), Z18
+	VMOVUPS     (R13)(R9*1), Z19
+	VSUBPS      (R12)(R9*2), Z16, Z16
+	VSUBPS      (R13), Z18, Z18
+	VFMADD231PS Z2, Z16, Z19
+	VFMADD231PS Z5, Z18, Z19
 	VMULPS      Z0, Z16, Z16
-	VFMADD231PS Z3, Z20, Z16
-	ADDQ        mStride+64(FP), R9
-	ADDQ        mStride+64(FP), R10
-	VMOVAPS     Z10, Z18
-	VMOVAPS     Z12, Z20
-	VADDPS      Z11, Z10, Z10
-	VADDPS      Z14, Z12, Z12
-	VSUBPS      Z11, Z18, Z11
-	VSUBPS      Z14, Z20, Z14
-	VADDPS      Z10, Z9, Z9
-	VADDPS      Z12, Z9, Z9
-	VMULPS      Z1, Z10, Z10
-	VFMADD231PS Z4, Z12, Z10
-	VFMADD231PS Z2, Z11, Z16
-	VFMADD231PS Z5, Z14, Z16
-	VMULPS      Z0, Z11, Z11
-	VFMADD231PS Z3, Z14, Z11
-	VFMADD213PS Z7, Z6, Z9
-	VFMADD213PS Z7, Z6, Z11
-	VFMADD213PS Z7, Z6, Z10
-	VFMADD213PS Z7, Z6, Z16
-	MOVQ        dstRow+24(FP), R10
-	MOVQ        BX, R9
-	ADDQ        R10, R9
-	MOVQ        dstPixel+32(FP), R10
-	LEAQ        (R9)(R10*4), R11
-	LEAQ        (R10)(R10*2), R11
-	MOVQ        residualRow+160(FP), R13
-	MOVQ        SI, R12
-	ADDQ        R13, R12
-	MOVQ        residualPixel+168(FP), R13
-	LEAQ        (R12)(R13*4), R14
-	LEAQ        (R13)(R13*2), R14
-	VMOVUPS     (R12), Z12
-	VADDPS      Z12, Z9, Z9
-	VMOVUPS     (R12)(R13*1), Z12
-	VADDPS      Z12, Z11, Z11
-	VMOVUPS     (R12)(R13*2), Z12
+	VFMADD231PS Z3, Z18, Z16
+	ADDQ        R10, R12
+	ADDQ        R10, R13
+	VMOVUPS     (R12)(R9*1), Z18
+	VMOVUPS     (R12)(R14*1), Z20
+	VMOVUPS     (R13)(R9*1), Z21
+	VSUBPS      (R12)(R9*2), Z18, Z18
+	VSUBPS      (R13), Z20, Z20
+	VFMADD231PS Z2, Z18, Z21
+	VFMADD231PS Z5, Z20, Z21
+	VMULPS      Z0, Z18, Z18
+	VFMADD231PS Z3, Z20, Z18
+	ADDQ        R10, R12
+	ADDQ        R10, R13
+	VMOVAPS     Z10, Z20
 	VADDPS      Z12, Z10, Z10
-	VMOVUPS     (R12)(R14*1), Z12
-	VADDPS      Z12, Z16, Z16
-	VMAXPS      Z9, Z8, Z9
-	VMOVUPS     Z9, (R9)
-	VMAXPS      Z11, Z8, Z11
-	VMOVUPS     Z11, (R9)(R10*1)
-	VMAXPS      Z10, Z8, Z10
-	VMOVUPS     Z10, (R9)(R10*2)
-	VMAXPS      Z16, Z8, Z16
-	VMOVUPS     Z16, (R9)(R11*1)
-	VMOVAPS     Z15, Z9
-	VMOVAPS     Z19, Z10
-	VADDPS      Z17, Z15, Z15
-	VADDPS      Z21, Z19, Z19
-	VSUBPS      Z17, Z9, Z17
-	VSUBPS      Z21, Z10, Z21
+	VSUBPS      Z12, Z20, Z12
+	VMOVAPS     Z14, Z20
+	VADDPS      Z16, Z14, Z14
+	VSUBPS      Z16, Z20, Z16
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z14, Z9, Z9
+	VMOVAPS     Z13, Z20
 	VADDPS      Z15, Z13, Z13
-	VADDPS      Z19, Z13, Z13
-	VMULPS      Z1, Z15, Z15
-	VFMADD231PS Z4, Z19, Z15
-	VFMADD231PS Z2, Z17, Z23
-	VFMADD231PS Z5, Z21, Z23
-	VMULPS      Z0, Z17, Z17
-	VFMADD231PS Z3, Z21, Z17
-	VFMADD213PS Z7, Z6, Z13
-	VFMADD213PS Z7, Z6, Z17
+	VSUBPS      Z15, Z20, Z15
+	VMOVAPS     Z17, Z20
+	VADDPS      Z19, Z17, Z17
+	VSUBPS      Z19, Z20, Z19
+	VADDPS      Z13, Z11, Z11
+	VADDPS      Z17, Z11, Z11
+	VMULPS      Z1, Z10, Z10
+	VMULPS      Z1, Z13, Z13
+	VFMADD231PS Z4, Z14, Z10
+	VFMADD231PS Z4, Z17, Z13
+	VFMADD231PS Z2, Z12, Z18
+	VFMADD231PS Z2, Z15, Z21
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD231PS Z5, Z19, Z21
+	VMULPS      Z0, Z12, Z12
+	VMULPS      Z0, Z15, Z15
+	VFMADD231PS Z3, Z16, Z12
+	VFMADD231PS Z3, Z19, Z15
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z12
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z18
+	MOVQ        DI, R12
+	ADDQ        residualRow+160(FP), R12
+	LEAQ        (R12)(R8*4), R13
+	LEAQ        (R8)(R8*2), R13
+	VADDPS      (R12), Z9, Z9
+	VADDPS      (R12)(R8*1), Z12, Z12
+	VADDPS      (R12)(R8*2), Z10, Z10
+	VADDPS      (R12)(R13*1), Z18, Z18
+	MOVQ        BX, R12
+	ADDQ        dstRow+24(FP), R12
+	LEAQ        (R12)(SI*4), R13
+	LEAQ        (SI)(SI*2), R13
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, (R12)
+	VMAXPS      Z12, Z8, Z12
+	VMOVUPS     Z12, (R12)(SI*1)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, (R12)(SI*2)
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, (R12)(R13*1)
+	VFMADD213PS Z7, Z6, Z11
 	VFMADD213PS Z7, Z6, Z15
-	VFMADD213PS Z7, Z6, Z23
-	MOVQ        dstRow+24(FP), R10
-	MOVQ        BX, R9
-	ADDQ        R10, R9
-	ADDQ        R10, R9
-	ADDQ        R10, R9
-	MOVQ        dstPixel+32(FP), R10
-	LEAQ        (R9)(R10*4), R11
-	LEAQ        (R10)(R10*2), R11
-	MOVQ        residualRow+160(FP), R13
-	MOVQ        SI, R12
-	ADDQ        R13, R12
-	ADDQ        R13, R12
-	ADDQ        R13, R12
-	MOVQ        residualPixel+168(FP), R13
-	LEAQ        (R12)(R13*4), R14
-	LEAQ        (R13)(R13*2), R14
-	VMOVUPS     (R12), Z9
-	VADDPS      Z9, Z13, Z13
-	VMOVUPS     (R12)(R13*1), Z9
-	VADDPS      Z9, Z17, Z17
-	VMOVUPS     (R12)(R13*2), Z9
-	VADDPS      Z9, Z15, Z15
-	VMOVUPS     (R12)(R14*1), Z9
-	VADDPS      Z9, Z23, Z23
-	VMAXPS      Z13, Z8, Z13
-	VMOVUPS     Z13, (R9)
-	VMAXPS      Z17, Z8, Z17
-	VMOVUPS     Z17, (R9)(R10*1)
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z21
+	MOVQ        DI, R12
+	ADDQ        residualRow+160(FP), R12
+	ADDQ        residualRow+160(FP), R12
+	ADDQ        residualRow+160(FP), R12
+	LEAQ        (R12)(R8*4), R13
+	LEAQ        (R8)(R8*2), R13
+	VADDPS      (R12), Z11, Z11
+	VADDPS      (R12)(R8*1), Z15, Z15
+	VADDPS      (R12)(R8*2), Z13, Z13
+	VADDPS      (R12)(R13*1), Z21, Z21
+	MOVQ        BX, R12
+	ADDQ        dstRow+24(FP), R12
+	ADDQ        dstRow+24(FP), R12
+	ADDQ        dstRow+24(FP), R12
+	LEAQ        (R12)(SI*4), R13
+	LEAQ        (SI)(SI*2), R13
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, (R12)
 	VMAXPS      Z15, Z8, Z15
-	VMOVUPS     Z15, (R9)(R10*2)
-	VMAXPS      Z23, Z8, Z23
-	VMOVUPS     Z23, (R9)(R11*1)
+	VMOVUPS     Z15, (R12)(SI*1)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, (R12)(SI*2)
+	VMAXPS      Z21, Z8, Z21
+	VMOVUPS     Z21, (R12)(R13*1)
 	ADDQ        mRow+72(FP), DX
-	MOVQ        dstPixel+32(FP), R9
-	LEAQ        (BX)(R9*4), BX
-	MOVQ        residualPixel+168(FP), R9
-	LEAQ        (SI)(R9*4), SI
-	DECQ        R8
+	LEAQ        (BX)(SI*4), BX
+	LEAQ        (DI)(R8*4), DI
+	DECQ        R11
 	JNZ         sum_whole_tile
 	ADDQ        $0x10, CX
 	JMP         sum_whole
@@ -4349,374 +4264,329 @@ sum_part:
 	LEAQ         (AX)(CX*4), AX
 	MOVQ         dst_base+0(FP), DX
 	LEAQ         (DX)(CX*4), DX
-	MOVQ         residual_base+136(FP), BX
-	LEAQ         (BX)(CX*4), BX
-	MOVQ         mStride+64(FP), SI
-	IMUL3Q       $0x06, SI, SI
-	MOVQ         tiles+80(FP), DI
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS.Z    (R8)(CX*4), K1, Z6
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS.Z    (R8)(CX*4), K1, Z7
+	MOVQ         dstPixel+32(FP), BX
+	MOVQ         residual_base+136(FP), SI
+	LEAQ         (SI)(CX*4), SI
+	MOVQ         residualPixel+168(FP), DI
+	MOVQ         mStride+64(FP), R8
+	MOVQ         R8, R9
+	IMUL3Q       $0x06, R8, R8
+	MOVQ         tiles+80(FP), R10
+	MOVQ         scale_base+88(FP), R11
+	VMOVUPS.Z    (R11)(CX*4), K1, Z6
+	MOVQ         shift_base+112(FP), R11
+	VMOVUPS.Z    (R11)(CX*4), K1, Z7
 	VBROADCASTSS bound+176(FP), Z8
 
 sum_part_tile:
 	MOVQ        AX, CX
-	LEAQ        (CX)(SI*4), R8
-	LEAQ        (SI)(SI*2), R9
-	VMOVUPS     (CX), Z9
-	VMOVUPS     (CX)(SI*1), Z10
-	VMOVUPS     (CX)(SI*2), Z11
-	VMOVUPS     (CX)(R9*1), Z12
-	VMOVUPS     (R8), Z13
-	VADDPS      Z11, Z10, Z10
-	VADDPS      Z13, Z12, Z12
-	VADDPS      Z10, Z9, Z9
-	VADDPS      Z12, Z9, Z9
+	LEAQ        (CX)(R8*4), R11
+	LEAQ        (R8)(R8*2), R12
+	VMOVUPS     (CX)(R8*1), Z9
+	VMOVUPS     (CX)(R12*1), Z10
+	VADDPS      (CX)(R8*2), Z9, Z9
+	VADDPS      (R11), Z10, Z10
+	VADDPS      (CX), Z9, Z11
+	VADDPS      Z10, Z11, Z11
+	VMULPS      Z1, Z9, Z9
+	VFMADD231PS Z4, Z10, Z9
+	ADDQ        R9, CX
+	ADDQ        R9, R11
+	VMOVUPS     (CX)(R8*1), Z10
+	VMOVUPS     (CX)(R12*1), Z12
+	VADDPS      (CX)(R8*2), Z10, Z10
+	VADDPS      (R11), Z12, Z12
+	VADDPS      (CX), Z10, Z13
+	VADDPS      Z12, Z13, Z13
 	VMULPS      Z1, Z10, Z10
 	VFMADD231PS Z4, Z12, Z10
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
-	VMOVUPS     (CX), Z11
-	VMOVUPS     (CX)(SI*1), Z12
-	VMOVUPS     (CX)(SI*2), Z13
-	VMOVUPS     (CX)(R9*1), Z14
-	VMOVUPS     (R8), Z15
-	VADDPS      Z13, Z12, Z12
-	VADDPS      Z15, Z14, Z14
-	VADDPS      Z12, Z11, Z11
-	VADDPS      Z14, Z11, Z11
+	ADDQ        R9, CX
+	ADDQ        R9, R11
+	VMOVUPS     (CX)(R8*1), Z12
+	VMOVUPS     (CX)(R12*1), Z14
+	VADDPS      (CX)(R8*2), Z12, Z12
+	VADDPS      (R11), Z14, Z14
+	VADDPS      (CX), Z12, Z15
+	VADDPS      Z14, Z15, Z15
 	VMULPS      Z1, Z12, Z12
 	VFMADD231PS Z4, Z14, Z12
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
-	VMOVUPS     (CX), Z13
-	VMOVUPS     (CX)(SI*1), Z14
-	VMOVUPS     (CX)(SI*2), Z15
-	VMOVUPS     (CX)(R9*1), Z16
-	VMOVUPS     (R8), Z17
-	VADDPS      Z15, Z14, Z14
-	VADDPS      Z17, Z16, Z16
-	VADDPS      Z14, Z13, Z13
-	VADDPS      Z16, Z13, Z13
+	ADDQ        R9, CX
+	ADDQ        R9, R11
+	VMOVUPS     (CX)(R8*1), Z14
+	VMOVUPS     (CX)(R12*1), Z16
+	VADDPS      (CX)(R8*2), Z14, Z14
+	VADDPS      (R11), Z16, Z16
+	VADDPS      (CX), Z14, Z17
+	VADDPS      Z16, Z17, Z17
 	VMULPS      Z1, Z14, Z14
 	VFMADD231PS Z4, Z16, Z14
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
-	VMOVUPS     (CX), Z15
-	VMOVUPS     (CX)(SI*1), Z16
-	VMOVUPS     (CX)(SI*2), Z17
-	VMOVUPS     (CX)(R9*1), Z18
-	VMOVUPS     (R8), Z19
-	VADDPS      Z17, Z16, Z16
-	VADDPS      Z19, Z18, Z18
-	VADDPS      Z16, Z15, Z15
-	VADDPS      Z18, Z15, Z15
+	ADDQ        R9, CX
+	ADDQ        R9, R11
+	VMOVUPS     (CX)(R8*1), Z16
+	VMOVUPS     (CX)(R12*1), Z18
+	VADDPS      (CX)(R8*2), Z16, Z16
+	VADDPS      (R11), Z18, Z18
+	VADDPS      (CX), Z16, Z19
+	VADDPS      Z18, Z19, Z19
 	VMULPS      Z1, Z16, Z16
 	VFMADD231PS Z4, Z18, Z16
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
-	VMOVUPS     (CX), Z17
-	VMOVUPS     (CX)(SI*1), Z18
-	VMOVUPS     (CX)(SI*2), Z19
-	VMOVUPS     (CX)(R9*1), Z20
-	VMOVUPS     (R8), Z21
-	VADDPS      Z19, Z18, Z18
-	VADDPS      Z21, Z20, Z20
-	VADDPS      Z18, Z17, Z17
-	VADDPS      Z20, Z17, Z17
+	ADDQ        R9, CX
+	ADDQ        R9, R11
+	VMOVUPS     (CX)(R8*1), Z18
+	VMOVUPS     (CX)(R12*1), Z20
+	VADDPS      (CX)(R8*2), Z18, Z18
+	VADDPS      (R11), Z20, Z20
+	VADDPS      (CX), Z18, Z21
+	VADDPS      Z20, Z21, Z21
 	VMULPS      Z1, Z18, Z18
 	VFMADD231PS Z4, Z20, Z18
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
-	VMOVUPS     (CX), Z19
-	VMOVUPS     (CX)(SI*1), Z20
-	VMOVUPS     (CX)(SI*2), Z21
-	VMOVUPS     (CX)(R9*1), Z22
-	VMOVUPS     (R8), Z23
-	VADDPS      Z21, Z20, Z20
-	VADDPS      Z23, Z22, Z22
-	VADDPS      Z20, Z19, Z19
-	VADDPS      Z22, Z19, Z19
-	VMULPS      Z1, Z20, Z20
-	VFMADD231PS Z4, Z22, Z20
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
-	VMOVAPS     Z11, Z21
-	VMOVAPS     Z15, Z22
-	VADDPS      Z13, Z11, Z11
-	VADDPS      Z17, Z15, Z15
-	VSUBPS      Z13, Z21, Z13
-	VSUBPS      Z17, Z22, Z17
-	VADDPS      Z11, Z9, Z9
-	VADDPS      Z15, Z9, Z9
-	VMULPS      Z1, Z11, Z11
-	VFMADD231PS Z4, Z15, Z11
-	VFMADD231PS Z2, Z13, Z19
-	VFMADD231PS Z5, Z17, Z19
-	VMULPS      Z0, Z13, Z13
-	VFMADD231PS Z3, Z17, Z13
-	VFMADD213PS Z7, Z6, Z9
-	VFMADD213PS Z7, Z6, Z13
-	VFMADD213PS Z7, Z6, Z11
-	VFMADD213PS Z7, Z6, Z19
-	MOVQ        dstRow+24(FP), CX
-	MOVQ        DX, CX
-	MOVQ        dstPixel+32(FP), R8
-	LEAQ        (CX)(R8*4), R9
-	LEAQ        (R8)(R8*2), R9
-	MOVQ        residualRow+160(FP), R10
-	MOVQ        BX, R10
-	MOVQ        residualPixel+168(FP), R11
-	LEAQ        (R10)(R11*4), R12
-	LEAQ        (R11)(R11*2), R12
-	VMOVUPS.Z   (R10), K1, Z15
-	VADDPS      Z15, Z9, Z9
-	VMOVUPS.Z   (R10)(R11*1), K1, Z15
+	ADDQ        R9, CX
+	ADDQ        R9, R11
+	VMOVAPS     Z13, Z20
 	VADDPS      Z15, Z13, Z13
-	VMOVUPS.Z   (R10)(R11*2), K1, Z15
-	VADDPS      Z15, Z11, Z11
-	VMOVUPS.Z   (R10)(R12*1), K1, Z15
-	VADDPS      Z15, Z19, Z19
+	VSUBPS      Z15, Z20, Z15
+	VMOVAPS     Z17, Z20
+	VADDPS      Z19, Z17, Z17
+	VSUBPS      Z19, Z20, Z19
+	VADDPS      Z13, Z11, Z11
+	VADDPS      Z17, Z11, Z11
+	VMOVAPS     Z10, Z20
+	VADDPS      Z12, Z10, Z10
+	VSUBPS      Z12, Z20, Z12
+	VMOVAPS     Z14, Z20
+	VADDPS      Z16, Z14, Z14
+	VSUBPS      Z16, Z20, Z16
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z14, Z9, Z9
+	VMULPS      Z1, Z13, Z13
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z17, Z13
+	VFMADD231PS Z4, Z14, Z10
+	VFMADD231PS Z2, Z15, Z21
+	VFMADD231PS Z2, Z12, Z18
+	VFMADD231PS Z5, Z19, Z21
+	VFMADD231PS Z5, Z16, Z18
+	VMULPS      Z0, Z15, Z15
+	VMULPS      Z0, Z12, Z12
+	VFMADD231PS Z3, Z19, Z15
+	VFMADD231PS Z3, Z16, Z12
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z15
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z21
+	MOVQ        SI, CX
+	LEAQ        (CX)(DI*4), R11
+	LEAQ        (DI)(DI*2), R11
+	VMOVUPS.Z   (CX), K1, Z14
+	VADDPS      Z14, Z11, Z11
+	VMOVUPS.Z   (CX)(DI*1), K1, Z14
+	VADDPS      Z14, Z15, Z15
+	VMOVUPS.Z   (CX)(DI*2), K1, Z14
+	VADDPS      Z14, Z13, Z13
+	VMOVUPS.Z   (CX)(R11*1), K1, Z14
+	VADDPS      Z14, Z21, Z21
+	MOVQ        DX, CX
+	LEAQ        (CX)(BX*4), R11
+	LEAQ        (BX)(BX*2), R11
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, K1, (CX)
+	VMAXPS      Z15, Z8, Z15
+	VMOVUPS     Z15, K1, (CX)(BX*1)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, K1, (CX)(BX*2)
+	VMAXPS      Z21, Z8, Z21
+	VMOVUPS     Z21, K1, (CX)(R11*1)
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z12
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z18
+	MOVQ        SI, CX
+	ADDQ        residualRow+160(FP), CX
+	ADDQ        residualRow+160(FP), CX
+	LEAQ        (CX)(DI*4), R11
+	LEAQ        (DI)(DI*2), R11
+	VMOVUPS.Z   (CX), K1, Z11
+	VADDPS      Z11, Z9, Z9
+	VMOVUPS.Z   (CX)(DI*1), K1, Z11
+	VADDPS      Z11, Z12, Z12
+	VMOVUPS.Z   (CX)(DI*2), K1, Z11
+	VADDPS      Z11, Z10, Z10
+	VMOVUPS.Z   (CX)(R11*1), K1, Z11
+	VADDPS      Z11, Z18, Z18
+	MOVQ        DX, CX
+	ADDQ        dstRow+24(FP), CX
+	ADDQ        dstRow+24(FP), CX
+	LEAQ        (CX)(BX*4), R11
+	LEAQ        (BX)(BX*2), R11
 	VMAXPS      Z9, Z8, Z9
 	VMOVUPS     Z9, K1, (CX)
-	VMAXPS      Z13, Z8, Z13
-	VMOVUPS     Z13, K1, (CX)(R8*1)
-	VMAXPS      Z11, Z8, Z11
-	VMOVUPS     Z11, K1, (CX)(R8*2)
-	VMAXPS      Z19, Z8, Z19
-	VMOVUPS     Z19, K1, (CX)(R9*1)
-	VMOVAPS     Z12, Z9
-	VMOVAPS     Z16, Z11
-	VADDPS      Z14, Z12, Z12
-	VADDPS      Z18, Z16, Z16
-	VSUBPS      Z14, Z9, Z14
-	VSUBPS      Z18, Z11, Z18
-	VADDPS      Z12, Z10, Z10
-	VADDPS      Z16, Z10, Z10
-	VMULPS      Z1, Z12, Z12
-	VFMADD231PS Z4, Z16, Z12
-	VFMADD231PS Z2, Z14, Z20
-	VFMADD231PS Z5, Z18, Z20
-	VMULPS      Z0, Z14, Z14
-	VFMADD231PS Z3, Z18, Z14
-	VFMADD213PS Z7, Z6, Z10
-	VFMADD213PS Z7, Z6, Z14
-	VFMADD213PS Z7, Z6, Z12
-	VFMADD213PS Z7, Z6, Z20
-	MOVQ        dstRow+24(FP), R8
-	MOVQ        DX, CX
-	ADDQ        R8, CX
-	ADDQ        R8, CX
-	MOVQ        dstPixel+32(FP), R8
-	LEAQ        (CX)(R8*4), R9
-	LEAQ        (R8)(R8*2), R9
-	MOVQ        residualRow+160(FP), R11
-	MOVQ        BX, R10
-	ADDQ        R11, R10
-	ADDQ        R11, R10
-	MOVQ        residualPixel+168(FP), R11
-	LEAQ        (R10)(R11*4), R12
-	LEAQ        (R11)(R11*2), R12
-	VMOVUPS.Z   (R10), K1, Z9
-	VADDPS      Z9, Z10, Z10
-	VMOVUPS.Z   (R10)(R11*1), K1, Z9
-	VADDPS      Z9, Z14, Z14
-	VMOVUPS.Z   (R10)(R11*2), K1, Z9
-	VADDPS      Z9, Z12, Z12
-	VMOVUPS.Z   (R10)(R12*1), K1, Z9
-	VADDPS      Z9, Z20, Z20
-	VMAXPS      Z10, Z8, Z10
-	VMOVUPS     Z10, K1, (CX)
-	VMAXPS      Z14, Z8, Z14
-	VMOVUPS     Z14, K1, (CX)(R8*1)
 	VMAXPS      Z12, Z8, Z12
-	VMOVUPS     Z12, K1, (CX)(R8*2)
-	VMAXPS      Z20, Z8, Z20
-	VMOVUPS     Z20, K1, (CX)(R9*1)
+	VMOVUPS     Z12, K1, (CX)(BX*1)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, K1, (CX)(BX*2)
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, K1, (CX)(R11*1)
 	MOVQ        AX, CX
-	LEAQ        (CX)(SI*4), R8
-	LEAQ        (SI)(SI*2), R9
-	VMOVUPS     (CX)(SI*1), Z9
-	VMOVUPS     (CX)(SI*2), Z10
-	VMOVUPS     (CX)(R9*1), Z11
-	VMOVUPS     (R8), Z12
-	VMOVUPS     (R8)(SI*1), Z13
-	VSUBPS      Z10, Z9, Z9
-	VSUBPS      Z12, Z11, Z11
-	VFMADD231PS Z2, Z9, Z13
-	VFMADD231PS Z5, Z11, Z13
+	LEAQ        (CX)(R8*4), R11
+	LEAQ        (R8)(R8*2), R12
+	VMOVUPS     (CX)(R8*1), Z9
+	VMOVUPS     (CX)(R12*1), Z10
+	VMOVUPS     (R11)(R8*1), Z11
+	VSUBPS      (CX)(R8*2), Z9, Z9
+	VSUBPS      (R11), Z10, Z10
+	VFMADD231PS Z2, Z9, Z11
+	VFMADD231PS Z5, Z10, Z11
 	VMULPS      Z0, Z9, Z9
-	VFMADD231PS Z3, Z11, Z9
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
-	VMOVUPS     (CX)(SI*1), Z10
-	VMOVUPS     (CX)(SI*2), Z11
-	VMOVUPS     (CX)(R9*1), Z12
-	VMOVUPS     (R8), Z14
-	VMOVUPS     (R8)(SI*1), Z15
-	VSUBPS      Z11, Z10, Z10
-	VSUBPS      Z14, Z12, Z12
-	VFMADD231PS Z2, Z10, Z15
-	VFMADD231PS Z5, Z12, Z15
+	VFMADD231PS Z3, Z10, Z9
+	ADDQ        R9, CX
+	ADDQ        R9, R11
+	VMOVUPS     (CX)(R8*1), Z10
+	VMOVUPS     (CX)(R12*1), Z12
+	VMOVUPS     (R11)(R8*1), Z13
+	VSUBPS      (CX)(R8*2), Z10, Z10
+	VSUBPS      (R11), Z12, Z12
+	VFMADD231PS Z2, Z10, Z13
+	VFMADD231PS Z5, Z12, Z13
 	VMULPS      Z0, Z10, Z10
 	VFMADD231PS Z3, Z12, Z10
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
-	VMOVUPS     (CX)(SI*1), Z11
-	VMOVUPS     (CX)(SI*2), Z12
-	VMOVUPS     (CX)(R9*1), Z14
-	VMOVUPS     (R8), Z16
-	VMOVUPS     (R8)(SI*1), Z17
-	VSUBPS      Z12, Z11, Z11
-	VSUBPS      Z16, Z14, Z14
-	VFMADD231PS Z2, Z11, Z17
-	VFMADD231PS Z5, Z14, Z17
-	VMULPS      Z0, Z11, Z11
-	VFMADD231PS Z3, Z14, Z11
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
-	VMOVUPS     (CX)(SI*1), Z12
-	VMOVUPS     (CX)(SI*2), Z14
-	VMOVUPS     (CX)(R9*1), Z16
-	VMOVUPS     (R8), Z18
-	VMOVUPS     (R8)(SI*1), Z19
-	VSUBPS      Z14, Z12, Z12
-	VSUBPS      Z18, Z16, Z16
-	VFMADD231PS Z2, Z12, Z19
-	VFMADD231PS Z5, Z16, Z19
+	ADDQ        R9, CX
+	ADDQ        R9, R11
+	VMOVUPS     (CX)(R8*1), Z12
+	VMOVUPS     (CX)(R12*1), Z14
+	VMOVUPS     (R11)(R8*1), Z15
+	VSUBPS      (CX)(R8*2), Z12, Z12
+	VSUBPS      (R11), Z14, Z14
+	VFMADD231PS Z2, Z12, Z15
+	VFMADD231PS Z5, Z14, Z15
 	VMULPS      Z0, Z12, Z12
-	VFMADD231PS Z3, Z16, Z12
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
-	VMOVUPS     (CX)(SI*1), Z14
-	VMOVUPS     (CX)(SI*2), Z16
-	VMOVUPS     (CX)(R9*1), Z18
-	VMOVUPS     (R8), Z20
-	VMOVUPS     (R8)(SI*1), Z21
-	VSUBPS      Z16, Z14, Z14
-	VSUBPS      Z20, Z18, Z18
-	VFMADD231PS Z2, Z14, Z21
-	VFMADD231PS Z5, Z18, Z21
+	VFMADD231PS Z3, Z14, Z12
+	ADDQ        R9, CX
+	ADDQ        R9, R11
+	VMOVUPS     (CX)(R8*1), Z14
+	VMOVUPS     (CX)(R12*1), Z16
+	VMOVUPS     (R11)(R8*1), Z17
+	VSUBPS      (CX)(R8*2), Z14, Z14
+	VSUBPS      (R11), Z16, Z16
+	VFMADD231PS Z2, Z14, Z17
+	VFMADD231PS Z5, Z16, Z17
 	VMULPS      Z0, Z14, Z14
-	VFMADD231PS Z3, Z18, Z14
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
-	VMOVUPS     (CX)(SI*1), Z16
-	VMOVUPS     (CX)(SI*2), Z18
-	VMOVUPS     (CX)(R9*1), Z20
-	VMOVUPS     (R8), Z22
-	VMOVUPS     (R8)(SI*1), Z23
-	VSUBPS      Z18, Z16, Z16
-	VSUBPS      Z22, Z20, Z20
-	VFMADD231PS Z2, Z16, Z23
-	VFMADD231PS Z5, Z20, Z23
+	VFMADD231PS Z3, Z16, Z14
+	ADDQ        R9, CX
+	ADDQ        R9, R11
+	VMOVUPS     (CX)(R8*1), Z16
+	VMOVUPS     (CX)(R12*1), Z18
+	VMOVUPS     (R11)(R8*1), Z19
+	VSUBPS      (CX)(R8*2), Z16, Z16
+	VSUBPS      (R11), Z18, Z18
+	VFMADD231PS Z2, Z16, Z19
+	VFMADD231PS Z5, Z18, Z19
 	VMULPS      Z0, Z16, Z16
-	VFMADD231PS Z3, Z20, Z16
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), R8
-	VMOVAPS     Z10, Z18
-	VMOVAPS     Z12, Z20
-	VADDPS      Z11, Z10, Z10
-	VADDPS      Z14, Z12, Z12
-	VSUBPS      Z11, Z18, Z11
-	VSUBPS      Z14, Z20, Z14
-	VADDPS      Z10, Z9, Z9
-	VADDPS      Z12, Z9, Z9
-	VMULPS      Z1, Z10, Z10
-	VFMADD231PS Z4, Z12, Z10
-	VFMADD231PS Z2, Z11, Z16
-	VFMADD231PS Z5, Z14, Z16
-	VMULPS      Z0, Z11, Z11
-	VFMADD231PS Z3, Z14, Z11
-	VFMADD213PS Z7, Z6, Z9
-	VFMADD213PS Z7, Z6, Z11
-	VFMADD213PS Z7, Z6, Z10
-	VFMADD213PS Z7, Z6, Z16
-	MOVQ        dstRow+24(FP), R8
-	MOVQ        DX, CX
-	ADDQ        R8, CX
-	MOVQ        dstPixel+32(FP), R8
-	LEAQ        (CX)(R8*4), R9
-	LEAQ        (R8)(R8*2), R9
-	MOVQ        residualRow+160(FP), R11
-	MOVQ        BX, R10
-	ADDQ        R11, R10
-	MOVQ        residualPixel+168(FP), R11
-	LEAQ        (R10)(R11*4), R12
-	LEAQ        (R11)(R11*2), R12
-	VMOVUPS.Z   (R10), K1, Z12
-	VADDPS      Z12, Z9, Z9
-	VMOVUPS.Z   (R10)(R11*1), K1, Z12
-	VADDPS      Z12, Z11, Z11
-	VMOVUPS.Z   (R10)(R11*2), K1, Z12
+	VFMADD231PS Z3, Z18, Z16
+	ADDQ        R9, CX
+	ADDQ        R9, R11
+	VMOVUPS     (CX)(R8*1), Z18
+	VMOVUPS     (CX)(R12*1), Z20
+	VMOVUPS     (R11)(R8*1), Z21
+	VSUBPS      (CX)(R8*2), Z18, Z18
+	VSUBPS      (R11), Z20, Z20
+	VFMADD231PS Z2, Z18, Z21
+	VFMADD231PS Z5, Z20, Z21
+	VMULPS      Z0, Z18, Z18
+	VFMADD231PS Z3, Z20, Z18
+	ADDQ        R9, CX
+	ADDQ        R9, R11
+	VMOVAPS     Z10, Z20
 	VADDPS      Z12, Z10, Z10
-	VMOVUPS.Z   (R10)(R12*1), K1, Z12
-	VADDPS      Z12, Z16, Z16
+	VSUBPS      Z12, Z20, Z12
+	VMOVAPS     Z14, Z20
+	VADDPS      Z16, Z14, Z14
+	VSUBPS      Z16, Z20, Z16
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z14, Z9, Z9
+	VMOVAPS     Z13, Z20
+	VADDPS      Z15, Z13, Z13
+	VSUBPS      Z15, Z20, Z15
+	VMOVAPS     Z17, Z20
+	VADDPS      Z19, Z17, Z17
+	VSUBPS      Z19, Z20, Z19
+	VADDPS      Z13, Z11, Z11
+	VADDPS      Z17, Z11, Z11
+	VMULPS      Z1, Z10, Z10
+	VMULPS      Z1, Z13, Z13
+	VFMADD231PS Z4, Z14, Z10
+	VFMADD231PS Z4, Z17, Z13
+	VFMADD231PS Z2, Z12, Z18
+	VFMADD231PS Z2, Z15, Z21
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD231PS Z5, Z19, Z21
+	VMULPS      Z0, Z12, Z12
+	VMULPS      Z0, Z15, Z15
+	VFMADD231PS Z3, Z16, Z12
+	VFMADD231PS Z3, Z19, Z15
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z12
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z18
+	MOVQ        SI, CX
+	ADDQ        residualRow+160(FP), CX
+	LEAQ        (CX)(DI*4), R11
+	LEAQ        (DI)(DI*2), R11
+	VMOVUPS.Z   (CX), K1, Z14
+	VADDPS      Z14, Z9, Z9
+	VMOVUPS.Z   (CX)(DI*1), K1, Z14
+	VADDPS      Z14, Z12, Z12
+	VMOVUPS.Z   (CX)(DI*2), K1, Z14
+	VADDPS      Z14, Z10, Z10
+	VMOVUPS.Z   (CX)(R11*1), K1, Z14
+	VADDPS      Z14, Z18, Z18
+	MOVQ        DX, CX
+	ADDQ        dstRow+24(FP), CX
+	LEAQ        (CX)(BX*4), R11
+	LEAQ        (BX)(BX*2), R11
 	VMAXPS      Z9, Z8, Z9
 	VMOVUPS     Z9, K1, (CX)
-	VMAXPS      Z11, Z8, Z11
-	VMOVUPS     Z11, K1, (CX)(R8*1)
+	VMAXPS      Z12, Z8, Z12
+	VMOVUPS     Z12, K1, (CX)(BX*1)
 	VMAXPS      Z10, Z8, Z10
-	VMOVUPS     Z10, K1, (CX)(R8*2)
-	VMAXPS      Z16, Z8, Z16
-	VMOVUPS     Z16, K1, (CX)(R9*1)
-	VMOVAPS     Z15, Z9
-	VMOVAPS     Z19, Z10
-	VADDPS      Z17, Z15, Z15
-	VADDPS      Z21, Z19, Z19
-	VSUBPS      Z17, Z9, Z17
-	VSUBPS      Z21, Z10, Z21
-	VADDPS      Z15, Z13, Z13
-	VADDPS      Z19, Z13, Z13
-	VMULPS      Z1, Z15, Z15
-	VFMADD231PS Z4, Z19, Z15
-	VFMADD231PS Z2, Z17, Z23
-	VFMADD231PS Z5, Z21, Z23
-	VMULPS      Z0, Z17, Z17
-	VFMADD231PS Z3, Z21, Z17
-	VFMADD213PS Z7, Z6, Z13
-	VFMADD213PS Z7, Z6, Z17
+	VMOVUPS     Z10, K1, (CX)(BX*2)
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, K1, (CX)(R11*1)
+	VFMADD213PS Z7, Z6, Z11
 	VFMADD213PS Z7, Z6, Z15
-	VFMADD213PS Z7, Z6, Z23
-	MOVQ        dstRow+24(FP), R8
-	MOVQ        DX, CX
-	ADDQ        R8, CX
-	ADDQ        R8, CX
-	ADDQ        R8, CX
-	MOVQ        dstPixel+32(FP), R8
-	LEAQ        (CX)(R8*4), R9
-	LEAQ        (R8)(R8*2), R9
-	MOVQ        residualRow+160(FP), R11
-	MOVQ        BX, R10
-	ADDQ        R11, R10
-	ADDQ        R11, R10
-	ADDQ        R11, R10
-	MOVQ        residualPixel+168(FP), R11
-	LEAQ        (R10)(R11*4), R12
-	LEAQ        (R11)(R11*2), R12
-	VMOVUPS.Z   (R10), K1, Z9
-	VADDPS      Z9, Z13, Z13
-	VMOVUPS.Z   (R10)(R11*1), K1, Z9
-	VADDPS      Z9, Z17, Z17
-	VMOVUPS.Z   (R10)(R11*2), K1, Z9
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z21
+	MOVQ        SI, CX
+	ADDQ        residualRow+160(FP), CX
+	ADDQ        residualRow+160(FP), CX
+	ADDQ        residualRow+160(FP), CX
+	LEAQ        (CX)(DI*4), R11
+	LEAQ        (DI)(DI*2), R11
+	VMOVUPS.Z   (CX), K1, Z9
+	VADDPS      Z9, Z11, Z11
+	VMOVUPS.Z   (CX)(DI*1), K1, Z9
 	VADDPS      Z9, Z15, Z15
-	VMOVUPS.Z   (R10)(R12*1), K1, Z9
-	VADDPS      Z9, Z23, Z23
-	VMAXPS      Z13, Z8, Z13
-	VMOVUPS     Z13, K1, (CX)
-	VMAXPS      Z17, Z8, Z17
-	VMOVUPS     Z17, K1, (CX)(R8*1)
+	VMOVUPS.Z   (CX)(DI*2), K1, Z9
+	VADDPS      Z9, Z13, Z13
+	VMOVUPS.Z   (CX)(R11*1), K1, Z9
+	VADDPS      Z9, Z21, Z21
+	MOVQ        DX, CX
+	ADDQ        dstRow+24(FP), CX
+	ADDQ        dstRow+24(FP), CX
+	ADDQ        dstRow+24(FP), CX
+	LEAQ        (CX)(BX*4), R11
+	LEAQ        (BX)(BX*2), R11
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, K1, (CX)
 	VMAXPS      Z15, Z8, Z15
-	VMOVUPS     Z15, K1, (CX)(R8*2)
-	VMAXPS      Z23, Z8, Z23
-	VMOVUPS     Z23, K1, (CX)(R9*1)
+	VMOVUPS     Z15, K1, (CX)(BX*1)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, K1, (CX)(BX*2)
+	VMAXPS      Z21, Z8, Z21
+	VMOVUPS     Z21, K1, (CX)(R11*1)
 	ADDQ        mRow+72(FP), AX
-	MOVQ        dstPixel+32(FP), CX
-	LEAQ        (DX)(CX*4), DX
-	MOVQ        residualPixel+168(FP), CX
-	LEAQ        (BX)(CX*4), BX
-	DECQ        DI
+	LEAQ        (DX)(BX*4), DX
+	LEAQ        (SI)(DI*4), SI
+	DECQ        R10
 	JNZ         sum_part_tile
 
 sum_end:
@@ -4735,312 +4605,275 @@ plain_whole:
 	LEAQ         (DX)(CX*4), DX
 	MOVQ         dst_base+0(FP), BX
 	LEAQ         (BX)(CX*4), BX
-	MOVQ         mStride+64(FP), SI
-	IMUL3Q       $0x06, SI, SI
-	MOVQ         tiles+80(FP), DI
-	MOVQ         scale_base+88(FP), R8
-	VMOVUPS      (R8)(CX*4), Z6
-	MOVQ         shift_base+112(FP), R8
-	VMOVUPS      (R8)(CX*4), Z7
+	MOVQ         dstPixel+32(FP), SI
+	MOVQ         mStride+64(FP), DI
+	MOVQ         DI, R8
+	IMUL3Q       $0x06, DI, DI
+	MOVQ         tiles+80(FP), R9
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      (R10)(CX*4), Z6
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      (R10)(CX*4), Z7
 	VBROADCASTSS bound+176(FP), Z8
 
 plain_whole_tile:
-	MOVQ        DX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
-	VMOVUPS     (R8), Z9
-	VMOVUPS     (R8)(SI*1), Z10
-	VMOVUPS     (R8)(SI*2), Z11
-	VMOVUPS     (R8)(R10*1), Z12
-	VMOVUPS     (R9), Z13
-	VADDPS      Z11, Z10, Z10
-	VADDPS      Z13, Z12, Z12
-	VADDPS      Z10, Z9, Z9
-	VADDPS      Z12, Z9, Z9
+	MOVQ        DX, R10
+	LEAQ        (R10)(DI*4), R11
+	LEAQ        (DI)(DI*2), R12
+	VMOVUPS     (R10)(DI*1), Z9
+	VMOVUPS     (R10)(R12*1), Z10
+	VADDPS      (R10)(DI*2), Z9, Z9
+	VADDPS      (R11), Z10, Z10
+	VADDPS      (R10), Z9, Z11
+	VADDPS      Z10, Z11, Z11
+	VMULPS      Z1, Z9, Z9
+	VFMADD231PS Z4, Z10, Z9
+	ADDQ        R8, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10)(DI*1), Z10
+	VMOVUPS     (R10)(R12*1), Z12
+	VADDPS      (R10)(DI*2), Z10, Z10
+	VADDPS      (R11), Z12, Z12
+	VADDPS      (R10), Z10, Z13
+	VADDPS      Z12, Z13, Z13
 	VMULPS      Z1, Z10, Z10
 	VFMADD231PS Z4, Z12, Z10
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
-	VMOVUPS     (R8), Z11
-	VMOVUPS     (R8)(SI*1), Z12
-	VMOVUPS     (R8)(SI*2), Z13
-	VMOVUPS     (R8)(R10*1), Z14
-	VMOVUPS     (R9), Z15
-	VADDPS      Z13, Z12, Z12
-	VADDPS      Z15, Z14, Z14
-	VADDPS      Z12, Z11, Z11
-	VADDPS      Z14, Z11, Z11
+	ADDQ        R8, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10)(DI*1), Z12
+	VMOVUPS     (R10)(R12*1), Z14
+	VADDPS      (R10)(DI*2), Z12, Z12
+	VADDPS      (R11), Z14, Z14
+	VADDPS      (R10), Z12, Z15
+	VADDPS      Z14, Z15, Z15
 	VMULPS      Z1, Z12, Z12
 	VFMADD231PS Z4, Z14, Z12
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
-	VMOVUPS     (R8), Z13
-	VMOVUPS     (R8)(SI*1), Z14
-	VMOVUPS     (R8)(SI*2), Z15
-	VMOVUPS     (R8)(R10*1), Z16
-	VMOVUPS     (R9), Z17
-	VADDPS      Z15, Z14, Z14
-	VADDPS      Z17, Z16, Z16
-	VADDPS      Z14, Z13, Z13
-	VADDPS      Z16, Z13, Z13
+	ADDQ        R8, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10)(DI*1), Z14
+	VMOVUPS     (R10)(R12*1), Z16
+	VADDPS      (R10)(DI*2), Z14, Z14
+	VADDPS      (R11), Z16, Z16
+	VADDPS      (R10), Z14, Z17
+	VADDPS      Z16, Z17, Z17
 	VMULPS      Z1, Z14, Z14
 	VFMADD231PS Z4, Z16, Z14
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
-	VMOVUPS     (R8), Z15
-	VMOVUPS     (R8)(SI*1), Z16
-	VMOVUPS     (R8)(SI*2), Z17
-	VMOVUPS     (R8)(R10*1), Z18
-	VMOVUPS     (R9), Z19
-	VADDPS      Z17, Z16, Z16
-	VADDPS      Z19, Z18, Z18
-	VADDPS      Z16, Z15, Z15
-	VADDPS      Z18, Z15, Z15
+	ADDQ        R8, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10)(DI*1), Z16
+	VMOVUPS     (R10)(R12*1), Z18
+	VADDPS      (R10)(DI*2), Z16, Z16
+	VADDPS      (R11), Z18, Z18
+	VADDPS      (R10), Z16, Z19
+	VADDPS      Z18, Z19, Z19
 	VMULPS      Z1, Z16, Z16
 	VFMADD231PS Z4, Z18, Z16
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
-	VMOVUPS     (R8), Z17
-	VMOVUPS     (R8)(SI*1), Z18
-	VMOVUPS     (R8)(SI*2), Z19
-	VMOVUPS     (R8)(R10*1), Z20
-	VMOVUPS     (R9), Z21
-	VADDPS      Z19, Z18, Z18
-	VADDPS      Z21, Z20, Z20
-	VADDPS      Z18, Z17, Z17
-	VADDPS      Z20, Z17, Z17
+	ADDQ        R8, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10)(DI*1), Z18
+	VMOVUPS     (R10)(R12*1), Z20
+	VADDPS      (R10)(DI*2), Z18, Z18
+	VADDPS      (R11), Z20, Z20
+	VADDPS      (R10), Z18, Z21
+	VADDPS      Z20, Z21, Z21
 	VMULPS      Z1, Z18, Z18
 	VFMADD231PS Z4, Z20, Z18
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
-	VMOVUPS     (R8), Z19
-	VMOVUPS     (R8)(SI*1), Z20
-	VMOVUPS     (R8)(SI*2), Z21
-	VMOVUPS     (R8)(R10*1), Z22
-	VMOVUPS     (R9), Z23
-	VADDPS      Z21, Z20, Z20
-	VADDPS      Z23, Z22, Z22
-	VADDPS      Z20, Z19, Z19
-	VADDPS      Z22, Z19, Z19
-	VMULPS      Z1, Z20, Z20
-	VFMADD231PS Z4, Z22, Z20
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
-	VMOVAPS     Z11, Z21
-	VMOVAPS     Z15, Z22
+	ADDQ        R8, R10
+	ADDQ        R8, R11
+	VMOVAPS     Z13, Z20
+	VADDPS      Z15, Z13, Z13
+	VSUBPS      Z15, Z20, Z15
+	VMOVAPS     Z17, Z20
+	VADDPS      Z19, Z17, Z17
+	VSUBPS      Z19, Z20, Z19
 	VADDPS      Z13, Z11, Z11
-	VADDPS      Z17, Z15, Z15
-	VSUBPS      Z13, Z21, Z13
-	VSUBPS      Z17, Z22, Z17
-	VADDPS      Z11, Z9, Z9
-	VADDPS      Z15, Z9, Z9
-	VMULPS      Z1, Z11, Z11
-	VFMADD231PS Z4, Z15, Z11
-	VFMADD231PS Z2, Z13, Z19
-	VFMADD231PS Z5, Z17, Z19
-	VMULPS      Z0, Z13, Z13
-	VFMADD231PS Z3, Z17, Z13
-	VFMADD213PS Z7, Z6, Z9
-	VFMADD213PS Z7, Z6, Z13
-	VFMADD213PS Z7, Z6, Z11
-	VFMADD213PS Z7, Z6, Z19
-	MOVQ        dstRow+24(FP), R8
-	MOVQ        BX, R8
-	MOVQ        dstPixel+32(FP), R9
-	LEAQ        (R8)(R9*4), R10
-	LEAQ        (R9)(R9*2), R10
-	VMAXPS      Z9, Z8, Z9
-	VMOVUPS     Z9, (R8)
-	VMAXPS      Z13, Z8, Z13
-	VMOVUPS     Z13, (R8)(R9*1)
-	VMAXPS      Z11, Z8, Z11
-	VMOVUPS     Z11, (R8)(R9*2)
-	VMAXPS      Z19, Z8, Z19
-	VMOVUPS     Z19, (R8)(R10*1)
-	VMOVAPS     Z12, Z9
-	VMOVAPS     Z16, Z11
-	VADDPS      Z14, Z12, Z12
-	VADDPS      Z18, Z16, Z16
-	VSUBPS      Z14, Z9, Z14
-	VSUBPS      Z18, Z11, Z18
+	VADDPS      Z17, Z11, Z11
+	VMOVAPS     Z10, Z20
 	VADDPS      Z12, Z10, Z10
-	VADDPS      Z16, Z10, Z10
-	VMULPS      Z1, Z12, Z12
-	VFMADD231PS Z4, Z16, Z12
-	VFMADD231PS Z2, Z14, Z20
-	VFMADD231PS Z5, Z18, Z20
-	VMULPS      Z0, Z14, Z14
-	VFMADD231PS Z3, Z18, Z14
-	VFMADD213PS Z7, Z6, Z10
-	VFMADD213PS Z7, Z6, Z14
+	VSUBPS      Z12, Z20, Z12
+	VMOVAPS     Z14, Z20
+	VADDPS      Z16, Z14, Z14
+	VSUBPS      Z16, Z20, Z16
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z14, Z9, Z9
+	VMULPS      Z1, Z13, Z13
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z17, Z13
+	VFMADD231PS Z4, Z14, Z10
+	VFMADD231PS Z2, Z15, Z21
+	VFMADD231PS Z2, Z12, Z18
+	VFMADD231PS Z5, Z19, Z21
+	VFMADD231PS Z5, Z16, Z18
+	VMULPS      Z0, Z15, Z15
+	VMULPS      Z0, Z12, Z12
+	VFMADD231PS Z3, Z19, Z15
+	VFMADD231PS Z3, Z16, Z12
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z15
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z21
+	MOVQ        BX, R10
+	LEAQ        (R10)(SI*4), R11
+	LEAQ        (SI)(SI*2), R11
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, (R10)
+	VMAXPS      Z15, Z8, Z15
+	VMOVUPS     Z15, (R10)(SI*1)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, (R10)(SI*2)
+	VMAXPS      Z21, Z8, Z21
+	VMOVUPS     Z21, (R10)(R11*1)
+	VFMADD213PS Z7, Z6, Z9
 	VFMADD213PS Z7, Z6, Z12
-	VFMADD213PS Z7, Z6, Z20
-	MOVQ        dstRow+24(FP), R9
-	MOVQ        BX, R8
-	ADDQ        R9, R8
-	ADDQ        R9, R8
-	MOVQ        dstPixel+32(FP), R9
-	LEAQ        (R8)(R9*4), R10
-	LEAQ        (R9)(R9*2), R10
-	VMAXPS      Z10, Z8, Z10
-	VMOVUPS     Z10, (R8)
-	VMAXPS      Z14, Z8, Z14
-	VMOVUPS     Z14, (R8)(R9*1)
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z18
+	MOVQ        BX, R10
+	ADDQ        dstRow+24(FP), R10
+	ADDQ        dstRow+24(FP), R10
+	LEAQ        (R10)(SI*4), R11
+	LEAQ        (SI)(SI*2), R11
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, (R10)
 	VMAXPS      Z12, Z8, Z12
-	VMOVUPS     Z12, (R8)(R9*2)
-	VMAXPS      Z20, Z8, Z20
-	VMOVUPS     Z20, (R8)(R10*1)
-	MOVQ        DX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
-	VMOVUPS     (R8)(SI*1), Z9
-	VMOVUPS     (R8)(SI*2), Z10
-	VMOVUPS     (R8)(R10*1), Z11
-	VMOVUPS     (R9), Z12
-	VMOVUPS     (R9)(SI*1), Z13
-	VSUBPS      Z10, Z9, Z9
-	VSUBPS      Z12, Z11, Z11
-	VFMADD231PS Z2, Z9, Z13
-	VFMADD231PS Z5, Z11, Z13
+	VMOVUPS     Z12, (R10)(SI*1)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, (R10)(SI*2)
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, (R10)(R11*1)
+	MOVQ        DX, R10
+	LEAQ        (R10)(DI*4), R11
+	LEAQ        (DI)(DI*2), R12
+	VMOVUPS     (R10)(DI*1), Z9
+	VMOVUPS     (R10)(R12*1), Z10
+	VMOVUPS     (R11)(DI*1), Z11
+	VSUBPS      (R10)(DI*2), Z9, Z9
+	VSUBPS      (R11), Z10, Z10
+	VFMADD231PS Z2, Z9, Z11
+	VFMADD231PS Z5, Z10, Z11
 	VMULPS      Z0, Z9, Z9
-	VFMADD231PS Z3, Z11, Z9
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
-	VMOVUPS     (R8)(SI*1), Z10
-	VMOVUPS     (R8)(SI*2), Z11
-	VMOVUPS     (R8)(R10*1), Z12
-	VMOVUPS     (R9), Z14
-	VMOVUPS     (R9)(SI*1), Z15
-	VSUBPS      Z11, Z10, Z10
-	VSUBPS      Z14, Z12, Z12
-	VFMADD231PS Z2, Z10, Z15
-	VFMADD231PS Z5, Z12, Z15
+	VFMADD231PS Z3, Z10, Z9
+	ADDQ        R8, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10)(DI*1), Z10
+	VMOVUPS     (R10)(R12*1), Z12
+	VMOVUPS     (R11)(DI*1), Z13
+	VSUBPS      (R10)(DI*2), Z10, Z10
+	VSUBPS      (R11), Z12, Z12
+	VFMADD231PS Z2, Z10, Z13
+	VFMADD231PS Z5, Z12, Z13
 	VMULPS      Z0, Z10, Z10
 	VFMADD231PS Z3, Z12, Z10
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
-	VMOVUPS     (R8)(SI*1), Z11
-	VMOVUPS     (R8)(SI*2), Z12
-	VMOVUPS     (R8)(R10*1), Z14
-	VMOVUPS     (R9), Z16
-	VMOVUPS     (R9)(SI*1), Z17
-	VSUBPS      Z12, Z11, Z11
-	VSUBPS      Z16, Z14, Z14
-	VFMADD231PS Z2, Z11, Z17
-	VFMADD231PS Z5, Z14, Z17
-	VMULPS      Z0, Z11, Z11
-	VFMADD231PS Z3, Z14, Z11
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
-	VMOVUPS     (R8)(SI*1), Z12
-	VMOVUPS     (R8)(SI*2), Z14
-	VMOVUPS     (R8)(R10*1), Z16
-	VMOVUPS     (R9), Z18
-	VMOVUPS     (R9)(SI*1), Z19
-	VSUBPS      Z14, Z12, Z12
-	VSUBPS      Z18, Z16, Z16
-	VFMADD231PS Z2, Z12, Z19
-	VFMADD231PS Z5, Z16, Z19
+	ADDQ        R8, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10)(DI*1), Z12
+	VMOVUPS     (R10)(R12*1), Z14
+	VMOVUPS     (R11)(DI*1), Z15
+	VSUBPS      (R10)(DI*2), Z12, Z12
+	VSUBPS      (R11), Z14, Z14
+	VFMADD231PS Z2, Z12, Z15
+	VFMADD231PS Z5, Z14, Z15
 	VMULPS      Z0, Z12, Z12
-	VFMADD231PS Z3, Z16, Z12
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
-	VMOVUPS     (R8)(SI*1), Z14
-	VMOVUPS     (R8)(SI*2), Z16
-	VMOVUPS     (R8)(R10*1), Z18
-	VMOVUPS     (R9), Z20
-	VMOVUPS     (R9)(SI*1), Z21
-	VSUBPS      Z16, Z14, Z14
-	VSUBPS      Z20, Z18, Z18
-	VFMADD231PS Z2, Z14, Z21
-	VFMADD231PS Z5, Z18, Z21
+	VFMADD231PS Z3, Z14, Z12
+	ADDQ        R8, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10)(DI*1), Z14
+	VMOVUPS     (R10)(R12*1), Z16
+	VMOVUPS     (R11)(DI*1), Z17
+	VSUBPS      (R10)(DI*2), Z14, Z14
+	VSUBPS      (R11), Z16, Z16
+	VFMADD231PS Z2, Z14, Z17
+	VFMADD231PS Z5, Z16, Z17
 	VMULPS      Z0, Z14, Z14
-	VFMADD231PS Z3, Z18, Z14
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
-	VMOVUPS     (R8)(SI*1), Z16
-	VMOVUPS     (R8)(SI*2), Z18
-	VMOVUPS     (R8)(R10*1), Z20
-	VMOVUPS     (R9), Z22
-	VMOVUPS     (R9)(SI*1), Z23
-	VSUBPS      Z18, Z16, Z16
-	VSUBPS      Z22, Z20, Z20
-	VFMADD231PS Z2, Z16, Z23
-	VFMADD231PS Z5, Z20, Z23
+	VFMADD231PS Z3, Z16, Z14
+	ADDQ        R8, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10)(DI*1), Z16
+	VMOVUPS     (R10)(R12*1), Z18
+	VMOVUPS     (R11)(DI*1), Z19
+	VSUBPS      (R10)(DI*2), Z16, Z16
+	VSUBPS      (R11), Z18, Z18
+	VFMADD231PS Z2, Z16, Z19
+	VFMADD231PS Z5, Z18, Z19
 	VMULPS      Z0, Z16, Z16
-	VFMADD231PS Z3, Z20, Z16
-	ADDQ        mStride+64(FP), R8
-	ADDQ        mStride+64(FP), R9
-	VMOVAPS     Z10, Z18
-	VMOVAPS     Z12, Z20
-	VADDPS      Z11, Z10, Z10
-	VADDPS      Z14, Z12, Z12
-	VSUBPS      Z11, Z18, Z11
-	VSUBPS      Z14, Z20, Z14
+	VFMADD231PS Z3, Z18, Z16
+	ADDQ        R8, R10
+	ADDQ        R8, R11
+	VMOVUPS     (R10)(DI*1), Z18
+	VMOVUPS     (R10)(R12*1), Z20
+	VMOVUPS     (R11)(DI*1), Z21
+	VSUBPS      (R10)(DI*2), Z18, Z18
+	VSUBPS      (R11), Z20, Z20
+	VFMADD231PS Z2, Z18, Z21
+	VFMADD231PS Z5, Z20, Z21
+	VMULPS      Z0, Z18, Z18
+	VFMADD231PS Z3, Z20, Z18
+	ADDQ        R8, R10
+	ADDQ        R8, R11
+	VMOVAPS     Z10, Z20
+	VADDPS      Z12, Z10, Z10
+	VSUBPS      Z12, Z20, Z12
+	VMOVAPS     Z14, Z20
+	VADDPS      Z16, Z14, Z14
+	VSUBPS      Z16, Z20, Z16
 	VADDPS      Z10, Z9, Z9
-	VADDPS      Z12, Z9, Z9
-	VMULPS      Z1, Z10, Z10
-	VFMADD231PS Z4, Z12, Z10
-	VFMADD231PS Z2, Z11, Z16
-	VFMADD231PS Z5, Z14, Z16
-	VMULPS      Z0, Z11, Z11
-	VFMADD231PS Z3, Z14, Z11
-	VFMADD213PS Z7, Z6, Z9
-	VFMADD213PS Z7, Z6, Z11
-	VFMADD213PS Z7, Z6, Z10
-	VFMADD213PS Z7, Z6, Z16
-	MOVQ        dstRow+24(FP), R9
-	MOVQ        BX, R8
-	ADDQ        R9, R8
-	MOVQ        dstPixel+32(FP), R9
-	LEAQ        (R8)(R9*4), R10
-	LEAQ        (R9)(R9*2), R10
-	VMAXPS      Z9, Z8, Z9
-	VMOVUPS     Z9, (R8)
-	VMAXPS      Z11, Z8, Z11
-	VMOVUPS     Z11, (R8)(R9*1)
-	VMAXPS      Z10, Z8, Z10
-	VMOVUPS     Z10, (R8)(R9*2)
-	VMAXPS      Z16, Z8, Z16
-	VMOVUPS     Z16, (R8)(R10*1)
-	VMOVAPS     Z15, Z9
-	VMOVAPS     Z19, Z10
-	VADDPS      Z17, Z15, Z15
-	VADDPS      Z21, Z19, Z19
-	VSUBPS      Z17, Z9, Z17
-	VSUBPS      Z21, Z10, Z21
+	VADDPS      Z14, Z9, Z9
+	VMOVAPS     Z13, Z20
 	VADDPS      Z15, Z13, Z13
-	VADDPS      Z19, Z13, Z13
-	VMULPS      Z1, Z15, Z15
-	VFMADD231PS Z4, Z19, Z15
-	VFMADD231PS Z2, Z17, Z23
-	VFMADD231PS Z5, Z21, Z23
-	VMULPS      Z0, Z17, Z17
-	VFMADD231PS Z3, Z21, Z17
-	VFMADD213PS Z7, Z6, Z13
-	VFMADD213PS Z7, Z6, Z17
+	VSUBPS      Z15, Z20, Z15
+	VMOVAPS     Z17, Z20
+	VADDPS      Z19, Z17, Z17
+	VSUBPS      Z19, Z20, Z19
+	VADDPS      Z13, Z11, Z11
+	VADDPS      Z17, Z11, Z11
+	VMULPS      Z1, Z10, Z10
+	VMULPS      Z1, Z13, Z13
+	VFMADD231PS Z4, Z14, Z10
+	VFMADD231PS Z4, Z17, Z13
+	VFMADD231PS Z2, Z12, Z18
+	VFMADD231PS Z2, Z15, Z21
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD231PS Z5, Z19, Z21
+	VMULPS      Z0, Z12, Z12
+	VMULPS      Z0, Z15, Z15
+	VFMADD231PS Z3, Z16, Z12
+	VFMADD231PS Z3, Z19, Z15
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z12
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z18
+	MOVQ        BX, R10
+	ADDQ        dstRow+24(FP), R10
+	LEAQ        (R10)(SI*4), R11
+	LEAQ        (SI)(SI*2), R11
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, (R10)
+	VMAXPS      Z12, Z8, Z12
+	VMOVUPS     Z12, (R10)(SI*1)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, (R10)(SI*2)
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, (R10)(R11*1)
+	VFMADD213PS Z7, Z6, Z11
 	VFMADD213PS Z7, Z6, Z15
-	VFMADD213PS Z7, Z6, Z23
-	MOVQ        dstRow+24(FP), R9
-	MOVQ        BX, R8
-	ADDQ        R9, R8
-	ADDQ        R9, R8
-	ADDQ        R9, R8
-	MOVQ        dstPixel+32(FP), R9
-	LEAQ        (R8)(R9*4), R10
-	LEAQ        (R9)(R9*2), R10
-	VMAXPS      Z13, Z8, Z13
-	VMOVUPS     Z13, (R8)
-	VMAXPS      Z17, Z8, Z17
-	VMOVUPS     Z17, (R8)(R9*1)
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z21
+	MOVQ        BX, R10
+	ADDQ        dstRow+24(FP), R10
+	ADDQ        dstRow+24(FP), R10
+	ADDQ        dstRow+24(FP), R10
+	LEAQ        (R10)(SI*4), R11
+	LEAQ        (SI)(SI*2), R11
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, (R10)
 	VMAXPS      Z15, Z8, Z15
-	VMOVUPS     Z15, (R8)(R9*2)
-	VMAXPS      Z23, Z8, Z23
-	VMOVUPS     Z23, (R8)(R10*1)
+	VMOVUPS     Z15, (R10)(SI*1)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, (R10)(SI*2)
+	VMAXPS      Z21, Z8, Z21
+	VMOVUPS     Z21, (R10)(R11*1)
 	ADDQ        mRow+72(FP), DX
-	MOVQ        dstPixel+32(FP), R8
-	LEAQ        (BX)(R8*4), BX
-	DECQ        DI
+	LEAQ        (BX)(SI*4), BX
+	DECQ        R9
 	JNZ         plain_whole_tile
 	ADDQ        $0x10, CX
 	JMP         plain_whole
@@ -5052,312 +4885,275 @@ plain_part:
 	LEAQ         (AX)(CX*4), AX
 	MOVQ         dst_base+0(FP), DX
 	LEAQ         (DX)(CX*4), DX
-	MOVQ         mStride+64(FP), BX
-	IMUL3Q       $0x06, BX, BX
-	MOVQ         tiles+80(FP), SI
-	MOVQ         scale_base+88(FP), DI
-	VMOVUPS.Z    (DI)(CX*4), K1, Z6
-	MOVQ         shift_base+112(FP), DI
-	VMOVUPS.Z    (DI)(CX*4), K1, Z7
+	MOVQ         dstPixel+32(FP), BX
+	MOVQ         mStride+64(FP), SI
+	MOVQ         SI, DI
+	IMUL3Q       $0x06, SI, SI
+	MOVQ         tiles+80(FP), R8
+	MOVQ         scale_base+88(FP), R9
+	VMOVUPS.Z    (R9)(CX*4), K1, Z6
+	MOVQ         shift_base+112(FP), R9
+	VMOVUPS.Z    (R9)(CX*4), K1, Z7
 	VBROADCASTSS bound+176(FP), Z8
 
 plain_part_tile:
 	MOVQ        AX, CX
-	LEAQ        (CX)(BX*4), DI
-	LEAQ        (BX)(BX*2), R8
-	VMOVUPS     (CX), Z9
-	VMOVUPS     (CX)(BX*1), Z10
-	VMOVUPS     (CX)(BX*2), Z11
-	VMOVUPS     (CX)(R8*1), Z12
-	VMOVUPS     (DI), Z13
-	VADDPS      Z11, Z10, Z10
-	VADDPS      Z13, Z12, Z12
-	VADDPS      Z10, Z9, Z9
-	VADDPS      Z12, Z9, Z9
+	LEAQ        (CX)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (CX)(SI*1), Z9
+	VMOVUPS     (CX)(R10*1), Z10
+	VADDPS      (CX)(SI*2), Z9, Z9
+	VADDPS      (R9), Z10, Z10
+	VADDPS      (CX), Z9, Z11
+	VADDPS      Z10, Z11, Z11
+	VMULPS      Z1, Z9, Z9
+	VFMADD231PS Z4, Z10, Z9
+	ADDQ        DI, CX
+	ADDQ        DI, R9
+	VMOVUPS     (CX)(SI*1), Z10
+	VMOVUPS     (CX)(R10*1), Z12
+	VADDPS      (CX)(SI*2), Z10, Z10
+	VADDPS      (R9), Z12, Z12
+	VADDPS      (CX), Z10, Z13
+	VADDPS      Z12, Z13, Z13
 	VMULPS      Z1, Z10, Z10
 	VFMADD231PS Z4, Z12, Z10
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
-	VMOVUPS     (CX), Z11
-	VMOVUPS     (CX)(BX*1), Z12
-	VMOVUPS     (CX)(BX*2), Z13
-	VMOVUPS     (CX)(R8*1), Z14
-	VMOVUPS     (DI), Z15
-	VADDPS      Z13, Z12, Z12
-	VADDPS      Z15, Z14, Z14
-	VADDPS      Z12, Z11, Z11
-	VADDPS      Z14, Z11, Z11
+	ADDQ        DI, CX
+	ADDQ        DI, R9
+	VMOVUPS     (CX)(SI*1), Z12
+	VMOVUPS     (CX)(R10*1), Z14
+	VADDPS      (CX)(SI*2), Z12, Z12
+	VADDPS      (R9), Z14, Z14
+	VADDPS      (CX), Z12, Z15
+	VADDPS      Z14, Z15, Z15
 	VMULPS      Z1, Z12, Z12
 	VFMADD231PS Z4, Z14, Z12
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
-	VMOVUPS     (CX), Z13
-	VMOVUPS     (CX)(BX*1), Z14
-	VMOVUPS     (CX)(BX*2), Z15
-	VMOVUPS     (CX)(R8*1), Z16
-	VMOVUPS     (DI), Z17
-	VADDPS      Z15, Z14, Z14
-	VADDPS      Z17, Z16, Z16
-	VADDPS      Z14, Z13, Z13
-	VADDPS      Z16, Z13, Z13
+	ADDQ        DI, CX
+	ADDQ        DI, R9
+	VMOVUPS     (CX)(SI*1), Z14
+	VMOVUPS     (CX)(R10*1), Z16
+	VADDPS      (CX)(SI*2), Z14, Z14
+	VADDPS      (R9), Z16, Z16
+	VADDPS      (CX), Z14, Z17
+	VADDPS      Z16, Z17, Z17
 	VMULPS      Z1, Z14, Z14
 	VFMADD231PS Z4, Z16, Z14
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
-	VMOVUPS     (CX), Z15
-	VMOVUPS     (CX)(BX*1), Z16
-	VMOVUPS     (CX)(BX*2), Z17
-	VMOVUPS     (CX)(R8*1), Z18
-	VMOVUPS     (DI), Z19
-	VADDPS      Z17, Z16, Z16
-	VADDPS      Z19, Z18, Z18
-	VADDPS      Z16, Z15, Z15
-	VADDPS      Z18, Z15, Z15
+	ADDQ        DI, CX
+	ADDQ        DI, R9
+	VMOVUPS     (CX)(SI*1), Z16
+	VMOVUPS     (CX)(R10*1), Z18
+	VADDPS      (CX)(SI*2), Z16, Z16
+	VADDPS      (R9), Z18, Z18
+	VADDPS      (CX), Z16, Z19
+	VADDPS      Z18, Z19, Z19
 	VMULPS      Z1, Z16, Z16
 	VFMADD231PS Z4, Z18, Z16
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
-	VMOVUPS     (CX), Z17
-	VMOVUPS     (CX)(BX*1), Z18
-	VMOVUPS     (CX)(BX*2), Z19
-	VMOVUPS     (CX)(R8*1), Z20
-	VMOVUPS     (DI), Z21
-	VADDPS      Z19, Z18, Z18
-	VADDPS      Z21, Z20, Z20
-	VADDPS      Z18, Z17, Z17
-	VADDPS      Z20, Z17, Z17
+	ADDQ        DI, CX
+	ADDQ        DI, R9
+	VMOVUPS     (CX)(SI*1), Z18
+	VMOVUPS     (CX)(R10*1), Z20
+	VADDPS      (CX)(SI*2), Z18, Z18
+	VADDPS      (R9), Z20, Z20
+	VADDPS      (CX), Z18, Z21
+	VADDPS      Z20, Z21, Z21
 	VMULPS      Z1, Z18, Z18
 	VFMADD231PS Z4, Z20, Z18
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
-	VMOVUPS     (CX), Z19
-	VMOVUPS     (CX)(BX*1), Z20
-	VMOVUPS     (CX)(BX*2), Z21
-	VMOVUPS     (CX)(R8*1), Z22
-	VMOVUPS     (DI), Z23
-	VADDPS      Z21, Z20, Z20
-	VADDPS      Z23, Z22, Z22
-	VADDPS      Z20, Z19, Z19
-	VADDPS      Z22, Z19, Z19
-	VMULPS      Z1, Z20, Z20
-	VFMADD231PS Z4, Z22, Z20
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
-	VMOVAPS     Z11, Z21
-	VMOVAPS     Z15, Z22
+	ADDQ        DI, CX
+	ADDQ        DI, R9
+	VMOVAPS     Z13, Z20
+	VADDPS      Z15, Z13, Z13
+	VSUBPS      Z15, Z20, Z15
+	VMOVAPS     Z17, Z20
+	VADDPS      Z19, Z17, Z17
+	VSUBPS      Z19, Z20, Z19
 	VADDPS      Z13, Z11, Z11
-	VADDPS      Z17, Z15, Z15
-	VSUBPS      Z13, Z21, Z13
-	VSUBPS      Z17, Z22, Z17
-	VADDPS      Z11, Z9, Z9
-	VADDPS      Z15, Z9, Z9
-	VMULPS      Z1, Z11, Z11
-	VFMADD231PS Z4, Z15, Z11
-	VFMADD231PS Z2, Z13, Z19
-	VFMADD231PS Z5, Z17, Z19
-	VMULPS      Z0, Z13, Z13
-	VFMADD231PS Z3, Z17, Z13
-	VFMADD213PS Z7, Z6, Z9
-	VFMADD213PS Z7, Z6, Z13
+	VADDPS      Z17, Z11, Z11
+	VMOVAPS     Z10, Z20
+	VADDPS      Z12, Z10, Z10
+	VSUBPS      Z12, Z20, Z12
+	VMOVAPS     Z14, Z20
+	VADDPS      Z16, Z14, Z14
+	VSUBPS      Z16, Z20, Z16
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z14, Z9, Z9
+	VMULPS      Z1, Z13, Z13
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z17, Z13
+	VFMADD231PS Z4, Z14, Z10
+	VFMADD231PS Z2, Z15, Z21
+	VFMADD231PS Z2, Z12, Z18
+	VFMADD231PS Z5, Z19, Z21
+	VFMADD231PS Z5, Z16, Z18
+	VMULPS      Z0, Z15, Z15
+	VMULPS      Z0, Z12, Z12
+	VFMADD231PS Z3, Z19, Z15
+	VFMADD231PS Z3, Z16, Z12
 	VFMADD213PS Z7, Z6, Z11
-	VFMADD213PS Z7, Z6, Z19
-	MOVQ        dstRow+24(FP), CX
+	VFMADD213PS Z7, Z6, Z15
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z21
 	MOVQ        DX, CX
-	MOVQ        dstPixel+32(FP), DI
-	LEAQ        (CX)(DI*4), R8
-	LEAQ        (DI)(DI*2), R8
+	LEAQ        (CX)(BX*4), R9
+	LEAQ        (BX)(BX*2), R9
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, K1, (CX)
+	VMAXPS      Z15, Z8, Z15
+	VMOVUPS     Z15, K1, (CX)(BX*1)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, K1, (CX)(BX*2)
+	VMAXPS      Z21, Z8, Z21
+	VMOVUPS     Z21, K1, (CX)(R9*1)
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z12
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z18
+	MOVQ        DX, CX
+	ADDQ        dstRow+24(FP), CX
+	ADDQ        dstRow+24(FP), CX
+	LEAQ        (CX)(BX*4), R9
+	LEAQ        (BX)(BX*2), R9
 	VMAXPS      Z9, Z8, Z9
 	VMOVUPS     Z9, K1, (CX)
-	VMAXPS      Z13, Z8, Z13
-	VMOVUPS     Z13, K1, (CX)(DI*1)
-	VMAXPS      Z11, Z8, Z11
-	VMOVUPS     Z11, K1, (CX)(DI*2)
-	VMAXPS      Z19, Z8, Z19
-	VMOVUPS     Z19, K1, (CX)(R8*1)
-	VMOVAPS     Z12, Z9
-	VMOVAPS     Z16, Z11
-	VADDPS      Z14, Z12, Z12
-	VADDPS      Z18, Z16, Z16
-	VSUBPS      Z14, Z9, Z14
-	VSUBPS      Z18, Z11, Z18
-	VADDPS      Z12, Z10, Z10
-	VADDPS      Z16, Z10, Z10
-	VMULPS      Z1, Z12, Z12
-	VFMADD231PS Z4, Z16, Z12
-	VFMADD231PS Z2, Z14, Z20
-	VFMADD231PS Z5, Z18, Z20
-	VMULPS      Z0, Z14, Z14
-	VFMADD231PS Z3, Z18, Z14
-	VFMADD213PS Z7, Z6, Z10
-	VFMADD213PS Z7, Z6, Z14
-	VFMADD213PS Z7, Z6, Z12
-	VFMADD213PS Z7, Z6, Z20
-	MOVQ        dstRow+24(FP), DI
-	MOVQ        DX, CX
-	ADDQ        DI, CX
-	ADDQ        DI, CX
-	MOVQ        dstPixel+32(FP), DI
-	LEAQ        (CX)(DI*4), R8
-	LEAQ        (DI)(DI*2), R8
-	VMAXPS      Z10, Z8, Z10
-	VMOVUPS     Z10, K1, (CX)
-	VMAXPS      Z14, Z8, Z14
-	VMOVUPS     Z14, K1, (CX)(DI*1)
 	VMAXPS      Z12, Z8, Z12
-	VMOVUPS     Z12, K1, (CX)(DI*2)
-	VMAXPS      Z20, Z8, Z20
-	VMOVUPS     Z20, K1, (CX)(R8*1)
+	VMOVUPS     Z12, K1, (CX)(BX*1)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, K1, (CX)(BX*2)
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, K1, (CX)(R9*1)
 	MOVQ        AX, CX
-	LEAQ        (CX)(BX*4), DI
-	LEAQ        (BX)(BX*2), R8
-	VMOVUPS     (CX)(BX*1), Z9
-	VMOVUPS     (CX)(BX*2), Z10
-	VMOVUPS     (CX)(R8*1), Z11
-	VMOVUPS     (DI), Z12
-	VMOVUPS     (DI)(BX*1), Z13
-	VSUBPS      Z10, Z9, Z9
-	VSUBPS      Z12, Z11, Z11
-	VFMADD231PS Z2, Z9, Z13
-	VFMADD231PS Z5, Z11, Z13
+	LEAQ        (CX)(SI*4), R9
+	LEAQ        (SI)(SI*2), R10
+	VMOVUPS     (CX)(SI*1), Z9
+	VMOVUPS     (CX)(R10*1), Z10
+	VMOVUPS     (R9)(SI*1), Z11
+	VSUBPS      (CX)(SI*2), Z9, Z9
+	VSUBPS      (R9), Z10, Z10
+	VFMADD231PS Z2, Z9, Z11
+	VFMADD231PS Z5, Z10, Z11
 	VMULPS      Z0, Z9, Z9
-	VFMADD231PS Z3, Z11, Z9
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
-	VMOVUPS     (CX)(BX*1), Z10
-	VMOVUPS     (CX)(BX*2), Z11
-	VMOVUPS     (CX)(R8*1), Z12
-	VMOVUPS     (DI), Z14
-	VMOVUPS     (DI)(BX*1), Z15
-	VSUBPS      Z11, Z10, Z10
-	VSUBPS      Z14, Z12, Z12
-	VFMADD231PS Z2, Z10, Z15
-	VFMADD231PS Z5, Z12, Z15
+	VFMADD231PS Z3, Z10, Z9
+	ADDQ        DI, CX
+	ADDQ        DI, R9
+	VMOVUPS     (CX)(SI*1), Z10
+	VMOVUPS     (CX)(R10*1), Z12
+	VMOVUPS     (R9)(SI*1), Z13
+	VSUBPS      (CX)(SI*2), Z10, Z10
+	VSUBPS      (R9), Z12, Z12
+	VFMADD231PS Z2, Z10, Z13
+	VFMADD231PS Z5, Z12, Z13
 	VMULPS      Z0, Z10, Z10
 	VFMADD231PS Z3, Z12, Z10
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
-	VMOVUPS     (CX)(BX*1), Z11
-	VMOVUPS     (CX)(BX*2), Z12
-	VMOVUPS     (CX)(R8*1), Z14
-	VMOVUPS     (DI), Z16
-	VMOVUPS     (DI)(BX*1), Z17
-	VSUBPS      Z12, Z11, Z11
-	VSUBPS      Z16, Z14, Z14
-	VFMADD231PS Z2, Z11, Z17
-	VFMADD231PS Z5, Z14, Z17
-	VMULPS      Z0, Z11, Z11
-	VFMADD231PS Z3, Z14, Z11
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
-	VMOVUPS     (CX)(BX*1), Z12
-	VMOVUPS     (CX)(BX*2), Z14
-	VMOVUPS     (CX)(R8*1), Z16
-	VMOVUPS     (DI), Z18
-	VMOVUPS     (DI)(BX*1), Z19
-	VSUBPS      Z14, Z12, Z12
-	VSUBPS      Z18, Z16, Z16
-	VFMADD231PS Z2, Z12, Z19
-	VFMADD231PS Z5, Z16, Z19
-	VMULPS      Z0, Z12, Z12
-	VFMADD231PS Z3, Z16, Z12
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
-	VMOVUPS     (CX)(BX*1), Z14
-	VMOVUPS     (CX)(BX*2), Z16
-	VMOVUPS     (CX)(R8*1), Z18
-	VMOVUPS     (DI), Z20
-	VMOVUPS     (DI)(BX*1), Z21
-	VSUBPS      Z16, Z14, Z14
-	VSUBPS      Z20, Z18, Z18
-	VFMADD231PS Z2, Z14, Z21
-	VFMADD231PS Z5, Z18, Z21
-	VMULPS      Z0, Z14, Z14
-	VFMADD231PS Z3, Z18, Z14
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
-	VMOVUPS     (CX)(BX*1), Z16
-	VMOVUPS     (CX)(BX*2), Z18
-	VMOVUPS     (CX)(R8*1), Z20
-	VMOVUPS     (DI), Z22
-	VMOVUPS     (DI)(BX*1), Z23
-	VSUBPS      Z18, Z16, Z16
-	VSUBPS      Z22, Z20, Z20
-	VFMADD231PS Z2, Z16, Z23
-	VFMADD231PS Z5, Z20, Z23
-	VMULPS      Z0, Z16, Z16
-	VFMADD231PS Z3, Z20, Z16
-	ADDQ        mStride+64(FP), CX
-	ADDQ        mStride+64(FP), DI
-	VMOVAPS     Z10, Z18
-	VMOVAPS     Z12, Z20
-	VADDPS      Z11, Z10, Z10
-	VADDPS      Z14, Z12, Z12
-	VSUBPS      Z11, Z18, Z11
-	VSUBPS      Z14, Z20, Z14
-	VADDPS      Z10, Z9, Z9
-	VADDPS      Z12, Z9, Z9
-	VMULPS      Z1, Z10, Z10
-	VFMADD231PS Z4, Z12, Z10
-	VFMADD231PS Z2, Z11, Z16
-	VFMADD231PS Z5, Z14, Z16
-	VMULPS      Z0, Z11, Z11
-	VFMADD231PS Z3, Z14, Z11
-	VFMADD213PS Z7, Z6, Z9
-	VFMADD213PS Z7, Z6, Z11
-	VFMADD213PS Z7, Z6, Z10
-	VFMADD213PS Z7, Z6, Z16
-	MOVQ        dstRow+24(FP), DI
-	MOVQ        DX, CX
 	ADDQ        DI, CX
-	MOVQ        dstPixel+32(FP), DI
-	LEAQ        (CX)(DI*4), R8
-	LEAQ        (DI)(DI*2), R8
+	ADDQ        DI, R9
+	VMOVUPS     (CX)(SI*1), Z12
+	VMOVUPS     (CX)(R10*1), Z14
+	VMOVUPS     (R9)(SI*1), Z15
+	VSUBPS      (CX)(SI*2), Z12, Z12
+	VSUBPS      (R9), Z14, Z14
+	VFMADD231PS Z2, Z12, Z15
+	VFMADD231PS Z5, Z14, Z15
+	VMULPS      Z0, Z12, Z12
+	VFMADD231PS Z3, Z14, Z12
+	ADDQ        DI, CX
+	ADDQ        DI, R9
+	VMOVUPS     (CX)(SI*1), Z14
+	VMOVUPS     (CX)(R10*1), Z16
+	VMOVUPS     (R9)(SI*1), Z17
+	VSUBPS      (CX)(SI*2), Z14, Z14
+	VSUBPS      (R9), Z16, Z16
+	VFMADD231PS Z2, Z14, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VMULPS      Z0, Z14, Z14
+	VFMADD231PS Z3, Z16, Z14
+	ADDQ        DI, CX
+	ADDQ        DI, R9
+	VMOVUPS     (CX)(SI*1), Z16
+	VMOVUPS     (CX)(R10*1), Z18
+	VMOVUPS     (R9)(SI*1), Z19
+	VSUBPS      (CX)(SI*2), Z16, Z16
+	VSUBPS      (R9), Z18, Z18
+	VFMADD231PS Z2, Z16, Z19
+	VFMADD231PS Z5, Z18, Z19
+	VMULPS      Z0, Z16, Z16
+	VFMADD231PS Z3, Z18, Z16
+	ADDQ        DI, CX
+	ADDQ        DI, R9
+	VMOVUPS     (CX)(SI*1), Z18
+	VMOVUPS     (CX)(R10*1), Z20
+	VMOVUPS     (R9)(SI*1), Z21
+	VSUBPS      (CX)(SI*2), Z18, Z18
+	VSUBPS      (R9), Z20, Z20
+	VFMADD231PS Z2, Z18, Z21
+	VFMADD231PS Z5, Z20, Z21
+	VMULPS      Z0, Z18, Z18
+	VFMADD231PS Z3, Z20, Z18
+	ADDQ        DI, CX
+	ADDQ        DI, R9
+	VMOVAPS     Z10, Z20
+	VADDPS      Z12, Z10, Z10
+	VSUBPS      Z12, Z20, Z12
+	VMOVAPS     Z14, Z20
+	VADDPS      Z16, Z14, Z14
+	VSUBPS      Z16, Z20, Z16
+	VADDPS      Z10, Z9, Z9
+	VADDPS      Z14, Z9, Z9
+	VMOVAPS     Z13, Z20
+	VADDPS      Z15, Z13, Z13
+	VSUBPS      Z15, Z20, Z15
+	VMOVAPS     Z17, Z20
+	VADDPS      Z19, Z17, Z17
+	VSUBPS      Z19, Z20, Z19
+	VADDPS      Z13, Z11, Z11
+	VADDPS      Z17, Z11, Z11
+	VMULPS      Z1, Z10, Z10
+	VMULPS      Z1, Z13, Z13
+	VFMADD231PS Z4, Z14, Z10
+	VFMADD231PS Z4, Z17, Z13
+	VFMADD231PS Z2, Z12, Z18
+	VFMADD231PS Z2, Z15, Z21
+	VFMADD231PS Z5, Z16, Z18
+	VFMADD231PS Z5, Z19, Z21
+	VMULPS      Z0, Z12, Z12
+	VMULPS      Z0, Z15, Z15
+	VFMADD231PS Z3, Z16, Z12
+	VFMADD231PS Z3, Z19, Z15
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z12
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z18
+	MOVQ        DX, CX
+	ADDQ        dstRow+24(FP), CX
+	LEAQ        (CX)(BX*4), R9
+	LEAQ        (BX)(BX*2), R9
 	VMAXPS      Z9, Z8, Z9
 	VMOVUPS     Z9, K1, (CX)
-	VMAXPS      Z11, Z8, Z11
-	VMOVUPS     Z11, K1, (CX)(DI*1)
+	VMAXPS      Z12, Z8, Z12
+	VMOVUPS     Z12, K1, (CX)(BX*1)
 	VMAXPS      Z10, Z8, Z10
-	VMOVUPS     Z10, K1, (CX)(DI*2)
-	VMAXPS      Z16, Z8, Z16
-	VMOVUPS     Z16, K1, (CX)(R8*1)
-	VMOVAPS     Z15, Z9
-	VMOVAPS     Z19, Z10
-	VADDPS      Z17, Z15, Z15
-	VADDPS      Z21, Z19, Z19
-	VSUBPS      Z17, Z9, Z17
-	VSUBPS      Z21, Z10, Z21
-	VADDPS      Z15, Z13, Z13
-	VADDPS      Z19, Z13, Z13
-	VMULPS      Z1, Z15, Z15
-	VFMADD231PS Z4, Z19, Z15
-	VFMADD231PS Z2, Z17, Z23
-	VFMADD231PS Z5, Z21, Z23
-	VMULPS      Z0, Z17, Z17
-	VFMADD231PS Z3, Z21, Z17
-	VFMADD213PS Z7, Z6, Z13
-	VFMADD213PS Z7, Z6, Z17
+	VMOVUPS     Z10, K1, (CX)(BX*2)
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, K1, (CX)(R9*1)
+	VFMADD213PS Z7, Z6, Z11
 	VFMADD213PS Z7, Z6, Z15
-	VFMADD213PS Z7, Z6, Z23
-	MOVQ        dstRow+24(FP), DI
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z21
 	MOVQ        DX, CX
-	ADDQ        DI, CX
-	ADDQ        DI, CX
-	ADDQ        DI, CX
-	MOVQ        dstPixel+32(FP), DI
-	LEAQ        (CX)(DI*4), R8
-	LEAQ        (DI)(DI*2), R8
-	VMAXPS      Z13, Z8, Z13
-	VMOVUPS     Z13, K1, (CX)
-	VMAXPS      Z17, Z8, Z17
-	VMOVUPS     Z17, K1, (CX)(DI*1)
+	ADDQ        dstRow+24(FP), CX
+	ADDQ        dstRow+24(FP), CX
+	ADDQ        dstRow+24(FP), CX
+	LEAQ        (CX)(BX*4), R9
+	LEAQ        (BX)(BX*2), R9
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, K1, (CX)
 	VMAXPS      Z15, Z8, Z15
-	VMOVUPS     Z15, K1, (CX)(DI*2)
-	VMAXPS      Z23, Z8, Z23
-	VMOVUPS     Z23, K1, (CX)(R8*1)
+	VMOVUPS     Z15, K1, (CX)(BX*1)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, K1, (CX)(BX*2)
+	VMAXPS      Z21, Z8, Z21
+	VMOVUPS     Z21, K1, (CX)(R9*1)
 	ADDQ        mRow+72(FP), AX
-	MOVQ        dstPixel+32(FP), CX
-	LEAQ        (DX)(CX*4), DX
-	DECQ        SI
+	LEAQ        (DX)(BX*4), DX
+	DECQ        R8
 	JNZ         plain_part_tile
 
 plain_end:

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 )
 
@@ -21,6 +22,12 @@ func TestTheAssemblyIsWhatTheGeneratorWrites(t *testing.T) {
 		if !bytes.Equal(body(t, path), body(t, name)) {
 			t.Errorf("%s is not what gen writes: run go generate", name)
 		}
+	}
+}
+
+func TestAVX2HasSixteenRegisters(t *testing.T) {
+	if wide := regexp.MustCompile(`\bY(1[6-9]|[23][0-9])\b`).Find(body(t, "avx2_amd64.s")); wide != nil {
+		t.Errorf("%s is a register of AVX-512: a kernel of AVX2 needs too many", wide)
 	}
 }
 

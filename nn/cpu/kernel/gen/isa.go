@@ -120,11 +120,24 @@ func slot(c Component) Mem {
 type access struct {
 	load  func(from Mem, to VecVirtual)
 	store func(from VecVirtual, to Mem)
+	whole bool
 }
 
 var whole = access{
+	whole: true,
 	load:  func(from Mem, to VecVirtual) { VMOVUPS(from, to) },
 	store: func(from VecVirtual, to Mem) { VMOVUPS(from, to) },
+}
+
+// add adds a vector in memory to one.
+func (a access) add(s isa, from Mem, to VecVirtual) {
+	if a.whole {
+		VADDPS(from, to, to)
+		return
+	}
+	v := s.vec()
+	a.load(from, v)
+	VADDPS(v, to, to)
 }
 
 // partial is access to the first n mod lanes lanes; the others read as zero.

@@ -12,15 +12,14 @@ import (
 type transform struct {
 	tile   int
 	input  func(d []VecVirtual, store func(i int, v VecVirtual))
-	output func(q []VecVirtual) []VecVirtual
+	output func(rows [][]VecVirtual) [][]VecVirtual
 	passes []pass // output in parts that leave registers for a whole tile
 }
 
-// pass computes some of the outputs from q[first:end].
+// pass computes some of the outputs. columns prepares for applying it to columns in memory.
 type pass struct {
-	outputs    []int
-	first, end int
-	apply      func(q []VecVirtual) []VecVirtual
+	outputs []int
+	columns func() (apply func(q func(i int) Mem) []VecVirtual)
 }
 
 // transform is that for the given tile. Constants that are kept are loaded where it is called.
@@ -37,6 +36,20 @@ func (s isa) copyOf(v VecVirtual) VecVirtual {
 	to := s.vec()
 	VMOVAPS(v, to)
 	return to
+}
+
+func (s isa) loaded(m Mem) VecVirtual {
+	v := s.vec()
+	VMOVUPS(m, v)
+	return v
+}
+
+// inRegister is a factor where it costs nothing to read.
+func (s isa) inRegister(factor Op) Op {
+	if m, ok := factor.(Mem); ok {
+		return s.loaded(m)
+	}
+	return factor
 }
 
 // kept is a vector of copies of x in a register.
@@ -84,8 +97,17 @@ func (s isa) f2() transform {
 				store(i, v)
 			}
 		},
-		output: output,
-		passes: []pass{{[]int{0, 1}, 0, 4, output}},
+		output: func(rows [][]VecVirtual) (out [][]VecVirtual) {
+			for _, q := range rows {
+				out = append(out, output(q))
+			}
+			return out
+		},
+		passes: []pass{{[]int{0, 1}, func() func(func(int) Mem) []VecVirtual {
+			return func(q func(i int) Mem) []VecVirtual {
+				return output([]VecVirtual{s.loaded(q(0)), s.loaded(q(1)), s.loaded(q(2)), s.loaded(q(3))})
+			}
+		}}},
 	}
 }
 
@@ -96,21 +118,6 @@ func (s isa) f4(factor func(label string, x float32) Op) transform {
 	a1, a2, a3 := factor("a1", a), factor("a2", a*a), factor("a3", a*a*a)
 	b1, b2, b3 := factor("b1", b), factor("b2", b*b), factor("b3", b*b*b)
 
-	// even gives outputs 0 and 2 from q₀, q₁+q₂ and q₃+q₄, odd 1 and 3 from q₅, q₁−q₂ and q₃−q₄.
-	even := func(q0, sumA, sumB VecVirtual) (VecVirtual, VecVirtual) {
-		VADDPS(sumA, q0, q0)
-		VADDPS(sumB, q0, q0)
-		VMULPS(a2, sumA, sumA)
-		VFMADD231PS(b2, sumB, sumA)
-		return q0, sumA
-	}
-	odd := func(q5, differenceA, differenceB VecVirtual) (VecVirtual, VecVirtual) {
-		VFMADD231PS(a3, differenceA, q5)
-		VFMADD231PS(b3, differenceB, q5)
-		VMULPS(a1, differenceA, differenceA)
-		VFMADD231PS(b1, differenceB, differenceA)
-		return differenceA, q5
-	}
 	return transform{
 		tile: 4,
 		input: func(d []VecVirtual, store func(int, VecVirtual)) {
@@ -137,28 +144,61 @@ func (s isa) f4(factor func(label string, x float32) Op) transform {
 			VFNMADD231PS(a2, d[1], d[3])
 			pair(3, d[4], b1, d[3])
 		},
-		output: func(q []VecVirtual) []VecVirtual {
-			q1, q3 := s.copyOf(q[1]), s.copyOf(q[3])
-			VADDPS(q[2], q[1], q[1])
-			VADDPS(q[4], q[3], q[3])
-			VSUBPS(q[2], q1, q[2])
-			VSUBPS(q[4], q3, q[4])
-			s0, s2 := even(q[0], q[1], q[3])
-			s1, s3 := odd(q[5], q[2], q[4])
-			return []VecVirtual{s0, s1, s2, s3}
+		output: func(rows [][]VecVirtual) [][]VecVirtual {
+			for _, q := range rows { // q₀, q₁+q₂, q₁−q₂, q₃+q₄, q₃−q₄, q₅
+				for i := 1; i < 5; i += 2 {
+					q1 := s.copyOf(q[i])
+					VADDPS(q[i+1], q[i], q[i])
+					VSUBPS(q[i+1], q1, q[i+1])
+				}
+				VADDPS(q[1], q[0], q[0])
+				VADDPS(q[3], q[0], q[0])
+			}
+			// all does the same for all rows, whose factor is fetched once.
+			all := func(factor Op, f func(factor Op, q []VecVirtual)) {
+				factor = s.inRegister(factor)
+				for _, q := range rows {
+					f(factor, q)
+				}
+			}
+			all(a2, func(a2 Op, q []VecVirtual) { VMULPS(a2, q[1], q[1]) })
+			all(b2, func(b2 Op, q []VecVirtual) { VFMADD231PS(b2, q[3], q[1]) })
+			all(a3, func(a3 Op, q []VecVirtual) { VFMADD231PS(a3, q[2], q[5]) })
+			all(b3, func(b3 Op, q []VecVirtual) { VFMADD231PS(b3, q[4], q[5]) })
+			all(a1, func(a1 Op, q []VecVirtual) { VMULPS(a1, q[2], q[2]) })
+			all(b1, func(b1 Op, q []VecVirtual) { VFMADD231PS(b1, q[4], q[2]) })
+			var out [][]VecVirtual
+			for _, q := range rows {
+				out = append(out, []VecVirtual{q[0], q[2], q[1], q[5]})
+			}
+			return out
 		},
 		passes: []pass{
-			{[]int{0, 2}, 0, 5, func(q []VecVirtual) []VecVirtual {
-				VADDPS(q[2], q[1], q[1])
-				VADDPS(q[4], q[3], q[3])
-				s0, s2 := even(q[0], q[1], q[3])
-				return []VecVirtual{s0, s2}
+			{[]int{0, 2}, func() func(func(int) Mem) []VecVirtual {
+				a2, b2 := s.inRegister(a2), s.inRegister(b2)
+				return func(q func(i int) Mem) []VecVirtual {
+					sumA, sumB, s0 := s.loaded(q(1)), s.loaded(q(3)), s.vec()
+					VADDPS(q(2), sumA, sumA)
+					VADDPS(q(4), sumB, sumB)
+					VADDPS(q(0), sumA, s0)
+					VADDPS(sumB, s0, s0)
+					VMULPS(a2, sumA, sumA)
+					VFMADD231PS(b2, sumB, sumA)
+					return []VecVirtual{s0, sumA}
+				}
 			}},
-			{[]int{1, 3}, 1, 6, func(q []VecVirtual) []VecVirtual {
-				VSUBPS(q[2], q[1], q[1])
-				VSUBPS(q[4], q[3], q[3])
-				s1, s3 := odd(q[5], q[1], q[3])
-				return []VecVirtual{s1, s3}
+			{[]int{1, 3}, func() func(func(int) Mem) []VecVirtual {
+				a3, b3 := s.inRegister(a3), s.inRegister(b3)
+				return func(q func(i int) Mem) []VecVirtual {
+					differenceA, differenceB, q5 := s.loaded(q(1)), s.loaded(q(3)), s.loaded(q(5))
+					VSUBPS(q(2), differenceA, differenceA)
+					VSUBPS(q(4), differenceB, differenceB)
+					VFMADD231PS(a3, differenceA, q5)
+					VFMADD231PS(b3, differenceB, q5)
+					VMULPS(a1, differenceA, differenceA)
+					VFMADD231PS(b1, differenceB, differenceA)
+					return []VecVirtual{differenceA, q5}
+				}
 			}},
 		},
 	}
@@ -360,6 +400,22 @@ func (s isa) winogradOutput(tile int) {
 	}
 }
 
+// side is where the pixels of a tile begin in dst or residual, and the step from one to the next.
+type side struct {
+	name         string
+	begin, pixel Register
+}
+
+// row is pixels of the given row.
+func (e side) row(i int) rows {
+	begin := GP64()
+	MOVQ(e.begin, begin)
+	for range i {
+		ADDQ(slot(Param(e.name+"Row")), begin)
+	}
+	return rowsFrom(begin, e.pixel)
+}
+
 // outputTiles writes the loop over the tiles for some vectors of channels from c on.
 func (s isa) outputTiles(t transform, label string, vectors int, c Register, access access, residual bool) {
 	begin := func(param string) Register {
@@ -368,12 +424,13 @@ func (s isa) outputTiles(t transform, label string, vectors int, c Register, acc
 		return p
 	}
 	m, dst := begin("m"), begin("dst")
-	sides := []string{"dst"}
-	at := []Register{dst}
+	sides := []side{{"dst", dst, Load(Param("dstPixel"), GP64())}}
 	if residual {
-		sides, at = append(sides, "residual"), append(at, begin("residual"))
+		sides = append(sides, side{"residual", begin("residual"), Load(Param("residualPixel"), GP64())})
 	}
 	one := Load(Param("mStride"), GP64()) // from a row of the transform to the next
+	step := GP64()
+	MOVQ(one, step)
 	IMUL3Q(U8(uint8(t.n())), one, one)
 	count := Load(Param("tiles"), GP64())
 	f := func(disp int) epilogue { return s.epilogue(c, disp, access) }
@@ -385,35 +442,30 @@ func (s isa) outputTiles(t transform, label string, vectors int, c Register, acc
 	for v := range vectors {
 		disp := v * s.bytes()
 		for _, pass := range t.passes {
-			y := s.outputColumns(pass, t.n(), disp, m, one)
-			s.outputRows(t, pass, y, disp, at, func() epilogue { return f(disp) }, access)
+			y := s.outputColumns(pass, t.n(), disp, m, one, step)
+			s.outputRows(t, pass, y, disp, sides, func() epilogue { return f(disp) }, access)
 		}
 	}
 	ADDQ(slot(Param("mRow")), m)
-	for i, side := range sides {
-		step := Load(Param(side+"Pixel"), GP64())
-		LEAQ(indexed(at[i], step, uint8(t.tile), 0), at[i])
+	for _, side := range sides {
+		LEAQ(indexed(side.begin, side.pixel, uint8(t.tile), 0), side.begin)
 	}
 	DECQ(count)
 	JNZ(LabelRef(label + "_tile"))
 }
 
 // outputColumns computes a pass over the columns of a tile: y[k][j] is output k of column j.
-func (s isa) outputColumns(p pass, n, disp int, m, one Register) [][]VecVirtual {
+func (s isa) outputColumns(p pass, n, disp int, m, one, step Register) [][]VecVirtual {
 	y := make([][]VecVirtual, len(p.outputs))
 	column := GP64()
 	MOVQ(m, column)
 	in := rowsFrom(column, one)
+	apply := p.columns()
 	for range n {
-		q := make([]VecVirtual, n)
-		for i := p.first; i < p.end; i++ {
-			q[i] = s.vec()
-			VMOVUPS(in.at(i, disp), q[i])
-		}
-		for k, v := range p.apply(q) {
+		for k, v := range apply(func(i int) Mem { return in.at(i, disp) }) {
 			y[k] = append(y[k], v)
 		}
-		in.advance(slot(Param("mStride")))
+		in.advance(step)
 	}
 	return y
 }
@@ -431,35 +483,24 @@ func (s isa) epilogue(c Register, disp int, access access) epilogue {
 	return e
 }
 
-// outputRows finishes the rows of a pass: at are where the tile begins in dst and in the
-// residual, if there is one, and disp is where the vector does.
-func (s isa) outputRows(t transform, p pass, y [][]VecVirtual, disp int, at []Register, load func() epilogue, access access) {
-	for k, row := range p.outputs {
-		values := t.output(y[k])
-		e := load()
+// outputRows finishes the rows of a pass: sides are dst and the residual, if there is one, and disp is where the vector begins.
+func (s isa) outputRows(t transform, p pass, y [][]VecVirtual, disp int, sides []side, e func() epilogue, access access) {
+	rows := t.output(y)
+	end := e()
+	for k, values := range rows {
 		for _, v := range values {
-			VFMADD213PS(e.shift, e.scale, v)
+			VFMADD213PS(end.shift, end.scale, v)
 		}
-		var pixels []rows
-		for i, side := range []string{"dst", "residual"}[:len(at)] {
-			begin := GP64()
-			step := Load(Param(side+"Row"), GP64())
-			MOVQ(at[i], begin)
-			for range row {
-				ADDQ(step, begin)
-			}
-			pixels = append(pixels, rowsFrom(begin, Load(Param(side+"Pixel"), GP64())))
-		}
-		if len(at) == 2 {
+		if len(sides) == 2 {
+			pixels := sides[1].row(p.outputs[k])
 			for x, v := range values {
-				other := s.vec()
-				access.load(pixels[1].at(x, disp), other)
-				VADDPS(other, v, v)
+				access.add(s, pixels.at(x, disp), v)
 			}
 		}
+		pixels := sides[0].row(p.outputs[k])
 		for x, v := range values {
-			VMAXPS(v, e.bound, v) // of NaN and a bound the first operand here: NaN stays
-			access.store(v, pixels[0].at(x, disp))
+			VMAXPS(v, end.bound, v) // of NaN and a bound the first operand here: NaN stays
+			access.store(v, pixels.at(x, disp))
 		}
 	}
 }
