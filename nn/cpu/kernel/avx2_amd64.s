@@ -2732,19 +2732,17 @@ by2_channels:
 	MOVQ   scratch_base+96(FP), DX
 	MOVQ   xRow+64(FP), BX
 	SHLQ   $0x02, BX
-	LEAQ   (CX)(BX*4), SI
-	LEAQ   (BX)(BX*2), DI
-	LEAQ   (DX)(AX*4), R8
-	LEAQ   (AX)(AX*2), R9
-	MOVQ   xPixel+72(FP), R10
-	SHLQ   $0x02, R10
-	LEAQ   (DX)(AX*1), R11
+	LEAQ   (BX)(BX*2), SI
+	LEAQ   (AX)(AX*2), DI
+	MOVQ   xPixel+72(FP), R8
+	SHLQ   $0x02, R8
+	LEAQ   (DX)(AX*1), R9
 
 by2_column:
 	VMOVUPS (CX), Y0
 	VMOVUPS (CX)(BX*1), Y1
 	VMOVUPS (CX)(BX*2), Y2
-	VMOVUPS (CX)(DI*1), Y3
+	VMOVUPS (CX)(SI*1), Y3
 	VADDPS  Y2, Y1, Y4
 	VSUBPS  Y2, Y0, Y0
 	VSUBPS  Y3, Y1, Y3
@@ -2752,11 +2750,11 @@ by2_column:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y4, (DX)(AX*1)
 	VMOVUPS Y2, (DX)(AX*2)
-	VMOVUPS Y3, (DX)(R9*1)
+	VMOVUPS Y3, (DX)(DI*1)
 	VMOVUPS 32(CX), Y0
 	VMOVUPS 32(CX)(BX*1), Y1
 	VMOVUPS 32(CX)(BX*2), Y2
-	VMOVUPS 32(CX)(DI*1), Y3
+	VMOVUPS 32(CX)(SI*1), Y3
 	VADDPS  Y2, Y1, Y4
 	VSUBPS  Y2, Y0, Y0
 	VSUBPS  Y3, Y1, Y3
@@ -2764,12 +2762,10 @@ by2_column:
 	VMOVUPS Y0, 32(DX)
 	VMOVUPS Y4, 32(DX)(AX*1)
 	VMOVUPS Y2, 32(DX)(AX*2)
-	VMOVUPS Y3, 32(DX)(R9*1)
-	ADDQ    R10, CX
-	ADDQ    R10, SI
+	VMOVUPS Y3, 32(DX)(DI*1)
+	ADDQ    R8, CX
 	ADDQ    $0x40, DX
-	ADDQ    $0x40, R8
-	CMPQ    DX, R11
+	CMPQ    DX, R9
 	JLT     by2_column
 	MOVQ    scratch_base+96(FP), CX
 	MOVQ    v_base+0(FP), DX
@@ -2780,16 +2776,15 @@ by2_column:
 	MOVQ    $0x00000004, BX
 
 by2_row:
-	LEAQ (DX)(DI*4), R8
-	LEAQ (DI)(DI*2), R9
-	MOVQ CX, R10
-	MOVQ tiles+88(FP), R11
+	LEAQ (DI)(DI*2), R8
+	MOVQ CX, R9
+	MOVQ tiles+88(FP), R10
 
 by2_tile:
-	VMOVUPS (R10), Y0
-	VMOVUPS 64(R10), Y1
-	VMOVUPS 128(R10), Y2
-	VMOVUPS 192(R10), Y3
+	VMOVUPS (R9), Y0
+	VMOVUPS 64(R9), Y1
+	VMOVUPS 128(R9), Y2
+	VMOVUPS 192(R9), Y3
 	VADDPS  Y2, Y1, Y4
 	VSUBPS  Y2, Y0, Y0
 	VSUBPS  Y3, Y1, Y3
@@ -2797,11 +2792,11 @@ by2_tile:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y4, (DX)(DI*1)
 	VMOVUPS Y2, (DX)(DI*2)
-	VMOVUPS Y3, (DX)(R9*1)
-	VMOVUPS 32(R10), Y0
-	VMOVUPS 96(R10), Y1
-	VMOVUPS 160(R10), Y2
-	VMOVUPS 224(R10), Y3
+	VMOVUPS Y3, (DX)(R8*1)
+	VMOVUPS 32(R9), Y0
+	VMOVUPS 96(R9), Y1
+	VMOVUPS 160(R9), Y2
+	VMOVUPS 224(R9), Y3
 	VADDPS  Y2, Y1, Y4
 	VSUBPS  Y2, Y0, Y0
 	VSUBPS  Y3, Y1, Y3
@@ -2809,11 +2804,10 @@ by2_tile:
 	VMOVUPS Y0, 32(DX)
 	VMOVUPS Y4, 32(DX)(DI*1)
 	VMOVUPS Y2, 32(DX)(DI*2)
-	VMOVUPS Y3, 32(DX)(R9*1)
-	ADDQ    $0x00000080, R10
+	VMOVUPS Y3, 32(DX)(R8*1)
+	ADDQ    $0x00000080, R9
 	ADDQ    SI, DX
-	ADDQ    SI, R8
-	DECQ    R11
+	DECQ    R10
 	JNZ     by2_tile
 	ADDQ    AX, CX
 	MOVQ    v_base+0(FP), DX
@@ -2840,19 +2834,17 @@ by1_channels:
 	MOVQ   scratch_base+96(FP), DX
 	MOVQ   xRow+64(FP), BX
 	SHLQ   $0x02, BX
-	LEAQ   (CX)(BX*4), SI
-	LEAQ   (BX)(BX*2), DI
-	LEAQ   (DX)(AX*4), R8
-	LEAQ   (AX)(AX*2), R9
-	MOVQ   xPixel+72(FP), R10
-	SHLQ   $0x02, R10
-	LEAQ   (DX)(AX*1), R11
+	LEAQ   (BX)(BX*2), SI
+	LEAQ   (AX)(AX*2), DI
+	MOVQ   xPixel+72(FP), R8
+	SHLQ   $0x02, R8
+	LEAQ   (DX)(AX*1), R9
 
 by1_column:
 	VMOVUPS (CX), Y0
 	VMOVUPS (CX)(BX*1), Y1
 	VMOVUPS (CX)(BX*2), Y2
-	VMOVUPS (CX)(DI*1), Y3
+	VMOVUPS (CX)(SI*1), Y3
 	VADDPS  Y2, Y1, Y4
 	VSUBPS  Y2, Y0, Y0
 	VSUBPS  Y3, Y1, Y3
@@ -2860,12 +2852,10 @@ by1_column:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y4, (DX)(AX*1)
 	VMOVUPS Y2, (DX)(AX*2)
-	VMOVUPS Y3, (DX)(R9*1)
-	ADDQ    R10, CX
-	ADDQ    R10, SI
+	VMOVUPS Y3, (DX)(DI*1)
+	ADDQ    R8, CX
 	ADDQ    $0x20, DX
-	ADDQ    $0x20, R8
-	CMPQ    DX, R11
+	CMPQ    DX, R9
 	JLT     by1_column
 	MOVQ    scratch_base+96(FP), CX
 	MOVQ    v_base+0(FP), DX
@@ -2876,16 +2866,15 @@ by1_column:
 	MOVQ    $0x00000004, BX
 
 by1_row:
-	LEAQ (DX)(DI*4), R8
-	LEAQ (DI)(DI*2), R9
-	MOVQ CX, R10
-	MOVQ tiles+88(FP), R11
+	LEAQ (DI)(DI*2), R8
+	MOVQ CX, R9
+	MOVQ tiles+88(FP), R10
 
 by1_tile:
-	VMOVUPS (R10), Y0
-	VMOVUPS 32(R10), Y1
-	VMOVUPS 64(R10), Y2
-	VMOVUPS 96(R10), Y3
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VMOVUPS 64(R9), Y2
+	VMOVUPS 96(R9), Y3
 	VADDPS  Y2, Y1, Y4
 	VSUBPS  Y2, Y0, Y0
 	VSUBPS  Y3, Y1, Y3
@@ -2893,11 +2882,10 @@ by1_tile:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y4, (DX)(DI*1)
 	VMOVUPS Y2, (DX)(DI*2)
-	VMOVUPS Y3, (DX)(R9*1)
-	ADDQ    $0x00000040, R10
+	VMOVUPS Y3, (DX)(R8*1)
+	ADDQ    $0x00000040, R9
 	ADDQ    SI, DX
-	ADDQ    SI, R8
-	DECQ    R11
+	DECQ    R10
 	JNZ     by1_tile
 	ADDQ    AX, CX
 	MOVQ    v_base+0(FP), DX
@@ -2953,48 +2941,43 @@ sum_line:
 
 sum_line_tile:
 	MOVQ         BX, R13
-	LEAQ         (R13)(R10*4), R14
-	LEAQ         (R10)(R10*2), R15
+	LEAQ         (R10)(R10*2), R14
 	VMOVUPS      (R13), Y1
 	VMOVUPS      (R13)(R10*1), Y2
 	VMOVUPS      (R13)(R10*2), Y3
-	VMOVUPS      (R13)(R15*1), Y4
+	VMOVUPS      (R13)(R14*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      (R13), Y3
 	VMOVUPS      (R13)(R10*1), Y4
 	VMOVUPS      (R13)(R10*2), Y5
-	VMOVUPS      (R13)(R15*1), Y6
+	VMOVUPS      (R13)(R14*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      (R13), Y5
 	VMOVUPS      (R13)(R10*1), Y6
 	VMOVUPS      (R13)(R10*2), Y7
-	VMOVUPS      (R13)(R15*1), Y8
+	VMOVUPS      (R13)(R14*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      (R13), Y7
 	VMOVUPS      (R13)(R10*1), Y8
 	VMOVUPS      (R13)(R10*2), Y9
-	VMOVUPS      (R13)(R15*1), Y10
+	VMOVUPS      (R13)(R14*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
@@ -3011,13 +2994,9 @@ sum_line_tile:
 	VFMADD213PS  Y6, Y5, Y1
 	VFMADD213PS  Y6, Y5, Y3
 	MOVQ         R8, R13
-	LEAQ         (R13)(R9*4), R14
-	LEAQ         (R9)(R9*2), R14
 	VADDPS       (R13), Y1, Y1
 	VADDPS       (R13)(R9*1), Y3, Y3
 	MOVQ         SI, R13
-	LEAQ         (R13)(DI*4), R14
-	LEAQ         (DI)(DI*2), R14
 	VMAXPS       Y1, Y7, Y1
 	VMOVUPS      Y1, (R13)
 	VMAXPS       Y3, Y7, Y3
@@ -3026,61 +3005,52 @@ sum_line_tile:
 	VFMADD213PS  Y6, Y5, Y4
 	MOVQ         R8, R13
 	ADDQ         residualRow+160(FP), R13
-	LEAQ         (R13)(R9*4), R14
-	LEAQ         (R9)(R9*2), R14
 	VADDPS       (R13), Y2, Y2
 	VADDPS       (R13)(R9*1), Y4, Y4
 	MOVQ         SI, R13
 	ADDQ         dstRow+24(FP), R13
-	LEAQ         (R13)(DI*4), R14
-	LEAQ         (DI)(DI*2), R14
 	VMAXPS       Y2, Y7, Y2
 	VMOVUPS      Y2, (R13)
 	VMAXPS       Y4, Y7, Y4
 	VMOVUPS      Y4, (R13)(DI*1)
 	MOVQ         BX, R13
-	LEAQ         (R13)(R10*4), R14
-	LEAQ         (R10)(R10*2), R15
+	LEAQ         (R10)(R10*2), R14
 	VMOVUPS      32(R13), Y1
 	VMOVUPS      32(R13)(R10*1), Y2
 	VMOVUPS      32(R13)(R10*2), Y3
-	VMOVUPS      32(R13)(R15*1), Y4
+	VMOVUPS      32(R13)(R14*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      32(R13), Y3
 	VMOVUPS      32(R13)(R10*1), Y4
 	VMOVUPS      32(R13)(R10*2), Y5
-	VMOVUPS      32(R13)(R15*1), Y6
+	VMOVUPS      32(R13)(R14*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      32(R13), Y5
 	VMOVUPS      32(R13)(R10*1), Y6
 	VMOVUPS      32(R13)(R10*2), Y7
-	VMOVUPS      32(R13)(R15*1), Y8
+	VMOVUPS      32(R13)(R14*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      32(R13), Y7
 	VMOVUPS      32(R13)(R10*1), Y8
 	VMOVUPS      32(R13)(R10*2), Y9
-	VMOVUPS      32(R13)(R15*1), Y10
+	VMOVUPS      32(R13)(R14*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
@@ -3097,13 +3067,9 @@ sum_line_tile:
 	VFMADD213PS  Y6, Y5, Y1
 	VFMADD213PS  Y6, Y5, Y3
 	MOVQ         R8, R13
-	LEAQ         (R13)(R9*4), R14
-	LEAQ         (R9)(R9*2), R14
 	VADDPS       32(R13), Y1, Y1
 	VADDPS       32(R13)(R9*1), Y3, Y3
 	MOVQ         SI, R13
-	LEAQ         (R13)(DI*4), R14
-	LEAQ         (DI)(DI*2), R14
 	VMAXPS       Y1, Y7, Y1
 	VMOVUPS      Y1, 32(R13)
 	VMAXPS       Y3, Y7, Y3
@@ -3112,14 +3078,10 @@ sum_line_tile:
 	VFMADD213PS  Y6, Y5, Y4
 	MOVQ         R8, R13
 	ADDQ         residualRow+160(FP), R13
-	LEAQ         (R13)(R9*4), R14
-	LEAQ         (R9)(R9*2), R14
 	VADDPS       32(R13), Y2, Y2
 	VADDPS       32(R13)(R9*1), Y4, Y4
 	MOVQ         SI, R13
 	ADDQ         dstRow+24(FP), R13
-	LEAQ         (R13)(DI*4), R14
-	LEAQ         (DI)(DI*2), R14
 	VMAXPS       Y2, Y7, Y2
 	VMOVUPS      Y2, 32(R13)
 	VMAXPS       Y4, Y7, Y4
@@ -3152,48 +3114,43 @@ sum_whole:
 
 sum_whole_tile:
 	MOVQ         DX, R12
-	LEAQ         (R12)(R9*4), R13
-	LEAQ         (R9)(R9*2), R14
+	LEAQ         (R9)(R9*2), R13
 	VMOVUPS      (R12), Y1
 	VMOVUPS      (R12)(R9*1), Y2
 	VMOVUPS      (R12)(R9*2), Y3
-	VMOVUPS      (R12)(R14*1), Y4
+	VMOVUPS      (R12)(R13*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VMOVUPS      (R12), Y3
 	VMOVUPS      (R12)(R9*1), Y4
 	VMOVUPS      (R12)(R9*2), Y5
-	VMOVUPS      (R12)(R14*1), Y6
+	VMOVUPS      (R12)(R13*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VMOVUPS      (R12), Y5
 	VMOVUPS      (R12)(R9*1), Y6
 	VMOVUPS      (R12)(R9*2), Y7
-	VMOVUPS      (R12)(R14*1), Y8
+	VMOVUPS      (R12)(R13*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VMOVUPS      (R12), Y7
 	VMOVUPS      (R12)(R9*1), Y8
 	VMOVUPS      (R12)(R9*2), Y9
-	VMOVUPS      (R12)(R14*1), Y10
+	VMOVUPS      (R12)(R13*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
@@ -3210,13 +3167,9 @@ sum_whole_tile:
 	VFMADD213PS  Y6, Y5, Y1
 	VFMADD213PS  Y6, Y5, Y3
 	MOVQ         DI, R12
-	LEAQ         (R12)(R8*4), R13
-	LEAQ         (R8)(R8*2), R13
 	VADDPS       (R12), Y1, Y1
 	VADDPS       (R12)(R8*1), Y3, Y3
 	MOVQ         BX, R12
-	LEAQ         (R12)(SI*4), R13
-	LEAQ         (SI)(SI*2), R13
 	VMAXPS       Y1, Y7, Y1
 	VMOVUPS      Y1, (R12)
 	VMAXPS       Y3, Y7, Y3
@@ -3225,14 +3178,10 @@ sum_whole_tile:
 	VFMADD213PS  Y6, Y5, Y4
 	MOVQ         DI, R12
 	ADDQ         residualRow+160(FP), R12
-	LEAQ         (R12)(R8*4), R13
-	LEAQ         (R8)(R8*2), R13
 	VADDPS       (R12), Y2, Y2
 	VADDPS       (R12)(R8*1), Y4, Y4
 	MOVQ         BX, R12
 	ADDQ         dstRow+24(FP), R12
-	LEAQ         (R12)(SI*4), R13
-	LEAQ         (SI)(SI*2), R13
 	VMAXPS       Y2, Y7, Y2
 	VMOVUPS      Y2, (R12)
 	VMAXPS       Y4, Y7, Y4
@@ -3263,48 +3212,43 @@ sum_part:
 
 sum_part_tile:
 	MOVQ         AX, R11
-	LEAQ         (R11)(R8*4), R12
-	LEAQ         (R8)(R8*2), R13
+	LEAQ         (R8)(R8*2), R12
 	VMOVUPS      (R11), Y1
 	VMOVUPS      (R11)(R8*1), Y2
 	VMOVUPS      (R11)(R8*2), Y3
-	VMOVUPS      (R11)(R13*1), Y4
+	VMOVUPS      (R11)(R12*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11), Y3
 	VMOVUPS      (R11)(R8*1), Y4
 	VMOVUPS      (R11)(R8*2), Y5
-	VMOVUPS      (R11)(R13*1), Y6
+	VMOVUPS      (R11)(R12*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11), Y5
 	VMOVUPS      (R11)(R8*1), Y6
 	VMOVUPS      (R11)(R8*2), Y7
-	VMOVUPS      (R11)(R13*1), Y8
+	VMOVUPS      (R11)(R12*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11), Y7
 	VMOVUPS      (R11)(R8*1), Y8
 	VMOVUPS      (R11)(R8*2), Y9
-	VMOVUPS      (R11)(R13*1), Y10
+	VMOVUPS      (R11)(R12*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
@@ -3321,15 +3265,11 @@ sum_part_tile:
 	VFMADD213PS  Y6, Y5, Y1
 	VFMADD213PS  Y6, Y5, Y3
 	MOVQ         SI, R11
-	LEAQ         (R11)(DI*4), R12
-	LEAQ         (DI)(DI*2), R12
 	VMASKMOVPS   (R11), Y0, Y8
 	VADDPS       Y8, Y1, Y1
 	VMASKMOVPS   (R11)(DI*1), Y0, Y8
 	VADDPS       Y8, Y3, Y3
 	MOVQ         DX, R11
-	LEAQ         (R11)(BX*4), R12
-	LEAQ         (BX)(BX*2), R12
 	VMAXPS       Y1, Y7, Y1
 	VMASKMOVPS   Y1, Y0, (R11)
 	VMAXPS       Y3, Y7, Y3
@@ -3338,16 +3278,12 @@ sum_part_tile:
 	VFMADD213PS  Y6, Y5, Y4
 	MOVQ         SI, R11
 	ADDQ         residualRow+160(FP), R11
-	LEAQ         (R11)(DI*4), R12
-	LEAQ         (DI)(DI*2), R12
 	VMASKMOVPS   (R11), Y0, Y1
 	VADDPS       Y1, Y2, Y2
 	VMASKMOVPS   (R11)(DI*1), Y0, Y1
 	VADDPS       Y1, Y4, Y4
 	MOVQ         DX, R11
 	ADDQ         dstRow+24(FP), R11
-	LEAQ         (R11)(BX*4), R12
-	LEAQ         (BX)(BX*2), R12
 	VMAXPS       Y2, Y7, Y2
 	VMASKMOVPS   Y2, Y0, (R11)
 	VMAXPS       Y4, Y7, Y4
@@ -3381,48 +3317,43 @@ plain_line:
 
 plain_line_tile:
 	MOVQ         BX, R11
-	LEAQ         (R11)(R8*4), R12
-	LEAQ         (R8)(R8*2), R13
+	LEAQ         (R8)(R8*2), R12
 	VMOVUPS      (R11), Y1
 	VMOVUPS      (R11)(R8*1), Y2
 	VMOVUPS      (R11)(R8*2), Y3
-	VMOVUPS      (R11)(R13*1), Y4
+	VMOVUPS      (R11)(R12*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11), Y3
 	VMOVUPS      (R11)(R8*1), Y4
 	VMOVUPS      (R11)(R8*2), Y5
-	VMOVUPS      (R11)(R13*1), Y6
+	VMOVUPS      (R11)(R12*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11), Y5
 	VMOVUPS      (R11)(R8*1), Y6
 	VMOVUPS      (R11)(R8*2), Y7
-	VMOVUPS      (R11)(R13*1), Y8
+	VMOVUPS      (R11)(R12*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11), Y7
 	VMOVUPS      (R11)(R8*1), Y8
 	VMOVUPS      (R11)(R8*2), Y9
-	VMOVUPS      (R11)(R13*1), Y10
+	VMOVUPS      (R11)(R12*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
@@ -3439,8 +3370,6 @@ plain_line_tile:
 	VFMADD213PS  Y6, Y5, Y1
 	VFMADD213PS  Y6, Y5, Y3
 	MOVQ         SI, R11
-	LEAQ         (R11)(DI*4), R12
-	LEAQ         (DI)(DI*2), R12
 	VMAXPS       Y1, Y7, Y1
 	VMOVUPS      Y1, (R11)
 	VMAXPS       Y3, Y7, Y3
@@ -3449,55 +3378,48 @@ plain_line_tile:
 	VFMADD213PS  Y6, Y5, Y4
 	MOVQ         SI, R11
 	ADDQ         dstRow+24(FP), R11
-	LEAQ         (R11)(DI*4), R12
-	LEAQ         (DI)(DI*2), R12
 	VMAXPS       Y2, Y7, Y2
 	VMOVUPS      Y2, (R11)
 	VMAXPS       Y4, Y7, Y4
 	VMOVUPS      Y4, (R11)(DI*1)
 	MOVQ         BX, R11
-	LEAQ         (R11)(R8*4), R12
-	LEAQ         (R8)(R8*2), R13
+	LEAQ         (R8)(R8*2), R12
 	VMOVUPS      32(R11), Y1
 	VMOVUPS      32(R11)(R8*1), Y2
 	VMOVUPS      32(R11)(R8*2), Y3
-	VMOVUPS      32(R11)(R13*1), Y4
+	VMOVUPS      32(R11)(R12*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      32(R11), Y3
 	VMOVUPS      32(R11)(R8*1), Y4
 	VMOVUPS      32(R11)(R8*2), Y5
-	VMOVUPS      32(R11)(R13*1), Y6
+	VMOVUPS      32(R11)(R12*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      32(R11), Y5
 	VMOVUPS      32(R11)(R8*1), Y6
 	VMOVUPS      32(R11)(R8*2), Y7
-	VMOVUPS      32(R11)(R13*1), Y8
+	VMOVUPS      32(R11)(R12*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      32(R11), Y7
 	VMOVUPS      32(R11)(R8*1), Y8
 	VMOVUPS      32(R11)(R8*2), Y9
-	VMOVUPS      32(R11)(R13*1), Y10
+	VMOVUPS      32(R11)(R12*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
@@ -3514,8 +3436,6 @@ plain_line_tile:
 	VFMADD213PS  Y6, Y5, Y1
 	VFMADD213PS  Y6, Y5, Y3
 	MOVQ         SI, R11
-	LEAQ         (R11)(DI*4), R12
-	LEAQ         (DI)(DI*2), R12
 	VMAXPS       Y1, Y7, Y1
 	VMOVUPS      Y1, 32(R11)
 	VMAXPS       Y3, Y7, Y3
@@ -3524,8 +3444,6 @@ plain_line_tile:
 	VFMADD213PS  Y6, Y5, Y4
 	MOVQ         SI, R11
 	ADDQ         dstRow+24(FP), R11
-	LEAQ         (R11)(DI*4), R12
-	LEAQ         (DI)(DI*2), R12
 	VMAXPS       Y2, Y7, Y2
 	VMOVUPS      Y2, 32(R11)
 	VMAXPS       Y4, Y7, Y4
@@ -3554,48 +3472,43 @@ plain_whole:
 
 plain_whole_tile:
 	MOVQ         DX, R10
-	LEAQ         (R10)(DI*4), R11
-	LEAQ         (DI)(DI*2), R12
+	LEAQ         (DI)(DI*2), R11
 	VMOVUPS      (R10), Y1
 	VMOVUPS      (R10)(DI*1), Y2
 	VMOVUPS      (R10)(DI*2), Y3
-	VMOVUPS      (R10)(R12*1), Y4
+	VMOVUPS      (R10)(R11*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VMOVUPS      (R10), Y3
 	VMOVUPS      (R10)(DI*1), Y4
 	VMOVUPS      (R10)(DI*2), Y5
-	VMOVUPS      (R10)(R12*1), Y6
+	VMOVUPS      (R10)(R11*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VMOVUPS      (R10), Y5
 	VMOVUPS      (R10)(DI*1), Y6
 	VMOVUPS      (R10)(DI*2), Y7
-	VMOVUPS      (R10)(R12*1), Y8
+	VMOVUPS      (R10)(R11*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VMOVUPS      (R10), Y7
 	VMOVUPS      (R10)(DI*1), Y8
 	VMOVUPS      (R10)(DI*2), Y9
-	VMOVUPS      (R10)(R12*1), Y10
+	VMOVUPS      (R10)(R11*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
@@ -3612,8 +3525,6 @@ plain_whole_tile:
 	VFMADD213PS  Y6, Y5, Y1
 	VFMADD213PS  Y6, Y5, Y3
 	MOVQ         BX, R10
-	LEAQ         (R10)(SI*4), R11
-	LEAQ         (SI)(SI*2), R11
 	VMAXPS       Y1, Y7, Y1
 	VMOVUPS      Y1, (R10)
 	VMAXPS       Y3, Y7, Y3
@@ -3622,8 +3533,6 @@ plain_whole_tile:
 	VFMADD213PS  Y6, Y5, Y4
 	MOVQ         BX, R10
 	ADDQ         dstRow+24(FP), R10
-	LEAQ         (R10)(SI*4), R11
-	LEAQ         (SI)(SI*2), R11
 	VMAXPS       Y2, Y7, Y2
 	VMOVUPS      Y2, (R10)
 	VMAXPS       Y4, Y7, Y4
@@ -3650,48 +3559,43 @@ plain_part:
 
 plain_part_tile:
 	MOVQ         AX, R9
-	LEAQ         (R9)(SI*4), R10
-	LEAQ         (SI)(SI*2), R11
+	LEAQ         (SI)(SI*2), R10
 	VMOVUPS      (R9), Y1
 	VMOVUPS      (R9)(SI*1), Y2
 	VMOVUPS      (R9)(SI*2), Y3
-	VMOVUPS      (R9)(R11*1), Y4
+	VMOVUPS      (R9)(R10*1), Y4
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VSUBPS       Y3, Y2, Y2
 	VSUBPS       Y4, Y2, Y2
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VMOVUPS      (R9), Y3
 	VMOVUPS      (R9)(SI*1), Y4
 	VMOVUPS      (R9)(SI*2), Y5
-	VMOVUPS      (R9)(R11*1), Y6
+	VMOVUPS      (R9)(R10*1), Y6
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VSUBPS       Y5, Y4, Y4
 	VSUBPS       Y6, Y4, Y4
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VMOVUPS      (R9), Y5
 	VMOVUPS      (R9)(SI*1), Y6
 	VMOVUPS      (R9)(SI*2), Y7
-	VMOVUPS      (R9)(R11*1), Y8
+	VMOVUPS      (R9)(R10*1), Y8
 	VADDPS       Y6, Y5, Y5
 	VADDPS       Y7, Y5, Y5
 	VSUBPS       Y7, Y6, Y6
 	VSUBPS       Y8, Y6, Y6
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VMOVUPS      (R9), Y7
 	VMOVUPS      (R9)(SI*1), Y8
 	VMOVUPS      (R9)(SI*2), Y9
-	VMOVUPS      (R9)(R11*1), Y10
+	VMOVUPS      (R9)(R10*1), Y10
 	VADDPS       Y8, Y7, Y7
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y8, Y8
 	VSUBPS       Y10, Y8, Y8
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y5, Y1, Y1
 	VSUBPS       Y5, Y3, Y3
@@ -3708,8 +3612,6 @@ plain_part_tile:
 	VFMADD213PS  Y6, Y5, Y1
 	VFMADD213PS  Y6, Y5, Y3
 	MOVQ         DX, R9
-	LEAQ         (R9)(BX*4), R10
-	LEAQ         (BX)(BX*2), R10
 	VMAXPS       Y1, Y7, Y1
 	VMASKMOVPS   Y1, Y0, (R9)
 	VMAXPS       Y3, Y7, Y3
@@ -3718,8 +3620,6 @@ plain_part_tile:
 	VFMADD213PS  Y6, Y5, Y4
 	MOVQ         DX, R9
 	ADDQ         dstRow+24(FP), R9
-	LEAQ         (R9)(BX*4), R10
-	LEAQ         (BX)(BX*2), R10
 	VMAXPS       Y2, Y7, Y2
 	VMASKMOVPS   Y2, Y0, (R9)
 	VMAXPS       Y4, Y7, Y4
@@ -3811,13 +3711,10 @@ by2_channels:
 	MOVQ   y_base+40(FP), CX
 	MOVQ   yRow+64(FP), BX
 	SHLQ   $0x02, BX
-	LEAQ   (CX)(BX*4), SI
-	LEAQ   (BX)(BX*2), DI
-	LEAQ   (DX)(AX*4), DI
-	LEAQ   (AX)(AX*2), R8
-	MOVQ   yPixel+72(FP), R9
-	SHLQ   $0x02, R9
-	LEAQ   (DX)(AX*1), R10
+	LEAQ   (AX)(AX*2), SI
+	MOVQ   yPixel+72(FP), DI
+	SHLQ   $0x02, DI
+	LEAQ   (DX)(AX*1), R8
 
 by2_column:
 	VMOVUPS (CX), Y0
@@ -3825,7 +3722,7 @@ by2_column:
 	VMOVUPS Y0, (DX)
 	VXORPS  Y2, Y2, Y2
 	VSUBPS  Y1, Y2, Y2
-	VMOVUPS Y2, (DX)(R8*1)
+	VMOVUPS Y2, (DX)(SI*1)
 	VMOVAPS Y0, Y2
 	VADDPS  Y1, Y2, Y2
 	VMOVUPS Y2, (DX)(AX*1)
@@ -3836,17 +3733,15 @@ by2_column:
 	VMOVUPS Y0, 32(DX)
 	VXORPS  Y2, Y2, Y2
 	VSUBPS  Y1, Y2, Y2
-	VMOVUPS Y2, 32(DX)(R8*1)
+	VMOVUPS Y2, 32(DX)(SI*1)
 	VMOVAPS Y0, Y2
 	VADDPS  Y1, Y2, Y2
 	VMOVUPS Y2, 32(DX)(AX*1)
 	VSUBPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(DX)(AX*2)
-	ADDQ    R9, CX
-	ADDQ    R9, SI
+	ADDQ    DI, CX
 	ADDQ    $0x40, DX
-	ADDQ    $0x40, DI
-	CMPQ    DX, R10
+	CMPQ    DX, R8
 	JLT     by2_column
 	MOVQ    scratch_base+96(FP), CX
 	MOVQ    v_base+0(FP), DX
@@ -3860,8 +3755,7 @@ by2_row:
 	MOVQ tiles+88(FP), R10
 	MOVQ DX, R8
 	MOVQ CX, R9
-	LEAQ (R8)(DI*4), R11
-	LEAQ (DI)(DI*2), R12
+	LEAQ (DI)(DI*2), R11
 
 by2_tile:
 	VMOVUPS (R9), Y0
@@ -3869,7 +3763,7 @@ by2_tile:
 	VMOVUPS Y0, (R8)
 	VXORPS  Y2, Y2, Y2
 	VSUBPS  Y1, Y2, Y2
-	VMOVUPS Y2, (R8)(R12*1)
+	VMOVUPS Y2, (R8)(R11*1)
 	VMOVAPS Y0, Y2
 	VADDPS  Y1, Y2, Y2
 	VMOVUPS Y2, (R8)(DI*1)
@@ -3880,7 +3774,7 @@ by2_tile:
 	VMOVUPS Y0, 32(R8)
 	VXORPS  Y2, Y2, Y2
 	VSUBPS  Y1, Y2, Y2
-	VMOVUPS Y2, 32(R8)(R12*1)
+	VMOVUPS Y2, 32(R8)(R11*1)
 	VMOVAPS Y0, Y2
 	VADDPS  Y1, Y2, Y2
 	VMOVUPS Y2, 32(R8)(DI*1)
@@ -3888,7 +3782,6 @@ by2_tile:
 	VMOVUPS Y0, 32(R8)(DI*2)
 	ADDQ    $0x00000080, R9
 	ADDQ    SI, R8
-	ADDQ    SI, R11
 	DECQ    R10
 	JNZ     by2_tile
 	ADDQ    AX, CX
@@ -3912,13 +3805,10 @@ by1_channels:
 	MOVQ   y_base+40(FP), CX
 	MOVQ   yRow+64(FP), BX
 	SHLQ   $0x02, BX
-	LEAQ   (CX)(BX*4), SI
-	LEAQ   (BX)(BX*2), DI
-	LEAQ   (DX)(AX*4), DI
-	LEAQ   (AX)(AX*2), R8
-	MOVQ   yPixel+72(FP), R9
-	SHLQ   $0x02, R9
-	LEAQ   (DX)(AX*1), R10
+	LEAQ   (AX)(AX*2), SI
+	MOVQ   yPixel+72(FP), DI
+	SHLQ   $0x02, DI
+	LEAQ   (DX)(AX*1), R8
 
 by1_column:
 	VMOVUPS (CX), Y0
@@ -3926,17 +3816,15 @@ by1_column:
 	VMOVUPS Y0, (DX)
 	VXORPS  Y2, Y2, Y2
 	VSUBPS  Y1, Y2, Y2
-	VMOVUPS Y2, (DX)(R8*1)
+	VMOVUPS Y2, (DX)(SI*1)
 	VMOVAPS Y0, Y2
 	VADDPS  Y1, Y2, Y2
 	VMOVUPS Y2, (DX)(AX*1)
 	VSUBPS  Y1, Y0, Y0
 	VMOVUPS Y0, (DX)(AX*2)
-	ADDQ    R9, CX
-	ADDQ    R9, SI
+	ADDQ    DI, CX
 	ADDQ    $0x20, DX
-	ADDQ    $0x20, DI
-	CMPQ    DX, R10
+	CMPQ    DX, R8
 	JLT     by1_column
 	MOVQ    scratch_base+96(FP), CX
 	MOVQ    v_base+0(FP), DX
@@ -3950,8 +3838,7 @@ by1_row:
 	MOVQ tiles+88(FP), R10
 	MOVQ DX, R8
 	MOVQ CX, R9
-	LEAQ (R8)(DI*4), R11
-	LEAQ (DI)(DI*2), R12
+	LEAQ (DI)(DI*2), R11
 
 by1_tile:
 	VMOVUPS (R9), Y0
@@ -3959,7 +3846,7 @@ by1_tile:
 	VMOVUPS Y0, (R8)
 	VXORPS  Y2, Y2, Y2
 	VSUBPS  Y1, Y2, Y2
-	VMOVUPS Y2, (R8)(R12*1)
+	VMOVUPS Y2, (R8)(R11*1)
 	VMOVAPS Y0, Y2
 	VADDPS  Y1, Y2, Y2
 	VMOVUPS Y2, (R8)(DI*1)
@@ -3967,7 +3854,6 @@ by1_tile:
 	VMOVUPS Y0, (R8)(DI*2)
 	ADDQ    $0x00000040, R9
 	ADDQ    SI, R8
-	ADDQ    SI, R11
 	DECQ    R10
 	JNZ     by1_tile
 	ADDQ    AX, CX
@@ -3998,7 +3884,6 @@ TEXT ·winogradWeights2AVX2(SB), $384-72
 
 columns:
 	MOVQ        CX, R8
-	LEAQ        (R8)(SI*4), R9
 	LEAQ        (SI)(SI*2), R9
 	VMOVUPS     (R8), Y0
 	VMOVUPS     (R8)(SI*1), Y1
@@ -4014,8 +3899,6 @@ columns:
 	VMOVUPS     Y4, 128(SP)
 	VMOVUPS     Y3, 256(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R9
 	VMOVUPS     (R8), Y0
 	VMOVUPS     (R8)(SI*1), Y1
 	VMOVUPS     (R8)(SI*2), Y2
@@ -4030,8 +3913,6 @@ columns:
 	VMOVUPS     Y4, 160(SP)
 	VMOVUPS     Y3, 288(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R9
 	VMOVUPS     (R8), Y0
 	VMOVUPS     (R8)(SI*1), Y1
 	VMOVUPS     (R8)(SI*2), Y2
@@ -4046,8 +3927,6 @@ columns:
 	VMOVUPS     Y4, 192(SP)
 	VMOVUPS     Y3, 320(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R9
 	VMOVUPS     (R8), Y0
 	VMOVUPS     (R8)(SI*1), Y1
 	VMOVUPS     (R8)(SI*2), Y2
@@ -4298,10 +4177,10 @@ by2_channels:
 	MOVQ   scratch_base+96(FP), DX
 	MOVQ   xRow+64(FP), BX
 	SHLQ   $0x02, BX
-	LEAQ   (CX)(BX*4), SI
-	LEAQ   (BX)(BX*2), DI
-	LEAQ   (DX)(AX*4), R8
-	LEAQ   (AX)(AX*2), R9
+	LEAQ   (BX)(BX*2), SI
+	LEAQ   (BX)(BX*4), DI
+	LEAQ   (AX)(AX*2), R8
+	LEAQ   (AX)(AX*4), R9
 	MOVQ   xPixel+72(FP), R10
 	SHLQ   $0x02, R10
 	LEAQ   (DX)(AX*1), R11
@@ -4310,16 +4189,16 @@ by2_column:
 	VMOVUPS      (CX), Y6
 	VMOVUPS      (CX)(BX*1), Y7
 	VMOVUPS      (CX)(BX*2), Y8
-	VMOVUPS      (CX)(DI*1), Y9
-	VMOVUPS      (SI), Y10
-	VMOVUPS      (SI)(BX*1), Y11
+	VMOVUPS      (CX)(SI*1), Y9
+	VMOVUPS      (CX)(BX*4), Y10
+	VMOVUPS      (CX)(DI*1), Y11
 	VMOVAPS      Y10, Y12
 	VFNMADD231PS Y1, Y8, Y12
 	VFMADD231PS  Y0, Y6, Y12
 	VMOVUPS      Y12, (DX)
 	VFNMADD231PS Y1, Y9, Y11
 	VFMADD231PS  Y0, Y7, Y11
-	VMOVUPS      Y11, (R8)(AX*1)
+	VMOVUPS      Y11, (DX)(R9*1)
 	VMOVAPS      Y10, Y6
 	VMOVAPS      Y9, Y11
 	VFNMADD231PS Y5, Y8, Y6
@@ -4333,22 +4212,22 @@ by2_column:
 	VFNMADD231PS Y3, Y7, Y9
 	VMOVAPS      Y10, Y6
 	VFMADD231PS  Y4, Y9, Y6
-	VMOVUPS      Y6, (DX)(R9*1)
+	VMOVUPS      Y6, (DX)(R8*1)
 	VFNMADD231PS Y4, Y9, Y10
-	VMOVUPS      Y10, (R8)
+	VMOVUPS      Y10, (DX)(AX*4)
 	VMOVUPS      32(CX), Y6
 	VMOVUPS      32(CX)(BX*1), Y7
 	VMOVUPS      32(CX)(BX*2), Y8
-	VMOVUPS      32(CX)(DI*1), Y9
-	VMOVUPS      32(SI), Y10
-	VMOVUPS      32(SI)(BX*1), Y11
+	VMOVUPS      32(CX)(SI*1), Y9
+	VMOVUPS      32(CX)(BX*4), Y10
+	VMOVUPS      32(CX)(DI*1), Y11
 	VMOVAPS      Y10, Y12
 	VFNMADD231PS Y1, Y8, Y12
 	VFMADD231PS  Y0, Y6, Y12
 	VMOVUPS      Y12, 32(DX)
 	VFNMADD231PS Y1, Y9, Y11
 	VFMADD231PS  Y0, Y7, Y11
-	VMOVUPS      Y11, 32(R8)(AX*1)
+	VMOVUPS      Y11, 32(DX)(R9*1)
 	VMOVAPS      Y10, Y6
 	VMOVAPS      Y9, Y11
 	VFNMADD231PS Y5, Y8, Y6
@@ -4362,13 +4241,11 @@ by2_column:
 	VFNMADD231PS Y3, Y7, Y9
 	VMOVAPS      Y10, Y6
 	VFMADD231PS  Y4, Y9, Y6
-	VMOVUPS      Y6, 32(DX)(R9*1)
+	VMOVUPS      Y6, 32(DX)(R8*1)
 	VFNMADD231PS Y4, Y9, Y10
-	VMOVUPS      Y10, 32(R8)
+	VMOVUPS      Y10, 32(DX)(AX*4)
 	ADDQ         R10, CX
-	ADDQ         R10, SI
 	ADDQ         $0x40, DX
-	ADDQ         $0x40, R8
 	CMPQ         DX, R11
 	JLT          by2_column
 	MOVQ         scratch_base+96(FP), CX
@@ -4380,8 +4257,8 @@ by2_column:
 	MOVQ         $0x00000006, BX
 
 by2_row:
-	LEAQ (DX)(DI*4), R8
-	LEAQ (DI)(DI*2), R9
+	LEAQ (DI)(DI*2), R8
+	LEAQ (DI)(DI*4), R9
 	MOVQ CX, R10
 	MOVQ tiles+88(FP), R11
 
@@ -4398,7 +4275,7 @@ by2_tile:
 	VMOVUPS      Y12, (DX)
 	VFNMADD231PS Y1, Y9, Y11
 	VFMADD231PS  Y0, Y7, Y11
-	VMOVUPS      Y11, (R8)(DI*1)
+	VMOVUPS      Y11, (DX)(R9*1)
 	VMOVAPS      Y10, Y6
 	VMOVAPS      Y9, Y11
 	VFNMADD231PS Y5, Y8, Y6
@@ -4412,9 +4289,9 @@ by2_tile:
 	VFNMADD231PS Y3, Y7, Y9
 	VMOVAPS      Y10, Y6
 	VFMADD231PS  Y4, Y9, Y6
-	VMOVUPS      Y6, (DX)(R9*1)
+	VMOVUPS      Y6, (DX)(R8*1)
 	VFNMADD231PS Y4, Y9, Y10
-	VMOVUPS      Y10, (R8)
+	VMOVUPS      Y10, (DX)(DI*4)
 	VMOVUPS      32(R10), Y6
 	VMOVUPS      96(R10), Y7
 	VMOVUPS      160(R10), Y8
@@ -4427,7 +4304,7 @@ by2_tile:
 	VMOVUPS      Y12, 32(DX)
 	VFNMADD231PS Y1, Y9, Y11
 	VFMADD231PS  Y0, Y7, Y11
-	VMOVUPS      Y11, 32(R8)(DI*1)
+	VMOVUPS      Y11, 32(DX)(R9*1)
 	VMOVAPS      Y10, Y6
 	VMOVAPS      Y9, Y11
 	VFNMADD231PS Y5, Y8, Y6
@@ -4441,12 +4318,11 @@ by2_tile:
 	VFNMADD231PS Y3, Y7, Y9
 	VMOVAPS      Y10, Y6
 	VFMADD231PS  Y4, Y9, Y6
-	VMOVUPS      Y6, 32(DX)(R9*1)
+	VMOVUPS      Y6, 32(DX)(R8*1)
 	VFNMADD231PS Y4, Y9, Y10
-	VMOVUPS      Y10, 32(R8)
+	VMOVUPS      Y10, 32(DX)(DI*4)
 	ADDQ         $0x00000100, R10
 	ADDQ         SI, DX
-	ADDQ         SI, R8
 	DECQ         R11
 	JNZ          by2_tile
 	ADDQ         AX, CX
@@ -4474,10 +4350,10 @@ by1_channels:
 	MOVQ   scratch_base+96(FP), DX
 	MOVQ   xRow+64(FP), BX
 	SHLQ   $0x02, BX
-	LEAQ   (CX)(BX*4), SI
-	LEAQ   (BX)(BX*2), DI
-	LEAQ   (DX)(AX*4), R8
-	LEAQ   (AX)(AX*2), R9
+	LEAQ   (BX)(BX*2), SI
+	LEAQ   (BX)(BX*4), DI
+	LEAQ   (AX)(AX*2), R8
+	LEAQ   (AX)(AX*4), R9
 	MOVQ   xPixel+72(FP), R10
 	SHLQ   $0x02, R10
 	LEAQ   (DX)(AX*1), R11
@@ -4486,16 +4362,16 @@ by1_column:
 	VMOVUPS      (CX), Y6
 	VMOVUPS      (CX)(BX*1), Y7
 	VMOVUPS      (CX)(BX*2), Y8
-	VMOVUPS      (CX)(DI*1), Y9
-	VMOVUPS      (SI), Y10
-	VMOVUPS      (SI)(BX*1), Y11
+	VMOVUPS      (CX)(SI*1), Y9
+	VMOVUPS      (CX)(BX*4), Y10
+	VMOVUPS      (CX)(DI*1), Y11
 	VMOVAPS      Y10, Y12
 	VFNMADD231PS Y1, Y8, Y12
 	VFMADD231PS  Y0, Y6, Y12
 	VMOVUPS      Y12, (DX)
 	VFNMADD231PS Y1, Y9, Y11
 	VFMADD231PS  Y0, Y7, Y11
-	VMOVUPS      Y11, (R8)(AX*1)
+	VMOVUPS      Y11, (DX)(R9*1)
 	VMOVAPS      Y10, Y6
 	VMOVAPS      Y9, Y11
 	VFNMADD231PS Y5, Y8, Y6
@@ -4509,13 +4385,11 @@ by1_column:
 	VFNMADD231PS Y3, Y7, Y9
 	VMOVAPS      Y10, Y6
 	VFMADD231PS  Y4, Y9, Y6
-	VMOVUPS      Y6, (DX)(R9*1)
+	VMOVUPS      Y6, (DX)(R8*1)
 	VFNMADD231PS Y4, Y9, Y10
-	VMOVUPS      Y10, (R8)
+	VMOVUPS      Y10, (DX)(AX*4)
 	ADDQ         R10, CX
-	ADDQ         R10, SI
 	ADDQ         $0x20, DX
-	ADDQ         $0x20, R8
 	CMPQ         DX, R11
 	JLT          by1_column
 	MOVQ         scratch_base+96(FP), CX
@@ -4527,8 +4401,8 @@ by1_column:
 	MOVQ         $0x00000006, BX
 
 by1_row:
-	LEAQ (DX)(DI*4), R8
-	LEAQ (DI)(DI*2), R9
+	LEAQ (DI)(DI*2), R8
+	LEAQ (DI)(DI*4), R9
 	MOVQ CX, R10
 	MOVQ tiles+88(FP), R11
 
@@ -4545,7 +4419,7 @@ by1_tile:
 	VMOVUPS      Y12, (DX)
 	VFNMADD231PS Y1, Y9, Y11
 	VFMADD231PS  Y0, Y7, Y11
-	VMOVUPS      Y11, (R8)(DI*1)
+	VMOVUPS      Y11, (DX)(R9*1)
 	VMOVAPS      Y10, Y6
 	VMOVAPS      Y9, Y11
 	VFNMADD231PS Y5, Y8, Y6
@@ -4559,12 +4433,11 @@ by1_tile:
 	VFNMADD231PS Y3, Y7, Y9
 	VMOVAPS      Y10, Y6
 	VFMADD231PS  Y4, Y9, Y6
-	VMOVUPS      Y6, (DX)(R9*1)
+	VMOVUPS      Y6, (DX)(R8*1)
 	VFNMADD231PS Y4, Y9, Y10
-	VMOVUPS      Y10, (R8)
+	VMOVUPS      Y10, (DX)(DI*4)
 	ADDQ         $0x00000080, R10
 	ADDQ         SI, DX
-	ADDQ         SI, R8
 	DECQ         R11
 	JNZ          by1_tile
 	ADDQ         AX, CX
@@ -4645,70 +4518,64 @@ sum_line:
 
 sum_line_tile:
 	MOVQ         BX, R13
-	LEAQ         (R13)(R10*4), R14
-	LEAQ         (R10)(R10*2), R15
+	LEAQ         (R10)(R10*2), R14
+	LEAQ         (R10)(R10*4), R15
 	VMOVUPS      a2Vector<>+0(SB), Y1
 	VMOVUPS      b2Vector<>+0(SB), Y2
 	VMOVUPS      (R13)(R10*1), Y3
-	VMOVUPS      (R13)(R15*1), Y4
+	VMOVUPS      (R13)(R14*1), Y4
 	VADDPS       (R13)(R10*2), Y3, Y3
-	VADDPS       (R14), Y4, Y4
+	VADDPS       (R13)(R10*4), Y4, Y4
 	VADDPS       (R13), Y3, Y5
 	VADDPS       Y4, Y5, Y5
 	VMULPS       Y1, Y3, Y3
 	VFMADD231PS  Y2, Y4, Y3
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      (R13)(R10*1), Y4
-	VMOVUPS      (R13)(R15*1), Y6
+	VMOVUPS      (R13)(R14*1), Y6
 	VADDPS       (R13)(R10*2), Y4, Y4
-	VADDPS       (R14), Y6, Y6
+	VADDPS       (R13)(R10*4), Y6, Y6
 	VADDPS       (R13), Y4, Y7
 	VADDPS       Y6, Y7, Y7
 	VMULPS       Y1, Y4, Y4
 	VFMADD231PS  Y2, Y6, Y4
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      (R13)(R10*1), Y6
-	VMOVUPS      (R13)(R15*1), Y8
+	VMOVUPS      (R13)(R14*1), Y8
 	VADDPS       (R13)(R10*2), Y6, Y6
-	VADDPS       (R14), Y8, Y8
+	VADDPS       (R13)(R10*4), Y8, Y8
 	VADDPS       (R13), Y6, Y9
 	VADDPS       Y8, Y9, Y9
 	VMULPS       Y1, Y6, Y6
 	VFMADD231PS  Y2, Y8, Y6
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      (R13)(R10*1), Y8
-	VMOVUPS      (R13)(R15*1), Y10
+	VMOVUPS      (R13)(R14*1), Y10
 	VADDPS       (R13)(R10*2), Y8, Y8
-	VADDPS       (R14), Y10, Y10
+	VADDPS       (R13)(R10*4), Y10, Y10
 	VADDPS       (R13), Y8, Y11
 	VADDPS       Y10, Y11, Y11
 	VMULPS       Y1, Y8, Y8
 	VFMADD231PS  Y2, Y10, Y8
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      (R13)(R10*1), Y10
-	VMOVUPS      (R13)(R15*1), Y12
+	VMOVUPS      (R13)(R14*1), Y12
 	VADDPS       (R13)(R10*2), Y10, Y10
-	VADDPS       (R14), Y12, Y12
+	VADDPS       (R13)(R10*4), Y12, Y12
 	VADDPS       (R13), Y10, Y13
 	VADDPS       Y12, Y13, Y13
 	VMULPS       Y1, Y10, Y10
 	VFMADD231PS  Y2, Y12, Y10
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      (R13)(R10*1), Y12
-	VMOVUPS      (R13)(R15*1), Y14
+	VMOVUPS      (R13)(R14*1), Y14
 	VADDPS       (R13)(R10*2), Y12, Y12
-	VADDPS       (R14), Y14, Y14
+	VADDPS       (R13)(R10*4), Y14, Y14
 	VADDPS       (R13), Y12, Y15
 	VADDPS       Y14, Y15, Y15
 	VMULPS       Y1, Y12, Y12
 	VFMADD231PS  Y2, Y14, Y12
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVAPS      Y7, Y1
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y1, Y9
@@ -4753,14 +4620,12 @@ sum_line_tile:
 	VFMADD213PS  Y2, Y1, Y7
 	VFMADD213PS  Y2, Y1, Y15
 	MOVQ         R8, R13
-	LEAQ         (R13)(R9*4), R14
 	LEAQ         (R9)(R9*2), R14
 	VADDPS       (R13), Y5, Y5
 	VADDPS       (R13)(R9*1), Y9, Y9
 	VADDPS       (R13)(R9*2), Y7, Y7
 	VADDPS       (R13)(R14*1), Y15, Y15
 	MOVQ         SI, R13
-	LEAQ         (R13)(DI*4), R14
 	LEAQ         (DI)(DI*2), R14
 	VMAXPS       Y5, Y8, Y5
 	VMOVUPS      Y5, (R13)
@@ -4777,7 +4642,6 @@ sum_line_tile:
 	MOVQ         R8, R13
 	ADDQ         residualRow+160(FP), R13
 	ADDQ         residualRow+160(FP), R13
-	LEAQ         (R13)(R9*4), R14
 	LEAQ         (R9)(R9*2), R14
 	VADDPS       (R13), Y3, Y3
 	VADDPS       (R13)(R9*1), Y6, Y6
@@ -4786,7 +4650,6 @@ sum_line_tile:
 	MOVQ         SI, R13
 	ADDQ         dstRow+24(FP), R13
 	ADDQ         dstRow+24(FP), R13
-	LEAQ         (R13)(DI*4), R14
 	LEAQ         (DI)(DI*2), R14
 	VMAXPS       Y3, Y8, Y3
 	VMOVUPS      Y3, (R13)
@@ -4797,76 +4660,70 @@ sum_line_tile:
 	VMAXPS       Y12, Y8, Y12
 	VMOVUPS      Y12, (R13)(R14*1)
 	MOVQ         BX, R13
-	LEAQ         (R13)(R10*4), R14
-	LEAQ         (R10)(R10*2), R15
+	LEAQ         (R10)(R10*2), R14
+	LEAQ         (R10)(R10*4), R15
 	VMOVUPS      a3Vector<>+0(SB), Y1
 	VMOVUPS      b3Vector<>+0(SB), Y2
 	VMOVUPS      (R13)(R10*1), Y3
-	VMOVUPS      (R13)(R15*1), Y4
-	VMOVUPS      (R14)(R10*1), Y5
+	VMOVUPS      (R13)(R14*1), Y4
+	VMOVUPS      (R13)(R15*1), Y5
 	VSUBPS       (R13)(R10*2), Y3, Y3
-	VSUBPS       (R14), Y4, Y4
+	VSUBPS       (R13)(R10*4), Y4, Y4
 	VFMADD231PS  Y1, Y3, Y5
 	VFMADD231PS  Y2, Y4, Y5
 	VMULPS       a1Vector<>+0(SB), Y3, Y3
 	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      (R13)(R10*1), Y4
-	VMOVUPS      (R13)(R15*1), Y6
-	VMOVUPS      (R14)(R10*1), Y7
+	VMOVUPS      (R13)(R14*1), Y6
+	VMOVUPS      (R13)(R15*1), Y7
 	VSUBPS       (R13)(R10*2), Y4, Y4
-	VSUBPS       (R14), Y6, Y6
+	VSUBPS       (R13)(R10*4), Y6, Y6
 	VFMADD231PS  Y1, Y4, Y7
 	VFMADD231PS  Y2, Y6, Y7
 	VMULPS       a1Vector<>+0(SB), Y4, Y4
 	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      (R13)(R10*1), Y6
-	VMOVUPS      (R13)(R15*1), Y8
-	VMOVUPS      (R14)(R10*1), Y9
+	VMOVUPS      (R13)(R14*1), Y8
+	VMOVUPS      (R13)(R15*1), Y9
 	VSUBPS       (R13)(R10*2), Y6, Y6
-	VSUBPS       (R14), Y8, Y8
+	VSUBPS       (R13)(R10*4), Y8, Y8
 	VFMADD231PS  Y1, Y6, Y9
 	VFMADD231PS  Y2, Y8, Y9
 	VMULPS       a1Vector<>+0(SB), Y6, Y6
 	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      (R13)(R10*1), Y8
-	VMOVUPS      (R13)(R15*1), Y10
-	VMOVUPS      (R14)(R10*1), Y11
+	VMOVUPS      (R13)(R14*1), Y10
+	VMOVUPS      (R13)(R15*1), Y11
 	VSUBPS       (R13)(R10*2), Y8, Y8
-	VSUBPS       (R14), Y10, Y10
+	VSUBPS       (R13)(R10*4), Y10, Y10
 	VFMADD231PS  Y1, Y8, Y11
 	VFMADD231PS  Y2, Y10, Y11
 	VMULPS       a1Vector<>+0(SB), Y8, Y8
 	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      (R13)(R10*1), Y10
-	VMOVUPS      (R13)(R15*1), Y12
-	VMOVUPS      (R14)(R10*1), Y13
+	VMOVUPS      (R13)(R14*1), Y12
+	VMOVUPS      (R13)(R15*1), Y13
 	VSUBPS       (R13)(R10*2), Y10, Y10
-	VSUBPS       (R14), Y12, Y12
+	VSUBPS       (R13)(R10*4), Y12, Y12
 	VFMADD231PS  Y1, Y10, Y13
 	VFMADD231PS  Y2, Y12, Y13
 	VMULPS       a1Vector<>+0(SB), Y10, Y10
 	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      (R13)(R10*1), Y12
-	VMOVUPS      (R13)(R15*1), Y14
-	VMOVUPS      (R14)(R10*1), Y15
+	VMOVUPS      (R13)(R14*1), Y14
+	VMOVUPS      (R13)(R15*1), Y15
 	VSUBPS       (R13)(R10*2), Y12, Y12
-	VSUBPS       (R14), Y14, Y14
+	VSUBPS       (R13)(R10*4), Y14, Y14
 	VFMADD231PS  Y1, Y12, Y15
 	VFMADD231PS  Y2, Y14, Y15
 	VMULPS       a1Vector<>+0(SB), Y12, Y12
 	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVAPS      Y4, Y1
 	VADDPS       Y6, Y4, Y4
 	VSUBPS       Y6, Y1, Y6
@@ -4912,7 +4769,6 @@ sum_line_tile:
 	VFMADD213PS  Y2, Y1, Y12
 	MOVQ         R8, R13
 	ADDQ         residualRow+160(FP), R13
-	LEAQ         (R13)(R9*4), R14
 	LEAQ         (R9)(R9*2), R14
 	VADDPS       (R13), Y3, Y3
 	VADDPS       (R13)(R9*1), Y6, Y6
@@ -4920,7 +4776,6 @@ sum_line_tile:
 	VADDPS       (R13)(R14*1), Y12, Y12
 	MOVQ         SI, R13
 	ADDQ         dstRow+24(FP), R13
-	LEAQ         (R13)(DI*4), R14
 	LEAQ         (DI)(DI*2), R14
 	VMAXPS       Y3, Y8, Y3
 	VMOVUPS      Y3, (R13)
@@ -4938,7 +4793,6 @@ sum_line_tile:
 	ADDQ         residualRow+160(FP), R13
 	ADDQ         residualRow+160(FP), R13
 	ADDQ         residualRow+160(FP), R13
-	LEAQ         (R13)(R9*4), R14
 	LEAQ         (R9)(R9*2), R14
 	VADDPS       (R13), Y5, Y5
 	VADDPS       (R13)(R9*1), Y9, Y9
@@ -4948,7 +4802,6 @@ sum_line_tile:
 	ADDQ         dstRow+24(FP), R13
 	ADDQ         dstRow+24(FP), R13
 	ADDQ         dstRow+24(FP), R13
-	LEAQ         (R13)(DI*4), R14
 	LEAQ         (DI)(DI*2), R14
 	VMAXPS       Y5, Y8, Y5
 	VMOVUPS      Y5, (R13)
@@ -4959,70 +4812,64 @@ sum_line_tile:
 	VMAXPS       Y15, Y8, Y15
 	VMOVUPS      Y15, (R13)(R14*1)
 	MOVQ         BX, R13
-	LEAQ         (R13)(R10*4), R14
-	LEAQ         (R10)(R10*2), R15
+	LEAQ         (R10)(R10*2), R14
+	LEAQ         (R10)(R10*4), R15
 	VMOVUPS      a2Vector<>+0(SB), Y1
 	VMOVUPS      b2Vector<>+0(SB), Y2
 	VMOVUPS      32(R13)(R10*1), Y3
-	VMOVUPS      32(R13)(R15*1), Y4
+	VMOVUPS      32(R13)(R14*1), Y4
 	VADDPS       32(R13)(R10*2), Y3, Y3
-	VADDPS       32(R14), Y4, Y4
+	VADDPS       32(R13)(R10*4), Y4, Y4
 	VADDPS       32(R13), Y3, Y5
 	VADDPS       Y4, Y5, Y5
 	VMULPS       Y1, Y3, Y3
 	VFMADD231PS  Y2, Y4, Y3
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      32(R13)(R10*1), Y4
-	VMOVUPS      32(R13)(R15*1), Y6
+	VMOVUPS      32(R13)(R14*1), Y6
 	VADDPS       32(R13)(R10*2), Y4, Y4
-	VADDPS       32(R14), Y6, Y6
+	VADDPS       32(R13)(R10*4), Y6, Y6
 	VADDPS       32(R13), Y4, Y7
 	VADDPS       Y6, Y7, Y7
 	VMULPS       Y1, Y4, Y4
 	VFMADD231PS  Y2, Y6, Y4
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      32(R13)(R10*1), Y6
-	VMOVUPS      32(R13)(R15*1), Y8
+	VMOVUPS      32(R13)(R14*1), Y8
 	VADDPS       32(R13)(R10*2), Y6, Y6
-	VADDPS       32(R14), Y8, Y8
+	VADDPS       32(R13)(R10*4), Y8, Y8
 	VADDPS       32(R13), Y6, Y9
 	VADDPS       Y8, Y9, Y9
 	VMULPS       Y1, Y6, Y6
 	VFMADD231PS  Y2, Y8, Y6
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      32(R13)(R10*1), Y8
-	VMOVUPS      32(R13)(R15*1), Y10
+	VMOVUPS      32(R13)(R14*1), Y10
 	VADDPS       32(R13)(R10*2), Y8, Y8
-	VADDPS       32(R14), Y10, Y10
+	VADDPS       32(R13)(R10*4), Y10, Y10
 	VADDPS       32(R13), Y8, Y11
 	VADDPS       Y10, Y11, Y11
 	VMULPS       Y1, Y8, Y8
 	VFMADD231PS  Y2, Y10, Y8
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      32(R13)(R10*1), Y10
-	VMOVUPS      32(R13)(R15*1), Y12
+	VMOVUPS      32(R13)(R14*1), Y12
 	VADDPS       32(R13)(R10*2), Y10, Y10
-	VADDPS       32(R14), Y12, Y12
+	VADDPS       32(R13)(R10*4), Y12, Y12
 	VADDPS       32(R13), Y10, Y13
 	VADDPS       Y12, Y13, Y13
 	VMULPS       Y1, Y10, Y10
 	VFMADD231PS  Y2, Y12, Y10
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      32(R13)(R10*1), Y12
-	VMOVUPS      32(R13)(R15*1), Y14
+	VMOVUPS      32(R13)(R14*1), Y14
 	VADDPS       32(R13)(R10*2), Y12, Y12
-	VADDPS       32(R14), Y14, Y14
+	VADDPS       32(R13)(R10*4), Y14, Y14
 	VADDPS       32(R13), Y12, Y15
 	VADDPS       Y14, Y15, Y15
 	VMULPS       Y1, Y12, Y12
 	VFMADD231PS  Y2, Y14, Y12
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVAPS      Y7, Y1
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y1, Y9
@@ -5067,14 +4914,12 @@ sum_line_tile:
 	VFMADD213PS  Y2, Y1, Y7
 	VFMADD213PS  Y2, Y1, Y15
 	MOVQ         R8, R13
-	LEAQ         (R13)(R9*4), R14
 	LEAQ         (R9)(R9*2), R14
 	VADDPS       32(R13), Y5, Y5
 	VADDPS       32(R13)(R9*1), Y9, Y9
 	VADDPS       32(R13)(R9*2), Y7, Y7
 	VADDPS       32(R13)(R14*1), Y15, Y15
 	MOVQ         SI, R13
-	LEAQ         (R13)(DI*4), R14
 	LEAQ         (DI)(DI*2), R14
 	VMAXPS       Y5, Y8, Y5
 	VMOVUPS      Y5, 32(R13)
@@ -5091,7 +4936,6 @@ sum_line_tile:
 	MOVQ         R8, R13
 	ADDQ         residualRow+160(FP), R13
 	ADDQ         residualRow+160(FP), R13
-	LEAQ         (R13)(R9*4), R14
 	LEAQ         (R9)(R9*2), R14
 	VADDPS       32(R13), Y3, Y3
 	VADDPS       32(R13)(R9*1), Y6, Y6
@@ -5100,7 +4944,6 @@ sum_line_tile:
 	MOVQ         SI, R13
 	ADDQ         dstRow+24(FP), R13
 	ADDQ         dstRow+24(FP), R13
-	LEAQ         (R13)(DI*4), R14
 	LEAQ         (DI)(DI*2), R14
 	VMAXPS       Y3, Y8, Y3
 	VMOVUPS      Y3, 32(R13)
@@ -5111,76 +4954,70 @@ sum_line_tile:
 	VMAXPS       Y12, Y8, Y12
 	VMOVUPS      Y12, 32(R13)(R14*1)
 	MOVQ         BX, R13
-	LEAQ         (R13)(R10*4), R14
-	LEAQ         (R10)(R10*2), R15
+	LEAQ         (R10)(R10*2), R14
+	LEAQ         (R10)(R10*4), R15
 	VMOVUPS      a3Vector<>+0(SB), Y1
 	VMOVUPS      b3Vector<>+0(SB), Y2
 	VMOVUPS      32(R13)(R10*1), Y3
-	VMOVUPS      32(R13)(R15*1), Y4
-	VMOVUPS      32(R14)(R10*1), Y5
+	VMOVUPS      32(R13)(R14*1), Y4
+	VMOVUPS      32(R13)(R15*1), Y5
 	VSUBPS       32(R13)(R10*2), Y3, Y3
-	VSUBPS       32(R14), Y4, Y4
+	VSUBPS       32(R13)(R10*4), Y4, Y4
 	VFMADD231PS  Y1, Y3, Y5
 	VFMADD231PS  Y2, Y4, Y5
 	VMULPS       a1Vector<>+0(SB), Y3, Y3
 	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      32(R13)(R10*1), Y4
-	VMOVUPS      32(R13)(R15*1), Y6
-	VMOVUPS      32(R14)(R10*1), Y7
+	VMOVUPS      32(R13)(R14*1), Y6
+	VMOVUPS      32(R13)(R15*1), Y7
 	VSUBPS       32(R13)(R10*2), Y4, Y4
-	VSUBPS       32(R14), Y6, Y6
+	VSUBPS       32(R13)(R10*4), Y6, Y6
 	VFMADD231PS  Y1, Y4, Y7
 	VFMADD231PS  Y2, Y6, Y7
 	VMULPS       a1Vector<>+0(SB), Y4, Y4
 	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      32(R13)(R10*1), Y6
-	VMOVUPS      32(R13)(R15*1), Y8
-	VMOVUPS      32(R14)(R10*1), Y9
+	VMOVUPS      32(R13)(R14*1), Y8
+	VMOVUPS      32(R13)(R15*1), Y9
 	VSUBPS       32(R13)(R10*2), Y6, Y6
-	VSUBPS       32(R14), Y8, Y8
+	VSUBPS       32(R13)(R10*4), Y8, Y8
 	VFMADD231PS  Y1, Y6, Y9
 	VFMADD231PS  Y2, Y8, Y9
 	VMULPS       a1Vector<>+0(SB), Y6, Y6
 	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      32(R13)(R10*1), Y8
-	VMOVUPS      32(R13)(R15*1), Y10
-	VMOVUPS      32(R14)(R10*1), Y11
+	VMOVUPS      32(R13)(R14*1), Y10
+	VMOVUPS      32(R13)(R15*1), Y11
 	VSUBPS       32(R13)(R10*2), Y8, Y8
-	VSUBPS       32(R14), Y10, Y10
+	VSUBPS       32(R13)(R10*4), Y10, Y10
 	VFMADD231PS  Y1, Y8, Y11
 	VFMADD231PS  Y2, Y10, Y11
 	VMULPS       a1Vector<>+0(SB), Y8, Y8
 	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      32(R13)(R10*1), Y10
-	VMOVUPS      32(R13)(R15*1), Y12
-	VMOVUPS      32(R14)(R10*1), Y13
+	VMOVUPS      32(R13)(R14*1), Y12
+	VMOVUPS      32(R13)(R15*1), Y13
 	VSUBPS       32(R13)(R10*2), Y10, Y10
-	VSUBPS       32(R14), Y12, Y12
+	VSUBPS       32(R13)(R10*4), Y12, Y12
 	VFMADD231PS  Y1, Y10, Y13
 	VFMADD231PS  Y2, Y12, Y13
 	VMULPS       a1Vector<>+0(SB), Y10, Y10
 	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVUPS      32(R13)(R10*1), Y12
-	VMOVUPS      32(R13)(R15*1), Y14
-	VMOVUPS      32(R14)(R10*1), Y15
+	VMOVUPS      32(R13)(R14*1), Y14
+	VMOVUPS      32(R13)(R15*1), Y15
 	VSUBPS       32(R13)(R10*2), Y12, Y12
-	VSUBPS       32(R14), Y14, Y14
+	VSUBPS       32(R13)(R10*4), Y14, Y14
 	VFMADD231PS  Y1, Y12, Y15
 	VFMADD231PS  Y2, Y14, Y15
 	VMULPS       a1Vector<>+0(SB), Y12, Y12
 	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
 	ADDQ         R11, R13
-	ADDQ         R11, R14
 	VMOVAPS      Y4, Y1
 	VADDPS       Y6, Y4, Y4
 	VSUBPS       Y6, Y1, Y6
@@ -5226,7 +5063,6 @@ sum_line_tile:
 	VFMADD213PS  Y2, Y1, Y12
 	MOVQ         R8, R13
 	ADDQ         residualRow+160(FP), R13
-	LEAQ         (R13)(R9*4), R14
 	LEAQ         (R9)(R9*2), R14
 	VADDPS       32(R13), Y3, Y3
 	VADDPS       32(R13)(R9*1), Y6, Y6
@@ -5234,7 +5070,6 @@ sum_line_tile:
 	VADDPS       32(R13)(R14*1), Y12, Y12
 	MOVQ         SI, R13
 	ADDQ         dstRow+24(FP), R13
-	LEAQ         (R13)(DI*4), R14
 	LEAQ         (DI)(DI*2), R14
 	VMAXPS       Y3, Y8, Y3
 	VMOVUPS      Y3, 32(R13)
@@ -5252,7 +5087,6 @@ sum_line_tile:
 	ADDQ         residualRow+160(FP), R13
 	ADDQ         residualRow+160(FP), R13
 	ADDQ         residualRow+160(FP), R13
-	LEAQ         (R13)(R9*4), R14
 	LEAQ         (R9)(R9*2), R14
 	VADDPS       32(R13), Y5, Y5
 	VADDPS       32(R13)(R9*1), Y9, Y9
@@ -5262,7 +5096,6 @@ sum_line_tile:
 	ADDQ         dstRow+24(FP), R13
 	ADDQ         dstRow+24(FP), R13
 	ADDQ         dstRow+24(FP), R13
-	LEAQ         (R13)(DI*4), R14
 	LEAQ         (DI)(DI*2), R14
 	VMAXPS       Y5, Y8, Y5
 	VMOVUPS      Y5, 32(R13)
@@ -5300,70 +5133,64 @@ sum_whole:
 
 sum_whole_tile:
 	MOVQ         DX, R12
-	LEAQ         (R12)(R9*4), R13
-	LEAQ         (R9)(R9*2), R14
+	LEAQ         (R9)(R9*2), R13
+	LEAQ         (R9)(R9*4), R14
 	VMOVUPS      a2Vector<>+0(SB), Y1
 	VMOVUPS      b2Vector<>+0(SB), Y2
 	VMOVUPS      (R12)(R9*1), Y3
-	VMOVUPS      (R12)(R14*1), Y4
+	VMOVUPS      (R12)(R13*1), Y4
 	VADDPS       (R12)(R9*2), Y3, Y3
-	VADDPS       (R13), Y4, Y4
+	VADDPS       (R12)(R9*4), Y4, Y4
 	VADDPS       (R12), Y3, Y5
 	VADDPS       Y4, Y5, Y5
 	VMULPS       Y1, Y3, Y3
 	VFMADD231PS  Y2, Y4, Y3
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VMOVUPS      (R12)(R9*1), Y4
-	VMOVUPS      (R12)(R14*1), Y6
+	VMOVUPS      (R12)(R13*1), Y6
 	VADDPS       (R12)(R9*2), Y4, Y4
-	VADDPS       (R13), Y6, Y6
+	VADDPS       (R12)(R9*4), Y6, Y6
 	VADDPS       (R12), Y4, Y7
 	VADDPS       Y6, Y7, Y7
 	VMULPS       Y1, Y4, Y4
 	VFMADD231PS  Y2, Y6, Y4
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VMOVUPS      (R12)(R9*1), Y6
-	VMOVUPS      (R12)(R14*1), Y8
+	VMOVUPS      (R12)(R13*1), Y8
 	VADDPS       (R12)(R9*2), Y6, Y6
-	VADDPS       (R13), Y8, Y8
+	VADDPS       (R12)(R9*4), Y8, Y8
 	VADDPS       (R12), Y6, Y9
 	VADDPS       Y8, Y9, Y9
 	VMULPS       Y1, Y6, Y6
 	VFMADD231PS  Y2, Y8, Y6
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VMOVUPS      (R12)(R9*1), Y8
-	VMOVUPS      (R12)(R14*1), Y10
+	VMOVUPS      (R12)(R13*1), Y10
 	VADDPS       (R12)(R9*2), Y8, Y8
-	VADDPS       (R13), Y10, Y10
+	VADDPS       (R12)(R9*4), Y10, Y10
 	VADDPS       (R12), Y8, Y11
 	VADDPS       Y10, Y11, Y11
 	VMULPS       Y1, Y8, Y8
 	VFMADD231PS  Y2, Y10, Y8
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VMOVUPS      (R12)(R9*1), Y10
-	VMOVUPS      (R12)(R14*1), Y12
+	VMOVUPS      (R12)(R13*1), Y12
 	VADDPS       (R12)(R9*2), Y10, Y10
-	VADDPS       (R13), Y12, Y12
+	VADDPS       (R12)(R9*4), Y12, Y12
 	VADDPS       (R12), Y10, Y13
 	VADDPS       Y12, Y13, Y13
 	VMULPS       Y1, Y10, Y10
 	VFMADD231PS  Y2, Y12, Y10
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VMOVUPS      (R12)(R9*1), Y12
-	VMOVUPS      (R12)(R14*1), Y14
+	VMOVUPS      (R12)(R13*1), Y14
 	VADDPS       (R12)(R9*2), Y12, Y12
-	VADDPS       (R13), Y14, Y14
+	VADDPS       (R12)(R9*4), Y14, Y14
 	VADDPS       (R12), Y12, Y15
 	VADDPS       Y14, Y15, Y15
 	VMULPS       Y1, Y12, Y12
 	VFMADD231PS  Y2, Y14, Y12
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VMOVAPS      Y7, Y1
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y1, Y9
@@ -5408,14 +5235,12 @@ sum_whole_tile:
 	VFMADD213PS  Y2, Y1, Y7
 	VFMADD213PS  Y2, Y1, Y15
 	MOVQ         DI, R12
-	LEAQ         (R12)(R8*4), R13
 	LEAQ         (R8)(R8*2), R13
 	VADDPS       (R12), Y5, Y5
 	VADDPS       (R12)(R8*1), Y9, Y9
 	VADDPS       (R12)(R8*2), Y7, Y7
 	VADDPS       (R12)(R13*1), Y15, Y15
 	MOVQ         BX, R12
-	LEAQ         (R12)(SI*4), R13
 	LEAQ         (SI)(SI*2), R13
 	VMAXPS       Y5, Y8, Y5
 	VMOVUPS      Y5, (R12)
@@ -5432,7 +5257,6 @@ sum_whole_tile:
 	MOVQ         DI, R12
 	ADDQ         residualRow+160(FP), R12
 	ADDQ         residualRow+160(FP), R12
-	LEAQ         (R12)(R8*4), R13
 	LEAQ         (R8)(R8*2), R13
 	VADDPS       (R12), Y3, Y3
 	VADDPS       (R12)(R8*1), Y6, Y6
@@ -5441,7 +5265,6 @@ sum_whole_tile:
 	MOVQ         BX, R12
 	ADDQ         dstRow+24(FP), R12
 	ADDQ         dstRow+24(FP), R12
-	LEAQ         (R12)(SI*4), R13
 	LEAQ         (SI)(SI*2), R13
 	VMAXPS       Y3, Y8, Y3
 	VMOVUPS      Y3, (R12)
@@ -5452,76 +5275,70 @@ sum_whole_tile:
 	VMAXPS       Y12, Y8, Y12
 	VMOVUPS      Y12, (R12)(R13*1)
 	MOVQ         DX, R12
-	LEAQ         (R12)(R9*4), R13
-	LEAQ         (R9)(R9*2), R14
+	LEAQ         (R9)(R9*2), R13
+	LEAQ         (R9)(R9*4), R14
 	VMOVUPS      a3Vector<>+0(SB), Y1
 	VMOVUPS      b3Vector<>+0(SB), Y2
 	VMOVUPS      (R12)(R9*1), Y3
-	VMOVUPS      (R12)(R14*1), Y4
-	VMOVUPS      (R13)(R9*1), Y5
+	VMOVUPS      (R12)(R13*1), Y4
+	VMOVUPS      (R12)(R14*1), Y5
 	VSUBPS       (R12)(R9*2), Y3, Y3
-	VSUBPS       (R13), Y4, Y4
+	VSUBPS       (R12)(R9*4), Y4, Y4
 	VFMADD231PS  Y1, Y3, Y5
 	VFMADD231PS  Y2, Y4, Y5
 	VMULPS       a1Vector<>+0(SB), Y3, Y3
 	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VMOVUPS      (R12)(R9*1), Y4
-	VMOVUPS      (R12)(R14*1), Y6
-	VMOVUPS      (R13)(R9*1), Y7
+	VMOVUPS      (R12)(R13*1), Y6
+	VMOVUPS      (R12)(R14*1), Y7
 	VSUBPS       (R12)(R9*2), Y4, Y4
-	VSUBPS       (R13), Y6, Y6
+	VSUBPS       (R12)(R9*4), Y6, Y6
 	VFMADD231PS  Y1, Y4, Y7
 	VFMADD231PS  Y2, Y6, Y7
 	VMULPS       a1Vector<>+0(SB), Y4, Y4
 	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VMOVUPS      (R12)(R9*1), Y6
-	VMOVUPS      (R12)(R14*1), Y8
-	VMOVUPS      (R13)(R9*1), Y9
+	VMOVUPS      (R12)(R13*1), Y8
+	VMOVUPS      (R12)(R14*1), Y9
 	VSUBPS       (R12)(R9*2), Y6, Y6
-	VSUBPS       (R13), Y8, Y8
+	VSUBPS       (R12)(R9*4), Y8, Y8
 	VFMADD231PS  Y1, Y6, Y9
 	VFMADD231PS  Y2, Y8, Y9
 	VMULPS       a1Vector<>+0(SB), Y6, Y6
 	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VMOVUPS      (R12)(R9*1), Y8
-	VMOVUPS      (R12)(R14*1), Y10
-	VMOVUPS      (R13)(R9*1), Y11
+	VMOVUPS      (R12)(R13*1), Y10
+	VMOVUPS      (R12)(R14*1), Y11
 	VSUBPS       (R12)(R9*2), Y8, Y8
-	VSUBPS       (R13), Y10, Y10
+	VSUBPS       (R12)(R9*4), Y10, Y10
 	VFMADD231PS  Y1, Y8, Y11
 	VFMADD231PS  Y2, Y10, Y11
 	VMULPS       a1Vector<>+0(SB), Y8, Y8
 	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VMOVUPS      (R12)(R9*1), Y10
-	VMOVUPS      (R12)(R14*1), Y12
-	VMOVUPS      (R13)(R9*1), Y13
+	VMOVUPS      (R12)(R13*1), Y12
+	VMOVUPS      (R12)(R14*1), Y13
 	VSUBPS       (R12)(R9*2), Y10, Y10
-	VSUBPS       (R13), Y12, Y12
+	VSUBPS       (R12)(R9*4), Y12, Y12
 	VFMADD231PS  Y1, Y10, Y13
 	VFMADD231PS  Y2, Y12, Y13
 	VMULPS       a1Vector<>+0(SB), Y10, Y10
 	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VMOVUPS      (R12)(R9*1), Y12
-	VMOVUPS      (R12)(R14*1), Y14
-	VMOVUPS      (R13)(R9*1), Y15
+	VMOVUPS      (R12)(R13*1), Y14
+	VMOVUPS      (R12)(R14*1), Y15
 	VSUBPS       (R12)(R9*2), Y12, Y12
-	VSUBPS       (R13), Y14, Y14
+	VSUBPS       (R12)(R9*4), Y14, Y14
 	VFMADD231PS  Y1, Y12, Y15
 	VFMADD231PS  Y2, Y14, Y15
 	VMULPS       a1Vector<>+0(SB), Y12, Y12
 	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
 	ADDQ         R10, R12
-	ADDQ         R10, R13
 	VMOVAPS      Y4, Y1
 	VADDPS       Y6, Y4, Y4
 	VSUBPS       Y6, Y1, Y6
@@ -5567,7 +5384,6 @@ sum_whole_tile:
 	VFMADD213PS  Y2, Y1, Y12
 	MOVQ         DI, R12
 	ADDQ         residualRow+160(FP), R12
-	LEAQ         (R12)(R8*4), R13
 	LEAQ         (R8)(R8*2), R13
 	VADDPS       (R12), Y3, Y3
 	VADDPS       (R12)(R8*1), Y6, Y6
@@ -5575,7 +5391,6 @@ sum_whole_tile:
 	VADDPS       (R12)(R13*1), Y12, Y12
 	MOVQ         BX, R12
 	ADDQ         dstRow+24(FP), R12
-	LEAQ         (R12)(SI*4), R13
 	LEAQ         (SI)(SI*2), R13
 	VMAXPS       Y3, Y8, Y3
 	VMOVUPS      Y3, (R12)
@@ -5593,7 +5408,6 @@ sum_whole_tile:
 	ADDQ         residualRow+160(FP), R12
 	ADDQ         residualRow+160(FP), R12
 	ADDQ         residualRow+160(FP), R12
-	LEAQ         (R12)(R8*4), R13
 	LEAQ         (R8)(R8*2), R13
 	VADDPS       (R12), Y5, Y5
 	VADDPS       (R12)(R8*1), Y9, Y9
@@ -5603,7 +5417,6 @@ sum_whole_tile:
 	ADDQ         dstRow+24(FP), R12
 	ADDQ         dstRow+24(FP), R12
 	ADDQ         dstRow+24(FP), R12
-	LEAQ         (R12)(SI*4), R13
 	LEAQ         (SI)(SI*2), R13
 	VMAXPS       Y5, Y8, Y5
 	VMOVUPS      Y5, (R12)
@@ -5639,70 +5452,64 @@ sum_part:
 
 sum_part_tile:
 	MOVQ         AX, R11
-	LEAQ         (R11)(R8*4), R12
-	LEAQ         (R8)(R8*2), R13
+	LEAQ         (R8)(R8*2), R12
+	LEAQ         (R8)(R8*4), R13
 	VMOVUPS      a2Vector<>+0(SB), Y1
 	VMOVUPS      b2Vector<>+0(SB), Y2
 	VMOVUPS      (R11)(R8*1), Y3
-	VMOVUPS      (R11)(R13*1), Y4
+	VMOVUPS      (R11)(R12*1), Y4
 	VADDPS       (R11)(R8*2), Y3, Y3
-	VADDPS       (R12), Y4, Y4
+	VADDPS       (R11)(R8*4), Y4, Y4
 	VADDPS       (R11), Y3, Y5
 	VADDPS       Y4, Y5, Y5
 	VMULPS       Y1, Y3, Y3
 	VFMADD231PS  Y2, Y4, Y3
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y4
-	VMOVUPS      (R11)(R13*1), Y6
+	VMOVUPS      (R11)(R12*1), Y6
 	VADDPS       (R11)(R8*2), Y4, Y4
-	VADDPS       (R12), Y6, Y6
+	VADDPS       (R11)(R8*4), Y6, Y6
 	VADDPS       (R11), Y4, Y7
 	VADDPS       Y6, Y7, Y7
 	VMULPS       Y1, Y4, Y4
 	VFMADD231PS  Y2, Y6, Y4
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y6
-	VMOVUPS      (R11)(R13*1), Y8
+	VMOVUPS      (R11)(R12*1), Y8
 	VADDPS       (R11)(R8*2), Y6, Y6
-	VADDPS       (R12), Y8, Y8
+	VADDPS       (R11)(R8*4), Y8, Y8
 	VADDPS       (R11), Y6, Y9
 	VADDPS       Y8, Y9, Y9
 	VMULPS       Y1, Y6, Y6
 	VFMADD231PS  Y2, Y8, Y6
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y8
-	VMOVUPS      (R11)(R13*1), Y10
+	VMOVUPS      (R11)(R12*1), Y10
 	VADDPS       (R11)(R8*2), Y8, Y8
-	VADDPS       (R12), Y10, Y10
+	VADDPS       (R11)(R8*4), Y10, Y10
 	VADDPS       (R11), Y8, Y11
 	VADDPS       Y10, Y11, Y11
 	VMULPS       Y1, Y8, Y8
 	VFMADD231PS  Y2, Y10, Y8
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y10
-	VMOVUPS      (R11)(R13*1), Y12
+	VMOVUPS      (R11)(R12*1), Y12
 	VADDPS       (R11)(R8*2), Y10, Y10
-	VADDPS       (R12), Y12, Y12
+	VADDPS       (R11)(R8*4), Y12, Y12
 	VADDPS       (R11), Y10, Y13
 	VADDPS       Y12, Y13, Y13
 	VMULPS       Y1, Y10, Y10
 	VFMADD231PS  Y2, Y12, Y10
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y12
-	VMOVUPS      (R11)(R13*1), Y14
+	VMOVUPS      (R11)(R12*1), Y14
 	VADDPS       (R11)(R8*2), Y12, Y12
-	VADDPS       (R12), Y14, Y14
+	VADDPS       (R11)(R8*4), Y14, Y14
 	VADDPS       (R11), Y12, Y15
 	VADDPS       Y14, Y15, Y15
 	VMULPS       Y1, Y12, Y12
 	VFMADD231PS  Y2, Y14, Y12
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVAPS      Y7, Y1
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y1, Y9
@@ -5747,7 +5554,6 @@ sum_part_tile:
 	VFMADD213PS  Y2, Y1, Y7
 	VFMADD213PS  Y2, Y1, Y15
 	MOVQ         SI, R11
-	LEAQ         (R11)(DI*4), R12
 	LEAQ         (DI)(DI*2), R12
 	VMASKMOVPS   (R11), Y0, Y10
 	VADDPS       Y10, Y5, Y5
@@ -5758,7 +5564,6 @@ sum_part_tile:
 	VMASKMOVPS   (R11)(R12*1), Y0, Y10
 	VADDPS       Y10, Y15, Y15
 	MOVQ         DX, R11
-	LEAQ         (R11)(BX*4), R12
 	LEAQ         (BX)(BX*2), R12
 	VMAXPS       Y5, Y8, Y5
 	VMASKMOVPS   Y5, Y0, (R11)
@@ -5775,7 +5580,6 @@ sum_part_tile:
 	MOVQ         SI, R11
 	ADDQ         residualRow+160(FP), R11
 	ADDQ         residualRow+160(FP), R11
-	LEAQ         (R11)(DI*4), R12
 	LEAQ         (DI)(DI*2), R12
 	VMASKMOVPS   (R11), Y0, Y1
 	VADDPS       Y1, Y3, Y3
@@ -5788,7 +5592,6 @@ sum_part_tile:
 	MOVQ         DX, R11
 	ADDQ         dstRow+24(FP), R11
 	ADDQ         dstRow+24(FP), R11
-	LEAQ         (R11)(BX*4), R12
 	LEAQ         (BX)(BX*2), R12
 	VMAXPS       Y3, Y8, Y3
 	VMASKMOVPS   Y3, Y0, (R11)
@@ -5799,76 +5602,70 @@ sum_part_tile:
 	VMAXPS       Y12, Y8, Y12
 	VMASKMOVPS   Y12, Y0, (R11)(R12*1)
 	MOVQ         AX, R11
-	LEAQ         (R11)(R8*4), R12
-	LEAQ         (R8)(R8*2), R13
+	LEAQ         (R8)(R8*2), R12
+	LEAQ         (R8)(R8*4), R13
 	VMOVUPS      a3Vector<>+0(SB), Y1
 	VMOVUPS      b3Vector<>+0(SB), Y2
 	VMOVUPS      (R11)(R8*1), Y3
-	VMOVUPS      (R11)(R13*1), Y4
-	VMOVUPS      (R12)(R8*1), Y5
+	VMOVUPS      (R11)(R12*1), Y4
+	VMOVUPS      (R11)(R13*1), Y5
 	VSUBPS       (R11)(R8*2), Y3, Y3
-	VSUBPS       (R12), Y4, Y4
+	VSUBPS       (R11)(R8*4), Y4, Y4
 	VFMADD231PS  Y1, Y3, Y5
 	VFMADD231PS  Y2, Y4, Y5
 	VMULPS       a1Vector<>+0(SB), Y3, Y3
 	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y4
-	VMOVUPS      (R11)(R13*1), Y6
-	VMOVUPS      (R12)(R8*1), Y7
+	VMOVUPS      (R11)(R12*1), Y6
+	VMOVUPS      (R11)(R13*1), Y7
 	VSUBPS       (R11)(R8*2), Y4, Y4
-	VSUBPS       (R12), Y6, Y6
+	VSUBPS       (R11)(R8*4), Y6, Y6
 	VFMADD231PS  Y1, Y4, Y7
 	VFMADD231PS  Y2, Y6, Y7
 	VMULPS       a1Vector<>+0(SB), Y4, Y4
 	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y6
-	VMOVUPS      (R11)(R13*1), Y8
-	VMOVUPS      (R12)(R8*1), Y9
+	VMOVUPS      (R11)(R12*1), Y8
+	VMOVUPS      (R11)(R13*1), Y9
 	VSUBPS       (R11)(R8*2), Y6, Y6
-	VSUBPS       (R12), Y8, Y8
+	VSUBPS       (R11)(R8*4), Y8, Y8
 	VFMADD231PS  Y1, Y6, Y9
 	VFMADD231PS  Y2, Y8, Y9
 	VMULPS       a1Vector<>+0(SB), Y6, Y6
 	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y8
-	VMOVUPS      (R11)(R13*1), Y10
-	VMOVUPS      (R12)(R8*1), Y11
+	VMOVUPS      (R11)(R12*1), Y10
+	VMOVUPS      (R11)(R13*1), Y11
 	VSUBPS       (R11)(R8*2), Y8, Y8
-	VSUBPS       (R12), Y10, Y10
+	VSUBPS       (R11)(R8*4), Y10, Y10
 	VFMADD231PS  Y1, Y8, Y11
 	VFMADD231PS  Y2, Y10, Y11
 	VMULPS       a1Vector<>+0(SB), Y8, Y8
 	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y10
-	VMOVUPS      (R11)(R13*1), Y12
-	VMOVUPS      (R12)(R8*1), Y13
+	VMOVUPS      (R11)(R12*1), Y12
+	VMOVUPS      (R11)(R13*1), Y13
 	VSUBPS       (R11)(R8*2), Y10, Y10
-	VSUBPS       (R12), Y12, Y12
+	VSUBPS       (R11)(R8*4), Y12, Y12
 	VFMADD231PS  Y1, Y10, Y13
 	VFMADD231PS  Y2, Y12, Y13
 	VMULPS       a1Vector<>+0(SB), Y10, Y10
 	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y12
-	VMOVUPS      (R11)(R13*1), Y14
-	VMOVUPS      (R12)(R8*1), Y15
+	VMOVUPS      (R11)(R12*1), Y14
+	VMOVUPS      (R11)(R13*1), Y15
 	VSUBPS       (R11)(R8*2), Y12, Y12
-	VSUBPS       (R12), Y14, Y14
+	VSUBPS       (R11)(R8*4), Y14, Y14
 	VFMADD231PS  Y1, Y12, Y15
 	VFMADD231PS  Y2, Y14, Y15
 	VMULPS       a1Vector<>+0(SB), Y12, Y12
 	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVAPS      Y4, Y1
 	VADDPS       Y6, Y4, Y4
 	VSUBPS       Y6, Y1, Y6
@@ -5914,7 +5711,6 @@ sum_part_tile:
 	VFMADD213PS  Y2, Y1, Y12
 	MOVQ         SI, R11
 	ADDQ         residualRow+160(FP), R11
-	LEAQ         (R11)(DI*4), R12
 	LEAQ         (DI)(DI*2), R12
 	VMASKMOVPS   (R11), Y0, Y10
 	VADDPS       Y10, Y3, Y3
@@ -5926,7 +5722,6 @@ sum_part_tile:
 	VADDPS       Y10, Y12, Y12
 	MOVQ         DX, R11
 	ADDQ         dstRow+24(FP), R11
-	LEAQ         (R11)(BX*4), R12
 	LEAQ         (BX)(BX*2), R12
 	VMAXPS       Y3, Y8, Y3
 	VMASKMOVPS   Y3, Y0, (R11)
@@ -5944,7 +5739,6 @@ sum_part_tile:
 	ADDQ         residualRow+160(FP), R11
 	ADDQ         residualRow+160(FP), R11
 	ADDQ         residualRow+160(FP), R11
-	LEAQ         (R11)(DI*4), R12
 	LEAQ         (DI)(DI*2), R12
 	VMASKMOVPS   (R11), Y0, Y1
 	VADDPS       Y1, Y5, Y5
@@ -5958,7 +5752,6 @@ sum_part_tile:
 	ADDQ         dstRow+24(FP), R11
 	ADDQ         dstRow+24(FP), R11
 	ADDQ         dstRow+24(FP), R11
-	LEAQ         (R11)(BX*4), R12
 	LEAQ         (BX)(BX*2), R12
 	VMAXPS       Y5, Y8, Y5
 	VMASKMOVPS   Y5, Y0, (R11)
@@ -5997,70 +5790,64 @@ plain_line:
 
 plain_line_tile:
 	MOVQ         BX, R11
-	LEAQ         (R11)(R8*4), R12
-	LEAQ         (R8)(R8*2), R13
+	LEAQ         (R8)(R8*2), R12
+	LEAQ         (R8)(R8*4), R13
 	VMOVUPS      a2Vector<>+0(SB), Y1
 	VMOVUPS      b2Vector<>+0(SB), Y2
 	VMOVUPS      (R11)(R8*1), Y3
-	VMOVUPS      (R11)(R13*1), Y4
+	VMOVUPS      (R11)(R12*1), Y4
 	VADDPS       (R11)(R8*2), Y3, Y3
-	VADDPS       (R12), Y4, Y4
+	VADDPS       (R11)(R8*4), Y4, Y4
 	VADDPS       (R11), Y3, Y5
 	VADDPS       Y4, Y5, Y5
 	VMULPS       Y1, Y3, Y3
 	VFMADD231PS  Y2, Y4, Y3
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y4
-	VMOVUPS      (R11)(R13*1), Y6
+	VMOVUPS      (R11)(R12*1), Y6
 	VADDPS       (R11)(R8*2), Y4, Y4
-	VADDPS       (R12), Y6, Y6
+	VADDPS       (R11)(R8*4), Y6, Y6
 	VADDPS       (R11), Y4, Y7
 	VADDPS       Y6, Y7, Y7
 	VMULPS       Y1, Y4, Y4
 	VFMADD231PS  Y2, Y6, Y4
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y6
-	VMOVUPS      (R11)(R13*1), Y8
+	VMOVUPS      (R11)(R12*1), Y8
 	VADDPS       (R11)(R8*2), Y6, Y6
-	VADDPS       (R12), Y8, Y8
+	VADDPS       (R11)(R8*4), Y8, Y8
 	VADDPS       (R11), Y6, Y9
 	VADDPS       Y8, Y9, Y9
 	VMULPS       Y1, Y6, Y6
 	VFMADD231PS  Y2, Y8, Y6
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y8
-	VMOVUPS      (R11)(R13*1), Y10
+	VMOVUPS      (R11)(R12*1), Y10
 	VADDPS       (R11)(R8*2), Y8, Y8
-	VADDPS       (R12), Y10, Y10
+	VADDPS       (R11)(R8*4), Y10, Y10
 	VADDPS       (R11), Y8, Y11
 	VADDPS       Y10, Y11, Y11
 	VMULPS       Y1, Y8, Y8
 	VFMADD231PS  Y2, Y10, Y8
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y10
-	VMOVUPS      (R11)(R13*1), Y12
+	VMOVUPS      (R11)(R12*1), Y12
 	VADDPS       (R11)(R8*2), Y10, Y10
-	VADDPS       (R12), Y12, Y12
+	VADDPS       (R11)(R8*4), Y12, Y12
 	VADDPS       (R11), Y10, Y13
 	VADDPS       Y12, Y13, Y13
 	VMULPS       Y1, Y10, Y10
 	VFMADD231PS  Y2, Y12, Y10
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y12
-	VMOVUPS      (R11)(R13*1), Y14
+	VMOVUPS      (R11)(R12*1), Y14
 	VADDPS       (R11)(R8*2), Y12, Y12
-	VADDPS       (R12), Y14, Y14
+	VADDPS       (R11)(R8*4), Y14, Y14
 	VADDPS       (R11), Y12, Y15
 	VADDPS       Y14, Y15, Y15
 	VMULPS       Y1, Y12, Y12
 	VFMADD231PS  Y2, Y14, Y12
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVAPS      Y7, Y1
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y1, Y9
@@ -6105,7 +5892,6 @@ plain_line_tile:
 	VFMADD213PS  Y2, Y1, Y7
 	VFMADD213PS  Y2, Y1, Y15
 	MOVQ         SI, R11
-	LEAQ         (R11)(DI*4), R12
 	LEAQ         (DI)(DI*2), R12
 	VMAXPS       Y5, Y8, Y5
 	VMOVUPS      Y5, (R11)
@@ -6122,7 +5908,6 @@ plain_line_tile:
 	MOVQ         SI, R11
 	ADDQ         dstRow+24(FP), R11
 	ADDQ         dstRow+24(FP), R11
-	LEAQ         (R11)(DI*4), R12
 	LEAQ         (DI)(DI*2), R12
 	VMAXPS       Y3, Y8, Y3
 	VMOVUPS      Y3, (R11)
@@ -6133,76 +5918,70 @@ plain_line_tile:
 	VMAXPS       Y12, Y8, Y12
 	VMOVUPS      Y12, (R11)(R12*1)
 	MOVQ         BX, R11
-	LEAQ         (R11)(R8*4), R12
-	LEAQ         (R8)(R8*2), R13
+	LEAQ         (R8)(R8*2), R12
+	LEAQ         (R8)(R8*4), R13
 	VMOVUPS      a3Vector<>+0(SB), Y1
 	VMOVUPS      b3Vector<>+0(SB), Y2
 	VMOVUPS      (R11)(R8*1), Y3
-	VMOVUPS      (R11)(R13*1), Y4
-	VMOVUPS      (R12)(R8*1), Y5
+	VMOVUPS      (R11)(R12*1), Y4
+	VMOVUPS      (R11)(R13*1), Y5
 	VSUBPS       (R11)(R8*2), Y3, Y3
-	VSUBPS       (R12), Y4, Y4
+	VSUBPS       (R11)(R8*4), Y4, Y4
 	VFMADD231PS  Y1, Y3, Y5
 	VFMADD231PS  Y2, Y4, Y5
 	VMULPS       a1Vector<>+0(SB), Y3, Y3
 	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y4
-	VMOVUPS      (R11)(R13*1), Y6
-	VMOVUPS      (R12)(R8*1), Y7
+	VMOVUPS      (R11)(R12*1), Y6
+	VMOVUPS      (R11)(R13*1), Y7
 	VSUBPS       (R11)(R8*2), Y4, Y4
-	VSUBPS       (R12), Y6, Y6
+	VSUBPS       (R11)(R8*4), Y6, Y6
 	VFMADD231PS  Y1, Y4, Y7
 	VFMADD231PS  Y2, Y6, Y7
 	VMULPS       a1Vector<>+0(SB), Y4, Y4
 	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y6
-	VMOVUPS      (R11)(R13*1), Y8
-	VMOVUPS      (R12)(R8*1), Y9
+	VMOVUPS      (R11)(R12*1), Y8
+	VMOVUPS      (R11)(R13*1), Y9
 	VSUBPS       (R11)(R8*2), Y6, Y6
-	VSUBPS       (R12), Y8, Y8
+	VSUBPS       (R11)(R8*4), Y8, Y8
 	VFMADD231PS  Y1, Y6, Y9
 	VFMADD231PS  Y2, Y8, Y9
 	VMULPS       a1Vector<>+0(SB), Y6, Y6
 	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y8
-	VMOVUPS      (R11)(R13*1), Y10
-	VMOVUPS      (R12)(R8*1), Y11
+	VMOVUPS      (R11)(R12*1), Y10
+	VMOVUPS      (R11)(R13*1), Y11
 	VSUBPS       (R11)(R8*2), Y8, Y8
-	VSUBPS       (R12), Y10, Y10
+	VSUBPS       (R11)(R8*4), Y10, Y10
 	VFMADD231PS  Y1, Y8, Y11
 	VFMADD231PS  Y2, Y10, Y11
 	VMULPS       a1Vector<>+0(SB), Y8, Y8
 	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y10
-	VMOVUPS      (R11)(R13*1), Y12
-	VMOVUPS      (R12)(R8*1), Y13
+	VMOVUPS      (R11)(R12*1), Y12
+	VMOVUPS      (R11)(R13*1), Y13
 	VSUBPS       (R11)(R8*2), Y10, Y10
-	VSUBPS       (R12), Y12, Y12
+	VSUBPS       (R11)(R8*4), Y12, Y12
 	VFMADD231PS  Y1, Y10, Y13
 	VFMADD231PS  Y2, Y12, Y13
 	VMULPS       a1Vector<>+0(SB), Y10, Y10
 	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      (R11)(R8*1), Y12
-	VMOVUPS      (R11)(R13*1), Y14
-	VMOVUPS      (R12)(R8*1), Y15
+	VMOVUPS      (R11)(R12*1), Y14
+	VMOVUPS      (R11)(R13*1), Y15
 	VSUBPS       (R11)(R8*2), Y12, Y12
-	VSUBPS       (R12), Y14, Y14
+	VSUBPS       (R11)(R8*4), Y14, Y14
 	VFMADD231PS  Y1, Y12, Y15
 	VFMADD231PS  Y2, Y14, Y15
 	VMULPS       a1Vector<>+0(SB), Y12, Y12
 	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVAPS      Y4, Y1
 	VADDPS       Y6, Y4, Y4
 	VSUBPS       Y6, Y1, Y6
@@ -6248,7 +6027,6 @@ plain_line_tile:
 	VFMADD213PS  Y2, Y1, Y12
 	MOVQ         SI, R11
 	ADDQ         dstRow+24(FP), R11
-	LEAQ         (R11)(DI*4), R12
 	LEAQ         (DI)(DI*2), R12
 	VMAXPS       Y3, Y8, Y3
 	VMOVUPS      Y3, (R11)
@@ -6266,7 +6044,6 @@ plain_line_tile:
 	ADDQ         dstRow+24(FP), R11
 	ADDQ         dstRow+24(FP), R11
 	ADDQ         dstRow+24(FP), R11
-	LEAQ         (R11)(DI*4), R12
 	LEAQ         (DI)(DI*2), R12
 	VMAXPS       Y5, Y8, Y5
 	VMOVUPS      Y5, (R11)
@@ -6277,70 +6054,64 @@ plain_line_tile:
 	VMAXPS       Y15, Y8, Y15
 	VMOVUPS      Y15, (R11)(R12*1)
 	MOVQ         BX, R11
-	LEAQ         (R11)(R8*4), R12
-	LEAQ         (R8)(R8*2), R13
+	LEAQ         (R8)(R8*2), R12
+	LEAQ         (R8)(R8*4), R13
 	VMOVUPS      a2Vector<>+0(SB), Y1
 	VMOVUPS      b2Vector<>+0(SB), Y2
 	VMOVUPS      32(R11)(R8*1), Y3
-	VMOVUPS      32(R11)(R13*1), Y4
+	VMOVUPS      32(R11)(R12*1), Y4
 	VADDPS       32(R11)(R8*2), Y3, Y3
-	VADDPS       32(R12), Y4, Y4
+	VADDPS       32(R11)(R8*4), Y4, Y4
 	VADDPS       32(R11), Y3, Y5
 	VADDPS       Y4, Y5, Y5
 	VMULPS       Y1, Y3, Y3
 	VFMADD231PS  Y2, Y4, Y3
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      32(R11)(R8*1), Y4
-	VMOVUPS      32(R11)(R13*1), Y6
+	VMOVUPS      32(R11)(R12*1), Y6
 	VADDPS       32(R11)(R8*2), Y4, Y4
-	VADDPS       32(R12), Y6, Y6
+	VADDPS       32(R11)(R8*4), Y6, Y6
 	VADDPS       32(R11), Y4, Y7
 	VADDPS       Y6, Y7, Y7
 	VMULPS       Y1, Y4, Y4
 	VFMADD231PS  Y2, Y6, Y4
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      32(R11)(R8*1), Y6
-	VMOVUPS      32(R11)(R13*1), Y8
+	VMOVUPS      32(R11)(R12*1), Y8
 	VADDPS       32(R11)(R8*2), Y6, Y6
-	VADDPS       32(R12), Y8, Y8
+	VADDPS       32(R11)(R8*4), Y8, Y8
 	VADDPS       32(R11), Y6, Y9
 	VADDPS       Y8, Y9, Y9
 	VMULPS       Y1, Y6, Y6
 	VFMADD231PS  Y2, Y8, Y6
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      32(R11)(R8*1), Y8
-	VMOVUPS      32(R11)(R13*1), Y10
+	VMOVUPS      32(R11)(R12*1), Y10
 	VADDPS       32(R11)(R8*2), Y8, Y8
-	VADDPS       32(R12), Y10, Y10
+	VADDPS       32(R11)(R8*4), Y10, Y10
 	VADDPS       32(R11), Y8, Y11
 	VADDPS       Y10, Y11, Y11
 	VMULPS       Y1, Y8, Y8
 	VFMADD231PS  Y2, Y10, Y8
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      32(R11)(R8*1), Y10
-	VMOVUPS      32(R11)(R13*1), Y12
+	VMOVUPS      32(R11)(R12*1), Y12
 	VADDPS       32(R11)(R8*2), Y10, Y10
-	VADDPS       32(R12), Y12, Y12
+	VADDPS       32(R11)(R8*4), Y12, Y12
 	VADDPS       32(R11), Y10, Y13
 	VADDPS       Y12, Y13, Y13
 	VMULPS       Y1, Y10, Y10
 	VFMADD231PS  Y2, Y12, Y10
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      32(R11)(R8*1), Y12
-	VMOVUPS      32(R11)(R13*1), Y14
+	VMOVUPS      32(R11)(R12*1), Y14
 	VADDPS       32(R11)(R8*2), Y12, Y12
-	VADDPS       32(R12), Y14, Y14
+	VADDPS       32(R11)(R8*4), Y14, Y14
 	VADDPS       32(R11), Y12, Y15
 	VADDPS       Y14, Y15, Y15
 	VMULPS       Y1, Y12, Y12
 	VFMADD231PS  Y2, Y14, Y12
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVAPS      Y7, Y1
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y1, Y9
@@ -6385,7 +6156,6 @@ plain_line_tile:
 	VFMADD213PS  Y2, Y1, Y7
 	VFMADD213PS  Y2, Y1, Y15
 	MOVQ         SI, R11
-	LEAQ         (R11)(DI*4), R12
 	LEAQ         (DI)(DI*2), R12
 	VMAXPS       Y5, Y8, Y5
 	VMOVUPS      Y5, 32(R11)
@@ -6402,7 +6172,6 @@ plain_line_tile:
 	MOVQ         SI, R11
 	ADDQ         dstRow+24(FP), R11
 	ADDQ         dstRow+24(FP), R11
-	LEAQ         (R11)(DI*4), R12
 	LEAQ         (DI)(DI*2), R12
 	VMAXPS       Y3, Y8, Y3
 	VMOVUPS      Y3, 32(R11)
@@ -6413,76 +6182,70 @@ plain_line_tile:
 	VMAXPS       Y12, Y8, Y12
 	VMOVUPS      Y12, 32(R11)(R12*1)
 	MOVQ         BX, R11
-	LEAQ         (R11)(R8*4), R12
-	LEAQ         (R8)(R8*2), R13
+	LEAQ         (R8)(R8*2), R12
+	LEAQ         (R8)(R8*4), R13
 	VMOVUPS      a3Vector<>+0(SB), Y1
 	VMOVUPS      b3Vector<>+0(SB), Y2
 	VMOVUPS      32(R11)(R8*1), Y3
-	VMOVUPS      32(R11)(R13*1), Y4
-	VMOVUPS      32(R12)(R8*1), Y5
+	VMOVUPS      32(R11)(R12*1), Y4
+	VMOVUPS      32(R11)(R13*1), Y5
 	VSUBPS       32(R11)(R8*2), Y3, Y3
-	VSUBPS       32(R12), Y4, Y4
+	VSUBPS       32(R11)(R8*4), Y4, Y4
 	VFMADD231PS  Y1, Y3, Y5
 	VFMADD231PS  Y2, Y4, Y5
 	VMULPS       a1Vector<>+0(SB), Y3, Y3
 	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      32(R11)(R8*1), Y4
-	VMOVUPS      32(R11)(R13*1), Y6
-	VMOVUPS      32(R12)(R8*1), Y7
+	VMOVUPS      32(R11)(R12*1), Y6
+	VMOVUPS      32(R11)(R13*1), Y7
 	VSUBPS       32(R11)(R8*2), Y4, Y4
-	VSUBPS       32(R12), Y6, Y6
+	VSUBPS       32(R11)(R8*4), Y6, Y6
 	VFMADD231PS  Y1, Y4, Y7
 	VFMADD231PS  Y2, Y6, Y7
 	VMULPS       a1Vector<>+0(SB), Y4, Y4
 	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      32(R11)(R8*1), Y6
-	VMOVUPS      32(R11)(R13*1), Y8
-	VMOVUPS      32(R12)(R8*1), Y9
+	VMOVUPS      32(R11)(R12*1), Y8
+	VMOVUPS      32(R11)(R13*1), Y9
 	VSUBPS       32(R11)(R8*2), Y6, Y6
-	VSUBPS       32(R12), Y8, Y8
+	VSUBPS       32(R11)(R8*4), Y8, Y8
 	VFMADD231PS  Y1, Y6, Y9
 	VFMADD231PS  Y2, Y8, Y9
 	VMULPS       a1Vector<>+0(SB), Y6, Y6
 	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      32(R11)(R8*1), Y8
-	VMOVUPS      32(R11)(R13*1), Y10
-	VMOVUPS      32(R12)(R8*1), Y11
+	VMOVUPS      32(R11)(R12*1), Y10
+	VMOVUPS      32(R11)(R13*1), Y11
 	VSUBPS       32(R11)(R8*2), Y8, Y8
-	VSUBPS       32(R12), Y10, Y10
+	VSUBPS       32(R11)(R8*4), Y10, Y10
 	VFMADD231PS  Y1, Y8, Y11
 	VFMADD231PS  Y2, Y10, Y11
 	VMULPS       a1Vector<>+0(SB), Y8, Y8
 	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      32(R11)(R8*1), Y10
-	VMOVUPS      32(R11)(R13*1), Y12
-	VMOVUPS      32(R12)(R8*1), Y13
+	VMOVUPS      32(R11)(R12*1), Y12
+	VMOVUPS      32(R11)(R13*1), Y13
 	VSUBPS       32(R11)(R8*2), Y10, Y10
-	VSUBPS       32(R12), Y12, Y12
+	VSUBPS       32(R11)(R8*4), Y12, Y12
 	VFMADD231PS  Y1, Y10, Y13
 	VFMADD231PS  Y2, Y12, Y13
 	VMULPS       a1Vector<>+0(SB), Y10, Y10
 	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVUPS      32(R11)(R8*1), Y12
-	VMOVUPS      32(R11)(R13*1), Y14
-	VMOVUPS      32(R12)(R8*1), Y15
+	VMOVUPS      32(R11)(R12*1), Y14
+	VMOVUPS      32(R11)(R13*1), Y15
 	VSUBPS       32(R11)(R8*2), Y12, Y12
-	VSUBPS       32(R12), Y14, Y14
+	VSUBPS       32(R11)(R8*4), Y14, Y14
 	VFMADD231PS  Y1, Y12, Y15
 	VFMADD231PS  Y2, Y14, Y15
 	VMULPS       a1Vector<>+0(SB), Y12, Y12
 	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
 	ADDQ         R9, R11
-	ADDQ         R9, R12
 	VMOVAPS      Y4, Y1
 	VADDPS       Y6, Y4, Y4
 	VSUBPS       Y6, Y1, Y6
@@ -6528,7 +6291,6 @@ plain_line_tile:
 	VFMADD213PS  Y2, Y1, Y12
 	MOVQ         SI, R11
 	ADDQ         dstRow+24(FP), R11
-	LEAQ         (R11)(DI*4), R12
 	LEAQ         (DI)(DI*2), R12
 	VMAXPS       Y3, Y8, Y3
 	VMOVUPS      Y3, 32(R11)
@@ -6546,7 +6308,6 @@ plain_line_tile:
 	ADDQ         dstRow+24(FP), R11
 	ADDQ         dstRow+24(FP), R11
 	ADDQ         dstRow+24(FP), R11
-	LEAQ         (R11)(DI*4), R12
 	LEAQ         (DI)(DI*2), R12
 	VMAXPS       Y5, Y8, Y5
 	VMOVUPS      Y5, 32(R11)
@@ -6580,70 +6341,64 @@ plain_whole:
 
 plain_whole_tile:
 	MOVQ         DX, R10
-	LEAQ         (R10)(DI*4), R11
-	LEAQ         (DI)(DI*2), R12
+	LEAQ         (DI)(DI*2), R11
+	LEAQ         (DI)(DI*4), R12
 	VMOVUPS      a2Vector<>+0(SB), Y1
 	VMOVUPS      b2Vector<>+0(SB), Y2
 	VMOVUPS      (R10)(DI*1), Y3
-	VMOVUPS      (R10)(R12*1), Y4
+	VMOVUPS      (R10)(R11*1), Y4
 	VADDPS       (R10)(DI*2), Y3, Y3
-	VADDPS       (R11), Y4, Y4
+	VADDPS       (R10)(DI*4), Y4, Y4
 	VADDPS       (R10), Y3, Y5
 	VADDPS       Y4, Y5, Y5
 	VMULPS       Y1, Y3, Y3
 	VFMADD231PS  Y2, Y4, Y3
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VMOVUPS      (R10)(DI*1), Y4
-	VMOVUPS      (R10)(R12*1), Y6
+	VMOVUPS      (R10)(R11*1), Y6
 	VADDPS       (R10)(DI*2), Y4, Y4
-	VADDPS       (R11), Y6, Y6
+	VADDPS       (R10)(DI*4), Y6, Y6
 	VADDPS       (R10), Y4, Y7
 	VADDPS       Y6, Y7, Y7
 	VMULPS       Y1, Y4, Y4
 	VFMADD231PS  Y2, Y6, Y4
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VMOVUPS      (R10)(DI*1), Y6
-	VMOVUPS      (R10)(R12*1), Y8
+	VMOVUPS      (R10)(R11*1), Y8
 	VADDPS       (R10)(DI*2), Y6, Y6
-	VADDPS       (R11), Y8, Y8
+	VADDPS       (R10)(DI*4), Y8, Y8
 	VADDPS       (R10), Y6, Y9
 	VADDPS       Y8, Y9, Y9
 	VMULPS       Y1, Y6, Y6
 	VFMADD231PS  Y2, Y8, Y6
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VMOVUPS      (R10)(DI*1), Y8
-	VMOVUPS      (R10)(R12*1), Y10
+	VMOVUPS      (R10)(R11*1), Y10
 	VADDPS       (R10)(DI*2), Y8, Y8
-	VADDPS       (R11), Y10, Y10
+	VADDPS       (R10)(DI*4), Y10, Y10
 	VADDPS       (R10), Y8, Y11
 	VADDPS       Y10, Y11, Y11
 	VMULPS       Y1, Y8, Y8
 	VFMADD231PS  Y2, Y10, Y8
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VMOVUPS      (R10)(DI*1), Y10
-	VMOVUPS      (R10)(R12*1), Y12
+	VMOVUPS      (R10)(R11*1), Y12
 	VADDPS       (R10)(DI*2), Y10, Y10
-	VADDPS       (R11), Y12, Y12
+	VADDPS       (R10)(DI*4), Y12, Y12
 	VADDPS       (R10), Y10, Y13
 	VADDPS       Y12, Y13, Y13
 	VMULPS       Y1, Y10, Y10
 	VFMADD231PS  Y2, Y12, Y10
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VMOVUPS      (R10)(DI*1), Y12
-	VMOVUPS      (R10)(R12*1), Y14
+	VMOVUPS      (R10)(R11*1), Y14
 	VADDPS       (R10)(DI*2), Y12, Y12
-	VADDPS       (R11), Y14, Y14
+	VADDPS       (R10)(DI*4), Y14, Y14
 	VADDPS       (R10), Y12, Y15
 	VADDPS       Y14, Y15, Y15
 	VMULPS       Y1, Y12, Y12
 	VFMADD231PS  Y2, Y14, Y12
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VMOVAPS      Y7, Y1
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y1, Y9
@@ -6688,7 +6443,6 @@ plain_whole_tile:
 	VFMADD213PS  Y2, Y1, Y7
 	VFMADD213PS  Y2, Y1, Y15
 	MOVQ         BX, R10
-	LEAQ         (R10)(SI*4), R11
 	LEAQ         (SI)(SI*2), R11
 	VMAXPS       Y5, Y8, Y5
 	VMOVUPS      Y5, (R10)
@@ -6705,7 +6459,6 @@ plain_whole_tile:
 	MOVQ         BX, R10
 	ADDQ         dstRow+24(FP), R10
 	ADDQ         dstRow+24(FP), R10
-	LEAQ         (R10)(SI*4), R11
 	LEAQ         (SI)(SI*2), R11
 	VMAXPS       Y3, Y8, Y3
 	VMOVUPS      Y3, (R10)
@@ -6716,76 +6469,70 @@ plain_whole_tile:
 	VMAXPS       Y12, Y8, Y12
 	VMOVUPS      Y12, (R10)(R11*1)
 	MOVQ         DX, R10
-	LEAQ         (R10)(DI*4), R11
-	LEAQ         (DI)(DI*2), R12
+	LEAQ         (DI)(DI*2), R11
+	LEAQ         (DI)(DI*4), R12
 	VMOVUPS      a3Vector<>+0(SB), Y1
 	VMOVUPS      b3Vector<>+0(SB), Y2
 	VMOVUPS      (R10)(DI*1), Y3
-	VMOVUPS      (R10)(R12*1), Y4
-	VMOVUPS      (R11)(DI*1), Y5
+	VMOVUPS      (R10)(R11*1), Y4
+	VMOVUPS      (R10)(R12*1), Y5
 	VSUBPS       (R10)(DI*2), Y3, Y3
-	VSUBPS       (R11), Y4, Y4
+	VSUBPS       (R10)(DI*4), Y4, Y4
 	VFMADD231PS  Y1, Y3, Y5
 	VFMADD231PS  Y2, Y4, Y5
 	VMULPS       a1Vector<>+0(SB), Y3, Y3
 	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VMOVUPS      (R10)(DI*1), Y4
-	VMOVUPS      (R10)(R12*1), Y6
-	VMOVUPS      (R11)(DI*1), Y7
+	VMOVUPS      (R10)(R11*1), Y6
+	VMOVUPS      (R10)(R12*1), Y7
 	VSUBPS       (R10)(DI*2), Y4, Y4
-	VSUBPS       (R11), Y6, Y6
+	VSUBPS       (R10)(DI*4), Y6, Y6
 	VFMADD231PS  Y1, Y4, Y7
 	VFMADD231PS  Y2, Y6, Y7
 	VMULPS       a1Vector<>+0(SB), Y4, Y4
 	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VMOVUPS      (R10)(DI*1), Y6
-	VMOVUPS      (R10)(R12*1), Y8
-	VMOVUPS      (R11)(DI*1), Y9
+	VMOVUPS      (R10)(R11*1), Y8
+	VMOVUPS      (R10)(R12*1), Y9
 	VSUBPS       (R10)(DI*2), Y6, Y6
-	VSUBPS       (R11), Y8, Y8
+	VSUBPS       (R10)(DI*4), Y8, Y8
 	VFMADD231PS  Y1, Y6, Y9
 	VFMADD231PS  Y2, Y8, Y9
 	VMULPS       a1Vector<>+0(SB), Y6, Y6
 	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VMOVUPS      (R10)(DI*1), Y8
-	VMOVUPS      (R10)(R12*1), Y10
-	VMOVUPS      (R11)(DI*1), Y11
+	VMOVUPS      (R10)(R11*1), Y10
+	VMOVUPS      (R10)(R12*1), Y11
 	VSUBPS       (R10)(DI*2), Y8, Y8
-	VSUBPS       (R11), Y10, Y10
+	VSUBPS       (R10)(DI*4), Y10, Y10
 	VFMADD231PS  Y1, Y8, Y11
 	VFMADD231PS  Y2, Y10, Y11
 	VMULPS       a1Vector<>+0(SB), Y8, Y8
 	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VMOVUPS      (R10)(DI*1), Y10
-	VMOVUPS      (R10)(R12*1), Y12
-	VMOVUPS      (R11)(DI*1), Y13
+	VMOVUPS      (R10)(R11*1), Y12
+	VMOVUPS      (R10)(R12*1), Y13
 	VSUBPS       (R10)(DI*2), Y10, Y10
-	VSUBPS       (R11), Y12, Y12
+	VSUBPS       (R10)(DI*4), Y12, Y12
 	VFMADD231PS  Y1, Y10, Y13
 	VFMADD231PS  Y2, Y12, Y13
 	VMULPS       a1Vector<>+0(SB), Y10, Y10
 	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VMOVUPS      (R10)(DI*1), Y12
-	VMOVUPS      (R10)(R12*1), Y14
-	VMOVUPS      (R11)(DI*1), Y15
+	VMOVUPS      (R10)(R11*1), Y14
+	VMOVUPS      (R10)(R12*1), Y15
 	VSUBPS       (R10)(DI*2), Y12, Y12
-	VSUBPS       (R11), Y14, Y14
+	VSUBPS       (R10)(DI*4), Y14, Y14
 	VFMADD231PS  Y1, Y12, Y15
 	VFMADD231PS  Y2, Y14, Y15
 	VMULPS       a1Vector<>+0(SB), Y12, Y12
 	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
 	ADDQ         R8, R10
-	ADDQ         R8, R11
 	VMOVAPS      Y4, Y1
 	VADDPS       Y6, Y4, Y4
 	VSUBPS       Y6, Y1, Y6
@@ -6831,7 +6578,6 @@ plain_whole_tile:
 	VFMADD213PS  Y2, Y1, Y12
 	MOVQ         BX, R10
 	ADDQ         dstRow+24(FP), R10
-	LEAQ         (R10)(SI*4), R11
 	LEAQ         (SI)(SI*2), R11
 	VMAXPS       Y3, Y8, Y3
 	VMOVUPS      Y3, (R10)
@@ -6849,7 +6595,6 @@ plain_whole_tile:
 	ADDQ         dstRow+24(FP), R10
 	ADDQ         dstRow+24(FP), R10
 	ADDQ         dstRow+24(FP), R10
-	LEAQ         (R10)(SI*4), R11
 	LEAQ         (SI)(SI*2), R11
 	VMAXPS       Y5, Y8, Y5
 	VMOVUPS      Y5, (R10)
@@ -6881,70 +6626,64 @@ plain_part:
 
 plain_part_tile:
 	MOVQ         AX, R9
-	LEAQ         (R9)(SI*4), R10
-	LEAQ         (SI)(SI*2), R11
+	LEAQ         (SI)(SI*2), R10
+	LEAQ         (SI)(SI*4), R11
 	VMOVUPS      a2Vector<>+0(SB), Y1
 	VMOVUPS      b2Vector<>+0(SB), Y2
 	VMOVUPS      (R9)(SI*1), Y3
-	VMOVUPS      (R9)(R11*1), Y4
+	VMOVUPS      (R9)(R10*1), Y4
 	VADDPS       (R9)(SI*2), Y3, Y3
-	VADDPS       (R10), Y4, Y4
+	VADDPS       (R9)(SI*4), Y4, Y4
 	VADDPS       (R9), Y3, Y5
 	VADDPS       Y4, Y5, Y5
 	VMULPS       Y1, Y3, Y3
 	VFMADD231PS  Y2, Y4, Y3
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VMOVUPS      (R9)(SI*1), Y4
-	VMOVUPS      (R9)(R11*1), Y6
+	VMOVUPS      (R9)(R10*1), Y6
 	VADDPS       (R9)(SI*2), Y4, Y4
-	VADDPS       (R10), Y6, Y6
+	VADDPS       (R9)(SI*4), Y6, Y6
 	VADDPS       (R9), Y4, Y7
 	VADDPS       Y6, Y7, Y7
 	VMULPS       Y1, Y4, Y4
 	VFMADD231PS  Y2, Y6, Y4
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VMOVUPS      (R9)(SI*1), Y6
-	VMOVUPS      (R9)(R11*1), Y8
+	VMOVUPS      (R9)(R10*1), Y8
 	VADDPS       (R9)(SI*2), Y6, Y6
-	VADDPS       (R10), Y8, Y8
+	VADDPS       (R9)(SI*4), Y8, Y8
 	VADDPS       (R9), Y6, Y9
 	VADDPS       Y8, Y9, Y9
 	VMULPS       Y1, Y6, Y6
 	VFMADD231PS  Y2, Y8, Y6
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VMOVUPS      (R9)(SI*1), Y8
-	VMOVUPS      (R9)(R11*1), Y10
+	VMOVUPS      (R9)(R10*1), Y10
 	VADDPS       (R9)(SI*2), Y8, Y8
-	VADDPS       (R10), Y10, Y10
+	VADDPS       (R9)(SI*4), Y10, Y10
 	VADDPS       (R9), Y8, Y11
 	VADDPS       Y10, Y11, Y11
 	VMULPS       Y1, Y8, Y8
 	VFMADD231PS  Y2, Y10, Y8
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VMOVUPS      (R9)(SI*1), Y10
-	VMOVUPS      (R9)(R11*1), Y12
+	VMOVUPS      (R9)(R10*1), Y12
 	VADDPS       (R9)(SI*2), Y10, Y10
-	VADDPS       (R10), Y12, Y12
+	VADDPS       (R9)(SI*4), Y12, Y12
 	VADDPS       (R9), Y10, Y13
 	VADDPS       Y12, Y13, Y13
 	VMULPS       Y1, Y10, Y10
 	VFMADD231PS  Y2, Y12, Y10
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VMOVUPS      (R9)(SI*1), Y12
-	VMOVUPS      (R9)(R11*1), Y14
+	VMOVUPS      (R9)(R10*1), Y14
 	VADDPS       (R9)(SI*2), Y12, Y12
-	VADDPS       (R10), Y14, Y14
+	VADDPS       (R9)(SI*4), Y14, Y14
 	VADDPS       (R9), Y12, Y15
 	VADDPS       Y14, Y15, Y15
 	VMULPS       Y1, Y12, Y12
 	VFMADD231PS  Y2, Y14, Y12
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VMOVAPS      Y7, Y1
 	VADDPS       Y9, Y7, Y7
 	VSUBPS       Y9, Y1, Y9
@@ -6989,7 +6728,6 @@ plain_part_tile:
 	VFMADD213PS  Y2, Y1, Y7
 	VFMADD213PS  Y2, Y1, Y15
 	MOVQ         DX, R9
-	LEAQ         (R9)(BX*4), R10
 	LEAQ         (BX)(BX*2), R10
 	VMAXPS       Y5, Y8, Y5
 	VMASKMOVPS   Y5, Y0, (R9)
@@ -7006,7 +6744,6 @@ plain_part_tile:
 	MOVQ         DX, R9
 	ADDQ         dstRow+24(FP), R9
 	ADDQ         dstRow+24(FP), R9
-	LEAQ         (R9)(BX*4), R10
 	LEAQ         (BX)(BX*2), R10
 	VMAXPS       Y3, Y8, Y3
 	VMASKMOVPS   Y3, Y0, (R9)
@@ -7017,76 +6754,70 @@ plain_part_tile:
 	VMAXPS       Y12, Y8, Y12
 	VMASKMOVPS   Y12, Y0, (R9)(R10*1)
 	MOVQ         AX, R9
-	LEAQ         (R9)(SI*4), R10
-	LEAQ         (SI)(SI*2), R11
+	LEAQ         (SI)(SI*2), R10
+	LEAQ         (SI)(SI*4), R11
 	VMOVUPS      a3Vector<>+0(SB), Y1
 	VMOVUPS      b3Vector<>+0(SB), Y2
 	VMOVUPS      (R9)(SI*1), Y3
-	VMOVUPS      (R9)(R11*1), Y4
-	VMOVUPS      (R10)(SI*1), Y5
+	VMOVUPS      (R9)(R10*1), Y4
+	VMOVUPS      (R9)(R11*1), Y5
 	VSUBPS       (R9)(SI*2), Y3, Y3
-	VSUBPS       (R10), Y4, Y4
+	VSUBPS       (R9)(SI*4), Y4, Y4
 	VFMADD231PS  Y1, Y3, Y5
 	VFMADD231PS  Y2, Y4, Y5
 	VMULPS       a1Vector<>+0(SB), Y3, Y3
 	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VMOVUPS      (R9)(SI*1), Y4
-	VMOVUPS      (R9)(R11*1), Y6
-	VMOVUPS      (R10)(SI*1), Y7
+	VMOVUPS      (R9)(R10*1), Y6
+	VMOVUPS      (R9)(R11*1), Y7
 	VSUBPS       (R9)(SI*2), Y4, Y4
-	VSUBPS       (R10), Y6, Y6
+	VSUBPS       (R9)(SI*4), Y6, Y6
 	VFMADD231PS  Y1, Y4, Y7
 	VFMADD231PS  Y2, Y6, Y7
 	VMULPS       a1Vector<>+0(SB), Y4, Y4
 	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VMOVUPS      (R9)(SI*1), Y6
-	VMOVUPS      (R9)(R11*1), Y8
-	VMOVUPS      (R10)(SI*1), Y9
+	VMOVUPS      (R9)(R10*1), Y8
+	VMOVUPS      (R9)(R11*1), Y9
 	VSUBPS       (R9)(SI*2), Y6, Y6
-	VSUBPS       (R10), Y8, Y8
+	VSUBPS       (R9)(SI*4), Y8, Y8
 	VFMADD231PS  Y1, Y6, Y9
 	VFMADD231PS  Y2, Y8, Y9
 	VMULPS       a1Vector<>+0(SB), Y6, Y6
 	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VMOVUPS      (R9)(SI*1), Y8
-	VMOVUPS      (R9)(R11*1), Y10
-	VMOVUPS      (R10)(SI*1), Y11
+	VMOVUPS      (R9)(R10*1), Y10
+	VMOVUPS      (R9)(R11*1), Y11
 	VSUBPS       (R9)(SI*2), Y8, Y8
-	VSUBPS       (R10), Y10, Y10
+	VSUBPS       (R9)(SI*4), Y10, Y10
 	VFMADD231PS  Y1, Y8, Y11
 	VFMADD231PS  Y2, Y10, Y11
 	VMULPS       a1Vector<>+0(SB), Y8, Y8
 	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VMOVUPS      (R9)(SI*1), Y10
-	VMOVUPS      (R9)(R11*1), Y12
-	VMOVUPS      (R10)(SI*1), Y13
+	VMOVUPS      (R9)(R10*1), Y12
+	VMOVUPS      (R9)(R11*1), Y13
 	VSUBPS       (R9)(SI*2), Y10, Y10
-	VSUBPS       (R10), Y12, Y12
+	VSUBPS       (R9)(SI*4), Y12, Y12
 	VFMADD231PS  Y1, Y10, Y13
 	VFMADD231PS  Y2, Y12, Y13
 	VMULPS       a1Vector<>+0(SB), Y10, Y10
 	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VMOVUPS      (R9)(SI*1), Y12
-	VMOVUPS      (R9)(R11*1), Y14
-	VMOVUPS      (R10)(SI*1), Y15
+	VMOVUPS      (R9)(R10*1), Y14
+	VMOVUPS      (R9)(R11*1), Y15
 	VSUBPS       (R9)(SI*2), Y12, Y12
-	VSUBPS       (R10), Y14, Y14
+	VSUBPS       (R9)(SI*4), Y14, Y14
 	VFMADD231PS  Y1, Y12, Y15
 	VFMADD231PS  Y2, Y14, Y15
 	VMULPS       a1Vector<>+0(SB), Y12, Y12
 	VFMADD231PS  b1Vector<>+0(SB), Y14, Y12
 	ADDQ         DI, R9
-	ADDQ         DI, R10
 	VMOVAPS      Y4, Y1
 	VADDPS       Y6, Y4, Y4
 	VSUBPS       Y6, Y1, Y6
@@ -7132,7 +6863,6 @@ plain_part_tile:
 	VFMADD213PS  Y2, Y1, Y12
 	MOVQ         DX, R9
 	ADDQ         dstRow+24(FP), R9
-	LEAQ         (R9)(BX*4), R10
 	LEAQ         (BX)(BX*2), R10
 	VMAXPS       Y3, Y8, Y3
 	VMASKMOVPS   Y3, Y0, (R9)
@@ -7150,7 +6880,6 @@ plain_part_tile:
 	ADDQ         dstRow+24(FP), R9
 	ADDQ         dstRow+24(FP), R9
 	ADDQ         dstRow+24(FP), R9
-	LEAQ         (R9)(BX*4), R10
 	LEAQ         (BX)(BX*2), R10
 	VMAXPS       Y5, Y8, Y5
 	VMASKMOVPS   Y5, Y0, (R9)
@@ -7268,21 +6997,20 @@ by2_channels:
 	MOVQ   y_base+40(FP), CX
 	MOVQ   yRow+64(FP), BX
 	SHLQ   $0x02, BX
-	LEAQ   (CX)(BX*4), SI
-	LEAQ   (BX)(BX*2), DI
-	LEAQ   (DX)(AX*4), R8
-	LEAQ   (AX)(AX*2), R9
-	MOVQ   yPixel+72(FP), R10
-	SHLQ   $0x02, R10
-	LEAQ   (DX)(AX*1), R11
+	LEAQ   (BX)(BX*2), SI
+	LEAQ   (AX)(AX*2), DI
+	LEAQ   (AX)(AX*4), R8
+	MOVQ   yPixel+72(FP), R9
+	SHLQ   $0x02, R9
+	LEAQ   (DX)(AX*1), R10
 
 by2_column:
 	VMOVUPS     (CX), Y6
 	VMOVUPS     (CX)(BX*1), Y7
 	VMOVUPS     (CX)(BX*2), Y8
-	VMOVUPS     (CX)(DI*1), Y9
+	VMOVUPS     (CX)(SI*1), Y9
 	VMOVUPS     Y6, (DX)
-	VMOVUPS     Y9, (R8)(AX*1)
+	VMOVUPS     Y9, (DX)(R8*1)
 	VMOVAPS     Y6, Y10
 	VFMADD231PS Y1, Y8, Y10
 	VMULPS      Y0, Y7, Y11
@@ -7298,15 +7026,15 @@ by2_column:
 	VFMADD231PS Y5, Y9, Y7
 	VMOVAPS     Y6, Y8
 	VADDPS      Y7, Y8, Y8
-	VMOVUPS     Y8, (DX)(R9*1)
+	VMOVUPS     Y8, (DX)(DI*1)
 	VSUBPS      Y7, Y6, Y6
-	VMOVUPS     Y6, (R8)
+	VMOVUPS     Y6, (DX)(AX*4)
 	VMOVUPS     32(CX), Y6
 	VMOVUPS     32(CX)(BX*1), Y7
 	VMOVUPS     32(CX)(BX*2), Y8
-	VMOVUPS     32(CX)(DI*1), Y9
+	VMOVUPS     32(CX)(SI*1), Y9
 	VMOVUPS     Y6, 32(DX)
-	VMOVUPS     Y9, 32(R8)(AX*1)
+	VMOVUPS     Y9, 32(DX)(R8*1)
 	VMOVAPS     Y6, Y10
 	VFMADD231PS Y1, Y8, Y10
 	VMULPS      Y0, Y7, Y11
@@ -7322,14 +7050,12 @@ by2_column:
 	VFMADD231PS Y5, Y9, Y7
 	VMOVAPS     Y6, Y8
 	VADDPS      Y7, Y8, Y8
-	VMOVUPS     Y8, 32(DX)(R9*1)
+	VMOVUPS     Y8, 32(DX)(DI*1)
 	VSUBPS      Y7, Y6, Y6
-	VMOVUPS     Y6, 32(R8)
-	ADDQ        R10, CX
-	ADDQ        R10, SI
+	VMOVUPS     Y6, 32(DX)(AX*4)
+	ADDQ        R9, CX
 	ADDQ        $0x40, DX
-	ADDQ        $0x40, R8
-	CMPQ        DX, R11
+	CMPQ        DX, R10
 	JLT         by2_column
 	MOVQ        scratch_base+96(FP), CX
 	MOVQ        v_base+0(FP), DX
@@ -7343,8 +7069,8 @@ by2_row:
 	MOVQ tiles+88(FP), R10
 	MOVQ DX, R8
 	MOVQ CX, R9
-	LEAQ (R8)(DI*4), R11
-	LEAQ (DI)(DI*2), R12
+	LEAQ (DI)(DI*2), R11
+	LEAQ (DI)(DI*4), R12
 
 by2_tile:
 	VMOVUPS     (R9), Y6
@@ -7352,7 +7078,7 @@ by2_tile:
 	VMOVUPS     128(R9), Y8
 	VMOVUPS     192(R9), Y9
 	VMOVUPS     Y6, (R8)
-	VMOVUPS     Y9, (R11)(DI*1)
+	VMOVUPS     Y9, (R8)(R12*1)
 	VMOVAPS     Y6, Y10
 	VFMADD231PS Y1, Y8, Y10
 	VMULPS      Y0, Y7, Y11
@@ -7368,15 +7094,15 @@ by2_tile:
 	VFMADD231PS Y5, Y9, Y7
 	VMOVAPS     Y6, Y8
 	VADDPS      Y7, Y8, Y8
-	VMOVUPS     Y8, (R8)(R12*1)
+	VMOVUPS     Y8, (R8)(R11*1)
 	VSUBPS      Y7, Y6, Y6
-	VMOVUPS     Y6, (R11)
+	VMOVUPS     Y6, (R8)(DI*4)
 	VMOVUPS     32(R9), Y6
 	VMOVUPS     96(R9), Y7
 	VMOVUPS     160(R9), Y8
 	VMOVUPS     224(R9), Y9
 	VMOVUPS     Y6, 32(R8)
-	VMOVUPS     Y9, 32(R11)(DI*1)
+	VMOVUPS     Y9, 32(R8)(R12*1)
 	VMOVAPS     Y6, Y10
 	VFMADD231PS Y1, Y8, Y10
 	VMULPS      Y0, Y7, Y11
@@ -7392,12 +7118,11 @@ by2_tile:
 	VFMADD231PS Y5, Y9, Y7
 	VMOVAPS     Y6, Y8
 	VADDPS      Y7, Y8, Y8
-	VMOVUPS     Y8, 32(R8)(R12*1)
+	VMOVUPS     Y8, 32(R8)(R11*1)
 	VSUBPS      Y7, Y6, Y6
-	VMOVUPS     Y6, 32(R11)
+	VMOVUPS     Y6, 32(R8)(DI*4)
 	ADDQ        $0x00000100, R9
 	ADDQ        SI, R8
-	ADDQ        SI, R11
 	DECQ        R10
 	JNZ         by2_tile
 	ADDQ        AX, CX
@@ -7423,21 +7148,20 @@ by1_channels:
 	MOVQ   y_base+40(FP), CX
 	MOVQ   yRow+64(FP), BX
 	SHLQ   $0x02, BX
-	LEAQ   (CX)(BX*4), SI
-	LEAQ   (BX)(BX*2), DI
-	LEAQ   (DX)(AX*4), R8
-	LEAQ   (AX)(AX*2), R9
-	MOVQ   yPixel+72(FP), R10
-	SHLQ   $0x02, R10
-	LEAQ   (DX)(AX*1), R11
+	LEAQ   (BX)(BX*2), SI
+	LEAQ   (AX)(AX*2), DI
+	LEAQ   (AX)(AX*4), R8
+	MOVQ   yPixel+72(FP), R9
+	SHLQ   $0x02, R9
+	LEAQ   (DX)(AX*1), R10
 
 by1_column:
 	VMOVUPS     (CX), Y6
 	VMOVUPS     (CX)(BX*1), Y7
 	VMOVUPS     (CX)(BX*2), Y8
-	VMOVUPS     (CX)(DI*1), Y9
+	VMOVUPS     (CX)(SI*1), Y9
 	VMOVUPS     Y6, (DX)
-	VMOVUPS     Y9, (R8)(AX*1)
+	VMOVUPS     Y9, (DX)(R8*1)
 	VMOVAPS     Y6, Y10
 	VFMADD231PS Y1, Y8, Y10
 	VMULPS      Y0, Y7, Y11
@@ -7453,14 +7177,12 @@ by1_column:
 	VFMADD231PS Y5, Y9, Y7
 	VMOVAPS     Y6, Y8
 	VADDPS      Y7, Y8, Y8
-	VMOVUPS     Y8, (DX)(R9*1)
+	VMOVUPS     Y8, (DX)(DI*1)
 	VSUBPS      Y7, Y6, Y6
-	VMOVUPS     Y6, (R8)
-	ADDQ        R10, CX
-	ADDQ        R10, SI
+	VMOVUPS     Y6, (DX)(AX*4)
+	ADDQ        R9, CX
 	ADDQ        $0x20, DX
-	ADDQ        $0x20, R8
-	CMPQ        DX, R11
+	CMPQ        DX, R10
 	JLT         by1_column
 	MOVQ        scratch_base+96(FP), CX
 	MOVQ        v_base+0(FP), DX
@@ -7474,8 +7196,8 @@ by1_row:
 	MOVQ tiles+88(FP), R10
 	MOVQ DX, R8
 	MOVQ CX, R9
-	LEAQ (R8)(DI*4), R11
-	LEAQ (DI)(DI*2), R12
+	LEAQ (DI)(DI*2), R11
+	LEAQ (DI)(DI*4), R12
 
 by1_tile:
 	VMOVUPS     (R9), Y6
@@ -7483,7 +7205,7 @@ by1_tile:
 	VMOVUPS     64(R9), Y8
 	VMOVUPS     96(R9), Y9
 	VMOVUPS     Y6, (R8)
-	VMOVUPS     Y9, (R11)(DI*1)
+	VMOVUPS     Y9, (R8)(R12*1)
 	VMOVAPS     Y6, Y10
 	VFMADD231PS Y1, Y8, Y10
 	VMULPS      Y0, Y7, Y11
@@ -7499,12 +7221,11 @@ by1_tile:
 	VFMADD231PS Y5, Y9, Y7
 	VMOVAPS     Y6, Y8
 	VADDPS      Y7, Y8, Y8
-	VMOVUPS     Y8, (R8)(R12*1)
+	VMOVUPS     Y8, (R8)(R11*1)
 	VSUBPS      Y7, Y6, Y6
-	VMOVUPS     Y6, (R11)
+	VMOVUPS     Y6, (R8)(DI*4)
 	ADDQ        $0x00000080, R9
 	ADDQ        SI, R8
-	ADDQ        SI, R11
 	DECQ        R10
 	JNZ         by1_tile
 	ADDQ        AX, CX
@@ -7537,14 +7258,14 @@ TEXT ·winogradWeights4AVX2(SB), $576-72
 
 columns:
 	MOVQ        CX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
+	LEAQ        (SI)(SI*2), R9
+	LEAQ        (SI)(SI*4), R10
 	VMOVUPS     (R8), Y0
 	VMOVUPS     (R8)(SI*1), Y1
 	VMOVUPS     (R8)(SI*2), Y2
-	VMOVUPS     (R8)(R10*1), Y3
-	VMOVUPS     (R9), Y4
-	VMOVUPS     (R9)(SI*1), Y5
+	VMOVUPS     (R8)(R9*1), Y3
+	VMOVUPS     (R8)(SI*4), Y4
+	VMOVUPS     (R8)(R10*1), Y5
 	VMOVAPS     Y1, Y6
 	VSUBPS      Y2, Y6, Y6
 	VADDPS      Y2, Y1, Y1
@@ -7562,14 +7283,12 @@ columns:
 	VMOVUPS     Y6, 192(SP)
 	VMOVUPS     Y5, 384(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
 	VMOVUPS     (R8), Y0
 	VMOVUPS     (R8)(SI*1), Y1
 	VMOVUPS     (R8)(SI*2), Y2
-	VMOVUPS     (R8)(R10*1), Y3
-	VMOVUPS     (R9), Y4
-	VMOVUPS     (R9)(SI*1), Y5
+	VMOVUPS     (R8)(R9*1), Y3
+	VMOVUPS     (R8)(SI*4), Y4
+	VMOVUPS     (R8)(R10*1), Y5
 	VMOVAPS     Y1, Y6
 	VSUBPS      Y2, Y6, Y6
 	VADDPS      Y2, Y1, Y1
@@ -7587,14 +7306,12 @@ columns:
 	VMOVUPS     Y6, 224(SP)
 	VMOVUPS     Y5, 416(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
 	VMOVUPS     (R8), Y0
 	VMOVUPS     (R8)(SI*1), Y1
 	VMOVUPS     (R8)(SI*2), Y2
-	VMOVUPS     (R8)(R10*1), Y3
-	VMOVUPS     (R9), Y4
-	VMOVUPS     (R9)(SI*1), Y5
+	VMOVUPS     (R8)(R9*1), Y3
+	VMOVUPS     (R8)(SI*4), Y4
+	VMOVUPS     (R8)(R10*1), Y5
 	VMOVAPS     Y1, Y6
 	VSUBPS      Y2, Y6, Y6
 	VADDPS      Y2, Y1, Y1
@@ -7612,14 +7329,12 @@ columns:
 	VMOVUPS     Y6, 256(SP)
 	VMOVUPS     Y5, 448(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
 	VMOVUPS     (R8), Y0
 	VMOVUPS     (R8)(SI*1), Y1
 	VMOVUPS     (R8)(SI*2), Y2
-	VMOVUPS     (R8)(R10*1), Y3
-	VMOVUPS     (R9), Y4
-	VMOVUPS     (R9)(SI*1), Y5
+	VMOVUPS     (R8)(R9*1), Y3
+	VMOVUPS     (R8)(SI*4), Y4
+	VMOVUPS     (R8)(R10*1), Y5
 	VMOVAPS     Y1, Y6
 	VSUBPS      Y2, Y6, Y6
 	VADDPS      Y2, Y1, Y1
@@ -7637,14 +7352,12 @@ columns:
 	VMOVUPS     Y6, 288(SP)
 	VMOVUPS     Y5, 480(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
 	VMOVUPS     (R8), Y0
 	VMOVUPS     (R8)(SI*1), Y1
 	VMOVUPS     (R8)(SI*2), Y2
-	VMOVUPS     (R8)(R10*1), Y3
-	VMOVUPS     (R9), Y4
-	VMOVUPS     (R9)(SI*1), Y5
+	VMOVUPS     (R8)(R9*1), Y3
+	VMOVUPS     (R8)(SI*4), Y4
+	VMOVUPS     (R8)(R10*1), Y5
 	VMOVAPS     Y1, Y6
 	VSUBPS      Y2, Y6, Y6
 	VADDPS      Y2, Y1, Y1
@@ -7662,14 +7375,12 @@ columns:
 	VMOVUPS     Y6, 320(SP)
 	VMOVUPS     Y5, 512(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
 	VMOVUPS     (R8), Y0
 	VMOVUPS     (R8)(SI*1), Y1
 	VMOVUPS     (R8)(SI*2), Y2
-	VMOVUPS     (R8)(R10*1), Y3
-	VMOVUPS     (R9), Y4
-	VMOVUPS     (R9)(SI*1), Y5
+	VMOVUPS     (R8)(R9*1), Y3
+	VMOVUPS     (R8)(SI*4), Y4
+	VMOVUPS     (R8)(R10*1), Y5
 	VMOVAPS     Y1, Y6
 	VSUBPS      Y2, Y6, Y6
 	VADDPS      Y2, Y1, Y1

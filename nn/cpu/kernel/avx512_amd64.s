@@ -2848,19 +2848,17 @@ by1_channels:
 	MOVQ   scratch_base+96(FP), DX
 	MOVQ   xRow+64(FP), BX
 	SHLQ   $0x02, BX
-	LEAQ   (CX)(BX*4), SI
-	LEAQ   (BX)(BX*2), DI
-	LEAQ   (DX)(AX*4), R8
-	LEAQ   (AX)(AX*2), R9
-	MOVQ   xPixel+72(FP), R10
-	SHLQ   $0x02, R10
-	LEAQ   (DX)(AX*1), R11
+	LEAQ   (BX)(BX*2), SI
+	LEAQ   (AX)(AX*2), DI
+	MOVQ   xPixel+72(FP), R8
+	SHLQ   $0x02, R8
+	LEAQ   (DX)(AX*1), R9
 
 by1_column:
 	VMOVUPS (CX), Z0
 	VMOVUPS (CX)(BX*1), Z1
 	VMOVUPS (CX)(BX*2), Z2
-	VMOVUPS (CX)(DI*1), Z3
+	VMOVUPS (CX)(SI*1), Z3
 	VADDPS  Z2, Z1, Z4
 	VSUBPS  Z2, Z0, Z0
 	VSUBPS  Z3, Z1, Z3
@@ -2868,12 +2866,10 @@ by1_column:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z4, (DX)(AX*1)
 	VMOVUPS Z2, (DX)(AX*2)
-	VMOVUPS Z3, (DX)(R9*1)
-	ADDQ    R10, CX
-	ADDQ    R10, SI
+	VMOVUPS Z3, (DX)(DI*1)
+	ADDQ    R8, CX
 	ADDQ    $0x40, DX
-	ADDQ    $0x40, R8
-	CMPQ    DX, R11
+	CMPQ    DX, R9
 	JLT     by1_column
 	MOVQ    scratch_base+96(FP), CX
 	MOVQ    v_base+0(FP), DX
@@ -2884,16 +2880,15 @@ by1_column:
 	MOVQ    $0x00000004, BX
 
 by1_row:
-	LEAQ (DX)(DI*4), R8
-	LEAQ (DI)(DI*2), R9
-	MOVQ CX, R10
-	MOVQ tiles+88(FP), R11
+	LEAQ (DI)(DI*2), R8
+	MOVQ CX, R9
+	MOVQ tiles+88(FP), R10
 
 by1_tile:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
-	VMOVUPS 128(R10), Z2
-	VMOVUPS 192(R10), Z3
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	VMOVUPS 128(R9), Z2
+	VMOVUPS 192(R9), Z3
 	VADDPS  Z2, Z1, Z4
 	VSUBPS  Z2, Z0, Z0
 	VSUBPS  Z3, Z1, Z3
@@ -2901,11 +2896,10 @@ by1_tile:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z4, (DX)(DI*1)
 	VMOVUPS Z2, (DX)(DI*2)
-	VMOVUPS Z3, (DX)(R9*1)
-	ADDQ    $0x00000080, R10
+	VMOVUPS Z3, (DX)(R8*1)
+	ADDQ    $0x00000080, R9
 	ADDQ    SI, DX
-	ADDQ    SI, R8
-	DECQ    R11
+	DECQ    R10
 	JNZ     by1_tile
 	ADDQ    AX, CX
 	MOVQ    v_base+0(FP), DX
@@ -2967,48 +2961,43 @@ sum_whole:
 
 sum_whole_tile:
 	MOVQ        DX, R12
-	LEAQ        (R12)(R9*4), R13
-	LEAQ        (R9)(R9*2), R14
+	LEAQ        (R9)(R9*2), R13
 	VMOVUPS     (R12), Z3
 	VMOVUPS     (R12)(R9*1), Z4
 	VMOVUPS     (R12)(R9*2), Z5
-	VMOVUPS     (R12)(R14*1), Z6
+	VMOVUPS     (R12)(R13*1), Z6
 	VADDPS      Z4, Z3, Z3
 	VADDPS      Z5, Z3, Z3
 	VSUBPS      Z5, Z4, Z4
 	VSUBPS      Z6, Z4, Z4
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VMOVUPS     (R12), Z5
 	VMOVUPS     (R12)(R9*1), Z6
 	VMOVUPS     (R12)(R9*2), Z7
-	VMOVUPS     (R12)(R14*1), Z8
+	VMOVUPS     (R12)(R13*1), Z8
 	VADDPS      Z6, Z5, Z5
 	VADDPS      Z7, Z5, Z5
 	VSUBPS      Z7, Z6, Z6
 	VSUBPS      Z8, Z6, Z6
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VMOVUPS     (R12), Z7
 	VMOVUPS     (R12)(R9*1), Z8
 	VMOVUPS     (R12)(R9*2), Z9
-	VMOVUPS     (R12)(R14*1), Z10
+	VMOVUPS     (R12)(R13*1), Z10
 	VADDPS      Z8, Z7, Z7
 	VADDPS      Z9, Z7, Z7
 	VSUBPS      Z9, Z8, Z8
 	VSUBPS      Z10, Z8, Z8
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VMOVUPS     (R12), Z9
 	VMOVUPS     (R12)(R9*1), Z10
 	VMOVUPS     (R12)(R9*2), Z11
-	VMOVUPS     (R12)(R14*1), Z12
+	VMOVUPS     (R12)(R13*1), Z12
 	VADDPS      Z10, Z9, Z9
 	VADDPS      Z11, Z9, Z9
 	VSUBPS      Z11, Z10, Z10
 	VSUBPS      Z12, Z10, Z10
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VADDPS      Z5, Z3, Z3
 	VADDPS      Z7, Z3, Z3
 	VSUBPS      Z7, Z5, Z5
@@ -3020,13 +3009,9 @@ sum_whole_tile:
 	VFMADD213PS Z1, Z0, Z3
 	VFMADD213PS Z1, Z0, Z5
 	MOVQ        DI, R12
-	LEAQ        (R12)(R8*4), R13
-	LEAQ        (R8)(R8*2), R13
 	VADDPS      (R12), Z3, Z3
 	VADDPS      (R12)(R8*1), Z5, Z5
 	MOVQ        BX, R12
-	LEAQ        (R12)(SI*4), R13
-	LEAQ        (SI)(SI*2), R13
 	VMAXPS      Z3, Z2, Z3
 	VMOVUPS     Z3, (R12)
 	VMAXPS      Z5, Z2, Z5
@@ -3035,14 +3020,10 @@ sum_whole_tile:
 	VFMADD213PS Z1, Z0, Z6
 	MOVQ        DI, R12
 	ADDQ        residualRow+160(FP), R12
-	LEAQ        (R12)(R8*4), R13
-	LEAQ        (R8)(R8*2), R13
 	VADDPS      (R12), Z4, Z4
 	VADDPS      (R12)(R8*1), Z6, Z6
 	MOVQ        BX, R12
 	ADDQ        dstRow+24(FP), R12
-	LEAQ        (R12)(SI*4), R13
-	LEAQ        (SI)(SI*2), R13
 	VMAXPS      Z4, Z2, Z4
 	VMOVUPS     Z4, (R12)
 	VMAXPS      Z6, Z2, Z6
@@ -3078,48 +3059,43 @@ sum_part:
 
 sum_part_tile:
 	MOVQ        AX, CX
-	LEAQ        (CX)(R8*4), R11
-	LEAQ        (R8)(R8*2), R12
+	LEAQ        (R8)(R8*2), R11
 	VMOVUPS     (CX), Z3
 	VMOVUPS     (CX)(R8*1), Z4
 	VMOVUPS     (CX)(R8*2), Z5
-	VMOVUPS     (CX)(R12*1), Z6
+	VMOVUPS     (CX)(R11*1), Z6
 	VADDPS      Z4, Z3, Z3
 	VADDPS      Z5, Z3, Z3
 	VSUBPS      Z5, Z4, Z4
 	VSUBPS      Z6, Z4, Z4
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VMOVUPS     (CX), Z5
 	VMOVUPS     (CX)(R8*1), Z6
 	VMOVUPS     (CX)(R8*2), Z7
-	VMOVUPS     (CX)(R12*1), Z8
+	VMOVUPS     (CX)(R11*1), Z8
 	VADDPS      Z6, Z5, Z5
 	VADDPS      Z7, Z5, Z5
 	VSUBPS      Z7, Z6, Z6
 	VSUBPS      Z8, Z6, Z6
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VMOVUPS     (CX), Z7
 	VMOVUPS     (CX)(R8*1), Z8
 	VMOVUPS     (CX)(R8*2), Z9
-	VMOVUPS     (CX)(R12*1), Z10
+	VMOVUPS     (CX)(R11*1), Z10
 	VADDPS      Z8, Z7, Z7
 	VADDPS      Z9, Z7, Z7
 	VSUBPS      Z9, Z8, Z8
 	VSUBPS      Z10, Z8, Z8
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VMOVUPS     (CX), Z9
 	VMOVUPS     (CX)(R8*1), Z10
 	VMOVUPS     (CX)(R8*2), Z11
-	VMOVUPS     (CX)(R12*1), Z12
+	VMOVUPS     (CX)(R11*1), Z12
 	VADDPS      Z10, Z9, Z9
 	VADDPS      Z11, Z9, Z9
 	VSUBPS      Z11, Z10, Z10
 	VSUBPS      Z12, Z10, Z10
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VADDPS      Z5, Z3, Z3
 	VADDPS      Z7, Z3, Z3
 	VSUBPS      Z7, Z5, Z5
@@ -3131,15 +3107,11 @@ sum_part_tile:
 	VFMADD213PS Z1, Z0, Z3
 	VFMADD213PS Z1, Z0, Z5
 	MOVQ        SI, CX
-	LEAQ        (CX)(DI*4), R11
-	LEAQ        (DI)(DI*2), R11
 	VMOVUPS.Z   (CX), K1, Z7
 	VADDPS      Z7, Z3, Z3
 	VMOVUPS.Z   (CX)(DI*1), K1, Z7
 	VADDPS      Z7, Z5, Z5
 	MOVQ        DX, CX
-	LEAQ        (CX)(BX*4), R11
-	LEAQ        (BX)(BX*2), R11
 	VMAXPS      Z3, Z2, Z3
 	VMOVUPS     Z3, K1, (CX)
 	VMAXPS      Z5, Z2, Z5
@@ -3148,16 +3120,12 @@ sum_part_tile:
 	VFMADD213PS Z1, Z0, Z6
 	MOVQ        SI, CX
 	ADDQ        residualRow+160(FP), CX
-	LEAQ        (CX)(DI*4), R11
-	LEAQ        (DI)(DI*2), R11
 	VMOVUPS.Z   (CX), K1, Z3
 	VADDPS      Z3, Z4, Z4
 	VMOVUPS.Z   (CX)(DI*1), K1, Z3
 	VADDPS      Z3, Z6, Z6
 	MOVQ        DX, CX
 	ADDQ        dstRow+24(FP), CX
-	LEAQ        (CX)(BX*4), R11
-	LEAQ        (BX)(BX*2), R11
 	VMAXPS      Z4, Z2, Z4
 	VMOVUPS     Z4, K1, (CX)
 	VMAXPS      Z6, Z2, Z6
@@ -3197,48 +3165,43 @@ plain_whole:
 
 plain_whole_tile:
 	MOVQ        DX, R10
-	LEAQ        (R10)(DI*4), R11
-	LEAQ        (DI)(DI*2), R12
+	LEAQ        (DI)(DI*2), R11
 	VMOVUPS     (R10), Z3
 	VMOVUPS     (R10)(DI*1), Z4
 	VMOVUPS     (R10)(DI*2), Z5
-	VMOVUPS     (R10)(R12*1), Z6
+	VMOVUPS     (R10)(R11*1), Z6
 	VADDPS      Z4, Z3, Z3
 	VADDPS      Z5, Z3, Z3
 	VSUBPS      Z5, Z4, Z4
 	VSUBPS      Z6, Z4, Z4
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VMOVUPS     (R10), Z5
 	VMOVUPS     (R10)(DI*1), Z6
 	VMOVUPS     (R10)(DI*2), Z7
-	VMOVUPS     (R10)(R12*1), Z8
+	VMOVUPS     (R10)(R11*1), Z8
 	VADDPS      Z6, Z5, Z5
 	VADDPS      Z7, Z5, Z5
 	VSUBPS      Z7, Z6, Z6
 	VSUBPS      Z8, Z6, Z6
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VMOVUPS     (R10), Z7
 	VMOVUPS     (R10)(DI*1), Z8
 	VMOVUPS     (R10)(DI*2), Z9
-	VMOVUPS     (R10)(R12*1), Z10
+	VMOVUPS     (R10)(R11*1), Z10
 	VADDPS      Z8, Z7, Z7
 	VADDPS      Z9, Z7, Z7
 	VSUBPS      Z9, Z8, Z8
 	VSUBPS      Z10, Z8, Z8
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VMOVUPS     (R10), Z9
 	VMOVUPS     (R10)(DI*1), Z10
 	VMOVUPS     (R10)(DI*2), Z11
-	VMOVUPS     (R10)(R12*1), Z12
+	VMOVUPS     (R10)(R11*1), Z12
 	VADDPS      Z10, Z9, Z9
 	VADDPS      Z11, Z9, Z9
 	VSUBPS      Z11, Z10, Z10
 	VSUBPS      Z12, Z10, Z10
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VADDPS      Z5, Z3, Z3
 	VADDPS      Z7, Z3, Z3
 	VSUBPS      Z7, Z5, Z5
@@ -3250,8 +3213,6 @@ plain_whole_tile:
 	VFMADD213PS Z1, Z0, Z3
 	VFMADD213PS Z1, Z0, Z5
 	MOVQ        BX, R10
-	LEAQ        (R10)(SI*4), R11
-	LEAQ        (SI)(SI*2), R11
 	VMAXPS      Z3, Z2, Z3
 	VMOVUPS     Z3, (R10)
 	VMAXPS      Z5, Z2, Z5
@@ -3260,8 +3221,6 @@ plain_whole_tile:
 	VFMADD213PS Z1, Z0, Z6
 	MOVQ        BX, R10
 	ADDQ        dstRow+24(FP), R10
-	LEAQ        (R10)(SI*4), R11
-	LEAQ        (SI)(SI*2), R11
 	VMAXPS      Z4, Z2, Z4
 	VMOVUPS     Z4, (R10)
 	VMAXPS      Z6, Z2, Z6
@@ -3293,48 +3252,43 @@ plain_part:
 
 plain_part_tile:
 	MOVQ        AX, CX
-	LEAQ        (CX)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
+	LEAQ        (SI)(SI*2), R9
 	VMOVUPS     (CX), Z3
 	VMOVUPS     (CX)(SI*1), Z4
 	VMOVUPS     (CX)(SI*2), Z5
-	VMOVUPS     (CX)(R10*1), Z6
+	VMOVUPS     (CX)(R9*1), Z6
 	VADDPS      Z4, Z3, Z3
 	VADDPS      Z5, Z3, Z3
 	VSUBPS      Z5, Z4, Z4
 	VSUBPS      Z6, Z4, Z4
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VMOVUPS     (CX), Z5
 	VMOVUPS     (CX)(SI*1), Z6
 	VMOVUPS     (CX)(SI*2), Z7
-	VMOVUPS     (CX)(R10*1), Z8
+	VMOVUPS     (CX)(R9*1), Z8
 	VADDPS      Z6, Z5, Z5
 	VADDPS      Z7, Z5, Z5
 	VSUBPS      Z7, Z6, Z6
 	VSUBPS      Z8, Z6, Z6
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VMOVUPS     (CX), Z7
 	VMOVUPS     (CX)(SI*1), Z8
 	VMOVUPS     (CX)(SI*2), Z9
-	VMOVUPS     (CX)(R10*1), Z10
+	VMOVUPS     (CX)(R9*1), Z10
 	VADDPS      Z8, Z7, Z7
 	VADDPS      Z9, Z7, Z7
 	VSUBPS      Z9, Z8, Z8
 	VSUBPS      Z10, Z8, Z8
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VMOVUPS     (CX), Z9
 	VMOVUPS     (CX)(SI*1), Z10
 	VMOVUPS     (CX)(SI*2), Z11
-	VMOVUPS     (CX)(R10*1), Z12
+	VMOVUPS     (CX)(R9*1), Z12
 	VADDPS      Z10, Z9, Z9
 	VADDPS      Z11, Z9, Z9
 	VSUBPS      Z11, Z10, Z10
 	VSUBPS      Z12, Z10, Z10
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VADDPS      Z5, Z3, Z3
 	VADDPS      Z7, Z3, Z3
 	VSUBPS      Z7, Z5, Z5
@@ -3346,8 +3300,6 @@ plain_part_tile:
 	VFMADD213PS Z1, Z0, Z3
 	VFMADD213PS Z1, Z0, Z5
 	MOVQ        DX, CX
-	LEAQ        (CX)(BX*4), R9
-	LEAQ        (BX)(BX*2), R9
 	VMAXPS      Z3, Z2, Z3
 	VMOVUPS     Z3, K1, (CX)
 	VMAXPS      Z5, Z2, Z5
@@ -3356,8 +3308,6 @@ plain_part_tile:
 	VFMADD213PS Z1, Z0, Z6
 	MOVQ        DX, CX
 	ADDQ        dstRow+24(FP), CX
-	LEAQ        (CX)(BX*4), R9
-	LEAQ        (BX)(BX*2), R9
 	VMAXPS      Z4, Z2, Z4
 	VMOVUPS     Z4, K1, (CX)
 	VMAXPS      Z6, Z2, Z6
@@ -3381,13 +3331,10 @@ by1_channels:
 	MOVQ   y_base+40(FP), CX
 	MOVQ   yRow+64(FP), BX
 	SHLQ   $0x02, BX
-	LEAQ   (CX)(BX*4), SI
-	LEAQ   (BX)(BX*2), DI
-	LEAQ   (DX)(AX*4), DI
-	LEAQ   (AX)(AX*2), R8
-	MOVQ   yPixel+72(FP), R9
-	SHLQ   $0x02, R9
-	LEAQ   (DX)(AX*1), R10
+	LEAQ   (AX)(AX*2), SI
+	MOVQ   yPixel+72(FP), DI
+	SHLQ   $0x02, DI
+	LEAQ   (DX)(AX*1), R8
 
 by1_column:
 	VMOVUPS (CX), Z0
@@ -3395,17 +3342,15 @@ by1_column:
 	VMOVUPS Z0, (DX)
 	VPXORD  Z2, Z2, Z2
 	VSUBPS  Z1, Z2, Z2
-	VMOVUPS Z2, (DX)(R8*1)
+	VMOVUPS Z2, (DX)(SI*1)
 	VMOVAPS Z0, Z3
 	VADDPS  Z1, Z3, Z3
 	VMOVUPS Z3, (DX)(AX*1)
 	VSUBPS  Z1, Z0, Z0
 	VMOVUPS Z0, (DX)(AX*2)
-	ADDQ    R9, CX
-	ADDQ    R9, SI
+	ADDQ    DI, CX
 	ADDQ    $0x40, DX
-	ADDQ    $0x40, DI
-	CMPQ    DX, R10
+	CMPQ    DX, R8
 	JLT     by1_column
 	MOVQ    scratch_base+96(FP), CX
 	MOVQ    v_base+0(FP), DX
@@ -3419,8 +3364,7 @@ by1_row:
 	MOVQ tiles+88(FP), R10
 	MOVQ DX, R8
 	MOVQ CX, R9
-	LEAQ (R8)(DI*4), R11
-	LEAQ (DI)(DI*2), R12
+	LEAQ (DI)(DI*2), R11
 
 by1_tile:
 	VMOVUPS (R9), Z0
@@ -3428,7 +3372,7 @@ by1_tile:
 	VMOVUPS Z0, (R8)
 	VPXORD  Z4, Z4, Z4
 	VSUBPS  Z1, Z4, Z4
-	VMOVUPS Z4, (R8)(R12*1)
+	VMOVUPS Z4, (R8)(R11*1)
 	VMOVAPS Z0, Z3
 	VADDPS  Z1, Z3, Z3
 	VMOVUPS Z3, (R8)(DI*1)
@@ -3436,7 +3380,6 @@ by1_tile:
 	VMOVUPS Z0, (R8)(DI*2)
 	ADDQ    $0x00000080, R9
 	ADDQ    SI, R8
-	ADDQ    SI, R11
 	DECQ    R10
 	JNZ     by1_tile
 	ADDQ    AX, CX
@@ -3467,7 +3410,6 @@ TEXT ·winogradWeights2AVX512(SB), $768-72
 
 columns:
 	MOVQ        CX, R8
-	LEAQ        (R8)(SI*4), R9
 	LEAQ        (SI)(SI*2), R9
 	VMOVUPS     (R8), Z0
 	VMOVUPS     (R8)(SI*1), Z1
@@ -3483,8 +3425,6 @@ columns:
 	VMOVUPS     Z4, 256(SP)
 	VMOVUPS     Z3, 512(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R9
 	VMOVUPS     (R8), Z0
 	VMOVUPS     (R8)(SI*1), Z1
 	VMOVUPS     (R8)(SI*2), Z2
@@ -3499,8 +3439,6 @@ columns:
 	VMOVUPS     Z4, 320(SP)
 	VMOVUPS     Z3, 576(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R9
 	VMOVUPS     (R8), Z0
 	VMOVUPS     (R8)(SI*1), Z1
 	VMOVUPS     (R8)(SI*2), Z2
@@ -3515,8 +3453,6 @@ columns:
 	VMOVUPS     Z4, 384(SP)
 	VMOVUPS     Z3, 640(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R9
 	VMOVUPS     (R8), Z0
 	VMOVUPS     (R8)(SI*1), Z1
 	VMOVUPS     (R8)(SI*2), Z2
@@ -3777,10 +3713,10 @@ by1_channels:
 	MOVQ   scratch_base+96(FP), DX
 	MOVQ   xRow+64(FP), BX
 	SHLQ   $0x02, BX
-	LEAQ   (CX)(BX*4), SI
-	LEAQ   (BX)(BX*2), DI
-	LEAQ   (DX)(AX*4), R8
-	LEAQ   (AX)(AX*2), R9
+	LEAQ   (BX)(BX*2), SI
+	LEAQ   (BX)(BX*4), DI
+	LEAQ   (AX)(AX*2), R8
+	LEAQ   (AX)(AX*4), R9
 	MOVQ   xPixel+72(FP), R10
 	SHLQ   $0x02, R10
 	LEAQ   (DX)(AX*1), R11
@@ -3789,16 +3725,16 @@ by1_column:
 	VMOVUPS      (CX), Z6
 	VMOVUPS      (CX)(BX*1), Z7
 	VMOVUPS      (CX)(BX*2), Z8
-	VMOVUPS      (CX)(DI*1), Z9
-	VMOVUPS      (SI), Z10
-	VMOVUPS      (SI)(BX*1), Z11
+	VMOVUPS      (CX)(SI*1), Z9
+	VMOVUPS      (CX)(BX*4), Z10
+	VMOVUPS      (CX)(DI*1), Z11
 	VMOVAPS      Z10, Z12
 	VFNMADD231PS Z1, Z8, Z12
 	VFMADD231PS  Z0, Z6, Z12
 	VMOVUPS      Z12, (DX)
 	VFNMADD231PS Z1, Z9, Z11
 	VFMADD231PS  Z0, Z7, Z11
-	VMOVUPS      Z11, (R8)(AX*1)
+	VMOVUPS      Z11, (DX)(R9*1)
 	VMOVAPS      Z10, Z6
 	VMOVAPS      Z9, Z11
 	VFNMADD231PS Z5, Z8, Z6
@@ -3812,13 +3748,11 @@ by1_column:
 	VFNMADD231PS Z3, Z7, Z9
 	VMOVAPS      Z10, Z6
 	VFMADD231PS  Z4, Z9, Z6
-	VMOVUPS      Z6, (DX)(R9*1)
+	VMOVUPS      Z6, (DX)(R8*1)
 	VFNMADD231PS Z4, Z9, Z10
-	VMOVUPS      Z10, (R8)
+	VMOVUPS      Z10, (DX)(AX*4)
 	ADDQ         R10, CX
-	ADDQ         R10, SI
 	ADDQ         $0x40, DX
-	ADDQ         $0x40, R8
 	CMPQ         DX, R11
 	JLT          by1_column
 	MOVQ         scratch_base+96(FP), CX
@@ -3830,8 +3764,8 @@ by1_column:
 	MOVQ         $0x00000006, BX
 
 by1_row:
-	LEAQ (DX)(DI*4), R8
-	LEAQ (DI)(DI*2), R9
+	LEAQ (DI)(DI*2), R8
+	LEAQ (DI)(DI*4), R9
 	MOVQ CX, R10
 	MOVQ tiles+88(FP), R11
 
@@ -3848,7 +3782,7 @@ by1_tile:
 	VMOVUPS      Z12, (DX)
 	VFNMADD231PS Z1, Z9, Z11
 	VFMADD231PS  Z0, Z7, Z11
-	VMOVUPS      Z11, (R8)(DI*1)
+	VMOVUPS      Z11, (DX)(R9*1)
 	VMOVAPS      Z10, Z6
 	VMOVAPS      Z9, Z11
 	VFNMADD231PS Z5, Z8, Z6
@@ -3862,12 +3796,11 @@ by1_tile:
 	VFNMADD231PS Z3, Z7, Z9
 	VMOVAPS      Z10, Z6
 	VFMADD231PS  Z4, Z9, Z6
-	VMOVUPS      Z6, (DX)(R9*1)
+	VMOVUPS      Z6, (DX)(R8*1)
 	VFNMADD231PS Z4, Z9, Z10
-	VMOVUPS      Z10, (R8)
+	VMOVUPS      Z10, (DX)(DI*4)
 	ADDQ         $0x00000100, R10
 	ADDQ         SI, DX
-	ADDQ         SI, R8
 	DECQ         R11
 	JNZ          by1_tile
 	ADDQ         AX, CX
@@ -3962,68 +3895,62 @@ sum_whole:
 
 sum_whole_tile:
 	MOVQ        DX, R12
-	LEAQ        (R12)(R9*4), R13
-	LEAQ        (R9)(R9*2), R14
+	LEAQ        (R9)(R9*2), R13
+	LEAQ        (R9)(R9*4), R14
 	VMOVUPS     (R12)(R9*1), Z9
-	VMOVUPS     (R12)(R14*1), Z10
+	VMOVUPS     (R12)(R13*1), Z10
 	VADDPS      (R12)(R9*2), Z9, Z9
-	VADDPS      (R13), Z10, Z10
+	VADDPS      (R12)(R9*4), Z10, Z10
 	VADDPS      (R12), Z9, Z11
 	VADDPS      Z10, Z11, Z11
 	VMULPS      Z1, Z9, Z9
 	VFMADD231PS Z4, Z10, Z9
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VMOVUPS     (R12)(R9*1), Z10
-	VMOVUPS     (R12)(R14*1), Z12
+	VMOVUPS     (R12)(R13*1), Z12
 	VADDPS      (R12)(R9*2), Z10, Z10
-	VADDPS      (R13), Z12, Z12
+	VADDPS      (R12)(R9*4), Z12, Z12
 	VADDPS      (R12), Z10, Z13
 	VADDPS      Z12, Z13, Z13
 	VMULPS      Z1, Z10, Z10
 	VFMADD231PS Z4, Z12, Z10
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VMOVUPS     (R12)(R9*1), Z12
-	VMOVUPS     (R12)(R14*1), Z14
+	VMOVUPS     (R12)(R13*1), Z14
 	VADDPS      (R12)(R9*2), Z12, Z12
-	VADDPS      (R13), Z14, Z14
+	VADDPS      (R12)(R9*4), Z14, Z14
 	VADDPS      (R12), Z12, Z15
 	VADDPS      Z14, Z15, Z15
 	VMULPS      Z1, Z12, Z12
 	VFMADD231PS Z4, Z14, Z12
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VMOVUPS     (R12)(R9*1), Z14
-	VMOVUPS     (R12)(R14*1), Z16
+	VMOVUPS     (R12)(R13*1), Z16
 	VADDPS      (R12)(R9*2), Z14, Z14
-	VADDPS      (R13), Z16, Z16
+	VADDPS      (R12)(R9*4), Z16, Z16
 	VADDPS      (R12), Z14, Z17
 	VADDPS      Z16, Z17, Z17
 	VMULPS      Z1, Z14, Z14
 	VFMADD231PS Z4, Z16, Z14
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VMOVUPS     (R12)(R9*1), Z16
-	VMOVUPS     (R12)(R14*1), Z18
+	VMOVUPS     (R12)(R13*1), Z18
 	VADDPS      (R12)(R9*2), Z16, Z16
-	VADDPS      (R13), Z18, Z18
+	VADDPS      (R12)(R9*4), Z18, Z18
 	VADDPS      (R12), Z16, Z19
 	VADDPS      Z18, Z19, Z19
 	VMULPS      Z1, Z16, Z16
 	VFMADD231PS Z4, Z18, Z16
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VMOVUPS     (R12)(R9*1), Z18
-	VMOVUPS     (R12)(R14*1), Z20
+	VMOVUPS     (R12)(R13*1), Z20
 	VADDPS      (R12)(R9*2), Z18, Z18
-	VADDPS      (R13), Z20, Z20
+	VADDPS      (R12)(R9*4), Z20, Z20
 	VADDPS      (R12), Z18, Z21
 	VADDPS      Z20, Z21, Z21
 	VMULPS      Z1, Z18, Z18
 	VFMADD231PS Z4, Z20, Z18
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VMOVAPS     Z13, Z20
 	VADDPS      Z15, Z13, Z13
 	VSUBPS      Z15, Z20, Z15
@@ -4057,14 +3984,12 @@ sum_whole_tile:
 	VFMADD213PS Z7, Z6, Z13
 	VFMADD213PS Z7, Z6, Z21
 	MOVQ        DI, R12
-	LEAQ        (R12)(R8*4), R13
 	LEAQ        (R8)(R8*2), R13
 	VADDPS      (R12), Z11, Z11
 	VADDPS      (R12)(R8*1), Z15, Z15
 	VADDPS      (R12)(R8*2), Z13, Z13
 	VADDPS      (R12)(R13*1), Z21, Z21
 	MOVQ        BX, R12
-	LEAQ        (R12)(SI*4), R13
 	LEAQ        (SI)(SI*2), R13
 	VMAXPS      Z11, Z8, Z11
 	VMOVUPS     Z11, (R12)
@@ -4081,7 +4006,6 @@ sum_whole_tile:
 	MOVQ        DI, R12
 	ADDQ        residualRow+160(FP), R12
 	ADDQ        residualRow+160(FP), R12
-	LEAQ        (R12)(R8*4), R13
 	LEAQ        (R8)(R8*2), R13
 	VADDPS      (R12), Z9, Z9
 	VADDPS      (R12)(R8*1), Z12, Z12
@@ -4090,7 +4014,6 @@ sum_whole_tile:
 	MOVQ        BX, R12
 	ADDQ        dstRow+24(FP), R12
 	ADDQ        dstRow+24(FP), R12
-	LEAQ        (R12)(SI*4), R13
 	LEAQ        (SI)(SI*2), R13
 	VMAXPS      Z9, Z8, Z9
 	VMOVUPS     Z9, (R12)
@@ -4101,74 +4024,68 @@ sum_whole_tile:
 	VMAXPS      Z18, Z8, Z18
 	VMOVUPS     Z18, (R12)(R13*1)
 	MOVQ        DX, R12
-	LEAQ        (R12)(R9*4), R13
-	LEAQ        (R9)(R9*2), R14
+	LEAQ        (R9)(R9*2), R13
+	LEAQ        (R9)(R9*4), R14
 	VMOVUPS     (R12)(R9*1), Z9
-	VMOVUPS     (R12)(R14*1), Z10
-	VMOVUPS     (R13)(R9*1), Z11
+	VMOVUPS     (R12)(R13*1), Z10
+	VMOVUPS     (R12)(R14*1), Z11
 	VSUBPS      (R12)(R9*2), Z9, Z9
-	VSUBPS      (R13), Z10, Z10
+	VSUBPS      (R12)(R9*4), Z10, Z10
 	VFMADD231PS Z2, Z9, Z11
 	VFMADD231PS Z5, Z10, Z11
 	VMULPS      Z0, Z9, Z9
 	VFMADD231PS Z3, Z10, Z9
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VMOVUPS     (R12)(R9*1), Z10
-	VMOVUPS     (R12)(R14*1), Z12
-	VMOVUPS     (R13)(R9*1), Z13
+	VMOVUPS     (R12)(R13*1), Z12
+	VMOVUPS     (R12)(R14*1), Z13
 	VSUBPS      (R12)(R9*2), Z10, Z10
-	VSUBPS      (R13), Z12, Z12
+	VSUBPS      (R12)(R9*4), Z12, Z12
 	VFMADD231PS Z2, Z10, Z13
 	VFMADD231PS Z5, Z12, Z13
 	VMULPS      Z0, Z10, Z10
 	VFMADD231PS Z3, Z12, Z10
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VMOVUPS     (R12)(R9*1), Z12
-	VMOVUPS     (R12)(R14*1), Z14
-	VMOVUPS     (R13)(R9*1), Z15
+	VMOVUPS     (R12)(R13*1), Z14
+	VMOVUPS     (R12)(R14*1), Z15
 	VSUBPS      (R12)(R9*2), Z12, Z12
-	VSUBPS      (R13), Z14, Z14
+	VSUBPS      (R12)(R9*4), Z14, Z14
 	VFMADD231PS Z2, Z12, Z15
 	VFMADD231PS Z5, Z14, Z15
 	VMULPS      Z0, Z12, Z12
 	VFMADD231PS Z3, Z14, Z12
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VMOVUPS     (R12)(R9*1), Z14
-	VMOVUPS     (R12)(R14*1), Z16
-	VMOVUPS     (R13)(R9*1), Z17
+	VMOVUPS     (R12)(R13*1), Z16
+	VMOVUPS     (R12)(R14*1), Z17
 	VSUBPS      (R12)(R9*2), Z14, Z14
-	VSUBPS      (R13), Z16, Z16
+	VSUBPS      (R12)(R9*4), Z16, Z16
 	VFMADD231PS Z2, Z14, Z17
 	VFMADD231PS Z5, Z16, Z17
 	VMULPS      Z0, Z14, Z14
 	VFMADD231PS Z3, Z16, Z14
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VMOVUPS     (R12)(R9*1), Z16
-	VMOVUPS     (R12)(R14*1), Z18
-	VMOVUPS     (R13)(R9*1), Z19
+	VMOVUPS     (R12)(R13*1), Z18
+	VMOVUPS     (R12)(R14*1), Z19
 	VSUBPS      (R12)(R9*2), Z16, Z16
-	VSUBPS      (R13), Z18, Z18
+	VSUBPS      (R12)(R9*4), Z18, Z18
 	VFMADD231PS Z2, Z16, Z19
 	VFMADD231PS Z5, Z18, Z19
 	VMULPS      Z0, Z16, Z16
 	VFMADD231PS Z3, Z18, Z16
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VMOVUPS     (R12)(R9*1), Z18
-	VMOVUPS     (R12)(R14*1), Z20
-	VMOVUPS     (R13)(R9*1), Z21
+	VMOVUPS     (R12)(R13*1), Z20
+	VMOVUPS     (R12)(R14*1), Z21
 	VSUBPS      (R12)(R9*2), Z18, Z18
-	VSUBPS      (R13), Z20, Z20
+	VSUBPS      (R12)(R9*4), Z20, Z20
 	VFMADD231PS Z2, Z18, Z21
 	VFMADD231PS Z5, Z20, Z21
 	VMULPS      Z0, Z18, Z18
 	VFMADD231PS Z3, Z20, Z18
 	ADDQ        R10, R12
-	ADDQ        R10, R13
 	VMOVAPS     Z10, Z20
 	VADDPS      Z12, Z10, Z10
 	VSUBPS      Z12, Z20, Z12
@@ -4203,7 +4120,6 @@ sum_whole_tile:
 	VFMADD213PS Z7, Z6, Z18
 	MOVQ        DI, R12
 	ADDQ        residualRow+160(FP), R12
-	LEAQ        (R12)(R8*4), R13
 	LEAQ        (R8)(R8*2), R13
 	VADDPS      (R12), Z9, Z9
 	VADDPS      (R12)(R8*1), Z12, Z12
@@ -4211,7 +4127,6 @@ sum_whole_tile:
 	VADDPS      (R12)(R13*1), Z18, Z18
 	MOVQ        BX, R12
 	ADDQ        dstRow+24(FP), R12
-	LEAQ        (R12)(SI*4), R13
 	LEAQ        (SI)(SI*2), R13
 	VMAXPS      Z9, Z8, Z9
 	VMOVUPS     Z9, (R12)
@@ -4229,7 +4144,6 @@ sum_whole_tile:
 	ADDQ        residualRow+160(FP), R12
 	ADDQ        residualRow+160(FP), R12
 	ADDQ        residualRow+160(FP), R12
-	LEAQ        (R12)(R8*4), R13
 	LEAQ        (R8)(R8*2), R13
 	VADDPS      (R12), Z11, Z11
 	VADDPS      (R12)(R8*1), Z15, Z15
@@ -4239,7 +4153,6 @@ sum_whole_tile:
 	ADDQ        dstRow+24(FP), R12
 	ADDQ        dstRow+24(FP), R12
 	ADDQ        dstRow+24(FP), R12
-	LEAQ        (R12)(SI*4), R13
 	LEAQ        (SI)(SI*2), R13
 	VMAXPS      Z11, Z8, Z11
 	VMOVUPS     Z11, (R12)
@@ -4280,68 +4193,62 @@ sum_part:
 
 sum_part_tile:
 	MOVQ        AX, CX
-	LEAQ        (CX)(R8*4), R11
-	LEAQ        (R8)(R8*2), R12
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R8)(R8*4), R12
 	VMOVUPS     (CX)(R8*1), Z9
-	VMOVUPS     (CX)(R12*1), Z10
+	VMOVUPS     (CX)(R11*1), Z10
 	VADDPS      (CX)(R8*2), Z9, Z9
-	VADDPS      (R11), Z10, Z10
+	VADDPS      (CX)(R8*4), Z10, Z10
 	VADDPS      (CX), Z9, Z11
 	VADDPS      Z10, Z11, Z11
 	VMULPS      Z1, Z9, Z9
 	VFMADD231PS Z4, Z10, Z9
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VMOVUPS     (CX)(R8*1), Z10
-	VMOVUPS     (CX)(R12*1), Z12
+	VMOVUPS     (CX)(R11*1), Z12
 	VADDPS      (CX)(R8*2), Z10, Z10
-	VADDPS      (R11), Z12, Z12
+	VADDPS      (CX)(R8*4), Z12, Z12
 	VADDPS      (CX), Z10, Z13
 	VADDPS      Z12, Z13, Z13
 	VMULPS      Z1, Z10, Z10
 	VFMADD231PS Z4, Z12, Z10
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VMOVUPS     (CX)(R8*1), Z12
-	VMOVUPS     (CX)(R12*1), Z14
+	VMOVUPS     (CX)(R11*1), Z14
 	VADDPS      (CX)(R8*2), Z12, Z12
-	VADDPS      (R11), Z14, Z14
+	VADDPS      (CX)(R8*4), Z14, Z14
 	VADDPS      (CX), Z12, Z15
 	VADDPS      Z14, Z15, Z15
 	VMULPS      Z1, Z12, Z12
 	VFMADD231PS Z4, Z14, Z12
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VMOVUPS     (CX)(R8*1), Z14
-	VMOVUPS     (CX)(R12*1), Z16
+	VMOVUPS     (CX)(R11*1), Z16
 	VADDPS      (CX)(R8*2), Z14, Z14
-	VADDPS      (R11), Z16, Z16
+	VADDPS      (CX)(R8*4), Z16, Z16
 	VADDPS      (CX), Z14, Z17
 	VADDPS      Z16, Z17, Z17
 	VMULPS      Z1, Z14, Z14
 	VFMADD231PS Z4, Z16, Z14
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VMOVUPS     (CX)(R8*1), Z16
-	VMOVUPS     (CX)(R12*1), Z18
+	VMOVUPS     (CX)(R11*1), Z18
 	VADDPS      (CX)(R8*2), Z16, Z16
-	VADDPS      (R11), Z18, Z18
+	VADDPS      (CX)(R8*4), Z18, Z18
 	VADDPS      (CX), Z16, Z19
 	VADDPS      Z18, Z19, Z19
 	VMULPS      Z1, Z16, Z16
 	VFMADD231PS Z4, Z18, Z16
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VMOVUPS     (CX)(R8*1), Z18
-	VMOVUPS     (CX)(R12*1), Z20
+	VMOVUPS     (CX)(R11*1), Z20
 	VADDPS      (CX)(R8*2), Z18, Z18
-	VADDPS      (R11), Z20, Z20
+	VADDPS      (CX)(R8*4), Z20, Z20
 	VADDPS      (CX), Z18, Z21
 	VADDPS      Z20, Z21, Z21
 	VMULPS      Z1, Z18, Z18
 	VFMADD231PS Z4, Z20, Z18
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VMOVAPS     Z13, Z20
 	VADDPS      Z15, Z13, Z13
 	VSUBPS      Z15, Z20, Z15
@@ -4375,7 +4282,6 @@ sum_part_tile:
 	VFMADD213PS Z7, Z6, Z13
 	VFMADD213PS Z7, Z6, Z21
 	MOVQ        SI, CX
-	LEAQ        (CX)(DI*4), R11
 	LEAQ        (DI)(DI*2), R11
 	VMOVUPS.Z   (CX), K1, Z14
 	VADDPS      Z14, Z11, Z11
@@ -4386,7 +4292,6 @@ sum_part_tile:
 	VMOVUPS.Z   (CX)(R11*1), K1, Z14
 	VADDPS      Z14, Z21, Z21
 	MOVQ        DX, CX
-	LEAQ        (CX)(BX*4), R11
 	LEAQ        (BX)(BX*2), R11
 	VMAXPS      Z11, Z8, Z11
 	VMOVUPS     Z11, K1, (CX)
@@ -4403,7 +4308,6 @@ sum_part_tile:
 	MOVQ        SI, CX
 	ADDQ        residualRow+160(FP), CX
 	ADDQ        residualRow+160(FP), CX
-	LEAQ        (CX)(DI*4), R11
 	LEAQ        (DI)(DI*2), R11
 	VMOVUPS.Z   (CX), K1, Z11
 	VADDPS      Z11, Z9, Z9
@@ -4416,7 +4320,6 @@ sum_part_tile:
 	MOVQ        DX, CX
 	ADDQ        dstRow+24(FP), CX
 	ADDQ        dstRow+24(FP), CX
-	LEAQ        (CX)(BX*4), R11
 	LEAQ        (BX)(BX*2), R11
 	VMAXPS      Z9, Z8, Z9
 	VMOVUPS     Z9, K1, (CX)
@@ -4427,74 +4330,68 @@ sum_part_tile:
 	VMAXPS      Z18, Z8, Z18
 	VMOVUPS     Z18, K1, (CX)(R11*1)
 	MOVQ        AX, CX
-	LEAQ        (CX)(R8*4), R11
-	LEAQ        (R8)(R8*2), R12
+	LEAQ        (R8)(R8*2), R11
+	LEAQ        (R8)(R8*4), R12
 	VMOVUPS     (CX)(R8*1), Z9
-	VMOVUPS     (CX)(R12*1), Z10
-	VMOVUPS     (R11)(R8*1), Z11
+	VMOVUPS     (CX)(R11*1), Z10
+	VMOVUPS     (CX)(R12*1), Z11
 	VSUBPS      (CX)(R8*2), Z9, Z9
-	VSUBPS      (R11), Z10, Z10
+	VSUBPS      (CX)(R8*4), Z10, Z10
 	VFMADD231PS Z2, Z9, Z11
 	VFMADD231PS Z5, Z10, Z11
 	VMULPS      Z0, Z9, Z9
 	VFMADD231PS Z3, Z10, Z9
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VMOVUPS     (CX)(R8*1), Z10
-	VMOVUPS     (CX)(R12*1), Z12
-	VMOVUPS     (R11)(R8*1), Z13
+	VMOVUPS     (CX)(R11*1), Z12
+	VMOVUPS     (CX)(R12*1), Z13
 	VSUBPS      (CX)(R8*2), Z10, Z10
-	VSUBPS      (R11), Z12, Z12
+	VSUBPS      (CX)(R8*4), Z12, Z12
 	VFMADD231PS Z2, Z10, Z13
 	VFMADD231PS Z5, Z12, Z13
 	VMULPS      Z0, Z10, Z10
 	VFMADD231PS Z3, Z12, Z10
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VMOVUPS     (CX)(R8*1), Z12
-	VMOVUPS     (CX)(R12*1), Z14
-	VMOVUPS     (R11)(R8*1), Z15
+	VMOVUPS     (CX)(R11*1), Z14
+	VMOVUPS     (CX)(R12*1), Z15
 	VSUBPS      (CX)(R8*2), Z12, Z12
-	VSUBPS      (R11), Z14, Z14
+	VSUBPS      (CX)(R8*4), Z14, Z14
 	VFMADD231PS Z2, Z12, Z15
 	VFMADD231PS Z5, Z14, Z15
 	VMULPS      Z0, Z12, Z12
 	VFMADD231PS Z3, Z14, Z12
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VMOVUPS     (CX)(R8*1), Z14
-	VMOVUPS     (CX)(R12*1), Z16
-	VMOVUPS     (R11)(R8*1), Z17
+	VMOVUPS     (CX)(R11*1), Z16
+	VMOVUPS     (CX)(R12*1), Z17
 	VSUBPS      (CX)(R8*2), Z14, Z14
-	VSUBPS      (R11), Z16, Z16
+	VSUBPS      (CX)(R8*4), Z16, Z16
 	VFMADD231PS Z2, Z14, Z17
 	VFMADD231PS Z5, Z16, Z17
 	VMULPS      Z0, Z14, Z14
 	VFMADD231PS Z3, Z16, Z14
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VMOVUPS     (CX)(R8*1), Z16
-	VMOVUPS     (CX)(R12*1), Z18
-	VMOVUPS     (R11)(R8*1), Z19
+	VMOVUPS     (CX)(R11*1), Z18
+	VMOVUPS     (CX)(R12*1), Z19
 	VSUBPS      (CX)(R8*2), Z16, Z16
-	VSUBPS      (R11), Z18, Z18
+	VSUBPS      (CX)(R8*4), Z18, Z18
 	VFMADD231PS Z2, Z16, Z19
 	VFMADD231PS Z5, Z18, Z19
 	VMULPS      Z0, Z16, Z16
 	VFMADD231PS Z3, Z18, Z16
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VMOVUPS     (CX)(R8*1), Z18
-	VMOVUPS     (CX)(R12*1), Z20
-	VMOVUPS     (R11)(R8*1), Z21
+	VMOVUPS     (CX)(R11*1), Z20
+	VMOVUPS     (CX)(R12*1), Z21
 	VSUBPS      (CX)(R8*2), Z18, Z18
-	VSUBPS      (R11), Z20, Z20
+	VSUBPS      (CX)(R8*4), Z20, Z20
 	VFMADD231PS Z2, Z18, Z21
 	VFMADD231PS Z5, Z20, Z21
 	VMULPS      Z0, Z18, Z18
 	VFMADD231PS Z3, Z20, Z18
 	ADDQ        R9, CX
-	ADDQ        R9, R11
 	VMOVAPS     Z10, Z20
 	VADDPS      Z12, Z10, Z10
 	VSUBPS      Z12, Z20, Z12
@@ -4529,7 +4426,6 @@ sum_part_tile:
 	VFMADD213PS Z7, Z6, Z18
 	MOVQ        SI, CX
 	ADDQ        residualRow+160(FP), CX
-	LEAQ        (CX)(DI*4), R11
 	LEAQ        (DI)(DI*2), R11
 	VMOVUPS.Z   (CX), K1, Z14
 	VADDPS      Z14, Z9, Z9
@@ -4541,7 +4437,6 @@ sum_part_tile:
 	VADDPS      Z14, Z18, Z18
 	MOVQ        DX, CX
 	ADDQ        dstRow+24(FP), CX
-	LEAQ        (CX)(BX*4), R11
 	LEAQ        (BX)(BX*2), R11
 	VMAXPS      Z9, Z8, Z9
 	VMOVUPS     Z9, K1, (CX)
@@ -4559,7 +4454,6 @@ sum_part_tile:
 	ADDQ        residualRow+160(FP), CX
 	ADDQ        residualRow+160(FP), CX
 	ADDQ        residualRow+160(FP), CX
-	LEAQ        (CX)(DI*4), R11
 	LEAQ        (DI)(DI*2), R11
 	VMOVUPS.Z   (CX), K1, Z9
 	VADDPS      Z9, Z11, Z11
@@ -4573,7 +4467,6 @@ sum_part_tile:
 	ADDQ        dstRow+24(FP), CX
 	ADDQ        dstRow+24(FP), CX
 	ADDQ        dstRow+24(FP), CX
-	LEAQ        (CX)(BX*4), R11
 	LEAQ        (BX)(BX*2), R11
 	VMAXPS      Z11, Z8, Z11
 	VMOVUPS     Z11, K1, (CX)
@@ -4618,68 +4511,62 @@ plain_whole:
 
 plain_whole_tile:
 	MOVQ        DX, R10
-	LEAQ        (R10)(DI*4), R11
-	LEAQ        (DI)(DI*2), R12
+	LEAQ        (DI)(DI*2), R11
+	LEAQ        (DI)(DI*4), R12
 	VMOVUPS     (R10)(DI*1), Z9
-	VMOVUPS     (R10)(R12*1), Z10
+	VMOVUPS     (R10)(R11*1), Z10
 	VADDPS      (R10)(DI*2), Z9, Z9
-	VADDPS      (R11), Z10, Z10
+	VADDPS      (R10)(DI*4), Z10, Z10
 	VADDPS      (R10), Z9, Z11
 	VADDPS      Z10, Z11, Z11
 	VMULPS      Z1, Z9, Z9
 	VFMADD231PS Z4, Z10, Z9
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VMOVUPS     (R10)(DI*1), Z10
-	VMOVUPS     (R10)(R12*1), Z12
+	VMOVUPS     (R10)(R11*1), Z12
 	VADDPS      (R10)(DI*2), Z10, Z10
-	VADDPS      (R11), Z12, Z12
+	VADDPS      (R10)(DI*4), Z12, Z12
 	VADDPS      (R10), Z10, Z13
 	VADDPS      Z12, Z13, Z13
 	VMULPS      Z1, Z10, Z10
 	VFMADD231PS Z4, Z12, Z10
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VMOVUPS     (R10)(DI*1), Z12
-	VMOVUPS     (R10)(R12*1), Z14
+	VMOVUPS     (R10)(R11*1), Z14
 	VADDPS      (R10)(DI*2), Z12, Z12
-	VADDPS      (R11), Z14, Z14
+	VADDPS      (R10)(DI*4), Z14, Z14
 	VADDPS      (R10), Z12, Z15
 	VADDPS      Z14, Z15, Z15
 	VMULPS      Z1, Z12, Z12
 	VFMADD231PS Z4, Z14, Z12
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VMOVUPS     (R10)(DI*1), Z14
-	VMOVUPS     (R10)(R12*1), Z16
+	VMOVUPS     (R10)(R11*1), Z16
 	VADDPS      (R10)(DI*2), Z14, Z14
-	VADDPS      (R11), Z16, Z16
+	VADDPS      (R10)(DI*4), Z16, Z16
 	VADDPS      (R10), Z14, Z17
 	VADDPS      Z16, Z17, Z17
 	VMULPS      Z1, Z14, Z14
 	VFMADD231PS Z4, Z16, Z14
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VMOVUPS     (R10)(DI*1), Z16
-	VMOVUPS     (R10)(R12*1), Z18
+	VMOVUPS     (R10)(R11*1), Z18
 	VADDPS      (R10)(DI*2), Z16, Z16
-	VADDPS      (R11), Z18, Z18
+	VADDPS      (R10)(DI*4), Z18, Z18
 	VADDPS      (R10), Z16, Z19
 	VADDPS      Z18, Z19, Z19
 	VMULPS      Z1, Z16, Z16
 	VFMADD231PS Z4, Z18, Z16
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VMOVUPS     (R10)(DI*1), Z18
-	VMOVUPS     (R10)(R12*1), Z20
+	VMOVUPS     (R10)(R11*1), Z20
 	VADDPS      (R10)(DI*2), Z18, Z18
-	VADDPS      (R11), Z20, Z20
+	VADDPS      (R10)(DI*4), Z20, Z20
 	VADDPS      (R10), Z18, Z21
 	VADDPS      Z20, Z21, Z21
 	VMULPS      Z1, Z18, Z18
 	VFMADD231PS Z4, Z20, Z18
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VMOVAPS     Z13, Z20
 	VADDPS      Z15, Z13, Z13
 	VSUBPS      Z15, Z20, Z15
@@ -4713,7 +4600,6 @@ plain_whole_tile:
 	VFMADD213PS Z7, Z6, Z13
 	VFMADD213PS Z7, Z6, Z21
 	MOVQ        BX, R10
-	LEAQ        (R10)(SI*4), R11
 	LEAQ        (SI)(SI*2), R11
 	VMAXPS      Z11, Z8, Z11
 	VMOVUPS     Z11, (R10)
@@ -4730,7 +4616,6 @@ plain_whole_tile:
 	MOVQ        BX, R10
 	ADDQ        dstRow+24(FP), R10
 	ADDQ        dstRow+24(FP), R10
-	LEAQ        (R10)(SI*4), R11
 	LEAQ        (SI)(SI*2), R11
 	VMAXPS      Z9, Z8, Z9
 	VMOVUPS     Z9, (R10)
@@ -4741,74 +4626,68 @@ plain_whole_tile:
 	VMAXPS      Z18, Z8, Z18
 	VMOVUPS     Z18, (R10)(R11*1)
 	MOVQ        DX, R10
-	LEAQ        (R10)(DI*4), R11
-	LEAQ        (DI)(DI*2), R12
+	LEAQ        (DI)(DI*2), R11
+	LEAQ        (DI)(DI*4), R12
 	VMOVUPS     (R10)(DI*1), Z9
-	VMOVUPS     (R10)(R12*1), Z10
-	VMOVUPS     (R11)(DI*1), Z11
+	VMOVUPS     (R10)(R11*1), Z10
+	VMOVUPS     (R10)(R12*1), Z11
 	VSUBPS      (R10)(DI*2), Z9, Z9
-	VSUBPS      (R11), Z10, Z10
+	VSUBPS      (R10)(DI*4), Z10, Z10
 	VFMADD231PS Z2, Z9, Z11
 	VFMADD231PS Z5, Z10, Z11
 	VMULPS      Z0, Z9, Z9
 	VFMADD231PS Z3, Z10, Z9
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VMOVUPS     (R10)(DI*1), Z10
-	VMOVUPS     (R10)(R12*1), Z12
-	VMOVUPS     (R11)(DI*1), Z13
+	VMOVUPS     (R10)(R11*1), Z12
+	VMOVUPS     (R10)(R12*1), Z13
 	VSUBPS      (R10)(DI*2), Z10, Z10
-	VSUBPS      (R11), Z12, Z12
+	VSUBPS      (R10)(DI*4), Z12, Z12
 	VFMADD231PS Z2, Z10, Z13
 	VFMADD231PS Z5, Z12, Z13
 	VMULPS      Z0, Z10, Z10
 	VFMADD231PS Z3, Z12, Z10
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VMOVUPS     (R10)(DI*1), Z12
-	VMOVUPS     (R10)(R12*1), Z14
-	VMOVUPS     (R11)(DI*1), Z15
+	VMOVUPS     (R10)(R11*1), Z14
+	VMOVUPS     (R10)(R12*1), Z15
 	VSUBPS      (R10)(DI*2), Z12, Z12
-	VSUBPS      (R11), Z14, Z14
+	VSUBPS      (R10)(DI*4), Z14, Z14
 	VFMADD231PS Z2, Z12, Z15
 	VFMADD231PS Z5, Z14, Z15
 	VMULPS      Z0, Z12, Z12
 	VFMADD231PS Z3, Z14, Z12
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VMOVUPS     (R10)(DI*1), Z14
-	VMOVUPS     (R10)(R12*1), Z16
-	VMOVUPS     (R11)(DI*1), Z17
+	VMOVUPS     (R10)(R11*1), Z16
+	VMOVUPS     (R10)(R12*1), Z17
 	VSUBPS      (R10)(DI*2), Z14, Z14
-	VSUBPS      (R11), Z16, Z16
+	VSUBPS      (R10)(DI*4), Z16, Z16
 	VFMADD231PS Z2, Z14, Z17
 	VFMADD231PS Z5, Z16, Z17
 	VMULPS      Z0, Z14, Z14
 	VFMADD231PS Z3, Z16, Z14
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VMOVUPS     (R10)(DI*1), Z16
-	VMOVUPS     (R10)(R12*1), Z18
-	VMOVUPS     (R11)(DI*1), Z19
+	VMOVUPS     (R10)(R11*1), Z18
+	VMOVUPS     (R10)(R12*1), Z19
 	VSUBPS      (R10)(DI*2), Z16, Z16
-	VSUBPS      (R11), Z18, Z18
+	VSUBPS      (R10)(DI*4), Z18, Z18
 	VFMADD231PS Z2, Z16, Z19
 	VFMADD231PS Z5, Z18, Z19
 	VMULPS      Z0, Z16, Z16
 	VFMADD231PS Z3, Z18, Z16
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VMOVUPS     (R10)(DI*1), Z18
-	VMOVUPS     (R10)(R12*1), Z20
-	VMOVUPS     (R11)(DI*1), Z21
+	VMOVUPS     (R10)(R11*1), Z20
+	VMOVUPS     (R10)(R12*1), Z21
 	VSUBPS      (R10)(DI*2), Z18, Z18
-	VSUBPS      (R11), Z20, Z20
+	VSUBPS      (R10)(DI*4), Z20, Z20
 	VFMADD231PS Z2, Z18, Z21
 	VFMADD231PS Z5, Z20, Z21
 	VMULPS      Z0, Z18, Z18
 	VFMADD231PS Z3, Z20, Z18
 	ADDQ        R8, R10
-	ADDQ        R8, R11
 	VMOVAPS     Z10, Z20
 	VADDPS      Z12, Z10, Z10
 	VSUBPS      Z12, Z20, Z12
@@ -4843,7 +4722,6 @@ plain_whole_tile:
 	VFMADD213PS Z7, Z6, Z18
 	MOVQ        BX, R10
 	ADDQ        dstRow+24(FP), R10
-	LEAQ        (R10)(SI*4), R11
 	LEAQ        (SI)(SI*2), R11
 	VMAXPS      Z9, Z8, Z9
 	VMOVUPS     Z9, (R10)
@@ -4861,7 +4739,6 @@ plain_whole_tile:
 	ADDQ        dstRow+24(FP), R10
 	ADDQ        dstRow+24(FP), R10
 	ADDQ        dstRow+24(FP), R10
-	LEAQ        (R10)(SI*4), R11
 	LEAQ        (SI)(SI*2), R11
 	VMAXPS      Z11, Z8, Z11
 	VMOVUPS     Z11, (R10)
@@ -4898,68 +4775,62 @@ plain_part:
 
 plain_part_tile:
 	MOVQ        AX, CX
-	LEAQ        (CX)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
+	LEAQ        (SI)(SI*2), R9
+	LEAQ        (SI)(SI*4), R10
 	VMOVUPS     (CX)(SI*1), Z9
-	VMOVUPS     (CX)(R10*1), Z10
+	VMOVUPS     (CX)(R9*1), Z10
 	VADDPS      (CX)(SI*2), Z9, Z9
-	VADDPS      (R9), Z10, Z10
+	VADDPS      (CX)(SI*4), Z10, Z10
 	VADDPS      (CX), Z9, Z11
 	VADDPS      Z10, Z11, Z11
 	VMULPS      Z1, Z9, Z9
 	VFMADD231PS Z4, Z10, Z9
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VMOVUPS     (CX)(SI*1), Z10
-	VMOVUPS     (CX)(R10*1), Z12
+	VMOVUPS     (CX)(R9*1), Z12
 	VADDPS      (CX)(SI*2), Z10, Z10
-	VADDPS      (R9), Z12, Z12
+	VADDPS      (CX)(SI*4), Z12, Z12
 	VADDPS      (CX), Z10, Z13
 	VADDPS      Z12, Z13, Z13
 	VMULPS      Z1, Z10, Z10
 	VFMADD231PS Z4, Z12, Z10
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VMOVUPS     (CX)(SI*1), Z12
-	VMOVUPS     (CX)(R10*1), Z14
+	VMOVUPS     (CX)(R9*1), Z14
 	VADDPS      (CX)(SI*2), Z12, Z12
-	VADDPS      (R9), Z14, Z14
+	VADDPS      (CX)(SI*4), Z14, Z14
 	VADDPS      (CX), Z12, Z15
 	VADDPS      Z14, Z15, Z15
 	VMULPS      Z1, Z12, Z12
 	VFMADD231PS Z4, Z14, Z12
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VMOVUPS     (CX)(SI*1), Z14
-	VMOVUPS     (CX)(R10*1), Z16
+	VMOVUPS     (CX)(R9*1), Z16
 	VADDPS      (CX)(SI*2), Z14, Z14
-	VADDPS      (R9), Z16, Z16
+	VADDPS      (CX)(SI*4), Z16, Z16
 	VADDPS      (CX), Z14, Z17
 	VADDPS      Z16, Z17, Z17
 	VMULPS      Z1, Z14, Z14
 	VFMADD231PS Z4, Z16, Z14
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VMOVUPS     (CX)(SI*1), Z16
-	VMOVUPS     (CX)(R10*1), Z18
+	VMOVUPS     (CX)(R9*1), Z18
 	VADDPS      (CX)(SI*2), Z16, Z16
-	VADDPS      (R9), Z18, Z18
+	VADDPS      (CX)(SI*4), Z18, Z18
 	VADDPS      (CX), Z16, Z19
 	VADDPS      Z18, Z19, Z19
 	VMULPS      Z1, Z16, Z16
 	VFMADD231PS Z4, Z18, Z16
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VMOVUPS     (CX)(SI*1), Z18
-	VMOVUPS     (CX)(R10*1), Z20
+	VMOVUPS     (CX)(R9*1), Z20
 	VADDPS      (CX)(SI*2), Z18, Z18
-	VADDPS      (R9), Z20, Z20
+	VADDPS      (CX)(SI*4), Z20, Z20
 	VADDPS      (CX), Z18, Z21
 	VADDPS      Z20, Z21, Z21
 	VMULPS      Z1, Z18, Z18
 	VFMADD231PS Z4, Z20, Z18
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VMOVAPS     Z13, Z20
 	VADDPS      Z15, Z13, Z13
 	VSUBPS      Z15, Z20, Z15
@@ -4993,7 +4864,6 @@ plain_part_tile:
 	VFMADD213PS Z7, Z6, Z13
 	VFMADD213PS Z7, Z6, Z21
 	MOVQ        DX, CX
-	LEAQ        (CX)(BX*4), R9
 	LEAQ        (BX)(BX*2), R9
 	VMAXPS      Z11, Z8, Z11
 	VMOVUPS     Z11, K1, (CX)
@@ -5010,7 +4880,6 @@ plain_part_tile:
 	MOVQ        DX, CX
 	ADDQ        dstRow+24(FP), CX
 	ADDQ        dstRow+24(FP), CX
-	LEAQ        (CX)(BX*4), R9
 	LEAQ        (BX)(BX*2), R9
 	VMAXPS      Z9, Z8, Z9
 	VMOVUPS     Z9, K1, (CX)
@@ -5021,74 +4890,68 @@ plain_part_tile:
 	VMAXPS      Z18, Z8, Z18
 	VMOVUPS     Z18, K1, (CX)(R9*1)
 	MOVQ        AX, CX
-	LEAQ        (CX)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
+	LEAQ        (SI)(SI*2), R9
+	LEAQ        (SI)(SI*4), R10
 	VMOVUPS     (CX)(SI*1), Z9
-	VMOVUPS     (CX)(R10*1), Z10
-	VMOVUPS     (R9)(SI*1), Z11
+	VMOVUPS     (CX)(R9*1), Z10
+	VMOVUPS     (CX)(R10*1), Z11
 	VSUBPS      (CX)(SI*2), Z9, Z9
-	VSUBPS      (R9), Z10, Z10
+	VSUBPS      (CX)(SI*4), Z10, Z10
 	VFMADD231PS Z2, Z9, Z11
 	VFMADD231PS Z5, Z10, Z11
 	VMULPS      Z0, Z9, Z9
 	VFMADD231PS Z3, Z10, Z9
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VMOVUPS     (CX)(SI*1), Z10
-	VMOVUPS     (CX)(R10*1), Z12
-	VMOVUPS     (R9)(SI*1), Z13
+	VMOVUPS     (CX)(R9*1), Z12
+	VMOVUPS     (CX)(R10*1), Z13
 	VSUBPS      (CX)(SI*2), Z10, Z10
-	VSUBPS      (R9), Z12, Z12
+	VSUBPS      (CX)(SI*4), Z12, Z12
 	VFMADD231PS Z2, Z10, Z13
 	VFMADD231PS Z5, Z12, Z13
 	VMULPS      Z0, Z10, Z10
 	VFMADD231PS Z3, Z12, Z10
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VMOVUPS     (CX)(SI*1), Z12
-	VMOVUPS     (CX)(R10*1), Z14
-	VMOVUPS     (R9)(SI*1), Z15
+	VMOVUPS     (CX)(R9*1), Z14
+	VMOVUPS     (CX)(R10*1), Z15
 	VSUBPS      (CX)(SI*2), Z12, Z12
-	VSUBPS      (R9), Z14, Z14
+	VSUBPS      (CX)(SI*4), Z14, Z14
 	VFMADD231PS Z2, Z12, Z15
 	VFMADD231PS Z5, Z14, Z15
 	VMULPS      Z0, Z12, Z12
 	VFMADD231PS Z3, Z14, Z12
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VMOVUPS     (CX)(SI*1), Z14
-	VMOVUPS     (CX)(R10*1), Z16
-	VMOVUPS     (R9)(SI*1), Z17
+	VMOVUPS     (CX)(R9*1), Z16
+	VMOVUPS     (CX)(R10*1), Z17
 	VSUBPS      (CX)(SI*2), Z14, Z14
-	VSUBPS      (R9), Z16, Z16
+	VSUBPS      (CX)(SI*4), Z16, Z16
 	VFMADD231PS Z2, Z14, Z17
 	VFMADD231PS Z5, Z16, Z17
 	VMULPS      Z0, Z14, Z14
 	VFMADD231PS Z3, Z16, Z14
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VMOVUPS     (CX)(SI*1), Z16
-	VMOVUPS     (CX)(R10*1), Z18
-	VMOVUPS     (R9)(SI*1), Z19
+	VMOVUPS     (CX)(R9*1), Z18
+	VMOVUPS     (CX)(R10*1), Z19
 	VSUBPS      (CX)(SI*2), Z16, Z16
-	VSUBPS      (R9), Z18, Z18
+	VSUBPS      (CX)(SI*4), Z18, Z18
 	VFMADD231PS Z2, Z16, Z19
 	VFMADD231PS Z5, Z18, Z19
 	VMULPS      Z0, Z16, Z16
 	VFMADD231PS Z3, Z18, Z16
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VMOVUPS     (CX)(SI*1), Z18
-	VMOVUPS     (CX)(R10*1), Z20
-	VMOVUPS     (R9)(SI*1), Z21
+	VMOVUPS     (CX)(R9*1), Z20
+	VMOVUPS     (CX)(R10*1), Z21
 	VSUBPS      (CX)(SI*2), Z18, Z18
-	VSUBPS      (R9), Z20, Z20
+	VSUBPS      (CX)(SI*4), Z20, Z20
 	VFMADD231PS Z2, Z18, Z21
 	VFMADD231PS Z5, Z20, Z21
 	VMULPS      Z0, Z18, Z18
 	VFMADD231PS Z3, Z20, Z18
 	ADDQ        DI, CX
-	ADDQ        DI, R9
 	VMOVAPS     Z10, Z20
 	VADDPS      Z12, Z10, Z10
 	VSUBPS      Z12, Z20, Z12
@@ -5123,7 +4986,6 @@ plain_part_tile:
 	VFMADD213PS Z7, Z6, Z18
 	MOVQ        DX, CX
 	ADDQ        dstRow+24(FP), CX
-	LEAQ        (CX)(BX*4), R9
 	LEAQ        (BX)(BX*2), R9
 	VMAXPS      Z9, Z8, Z9
 	VMOVUPS     Z9, K1, (CX)
@@ -5141,7 +5003,6 @@ plain_part_tile:
 	ADDQ        dstRow+24(FP), CX
 	ADDQ        dstRow+24(FP), CX
 	ADDQ        dstRow+24(FP), CX
-	LEAQ        (CX)(BX*4), R9
 	LEAQ        (BX)(BX*2), R9
 	VMAXPS      Z11, Z8, Z11
 	VMOVUPS     Z11, K1, (CX)
@@ -5177,21 +5038,20 @@ by1_channels:
 	MOVQ   y_base+40(FP), CX
 	MOVQ   yRow+64(FP), BX
 	SHLQ   $0x02, BX
-	LEAQ   (CX)(BX*4), SI
-	LEAQ   (BX)(BX*2), DI
-	LEAQ   (DX)(AX*4), R8
-	LEAQ   (AX)(AX*2), R9
-	MOVQ   yPixel+72(FP), R10
-	SHLQ   $0x02, R10
-	LEAQ   (DX)(AX*1), R11
+	LEAQ   (BX)(BX*2), SI
+	LEAQ   (AX)(AX*2), DI
+	LEAQ   (AX)(AX*4), R8
+	MOVQ   yPixel+72(FP), R9
+	SHLQ   $0x02, R9
+	LEAQ   (DX)(AX*1), R10
 
 by1_column:
 	VMOVUPS     (CX), Z6
 	VMOVUPS     (CX)(BX*1), Z7
 	VMOVUPS     (CX)(BX*2), Z8
-	VMOVUPS     (CX)(DI*1), Z9
+	VMOVUPS     (CX)(SI*1), Z9
 	VMOVUPS     Z6, (DX)
-	VMOVUPS     Z9, (R8)(AX*1)
+	VMOVUPS     Z9, (DX)(R8*1)
 	VMOVAPS     Z6, Z10
 	VFMADD231PS Z1, Z8, Z10
 	VMULPS      Z0, Z7, Z11
@@ -5207,14 +5067,12 @@ by1_column:
 	VFMADD231PS Z5, Z9, Z7
 	VMOVAPS     Z6, Z8
 	VADDPS      Z7, Z8, Z8
-	VMOVUPS     Z8, (DX)(R9*1)
+	VMOVUPS     Z8, (DX)(DI*1)
 	VSUBPS      Z7, Z6, Z6
-	VMOVUPS     Z6, (R8)
-	ADDQ        R10, CX
-	ADDQ        R10, SI
+	VMOVUPS     Z6, (DX)(AX*4)
+	ADDQ        R9, CX
 	ADDQ        $0x40, DX
-	ADDQ        $0x40, R8
-	CMPQ        DX, R11
+	CMPQ        DX, R10
 	JLT         by1_column
 	MOVQ        scratch_base+96(FP), CX
 	MOVQ        v_base+0(FP), DX
@@ -5228,8 +5086,8 @@ by1_row:
 	MOVQ tiles+88(FP), R10
 	MOVQ DX, R8
 	MOVQ CX, R9
-	LEAQ (R8)(DI*4), R11
-	LEAQ (DI)(DI*2), R12
+	LEAQ (DI)(DI*2), R11
+	LEAQ (DI)(DI*4), R12
 
 by1_tile:
 	VMOVUPS     (R9), Z6
@@ -5237,7 +5095,7 @@ by1_tile:
 	VMOVUPS     128(R9), Z8
 	VMOVUPS     192(R9), Z9
 	VMOVUPS     Z6, (R8)
-	VMOVUPS     Z9, (R11)(DI*1)
+	VMOVUPS     Z9, (R8)(R12*1)
 	VMOVAPS     Z6, Z10
 	VFMADD231PS Z1, Z8, Z10
 	VMULPS      Z0, Z7, Z11
@@ -5253,12 +5111,11 @@ by1_tile:
 	VFMADD231PS Z5, Z9, Z7
 	VMOVAPS     Z6, Z8
 	VADDPS      Z7, Z8, Z8
-	VMOVUPS     Z8, (R8)(R12*1)
+	VMOVUPS     Z8, (R8)(R11*1)
 	VSUBPS      Z7, Z6, Z6
-	VMOVUPS     Z6, (R11)
+	VMOVUPS     Z6, (R8)(DI*4)
 	ADDQ        $0x00000100, R9
 	ADDQ        SI, R8
-	ADDQ        SI, R11
 	DECQ        R10
 	JNZ         by1_tile
 	ADDQ        AX, CX
@@ -5291,14 +5148,14 @@ TEXT ·winogradWeights4AVX512(SB), $1152-72
 
 columns:
 	MOVQ        CX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
+	LEAQ        (SI)(SI*2), R9
+	LEAQ        (SI)(SI*4), R10
 	VMOVUPS     (R8), Z0
 	VMOVUPS     (R8)(SI*1), Z1
 	VMOVUPS     (R8)(SI*2), Z2
-	VMOVUPS     (R8)(R10*1), Z3
-	VMOVUPS     (R9), Z4
-	VMOVUPS     (R9)(SI*1), Z5
+	VMOVUPS     (R8)(R9*1), Z3
+	VMOVUPS     (R8)(SI*4), Z4
+	VMOVUPS     (R8)(R10*1), Z5
 	VMOVAPS     Z1, Z6
 	VSUBPS      Z2, Z6, Z6
 	VADDPS      Z2, Z1, Z1
@@ -5316,14 +5173,12 @@ columns:
 	VMOVUPS     Z6, 384(SP)
 	VMOVUPS     Z5, 768(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
 	VMOVUPS     (R8), Z0
 	VMOVUPS     (R8)(SI*1), Z1
 	VMOVUPS     (R8)(SI*2), Z2
-	VMOVUPS     (R8)(R10*1), Z3
-	VMOVUPS     (R9), Z4
-	VMOVUPS     (R9)(SI*1), Z5
+	VMOVUPS     (R8)(R9*1), Z3
+	VMOVUPS     (R8)(SI*4), Z4
+	VMOVUPS     (R8)(R10*1), Z5
 	VMOVAPS     Z1, Z6
 	VSUBPS      Z2, Z6, Z6
 	VADDPS      Z2, Z1, Z1
@@ -5341,14 +5196,12 @@ columns:
 	VMOVUPS     Z6, 448(SP)
 	VMOVUPS     Z5, 832(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
 	VMOVUPS     (R8), Z0
 	VMOVUPS     (R8)(SI*1), Z1
 	VMOVUPS     (R8)(SI*2), Z2
-	VMOVUPS     (R8)(R10*1), Z3
-	VMOVUPS     (R9), Z4
-	VMOVUPS     (R9)(SI*1), Z5
+	VMOVUPS     (R8)(R9*1), Z3
+	VMOVUPS     (R8)(SI*4), Z4
+	VMOVUPS     (R8)(R10*1), Z5
 	VMOVAPS     Z1, Z6
 	VSUBPS      Z2, Z6, Z6
 	VADDPS      Z2, Z1, Z1
@@ -5366,14 +5219,12 @@ columns:
 	VMOVUPS     Z6, 512(SP)
 	VMOVUPS     Z5, 896(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
 	VMOVUPS     (R8), Z0
 	VMOVUPS     (R8)(SI*1), Z1
 	VMOVUPS     (R8)(SI*2), Z2
-	VMOVUPS     (R8)(R10*1), Z3
-	VMOVUPS     (R9), Z4
-	VMOVUPS     (R9)(SI*1), Z5
+	VMOVUPS     (R8)(R9*1), Z3
+	VMOVUPS     (R8)(SI*4), Z4
+	VMOVUPS     (R8)(R10*1), Z5
 	VMOVAPS     Z1, Z6
 	VSUBPS      Z2, Z6, Z6
 	VADDPS      Z2, Z1, Z1
@@ -5391,14 +5242,12 @@ columns:
 	VMOVUPS     Z6, 576(SP)
 	VMOVUPS     Z5, 960(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
 	VMOVUPS     (R8), Z0
 	VMOVUPS     (R8)(SI*1), Z1
 	VMOVUPS     (R8)(SI*2), Z2
-	VMOVUPS     (R8)(R10*1), Z3
-	VMOVUPS     (R9), Z4
-	VMOVUPS     (R9)(SI*1), Z5
+	VMOVUPS     (R8)(R9*1), Z3
+	VMOVUPS     (R8)(SI*4), Z4
+	VMOVUPS     (R8)(R10*1), Z5
 	VMOVAPS     Z1, Z6
 	VSUBPS      Z2, Z6, Z6
 	VADDPS      Z2, Z1, Z1
@@ -5416,14 +5265,12 @@ columns:
 	VMOVUPS     Z6, 640(SP)
 	VMOVUPS     Z5, 1024(SP)
 	ADDQ        BX, R8
-	LEAQ        (R8)(SI*4), R9
-	LEAQ        (SI)(SI*2), R10
 	VMOVUPS     (R8), Z0
 	VMOVUPS     (R8)(SI*1), Z1
 	VMOVUPS     (R8)(SI*2), Z2
-	VMOVUPS     (R8)(R10*1), Z3
-	VMOVUPS     (R9), Z4
-	VMOVUPS     (R9)(SI*1), Z5
+	VMOVUPS     (R8)(R9*1), Z3
+	VMOVUPS     (R8)(SI*4), Z4
+	VMOVUPS     (R8)(R10*1), Z5
 	VMOVAPS     Z1, Z6
 	VSUBPS      Z2, Z6, Z6
 	VADDPS      Z2, Z1, Z1

@@ -59,16 +59,16 @@ func (s isa) winogradAdjoint(tile int) {
 		row := GP64() // bytes of a row of the scratch
 		Load(Param("tiles"), row)
 		IMUL3Q(U32(uint32(tile*l.bytes)), row, row)
-		s.adjointColumns(l, y, row, transform)
+		s.adjointColumns(tile, l, y, row, transform)
 		s.adjointRows(tile, l, v, row, transform)
 	})
 }
 
 // adjointColumns transforms the columns of all pixels of a line of channels into scratch.
-func (s isa) adjointColumns(l line, y Mem, row Register, transform func(from, to func(i int) Mem)) {
+func (s isa) adjointColumns(tile int, l line, y Mem, row Register, transform func(from, to func(i int) Mem)) {
 	from, to := GP64(), Load(Param("scratch").Base(), GP64())
 	MOVQ(y, from)
-	in, out := rowsFrom(from, bytes("yRow")), rowsFrom(to, row)
+	in, out := rowsFrom(from, bytes("yRow"), tile), rowsFrom(to, row, tile+2)
 	yPixel, end := bytes("yPixel"), GP64()
 	LEAQ(indexed(to, row, 1, 0), end)
 	Label(l.label + "column")
@@ -91,7 +91,7 @@ func (s isa) adjointRows(tile int, l line, v Mem, row Register, transform func(f
 	to, pixel, tiles := GP64(), GP64(), Load(Param("tiles"), GP64())
 	MOVQ(begin, to)
 	MOVQ(from, pixel)
-	out := rowsFrom(to, one)
+	out := rowsFrom(to, one, tile+2)
 	Label(l.label + "tile")
 	l.each(s, func(disp int) {
 		transform(func(i int) Mem { return at(pixel, i*l.bytes+disp) }, func(i int) Mem { return out.at(i, disp) })

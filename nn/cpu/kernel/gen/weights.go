@@ -57,8 +57,8 @@ func (s isa) winogradWeights(tile int) {
 	Label("columns")
 	from := GP64()
 	MOVQ(m, from)
+	in := rowsFrom(from, row, n)
 	for j := range n {
-		in := rowsFrom(from, row)
 		d := make([]VecVirtual, n)
 		for i := range d {
 			d[i] = s.vec()
@@ -67,7 +67,7 @@ func (s isa) winogradWeights(tile int) {
 		for k, v := range lift(d) {
 			VMOVUPS(v, half.Offset((k*n+j)*s.bytes()))
 		}
-		ADDQ(mStride, from)
+		in.advance(mStride)
 	}
 	to := GP64()
 	MOVQ(g, to)

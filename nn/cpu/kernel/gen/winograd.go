@@ -204,35 +204,36 @@ func (s isa) f4(factor func(label string, x float32) Op) transform {
 	}
 }
 
-// rows addresses memory at multiples of a stride: up to eight of them.
-type rows struct{ base, fourth, one, three Register }
+// rows addresses memory at multiples of a stride: up to six of them.
+type rows struct{ base, one, three, five Register }
 
-// rowsFrom are those from base on; one is the stride in bytes. Neither is changed.
-func rowsFrom(base, one Register) rows {
-	r := rows{base, GP64(), one, GP64()}
-	LEAQ(indexed(base, one, 4, 0), r.fourth)
-	LEAQ(indexed(one, one, 2, 0), r.three)
+// rowsFrom are n from base on; one is the stride in bytes. It is not changed.
+func rowsFrom(base, one Register, n int) rows {
+	r := rows{base: base, one: one}
+	if n > 3 {
+		r.three = GP64()
+		LEAQ(indexed(one, one, 2, 0), r.three)
+	}
+	if n > 5 {
+		r.five = GP64()
+		LEAQ(indexed(one, one, 4, 0), r.five)
+	}
 	return r
 }
 
 func (r rows) at(i, disp int) Mem {
-	base := r.base
-	if i >= 4 {
-		base = r.fourth
-	}
-	switch i % 4 {
+	switch i {
 	case 0:
-		return at(base, disp)
+		return at(r.base, disp)
 	case 3:
-		return indexed(base, r.three, 1, disp)
+		return indexed(r.base, r.three, 1, disp)
+	case 5:
+		return indexed(r.base, r.five, 1, disp)
 	}
-	return indexed(base, r.one, uint8(i%4), disp)
+	return indexed(r.base, r.one, uint8(i), disp)
 }
 
-func (r rows) advance(by Op) {
-	ADDQ(by, r.base)
-	ADDQ(by, r.fourth)
-}
+func (r rows) advance(by Op) { ADDQ(by, r.base) }
 
 // bytes is the parameter of the given name, a number of float32s, in bytes.
 func bytes(param string) Register {
@@ -300,7 +301,7 @@ func (s isa) inputColumns(t transform, l line, x, scratch Mem, row Register) {
 	from, to := GP64(), GP64()
 	MOVQ(x, from)
 	MOVQ(scratch, to)
-	in, out := rowsFrom(from, bytes("xRow")), rowsFrom(to, row)
+	in, out := rowsFrom(from, bytes("xRow"), t.n()), rowsFrom(to, row, t.n())
 	xPixel := bytes("xPixel")
 	end := GP64()
 	LEAQ(indexed(to, row, 1, 0), end)
@@ -323,7 +324,7 @@ func (s isa) inputRows(t transform, l line, v, scratch Mem, row Register) {
 	one := bytes("vStride")
 	MOVQ(U32(uint32(t.n())), left)
 	Label(l.label + "row")
-	out := rowsFrom(to, one)
+	out := rowsFrom(to, one, t.n())
 	pixel, tiles := GP64(), GP64()
 	MOVQ(from, pixel)
 	Load(Param("tiles"), tiles)
@@ -406,14 +407,14 @@ type side struct {
 	begin, pixel Register
 }
 
-// row is pixels of the given row.
-func (e side) row(i int) rows {
+// row is n pixels of the given row.
+func (e side) row(i, n int) rows {
 	begin := GP64()
 	MOVQ(e.begin, begin)
 	for range i {
 		ADDQ(slot(Param(e.name+"Row")), begin)
 	}
-	return rowsFrom(begin, e.pixel)
+	return rowsFrom(begin, e.pixel, n)
 }
 
 // outputTiles writes the loop over the tiles for some vectors of channels from c on.
@@ -459,7 +460,7 @@ func (s isa) outputColumns(p pass, n, disp int, m, one, step Register) [][]VecVi
 	y := make([][]VecVirtual, len(p.outputs))
 	column := GP64()
 	MOVQ(m, column)
-	in := rowsFrom(column, one)
+	in := rowsFrom(column, one, n)
 	apply := p.columns()
 	for range n {
 		for k, v := range apply(func(i int) Mem { return in.at(i, disp) }) {
@@ -492,12 +493,12 @@ func (s isa) outputRows(t transform, p pass, y [][]VecVirtual, disp int, sides [
 			VFMADD213PS(end.shift, end.scale, v)
 		}
 		if len(sides) == 2 {
-			pixels := sides[1].row(p.outputs[k])
+			pixels := sides[1].row(p.outputs[k], t.tile)
 			for x, v := range values {
 				access.add(s, pixels.at(x, disp), v)
 			}
 		}
-		pixels := sides[0].row(p.outputs[k])
+		pixels := sides[0].row(p.outputs[k], t.tile)
 		for x, v := range values {
 			VMAXPS(v, end.bound, v) // of NaN and a bound the first operand here: NaN stays
 			access.store(v, pixels.at(x, disp))
