@@ -83,7 +83,7 @@ func (p *product) plan(cache int) rooms {
 	}
 	p.pixels = 192
 	if p.before {
-		for p.pixels > 48 && 4*p.pixels*p.in.shape[0] > cache/4 {
+		for p.pixels > 48 && 4*p.pixels*p.in.shape[0] > cache/2 {
 			p.pixels /= 2
 		}
 		room := p.wholeTiles(p.chunkPixels())
@@ -130,7 +130,7 @@ func (p *product) chunk(w *worker, first, count int) {
 				switch {
 				case p.before:
 					w.kernel.Batched(w.sums, 0, columns, w.inputs[b.taps[0]:], 0, inGroup, b.run, p.wholeTiles(count*width),
-						weights, 0, columns, 1, i > 0)
+						weights, len(panel), columns, 1, i > 0)
 				case straight && i == len(p.blocks)-1:
 					scale, shift := p.factors(w, o, channels)
 					w.kernel.GemmTo(w.arena[o:], to, w.sums, from, rows, b.taps, b.run, weights, columns, i > 0, scale, shift, p.bound())
