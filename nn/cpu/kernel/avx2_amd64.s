@@ -1120,8 +1120,6 @@ wide_next:
 	MOVQ   channels+80(FP), R10
 	CMPQ   R10, $0x04
 	JLT    wide_tile_all
-	CMPB   accumulate+144(FP), $0x00
-	JNE    wide_tile_all
 	SUBQ   $0x04, R10
 
 wide_tile_all:
@@ -1245,12 +1243,11 @@ wide_tile_term_few:
 	JMP          wide_tile_term_few
 
 wide_tile_term_end:
-	MOVQ         mRow+32(FP), R11
-	MOVQ         channels+80(FP), R10
-	CMPQ         R10, $0x04
-	JLT          wide_tile_add
+	MOVQ         mRow+32(FP), R10
+	CMPQ         channels+80(FP), $0x04
+	JLT          wide_tile_few
 	CMPB         accumulate+144(FP), $0x00
-	JNE          wide_tile_add
+	JNE          wide_tile_lastadd
 	VBROADCASTSS (SI), Y12
 	VMOVUPS      (DI), Y13
 	VFMADD231PS  Y13, Y12, Y0
@@ -1268,7 +1265,7 @@ wide_tile_term_end:
 	VFMADD231PS  224(DI), Y12, Y1
 	VMOVUPS      Y0, (BX)
 	VMOVUPS      Y1, 32(BX)
-	LEAQ         (BX)(R11*4), BX
+	LEAQ         (BX)(R10*4), BX
 	VBROADCASTSS (SI)(AX*1), Y0
 	VFMADD231PS  Y13, Y0, Y2
 	VFMADD231PS  Y14, Y0, Y3
@@ -1283,7 +1280,7 @@ wide_tile_term_end:
 	VFMADD231PS  224(DI), Y0, Y3
 	VMOVUPS      Y2, (BX)
 	VMOVUPS      Y3, 32(BX)
-	LEAQ         (BX)(R11*4), BX
+	LEAQ         (BX)(R10*4), BX
 	VBROADCASTSS (SI)(AX*2), Y0
 	VFMADD231PS  Y13, Y0, Y4
 	VFMADD231PS  Y14, Y0, Y5
@@ -1298,7 +1295,7 @@ wide_tile_term_end:
 	VFMADD231PS  224(DI), Y0, Y5
 	VMOVUPS      Y4, (BX)
 	VMOVUPS      Y5, 32(BX)
-	LEAQ         (BX)(R11*4), BX
+	LEAQ         (BX)(R10*4), BX
 	VBROADCASTSS (SI)(CX*1), Y0
 	VFMADD231PS  Y13, Y0, Y6
 	VFMADD231PS  Y14, Y0, Y7
@@ -1313,7 +1310,7 @@ wide_tile_term_end:
 	VFMADD231PS  224(DI), Y0, Y7
 	VMOVUPS      Y6, (BX)
 	VMOVUPS      Y7, 32(BX)
-	LEAQ         (BX)(R11*4), BX
+	LEAQ         (BX)(R10*4), BX
 	VBROADCASTSS (R9), Y0
 	VFMADD231PS  Y13, Y0, Y8
 	VFMADD231PS  Y14, Y0, Y9
@@ -1328,7 +1325,7 @@ wide_tile_term_end:
 	VFMADD231PS  224(DI), Y0, Y9
 	VMOVUPS      Y8, (BX)
 	VMOVUPS      Y9, 32(BX)
-	LEAQ         (BX)(R11*4), BX
+	LEAQ         (BX)(R10*4), BX
 	VBROADCASTSS (R9)(AX*1), Y0
 	VFMADD231PS  Y13, Y0, Y10
 	VFMADD231PS  Y14, Y0, Y11
@@ -1343,54 +1340,176 @@ wide_tile_term_end:
 	VFMADD231PS  224(DI), Y0, Y11
 	VMOVUPS      Y10, (BX)
 	VMOVUPS      Y11, 32(BX)
-	LEAQ         (BX)(R11*4), BX
-	ADDQ         $0x10, SI
-	JMP          wide_tile_stored
+	LEAQ         (BX)(R10*4), BX
+	JMP          wide_tile_lastend
 
-wide_tile_add:
-	MOVB   accumulate+144(FP), DI
-	TESTB  DI, DI
-	JZ     wide_tile_store
-	MOVQ   BX, DI
-	VADDPS (DI), Y0, Y0
-	VADDPS 32(DI), Y1, Y1
-	LEAQ   (DI)(R11*4), DI
-	VADDPS (DI), Y2, Y2
-	VADDPS 32(DI), Y3, Y3
-	LEAQ   (DI)(R11*4), DI
-	VADDPS (DI), Y4, Y4
-	VADDPS 32(DI), Y5, Y5
-	LEAQ   (DI)(R11*4), DI
-	VADDPS (DI), Y6, Y6
-	VADDPS 32(DI), Y7, Y7
-	LEAQ   (DI)(R11*4), DI
-	VADDPS (DI), Y8, Y8
-	VADDPS 32(DI), Y9, Y9
-	LEAQ   (DI)(R11*4), DI
-	VADDPS (DI), Y10, Y10
-	VADDPS 32(DI), Y11, Y11
-	LEAQ   (DI)(R11*4), DI
+wide_tile_lastadd:
+	VBROADCASTSS (SI), Y12
+	VMOVUPS      (DI), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VMOVUPS      32(DI), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS 4(SI), Y12
+	VMOVUPS      64(DI), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  96(DI), Y12, Y1
+	VBROADCASTSS 8(SI), Y12
+	VFMADD231PS  128(DI), Y12, Y0
+	VFMADD231PS  160(DI), Y12, Y1
+	VBROADCASTSS 12(SI), Y12
+	VFMADD231PS  192(DI), Y12, Y0
+	VFMADD231PS  224(DI), Y12, Y1
+	VADDPS       (BX), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	VADDPS       32(BX), Y1, Y1
+	VMOVUPS      Y1, 32(BX)
+	LEAQ         (BX)(R10*4), BX
+	VBROADCASTSS (SI)(AX*1), Y0
+	VFMADD231PS  Y13, Y0, Y2
+	VFMADD231PS  Y14, Y0, Y3
+	VBROADCASTSS 4(SI)(AX*1), Y0
+	VFMADD231PS  Y15, Y0, Y2
+	VFMADD231PS  96(DI), Y0, Y3
+	VBROADCASTSS 8(SI)(AX*1), Y0
+	VFMADD231PS  128(DI), Y0, Y2
+	VFMADD231PS  160(DI), Y0, Y3
+	VBROADCASTSS 12(SI)(AX*1), Y0
+	VFMADD231PS  192(DI), Y0, Y2
+	VFMADD231PS  224(DI), Y0, Y3
+	VADDPS       (BX), Y2, Y2
+	VMOVUPS      Y2, (BX)
+	VADDPS       32(BX), Y3, Y3
+	VMOVUPS      Y3, 32(BX)
+	LEAQ         (BX)(R10*4), BX
+	VBROADCASTSS (SI)(AX*2), Y0
+	VFMADD231PS  Y13, Y0, Y4
+	VFMADD231PS  Y14, Y0, Y5
+	VBROADCASTSS 4(SI)(AX*2), Y0
+	VFMADD231PS  Y15, Y0, Y4
+	VFMADD231PS  96(DI), Y0, Y5
+	VBROADCASTSS 8(SI)(AX*2), Y0
+	VFMADD231PS  128(DI), Y0, Y4
+	VFMADD231PS  160(DI), Y0, Y5
+	VBROADCASTSS 12(SI)(AX*2), Y0
+	VFMADD231PS  192(DI), Y0, Y4
+	VFMADD231PS  224(DI), Y0, Y5
+	VADDPS       (BX), Y4, Y4
+	VMOVUPS      Y4, (BX)
+	VADDPS       32(BX), Y5, Y5
+	VMOVUPS      Y5, 32(BX)
+	LEAQ         (BX)(R10*4), BX
+	VBROADCASTSS (SI)(CX*1), Y0
+	VFMADD231PS  Y13, Y0, Y6
+	VFMADD231PS  Y14, Y0, Y7
+	VBROADCASTSS 4(SI)(CX*1), Y0
+	VFMADD231PS  Y15, Y0, Y6
+	VFMADD231PS  96(DI), Y0, Y7
+	VBROADCASTSS 8(SI)(CX*1), Y0
+	VFMADD231PS  128(DI), Y0, Y6
+	VFMADD231PS  160(DI), Y0, Y7
+	VBROADCASTSS 12(SI)(CX*1), Y0
+	VFMADD231PS  192(DI), Y0, Y6
+	VFMADD231PS  224(DI), Y0, Y7
+	VADDPS       (BX), Y6, Y6
+	VMOVUPS      Y6, (BX)
+	VADDPS       32(BX), Y7, Y7
+	VMOVUPS      Y7, 32(BX)
+	LEAQ         (BX)(R10*4), BX
+	VBROADCASTSS (R9), Y0
+	VFMADD231PS  Y13, Y0, Y8
+	VFMADD231PS  Y14, Y0, Y9
+	VBROADCASTSS 4(R9), Y0
+	VFMADD231PS  Y15, Y0, Y8
+	VFMADD231PS  96(DI), Y0, Y9
+	VBROADCASTSS 8(R9), Y0
+	VFMADD231PS  128(DI), Y0, Y8
+	VFMADD231PS  160(DI), Y0, Y9
+	VBROADCASTSS 12(R9), Y0
+	VFMADD231PS  192(DI), Y0, Y8
+	VFMADD231PS  224(DI), Y0, Y9
+	VADDPS       (BX), Y8, Y8
+	VMOVUPS      Y8, (BX)
+	VADDPS       32(BX), Y9, Y9
+	VMOVUPS      Y9, 32(BX)
+	LEAQ         (BX)(R10*4), BX
+	VBROADCASTSS (R9)(AX*1), Y0
+	VFMADD231PS  Y13, Y0, Y10
+	VFMADD231PS  Y14, Y0, Y11
+	VBROADCASTSS 4(R9)(AX*1), Y0
+	VFMADD231PS  Y15, Y0, Y10
+	VFMADD231PS  96(DI), Y0, Y11
+	VBROADCASTSS 8(R9)(AX*1), Y0
+	VFMADD231PS  128(DI), Y0, Y10
+	VFMADD231PS  160(DI), Y0, Y11
+	VBROADCASTSS 12(R9)(AX*1), Y0
+	VFMADD231PS  192(DI), Y0, Y10
+	VFMADD231PS  224(DI), Y0, Y11
+	VADDPS       (BX), Y10, Y10
+	VMOVUPS      Y10, (BX)
+	VADDPS       32(BX), Y11, Y11
+	VMOVUPS      Y11, 32(BX)
+	LEAQ         (BX)(R10*4), BX
 
-wide_tile_store:
+wide_tile_lastend:
+	ADDQ $0x10, SI
+	JMP  wide_tile_stored
+
+wide_tile_few:
+	CMPB    accumulate+144(FP), $0x00
+	JNE     wide_tile_noneadd
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
-	LEAQ    (BX)(R11*4), BX
+	LEAQ    (BX)(R10*4), BX
 	VMOVUPS Y2, (BX)
 	VMOVUPS Y3, 32(BX)
-	LEAQ    (BX)(R11*4), BX
+	LEAQ    (BX)(R10*4), BX
 	VMOVUPS Y4, (BX)
 	VMOVUPS Y5, 32(BX)
-	LEAQ    (BX)(R11*4), BX
+	LEAQ    (BX)(R10*4), BX
 	VMOVUPS Y6, (BX)
 	VMOVUPS Y7, 32(BX)
-	LEAQ    (BX)(R11*4), BX
+	LEAQ    (BX)(R10*4), BX
 	VMOVUPS Y8, (BX)
 	VMOVUPS Y9, 32(BX)
-	LEAQ    (BX)(R11*4), BX
+	LEAQ    (BX)(R10*4), BX
 	VMOVUPS Y10, (BX)
 	VMOVUPS Y11, 32(BX)
-	LEAQ    (BX)(R11*4), BX
+	LEAQ    (BX)(R10*4), BX
+	JMP     wide_tile_noneend
 
+wide_tile_noneadd:
+	VADDPS  (BX), Y0, Y0
+	VMOVUPS Y0, (BX)
+	VADDPS  32(BX), Y1, Y1
+	VMOVUPS Y1, 32(BX)
+	LEAQ    (BX)(R10*4), BX
+	VADDPS  (BX), Y2, Y2
+	VMOVUPS Y2, (BX)
+	VADDPS  32(BX), Y3, Y3
+	VMOVUPS Y3, 32(BX)
+	LEAQ    (BX)(R10*4), BX
+	VADDPS  (BX), Y4, Y4
+	VMOVUPS Y4, (BX)
+	VADDPS  32(BX), Y5, Y5
+	VMOVUPS Y5, 32(BX)
+	LEAQ    (BX)(R10*4), BX
+	VADDPS  (BX), Y6, Y6
+	VMOVUPS Y6, (BX)
+	VADDPS  32(BX), Y7, Y7
+	VMOVUPS Y7, 32(BX)
+	LEAQ    (BX)(R10*4), BX
+	VADDPS  (BX), Y8, Y8
+	VMOVUPS Y8, (BX)
+	VADDPS  32(BX), Y9, Y9
+	VMOVUPS Y9, 32(BX)
+	LEAQ    (BX)(R10*4), BX
+	VADDPS  (BX), Y10, Y10
+	VMOVUPS Y10, (BX)
+	VADDPS  32(BX), Y11, Y11
+	VMOVUPS Y11, 32(BX)
+	LEAQ    (BX)(R10*4), BX
+
+wide_tile_noneend:
 wide_tile_stored:
 	MOVQ channels+80(FP), R10
 	SHLQ $0x02, R10
@@ -1416,8 +1535,6 @@ wide_last:
 	MOVQ   channels+80(FP), R9
 	CMPQ   R9, $0x04
 	JLT    wide_last_all
-	CMPB   accumulate+144(FP), $0x00
-	JNE    wide_last_all
 	SUBQ   $0x04, R9
 
 wide_last_all:
@@ -1509,12 +1626,11 @@ wide_last_term_few:
 	JMP          wide_last_term_few
 
 wide_last_term_end:
-	MOVQ         mRow+32(FP), R10
-	MOVQ         channels+80(FP), R9
-	CMPQ         R9, $0x04
-	JLT          wide_last_add
+	MOVQ         mRow+32(FP), R9
+	CMPQ         channels+80(FP), $0x04
+	JLT          wide_last_few
 	CMPB         accumulate+144(FP), $0x00
-	JNE          wide_last_add
+	JNE          wide_last_lastadd
 	VBROADCASTSS (SI), Y8
 	VMOVUPS      (DI), Y9
 	VFMADD231PS  Y9, Y8, Y0
@@ -1536,7 +1652,7 @@ wide_last_term_end:
 	VFMADD231PS  224(DI), Y8, Y1
 	VMOVUPS      Y0, (BX)
 	VMOVUPS      Y1, 32(BX)
-	LEAQ         (BX)(R10*4), BX
+	LEAQ         (BX)(R9*4), BX
 	VBROADCASTSS (SI)(AX*1), Y0
 	VFMADD231PS  Y9, Y0, Y2
 	VFMADD231PS  Y10, Y0, Y3
@@ -1551,7 +1667,7 @@ wide_last_term_end:
 	VFMADD231PS  224(DI), Y0, Y3
 	VMOVUPS      Y2, (BX)
 	VMOVUPS      Y3, 32(BX)
-	LEAQ         (BX)(R10*4), BX
+	LEAQ         (BX)(R9*4), BX
 	VBROADCASTSS (SI)(AX*2), Y0
 	VFMADD231PS  Y9, Y0, Y4
 	VFMADD231PS  Y10, Y0, Y5
@@ -1566,7 +1682,7 @@ wide_last_term_end:
 	VFMADD231PS  224(DI), Y0, Y5
 	VMOVUPS      Y4, (BX)
 	VMOVUPS      Y5, 32(BX)
-	LEAQ         (BX)(R10*4), BX
+	LEAQ         (BX)(R9*4), BX
 	VBROADCASTSS (SI)(CX*1), Y0
 	VFMADD231PS  Y9, Y0, Y6
 	VFMADD231PS  Y10, Y0, Y7
@@ -1581,42 +1697,130 @@ wide_last_term_end:
 	VFMADD231PS  224(DI), Y0, Y7
 	VMOVUPS      Y6, (BX)
 	VMOVUPS      Y7, 32(BX)
-	LEAQ         (BX)(R10*4), BX
-	ADDQ         $0x10, SI
-	JMP          wide_last_stored
+	LEAQ         (BX)(R9*4), BX
+	JMP          wide_last_lastend
 
-wide_last_add:
-	MOVB   accumulate+144(FP), DI
-	TESTB  DI, DI
-	JZ     wide_last_store
-	MOVQ   BX, DI
-	VADDPS (DI), Y0, Y0
-	VADDPS 32(DI), Y1, Y1
-	LEAQ   (DI)(R10*4), DI
-	VADDPS (DI), Y2, Y2
-	VADDPS 32(DI), Y3, Y3
-	LEAQ   (DI)(R10*4), DI
-	VADDPS (DI), Y4, Y4
-	VADDPS 32(DI), Y5, Y5
-	LEAQ   (DI)(R10*4), DI
-	VADDPS (DI), Y6, Y6
-	VADDPS 32(DI), Y7, Y7
-	LEAQ   (DI)(R10*4), DI
+wide_last_lastadd:
+	VBROADCASTSS (SI), Y8
+	VMOVUPS      (DI), Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VMOVUPS      32(DI), Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 4(SI), Y8
+	VMOVUPS      64(DI), Y11
+	VFMADD231PS  Y11, Y8, Y0
+	VMOVUPS      96(DI), Y12
+	VFMADD231PS  Y12, Y8, Y1
+	VBROADCASTSS 8(SI), Y8
+	VMOVUPS      128(DI), Y13
+	VFMADD231PS  Y13, Y8, Y0
+	VMOVUPS      160(DI), Y14
+	VFMADD231PS  Y14, Y8, Y1
+	VBROADCASTSS 12(SI), Y8
+	VMOVUPS      192(DI), Y15
+	VFMADD231PS  Y15, Y8, Y0
+	VFMADD231PS  224(DI), Y8, Y1
+	VADDPS       (BX), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	VADDPS       32(BX), Y1, Y1
+	VMOVUPS      Y1, 32(BX)
+	LEAQ         (BX)(R9*4), BX
+	VBROADCASTSS (SI)(AX*1), Y0
+	VFMADD231PS  Y9, Y0, Y2
+	VFMADD231PS  Y10, Y0, Y3
+	VBROADCASTSS 4(SI)(AX*1), Y0
+	VFMADD231PS  Y11, Y0, Y2
+	VFMADD231PS  Y12, Y0, Y3
+	VBROADCASTSS 8(SI)(AX*1), Y0
+	VFMADD231PS  Y13, Y0, Y2
+	VFMADD231PS  Y14, Y0, Y3
+	VBROADCASTSS 12(SI)(AX*1), Y0
+	VFMADD231PS  Y15, Y0, Y2
+	VFMADD231PS  224(DI), Y0, Y3
+	VADDPS       (BX), Y2, Y2
+	VMOVUPS      Y2, (BX)
+	VADDPS       32(BX), Y3, Y3
+	VMOVUPS      Y3, 32(BX)
+	LEAQ         (BX)(R9*4), BX
+	VBROADCASTSS (SI)(AX*2), Y0
+	VFMADD231PS  Y9, Y0, Y4
+	VFMADD231PS  Y10, Y0, Y5
+	VBROADCASTSS 4(SI)(AX*2), Y0
+	VFMADD231PS  Y11, Y0, Y4
+	VFMADD231PS  Y12, Y0, Y5
+	VBROADCASTSS 8(SI)(AX*2), Y0
+	VFMADD231PS  Y13, Y0, Y4
+	VFMADD231PS  Y14, Y0, Y5
+	VBROADCASTSS 12(SI)(AX*2), Y0
+	VFMADD231PS  Y15, Y0, Y4
+	VFMADD231PS  224(DI), Y0, Y5
+	VADDPS       (BX), Y4, Y4
+	VMOVUPS      Y4, (BX)
+	VADDPS       32(BX), Y5, Y5
+	VMOVUPS      Y5, 32(BX)
+	LEAQ         (BX)(R9*4), BX
+	VBROADCASTSS (SI)(CX*1), Y0
+	VFMADD231PS  Y9, Y0, Y6
+	VFMADD231PS  Y10, Y0, Y7
+	VBROADCASTSS 4(SI)(CX*1), Y0
+	VFMADD231PS  Y11, Y0, Y6
+	VFMADD231PS  Y12, Y0, Y7
+	VBROADCASTSS 8(SI)(CX*1), Y0
+	VFMADD231PS  Y13, Y0, Y6
+	VFMADD231PS  Y14, Y0, Y7
+	VBROADCASTSS 12(SI)(CX*1), Y0
+	VFMADD231PS  Y15, Y0, Y6
+	VFMADD231PS  224(DI), Y0, Y7
+	VADDPS       (BX), Y6, Y6
+	VMOVUPS      Y6, (BX)
+	VADDPS       32(BX), Y7, Y7
+	VMOVUPS      Y7, 32(BX)
+	LEAQ         (BX)(R9*4), BX
 
-wide_last_store:
+wide_last_lastend:
+	ADDQ $0x10, SI
+	JMP  wide_last_stored
+
+wide_last_few:
+	CMPB    accumulate+144(FP), $0x00
+	JNE     wide_last_noneadd
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
-	LEAQ    (BX)(R10*4), BX
+	LEAQ    (BX)(R9*4), BX
 	VMOVUPS Y2, (BX)
 	VMOVUPS Y3, 32(BX)
-	LEAQ    (BX)(R10*4), BX
+	LEAQ    (BX)(R9*4), BX
 	VMOVUPS Y4, (BX)
 	VMOVUPS Y5, 32(BX)
-	LEAQ    (BX)(R10*4), BX
+	LEAQ    (BX)(R9*4), BX
 	VMOVUPS Y6, (BX)
 	VMOVUPS Y7, 32(BX)
-	LEAQ    (BX)(R10*4), BX
+	LEAQ    (BX)(R9*4), BX
+	JMP     wide_last_noneend
 
+wide_last_noneadd:
+	VADDPS  (BX), Y0, Y0
+	VMOVUPS Y0, (BX)
+	VADDPS  32(BX), Y1, Y1
+	VMOVUPS Y1, 32(BX)
+	LEAQ    (BX)(R9*4), BX
+	VADDPS  (BX), Y2, Y2
+	VMOVUPS Y2, (BX)
+	VADDPS  32(BX), Y3, Y3
+	VMOVUPS Y3, 32(BX)
+	LEAQ    (BX)(R9*4), BX
+	VADDPS  (BX), Y4, Y4
+	VMOVUPS Y4, (BX)
+	VADDPS  32(BX), Y5, Y5
+	VMOVUPS Y5, 32(BX)
+	LEAQ    (BX)(R9*4), BX
+	VADDPS  (BX), Y6, Y6
+	VMOVUPS Y6, (BX)
+	VADDPS  32(BX), Y7, Y7
+	VMOVUPS Y7, 32(BX)
+	LEAQ    (BX)(R9*4), BX
+
+wide_last_noneend:
 wide_last_stored:
 	MOVQ channels+80(FP), R9
 	SHLQ $0x02, R9
@@ -1665,8 +1869,6 @@ narrow_next:
 	MOVQ   channels+80(FP), R10
 	CMPQ   R10, $0x04
 	JLT    narrow_tile_all
-	CMPB   accumulate+144(FP), $0x00
-	JNE    narrow_tile_all
 	SUBQ   $0x04, R10
 
 narrow_tile_all:
@@ -1755,12 +1957,11 @@ narrow_tile_term_few:
 	JMP          narrow_tile_term_few
 
 narrow_tile_term_end:
-	MOVQ         mRow+32(FP), R11
-	MOVQ         channels+80(FP), R10
-	CMPQ         R10, $0x04
-	JLT          narrow_tile_add
+	MOVQ         mRow+32(FP), R10
+	CMPQ         channels+80(FP), $0x04
+	JLT          narrow_tile_few
 	CMPB         accumulate+144(FP), $0x00
-	JNE          narrow_tile_add
+	JNE          narrow_tile_lastadd
 	VBROADCASTSS (SI), Y6
 	VMOVUPS      (DI), Y7
 	VFMADD231PS  Y7, Y6, Y0
@@ -1774,7 +1975,7 @@ narrow_tile_term_end:
 	VMOVUPS      96(DI), Y10
 	VFMADD231PS  Y10, Y6, Y0
 	VMOVUPS      Y0, (BX)
-	LEAQ         (BX)(R11*4), BX
+	LEAQ         (BX)(R10*4), BX
 	VBROADCASTSS (SI)(AX*1), Y0
 	VFMADD231PS  Y7, Y0, Y1
 	VBROADCASTSS 4(SI)(AX*1), Y0
@@ -1784,7 +1985,7 @@ narrow_tile_term_end:
 	VBROADCASTSS 12(SI)(AX*1), Y0
 	VFMADD231PS  Y10, Y0, Y1
 	VMOVUPS      Y1, (BX)
-	LEAQ         (BX)(R11*4), BX
+	LEAQ         (BX)(R10*4), BX
 	VBROADCASTSS (SI)(AX*2), Y0
 	VFMADD231PS  Y7, Y0, Y2
 	VBROADCASTSS 4(SI)(AX*2), Y0
@@ -1794,7 +1995,7 @@ narrow_tile_term_end:
 	VBROADCASTSS 12(SI)(AX*2), Y0
 	VFMADD231PS  Y10, Y0, Y2
 	VMOVUPS      Y2, (BX)
-	LEAQ         (BX)(R11*4), BX
+	LEAQ         (BX)(R10*4), BX
 	VBROADCASTSS (SI)(CX*1), Y0
 	VFMADD231PS  Y7, Y0, Y3
 	VBROADCASTSS 4(SI)(CX*1), Y0
@@ -1804,7 +2005,7 @@ narrow_tile_term_end:
 	VBROADCASTSS 12(SI)(CX*1), Y0
 	VFMADD231PS  Y10, Y0, Y3
 	VMOVUPS      Y3, (BX)
-	LEAQ         (BX)(R11*4), BX
+	LEAQ         (BX)(R10*4), BX
 	VBROADCASTSS (R9), Y0
 	VFMADD231PS  Y7, Y0, Y4
 	VBROADCASTSS 4(R9), Y0
@@ -1814,7 +2015,7 @@ narrow_tile_term_end:
 	VBROADCASTSS 12(R9), Y0
 	VFMADD231PS  Y10, Y0, Y4
 	VMOVUPS      Y4, (BX)
-	LEAQ         (BX)(R11*4), BX
+	LEAQ         (BX)(R10*4), BX
 	VBROADCASTSS (R9)(AX*1), Y0
 	VFMADD231PS  Y7, Y0, Y5
 	VBROADCASTSS 4(R9)(AX*1), Y0
@@ -1824,42 +2025,123 @@ narrow_tile_term_end:
 	VBROADCASTSS 12(R9)(AX*1), Y0
 	VFMADD231PS  Y10, Y0, Y5
 	VMOVUPS      Y5, (BX)
-	LEAQ         (BX)(R11*4), BX
-	ADDQ         $0x10, SI
-	JMP          narrow_tile_stored
+	LEAQ         (BX)(R10*4), BX
+	JMP          narrow_tile_lastend
 
-narrow_tile_add:
-	MOVB   accumulate+144(FP), DI
-	TESTB  DI, DI
-	JZ     narrow_tile_store
-	MOVQ   BX, DI
-	VADDPS (DI), Y0, Y0
-	LEAQ   (DI)(R11*4), DI
-	VADDPS (DI), Y1, Y1
-	LEAQ   (DI)(R11*4), DI
-	VADDPS (DI), Y2, Y2
-	LEAQ   (DI)(R11*4), DI
-	VADDPS (DI), Y3, Y3
-	LEAQ   (DI)(R11*4), DI
-	VADDPS (DI), Y4, Y4
-	LEAQ   (DI)(R11*4), DI
-	VADDPS (DI), Y5, Y5
-	LEAQ   (DI)(R11*4), DI
+narrow_tile_lastadd:
+	VBROADCASTSS (SI), Y6
+	VMOVUPS      (DI), Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS 4(SI), Y6
+	VMOVUPS      32(DI), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VBROADCASTSS 8(SI), Y6
+	VMOVUPS      64(DI), Y9
+	VFMADD231PS  Y9, Y6, Y0
+	VBROADCASTSS 12(SI), Y6
+	VMOVUPS      96(DI), Y10
+	VFMADD231PS  Y10, Y6, Y0
+	VADDPS       (BX), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	LEAQ         (BX)(R10*4), BX
+	VBROADCASTSS (SI)(AX*1), Y0
+	VFMADD231PS  Y7, Y0, Y1
+	VBROADCASTSS 4(SI)(AX*1), Y0
+	VFMADD231PS  Y8, Y0, Y1
+	VBROADCASTSS 8(SI)(AX*1), Y0
+	VFMADD231PS  Y9, Y0, Y1
+	VBROADCASTSS 12(SI)(AX*1), Y0
+	VFMADD231PS  Y10, Y0, Y1
+	VADDPS       (BX), Y1, Y1
+	VMOVUPS      Y1, (BX)
+	LEAQ         (BX)(R10*4), BX
+	VBROADCASTSS (SI)(AX*2), Y0
+	VFMADD231PS  Y7, Y0, Y2
+	VBROADCASTSS 4(SI)(AX*2), Y0
+	VFMADD231PS  Y8, Y0, Y2
+	VBROADCASTSS 8(SI)(AX*2), Y0
+	VFMADD231PS  Y9, Y0, Y2
+	VBROADCASTSS 12(SI)(AX*2), Y0
+	VFMADD231PS  Y10, Y0, Y2
+	VADDPS       (BX), Y2, Y2
+	VMOVUPS      Y2, (BX)
+	LEAQ         (BX)(R10*4), BX
+	VBROADCASTSS (SI)(CX*1), Y0
+	VFMADD231PS  Y7, Y0, Y3
+	VBROADCASTSS 4(SI)(CX*1), Y0
+	VFMADD231PS  Y8, Y0, Y3
+	VBROADCASTSS 8(SI)(CX*1), Y0
+	VFMADD231PS  Y9, Y0, Y3
+	VBROADCASTSS 12(SI)(CX*1), Y0
+	VFMADD231PS  Y10, Y0, Y3
+	VADDPS       (BX), Y3, Y3
+	VMOVUPS      Y3, (BX)
+	LEAQ         (BX)(R10*4), BX
+	VBROADCASTSS (R9), Y0
+	VFMADD231PS  Y7, Y0, Y4
+	VBROADCASTSS 4(R9), Y0
+	VFMADD231PS  Y8, Y0, Y4
+	VBROADCASTSS 8(R9), Y0
+	VFMADD231PS  Y9, Y0, Y4
+	VBROADCASTSS 12(R9), Y0
+	VFMADD231PS  Y10, Y0, Y4
+	VADDPS       (BX), Y4, Y4
+	VMOVUPS      Y4, (BX)
+	LEAQ         (BX)(R10*4), BX
+	VBROADCASTSS (R9)(AX*1), Y0
+	VFMADD231PS  Y7, Y0, Y5
+	VBROADCASTSS 4(R9)(AX*1), Y0
+	VFMADD231PS  Y8, Y0, Y5
+	VBROADCASTSS 8(R9)(AX*1), Y0
+	VFMADD231PS  Y9, Y0, Y5
+	VBROADCASTSS 12(R9)(AX*1), Y0
+	VFMADD231PS  Y10, Y0, Y5
+	VADDPS       (BX), Y5, Y5
+	VMOVUPS      Y5, (BX)
+	LEAQ         (BX)(R10*4), BX
 
-narrow_tile_store:
+narrow_tile_lastend:
+	ADDQ $0x10, SI
+	JMP  narrow_tile_stored
+
+narrow_tile_few:
+	CMPB    accumulate+144(FP), $0x00
+	JNE     narrow_tile_noneadd
 	VMOVUPS Y0, (BX)
-	LEAQ    (BX)(R11*4), BX
+	LEAQ    (BX)(R10*4), BX
 	VMOVUPS Y1, (BX)
-	LEAQ    (BX)(R11*4), BX
+	LEAQ    (BX)(R10*4), BX
 	VMOVUPS Y2, (BX)
-	LEAQ    (BX)(R11*4), BX
+	LEAQ    (BX)(R10*4), BX
 	VMOVUPS Y3, (BX)
-	LEAQ    (BX)(R11*4), BX
+	LEAQ    (BX)(R10*4), BX
 	VMOVUPS Y4, (BX)
-	LEAQ    (BX)(R11*4), BX
+	LEAQ    (BX)(R10*4), BX
 	VMOVUPS Y5, (BX)
-	LEAQ    (BX)(R11*4), BX
+	LEAQ    (BX)(R10*4), BX
+	JMP     narrow_tile_noneend
 
+narrow_tile_noneadd:
+	VADDPS  (BX), Y0, Y0
+	VMOVUPS Y0, (BX)
+	LEAQ    (BX)(R10*4), BX
+	VADDPS  (BX), Y1, Y1
+	VMOVUPS Y1, (BX)
+	LEAQ    (BX)(R10*4), BX
+	VADDPS  (BX), Y2, Y2
+	VMOVUPS Y2, (BX)
+	LEAQ    (BX)(R10*4), BX
+	VADDPS  (BX), Y3, Y3
+	VMOVUPS Y3, (BX)
+	LEAQ    (BX)(R10*4), BX
+	VADDPS  (BX), Y4, Y4
+	VMOVUPS Y4, (BX)
+	LEAQ    (BX)(R10*4), BX
+	VADDPS  (BX), Y5, Y5
+	VMOVUPS Y5, (BX)
+	LEAQ    (BX)(R10*4), BX
+
+narrow_tile_noneend:
 narrow_tile_stored:
 	MOVQ channels+80(FP), R10
 	SHLQ $0x02, R10
@@ -1881,8 +2163,6 @@ narrow_last:
 	MOVQ   channels+80(FP), R9
 	CMPQ   R9, $0x04
 	JLT    narrow_last_all
-	CMPB   accumulate+144(FP), $0x00
-	JNE    narrow_last_all
 	SUBQ   $0x04, R9
 
 narrow_last_all:
@@ -1949,12 +2229,11 @@ narrow_last_term_few:
 	JMP          narrow_last_term_few
 
 narrow_last_term_end:
-	MOVQ         mRow+32(FP), R10
-	MOVQ         channels+80(FP), R9
-	CMPQ         R9, $0x04
-	JLT          narrow_last_add
+	MOVQ         mRow+32(FP), R9
+	CMPQ         channels+80(FP), $0x04
+	JLT          narrow_last_few
 	CMPB         accumulate+144(FP), $0x00
-	JNE          narrow_last_add
+	JNE          narrow_last_lastadd
 	VBROADCASTSS (SI), Y4
 	VMOVUPS      (DI), Y5
 	VFMADD231PS  Y5, Y4, Y0
@@ -1968,7 +2247,7 @@ narrow_last_term_end:
 	VMOVUPS      96(DI), Y8
 	VFMADD231PS  Y8, Y4, Y0
 	VMOVUPS      Y0, (BX)
-	LEAQ         (BX)(R10*4), BX
+	LEAQ         (BX)(R9*4), BX
 	VBROADCASTSS (SI)(AX*1), Y0
 	VFMADD231PS  Y5, Y0, Y1
 	VBROADCASTSS 4(SI)(AX*1), Y0
@@ -1978,7 +2257,7 @@ narrow_last_term_end:
 	VBROADCASTSS 12(SI)(AX*1), Y0
 	VFMADD231PS  Y8, Y0, Y1
 	VMOVUPS      Y1, (BX)
-	LEAQ         (BX)(R10*4), BX
+	LEAQ         (BX)(R9*4), BX
 	VBROADCASTSS (SI)(AX*2), Y0
 	VFMADD231PS  Y5, Y0, Y2
 	VBROADCASTSS 4(SI)(AX*2), Y0
@@ -1988,7 +2267,7 @@ narrow_last_term_end:
 	VBROADCASTSS 12(SI)(AX*2), Y0
 	VFMADD231PS  Y8, Y0, Y2
 	VMOVUPS      Y2, (BX)
-	LEAQ         (BX)(R10*4), BX
+	LEAQ         (BX)(R9*4), BX
 	VBROADCASTSS (SI)(CX*1), Y0
 	VFMADD231PS  Y5, Y0, Y3
 	VBROADCASTSS 4(SI)(CX*1), Y0
@@ -1998,34 +2277,91 @@ narrow_last_term_end:
 	VBROADCASTSS 12(SI)(CX*1), Y0
 	VFMADD231PS  Y8, Y0, Y3
 	VMOVUPS      Y3, (BX)
-	LEAQ         (BX)(R10*4), BX
-	ADDQ         $0x10, SI
-	JMP          narrow_last_stored
+	LEAQ         (BX)(R9*4), BX
+	JMP          narrow_last_lastend
 
-narrow_last_add:
-	MOVB   accumulate+144(FP), DI
-	TESTB  DI, DI
-	JZ     narrow_last_store
-	MOVQ   BX, DI
-	VADDPS (DI), Y0, Y0
-	LEAQ   (DI)(R10*4), DI
-	VADDPS (DI), Y1, Y1
-	LEAQ   (DI)(R10*4), DI
-	VADDPS (DI), Y2, Y2
-	LEAQ   (DI)(R10*4), DI
-	VADDPS (DI), Y3, Y3
-	LEAQ   (DI)(R10*4), DI
+narrow_last_lastadd:
+	VBROADCASTSS (SI), Y4
+	VMOVUPS      (DI), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(SI), Y4
+	VMOVUPS      32(DI), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VBROADCASTSS 8(SI), Y4
+	VMOVUPS      64(DI), Y7
+	VFMADD231PS  Y7, Y4, Y0
+	VBROADCASTSS 12(SI), Y4
+	VMOVUPS      96(DI), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VADDPS       (BX), Y0, Y0
+	VMOVUPS      Y0, (BX)
+	LEAQ         (BX)(R9*4), BX
+	VBROADCASTSS (SI)(AX*1), Y0
+	VFMADD231PS  Y5, Y0, Y1
+	VBROADCASTSS 4(SI)(AX*1), Y0
+	VFMADD231PS  Y6, Y0, Y1
+	VBROADCASTSS 8(SI)(AX*1), Y0
+	VFMADD231PS  Y7, Y0, Y1
+	VBROADCASTSS 12(SI)(AX*1), Y0
+	VFMADD231PS  Y8, Y0, Y1
+	VADDPS       (BX), Y1, Y1
+	VMOVUPS      Y1, (BX)
+	LEAQ         (BX)(R9*4), BX
+	VBROADCASTSS (SI)(AX*2), Y0
+	VFMADD231PS  Y5, Y0, Y2
+	VBROADCASTSS 4(SI)(AX*2), Y0
+	VFMADD231PS  Y6, Y0, Y2
+	VBROADCASTSS 8(SI)(AX*2), Y0
+	VFMADD231PS  Y7, Y0, Y2
+	VBROADCASTSS 12(SI)(AX*2), Y0
+	VFMADD231PS  Y8, Y0, Y2
+	VADDPS       (BX), Y2, Y2
+	VMOVUPS      Y2, (BX)
+	LEAQ         (BX)(R9*4), BX
+	VBROADCASTSS (SI)(CX*1), Y0
+	VFMADD231PS  Y5, Y0, Y3
+	VBROADCASTSS 4(SI)(CX*1), Y0
+	VFMADD231PS  Y6, Y0, Y3
+	VBROADCASTSS 8(SI)(CX*1), Y0
+	VFMADD231PS  Y7, Y0, Y3
+	VBROADCASTSS 12(SI)(CX*1), Y0
+	VFMADD231PS  Y8, Y0, Y3
+	VADDPS       (BX), Y3, Y3
+	VMOVUPS      Y3, (BX)
+	LEAQ         (BX)(R9*4), BX
 
-narrow_last_store:
+narrow_last_lastend:
+	ADDQ $0x10, SI
+	JMP  narrow_last_stored
+
+narrow_last_few:
+	CMPB    accumulate+144(FP), $0x00
+	JNE     narrow_last_noneadd
 	VMOVUPS Y0, (BX)
-	LEAQ    (BX)(R10*4), BX
+	LEAQ    (BX)(R9*4), BX
 	VMOVUPS Y1, (BX)
-	LEAQ    (BX)(R10*4), BX
+	LEAQ    (BX)(R9*4), BX
 	VMOVUPS Y2, (BX)
-	LEAQ    (BX)(R10*4), BX
+	LEAQ    (BX)(R9*4), BX
 	VMOVUPS Y3, (BX)
-	LEAQ    (BX)(R10*4), BX
+	LEAQ    (BX)(R9*4), BX
+	JMP     narrow_last_noneend
 
+narrow_last_noneadd:
+	VADDPS  (BX), Y0, Y0
+	VMOVUPS Y0, (BX)
+	LEAQ    (BX)(R9*4), BX
+	VADDPS  (BX), Y1, Y1
+	VMOVUPS Y1, (BX)
+	LEAQ    (BX)(R9*4), BX
+	VADDPS  (BX), Y2, Y2
+	VMOVUPS Y2, (BX)
+	LEAQ    (BX)(R9*4), BX
+	VADDPS  (BX), Y3, Y3
+	VMOVUPS Y3, (BX)
+	LEAQ    (BX)(R9*4), BX
+
+narrow_last_noneend:
 narrow_last_stored:
 	MOVQ channels+80(FP), R9
 	SHLQ $0x02, R9

@@ -80,7 +80,8 @@ func (s isa) batchedTile(label string, rows, cols int, out, first, weights, one,
 	}
 	sum := s.sums(rows, cols)
 	k := Load(Param("channels"), GP64())
-	s.unlessByRows(k, label+"all")
+	CMPQ(k, Imm(lastTerms))
+	JLT(LabelRef(label + "all"))
 	SUBQ(Imm(lastTerms), k)
 	Label(label + "all")
 	loop(label+"term", k, unroll, func(n int) {
@@ -93,33 +94,28 @@ func (s isa) batchedTile(label string, rows, cols int, out, first, weights, one,
 		}
 	})
 	mRow := Load(Param("mRow"), GP64())
-	store := func(r int) {
-		for i, v := range sum[r] {
-			VMOVUPS(v, at(out, i*s.bytes()))
+	store := func(add bool) func(r int) {
+		return func(r int) {
+			for i, v := range sum[r] {
+				if add {
+					VADDPS(at(out, i*s.bytes()), v, v)
+				}
+				VMOVUPS(v, at(out, i*s.bytes()))
+			}
+			LEAQ(indexed(out, mRow, 4, 0), out)
 		}
-		LEAQ(indexed(out, mRow, 4, 0), out)
 	}
-	MOVQ(slot(Param("channels")), k)
-	s.unlessByRows(k, label+"add")
-	s.termsByRows(sum, weights, x, store)
+	CMPQ(slot(Param("channels")), Imm(lastTerms))
+	JLT(LabelRef(label + "few"))
+	s.addingOrNot(label+"last", func(add bool) { s.termsByRows(sum, weights, x, store(add)) })
 	ADDQ(Imm(4*lastTerms), first)
 	JMP(LabelRef(label + "stored"))
-	Label(label + "add")
-	accumulate := Load(Param("accumulate"), GP8())
-	TESTB(accumulate, accumulate)
-	JZ(LabelRef(label + "store"))
-	to := GP64()
-	MOVQ(out, to)
-	for r := range sum {
-		for i := range sum[r] {
-			VADDPS(at(to, i*s.bytes()), sum[r][i], sum[r][i])
+	Label(label + "few")
+	s.addingOrNot(label+"none", func(add bool) {
+		for r := range sum {
+			store(add)(r)
 		}
-		LEAQ(indexed(to, mRow, 4, 0), to)
-	}
-	Label(label + "store")
-	for r := range sum {
-		store(r)
-	}
+	})
 	Label(label + "stored")
 	MOVQ(slot(Param("channels")), k)
 	SHLQ(Imm(2), k)
@@ -129,12 +125,15 @@ func (s isa) batchedTile(label string, rows, cols int, out, first, weights, one,
 	}
 }
 
-// unlessByRows jumps if the given number of terms is less than lastTerms, or there is something to be added to their sums.
-func (s isa) unlessByRows(terms Register, label string) {
-	CMPQ(terms, Imm(lastTerms))
-	JLT(LabelRef(label))
+// addingOrNot writes code for the two values of accumulate.
+func (s isa) addingOrNot(label string, code func(add bool)) {
 	CMPB(slot(Param("accumulate")), Imm(0))
-	JNE(LabelRef(label))
+	JNE(LabelRef(label + "add"))
+	code(false)
+	JMP(LabelRef(label + "end"))
+	Label(label + "add")
+	code(true)
+	Label(label + "end")
 }
 
 // termsByRows adds the last terms to the sums and ends one row after another. Weights stay in registers as far as there are some.
