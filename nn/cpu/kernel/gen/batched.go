@@ -105,9 +105,10 @@ func (s isa) batchedTile(label string, rows, cols int, out, first, weights, one,
 			LEAQ(indexed(out, mRow, 4, 0), out)
 		}
 	}
+	weight := func(term, i int) Mem { return at(weights, (term*cols+i)*s.bytes()) }
 	CMPQ(slot(Param("channels")), Imm(lastTerms))
 	JLT(LabelRef(label + "few"))
-	s.addingOrNot(label+"last", func(add bool) { s.termsByRows(sum, weights, x, store(add)) })
+	s.addingOrNot(label+"last", func(add bool) { s.termsByRows(sum, weight, x, store(add)) })
 	ADDQ(Imm(4*lastTerms), first)
 	JMP(LabelRef(label + "stored"))
 	Label(label + "few")
@@ -136,26 +137,23 @@ func (s isa) addingOrNot(label string, code func(add bool)) {
 	Label(label + "end")
 }
 
-// termsByRows adds the last terms to the sums and ends one row after another. Weights stay in registers as far as there are some.
-func (s isa) termsByRows(sum [][]VecVirtual, weights Register, x func(r, term int) Mem, end func(r int)) {
+// termsByRows adds the last terms, x by weight, to the sums and ends one row after another. Weights stay in registers as far as there are
+// some.
+func (s isa) termsByRows(sum [][]VecVirtual, weight func(term, i int) Mem, x func(r, term int) Mem, end func(r int)) {
 	cols := len(sum[0])
-	kept := make([]VecVirtual, lastTerms*cols)
-	free := s.registers() - len(sum)*cols - 1
+	kept := make([]VecVirtual, min(lastTerms*cols, s.registers()-len(sum)*cols-1))
+	for i := range kept {
+		kept[i] = s.loaded(weight(i/cols, i%cols))
+	}
 	for r := range sum {
 		for term := range lastTerms {
 			broadcast := s.vec()
 			VBROADCASTSS(x(r, term), broadcast)
-			for i := range cols {
-				w := term*cols + i
-				if kept[w] == nil && free > 0 {
-					kept[w] = s.vec()
-					VMOVUPS(at(weights, w*s.bytes()), kept[w])
-					free--
-				}
-				if kept[w] != nil {
-					VFMADD231PS(kept[w], broadcast, sum[r][i])
+			for i, v := range sum[r] {
+				if w := term*cols + i; w < len(kept) {
+					VFMADD231PS(kept[w], broadcast, v)
 				} else {
-					VFMADD231PS(at(weights, w*s.bytes()), broadcast, sum[r][i])
+					VFMADD231PS(weight(term, i), broadcast, v)
 				}
 			}
 		}

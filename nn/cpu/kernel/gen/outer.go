@@ -82,6 +82,10 @@ func (s isa) outerTile(label string, rows, cols int, sums, first Register) {
 	for i := range column {
 		column[i] = s.vec()
 	}
+	CMPQ(terms, Imm(lastTerms))
+	JLT(LabelRef(label + "all"))
+	SUBQ(Imm(lastTerms), terms)
+	Label(label + "all")
 	loop(label+"term", terms, unroll, func(n int) {
 		for range n {
 			for i, c := range column {
@@ -101,8 +105,20 @@ func (s isa) outerTile(label string, rows, cols int, sums, first Register) {
 			ADDQ(yRow, y)
 		}
 	})
+	CMPQ(slot(Param("terms")), Imm(lastTerms))
+	JLT(LabelRef(label + "few"))
+	in, out := rowsFrom(from, vRow, lastTerms), rowsFrom(y, yRow, lastTerms)
+	s.termsByRows(sum, func(term, i int) Mem { return out.at(term, i*s.bytes()) }, func(r, term int) Mem { return in.at(term, 4*r) }, func(r int) {
+		for i, v := range sum[r] {
+			VMOVUPS(v, at(sums, i*s.bytes()))
+		}
+		ADDQ(gRow, sums)
+	})
+	JMP(LabelRef(label + "stored"))
+	Label(label + "few")
 	each(func(m Mem, v VecVirtual) { VMOVUPS(v, m) })
 	for range sum {
 		ADDQ(gRow, sums)
 	}
+	Label(label + "stored")
 }
