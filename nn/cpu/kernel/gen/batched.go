@@ -55,10 +55,6 @@ func (s isa) batchedPositions(label string, rows, cols int, one, three Register)
 // usualTiles is how many tiles most products have.
 const usualTiles = 24
 
-// lastTerms is how many of a sum's terms are added row by row, each row being stored as soon as it is done: Zen 3 can have some
-// eight stores of vectors under way, and more at once would keep it from multiplying.
-const lastTerms = 4
-
 // batchedTile writes the product of one tile; out and first move on to the next.
 func (s isa) batchedTile(label string, rows, cols int, out, first, weights, one, three Register, prefetch func()) {
 	// Every base serves four rows: itself and one, two and three rows further.
@@ -135,28 +131,4 @@ func (s isa) addingOrNot(label string, code func(add bool)) {
 	Label(label + "add")
 	code(true)
 	Label(label + "end")
-}
-
-// termsByRows adds the last terms, x by weight, to the sums and ends one row after another. Weights stay in registers as far as there are
-// some.
-func (s isa) termsByRows(sum [][]VecVirtual, weight func(term, i int) Mem, x func(r, term int) Mem, end func(r int)) {
-	cols := len(sum[0])
-	kept := make([]VecVirtual, min(lastTerms*cols, s.registers()-len(sum)*cols-1))
-	for i := range kept {
-		kept[i] = s.loaded(weight(i/cols, i%cols))
-	}
-	for r := range sum {
-		for term := range lastTerms {
-			broadcast := s.vec()
-			VBROADCASTSS(x(r, term), broadcast)
-			for i, v := range sum[r] {
-				if w := term*cols + i; w < len(kept) {
-					VFMADD231PS(kept[w], broadcast, v)
-				} else {
-					VFMADD231PS(weight(term, i), broadcast, v)
-				}
-			}
-		}
-		end(r)
-	}
 }

@@ -144,3 +144,31 @@ func (s isa) terms(sum [][]VecVirtual, n int, b Register, x func(r, term int) Me
 	}
 	ADDQ(U32(uint32(n*cols*s.bytes())), b)
 }
+
+// lastTerms is how many of a sum's terms are added row by row, each row being stored as soon as it is done: twelve stores of vectors at
+// once keep Zen 3 from multiplying for 25 cycles, stores among products hardly at all (measured).
+const lastTerms = 4
+
+// termsByRows adds the last terms, x by weight, to the sums and ends one row after another. Weights stay in registers as far as there are
+// some.
+func (s isa) termsByRows(sum [][]VecVirtual, weight func(term, i int) Mem, x func(r, term int) Mem, end func(r int)) {
+	cols := len(sum[0])
+	kept := make([]VecVirtual, min(lastTerms*cols, s.registers()-len(sum)*cols-1))
+	for i := range kept {
+		kept[i] = s.loaded(weight(i/cols, i%cols))
+	}
+	for r := range sum {
+		for term := range lastTerms {
+			broadcast := s.vec()
+			VBROADCASTSS(x(r, term), broadcast)
+			for i, v := range sum[r] {
+				if w := term*cols + i; w < len(kept) {
+					VFMADD231PS(kept[w], broadcast, v)
+				} else {
+					VFMADD231PS(weight(term, i), broadcast, v)
+				}
+			}
+		}
+		end(r)
+	}
+}
