@@ -50,7 +50,8 @@ type Kernel struct {
 	//	sum[p][t][o] = Σ_c v[p·vStride + t·vRow + c] · u[p·uStride + c·columns + o]
 	//	m[p·mStride + t·mRow + o] = sum, or += sum if accumulate
 	//
-	// in the order of c, from zero. tiles is as BatchedTiles has it, positions at least one.
+	// in the order of c, from zero. tiles is as BatchedTiles has it, positions at least one. uStride after the last position's weights
+	// are those of a call to come, if any: they are asked for in time.
 	Batched func(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int, accumulate bool)
 
 	// Outer sums products of columns at each position:

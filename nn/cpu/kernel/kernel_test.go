@@ -509,28 +509,30 @@ func BenchmarkGemm(b *testing.B) {
 	}
 }
 
-// BenchmarkBatched multiplies the positions of a row of 4×4 tiles by one panel.
 func TestBatchedAddsToWhatIsThere(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
 		rng := rand.New(rand.NewPCG(31, 32))
 		for _, columns := range k.widths() {
-			b := randomBatch(rng, 21, k.BatchedTiles(14), columns, 3)
-			once := make([]float32, b.places*b.tiles*columns)
-			multiply := func(m []float32, accumulate bool) {
-				k.Batched(m, b.tiles*columns, columns, b.v, b.vStride, b.vRow, b.channels, b.tiles, b.u, b.uStride, columns, b.places, accumulate)
-			}
-			multiply(once, false)
-			twice := slices.Clone(once)
-			multiply(twice, true)
-			for i, v := range once {
-				if twice[i] != v+v {
-					t.Fatalf("%d columns: %v and as much again is %v", columns, v, twice[i])
+			for _, channels := range []int{1, 3, 4, 5, 21} {
+				b := randomBatch(rng, channels, k.BatchedTiles(14), columns, 3)
+				once := make([]float32, b.places*b.tiles*columns)
+				multiply := func(m []float32, accumulate bool) {
+					k.Batched(m, b.tiles*columns, columns, b.v, b.vStride, b.vRow, b.channels, b.tiles, b.u, b.uStride, columns, b.places, accumulate)
+				}
+				multiply(once, false)
+				twice := slices.Clone(once)
+				multiply(twice, true)
+				for i, v := range once {
+					if twice[i] != v+v {
+						t.Fatalf("%d channels, %d columns: %v and as much again is %v", channels, columns, v, twice[i])
+					}
 				}
 			}
 		}
 	})
 }
 
+// BenchmarkBatched multiplies the positions of some rows of 4×4 tiles by one panel.
 func BenchmarkBatched(b *testing.B) {
 	for _, k := range Available() {
 		for _, columns := range k.widths() {

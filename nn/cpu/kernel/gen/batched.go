@@ -26,9 +26,11 @@ func (s isa) batchedPositions(label string, rows, cols int, one, three Register)
 	left, out, first, weights := Load(Param("tiles"), GP64()), GP64(), GP64(), GP64()
 	MOVQ(m, out)
 	MOVQ(v, first)
-	next := Load(Param("uStride"), GP64()) // from a position's weights to the next one's, which are asked for in time
+	// The next position's weights, next bytes further, are asked for in time: of the lines of unroll terms each tile asks for some
+	// others.
+	next := Load(Param("uStride"), GP64())
 	SHLQ(Imm(2), next)
-	early := max(1, unroll*cols*s.bytes()/64*rows/usualTiles) // lines that a tile asks for every unroll terms
+	early := max(1, unroll*cols*s.bytes()/64*rows/usualTiles)
 	eachTile(label, left, rows, s.batchedLast, func(label string, rows int) {
 		MOVQ(u, weights)
 		s.batchedTile(label, rows, cols, out, first, weights, one, three, func() {
@@ -76,10 +78,7 @@ func (s isa) batchedTile(label string, rows, cols int, out, first, weights, one,
 	}
 	sum := s.sums(rows, cols)
 	k := Load(Param("channels"), GP64())
-	CMPQ(k, Imm(lastTerms))
-	JLT(LabelRef(label + "all"))
-	SUBQ(Imm(lastTerms), k)
-	Label(label + "all")
+	butLast(label, k)
 	loop(label+"term", k, unroll, func(n int) {
 		if n == unroll {
 			prefetch()

@@ -149,6 +149,14 @@ func (s isa) terms(sum [][]VecVirtual, n int, b Register, x func(r, term int) Me
 // once keep Zen 3 from multiplying for 25 cycles, stores among products hardly at all (measured).
 const lastTerms = 4
 
+// butLast takes the last terms from a number of them, if there are as many.
+func butLast(label string, terms Register) {
+	CMPQ(terms, Imm(lastTerms))
+	JLT(LabelRef(label + "all"))
+	SUBQ(Imm(lastTerms), terms)
+	Label(label + "all")
+}
+
 // termsByRows adds the last terms, x by weight, to the sums and ends one row after another. Weights stay in registers as far as there are
 // some.
 func (s isa) termsByRows(sum [][]VecVirtual, weight func(term, i int) Mem, x func(r, term int) Mem, end func(r int)) {

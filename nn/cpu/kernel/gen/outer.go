@@ -82,10 +82,7 @@ func (s isa) outerTile(label string, rows, cols int, sums, first Register) {
 	for i := range column {
 		column[i] = s.vec()
 	}
-	CMPQ(terms, Imm(lastTerms))
-	JLT(LabelRef(label + "all"))
-	SUBQ(Imm(lastTerms), terms)
-	Label(label + "all")
+	butLast(label, terms)
 	loop(label+"term", terms, unroll, func(n int) {
 		for range n {
 			for i, c := range column {
