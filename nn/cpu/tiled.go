@@ -12,6 +12,7 @@ type tiled struct {
 	tiles      [2]int              // of a picture: rows and columns
 	rows       int                 // rows of tiles in a chunk
 	wholeTiles func(tiles int) int // those of whole products
+	wholeRows  func(rows int) int  // those of whole products of the channels of inputs
 	lanes      int
 	outputs    int // channels that are transformed back at a time
 	position   int // weights of a position
@@ -19,7 +20,7 @@ type tiled struct {
 }
 
 func (t *tape) tiled(w kernel.Winograd, pad [2]int, in, out *picture, turned bool) *tiled {
-	s := &tiled{Winograd: w, in: in, out: out, pad: pad, turned: turned, wholeTiles: t.kernel.BatchedTiles, lanes: t.kernel.Lanes, columns: t.kernel.Columns}
+	s := &tiled{Winograd: w, in: in, out: out, pad: pad, turned: turned, wholeTiles: t.kernel.BatchedTiles, wholeRows: t.kernel.OuterRows, lanes: t.kernel.Lanes, columns: t.kernel.Columns}
 	var after, outAfter [2]int
 	extent, outExtent := [2]int{in.height, in.width}, [2]int{out.height, out.width}
 	for a := range 2 {
@@ -165,7 +166,8 @@ func (s *tiled) back(h *hand, row, o, channels int, m []float32, mStride int, e 
 //
 //	W̄ = Gᵀ·(Σ (Bᵀ·d·B) ⊙ (A·d̄·Aᵀ))·G
 //
-// the transpose of Winograd's algorithm.
+// the transpose of Winograd's algorithm. Tiles are in the order [position][panel][tile][channel of the panel]: a panel of each
+// side, all of which is used again and again, fits the first cache.
 type tiledProducts struct {
 	*tiled
 	rows   int // channels of the input in whole products
@@ -174,7 +176,29 @@ type tiledProducts struct {
 }
 
 func (t *tape) tiledProducts(s *tiled) *tiledProducts {
-	return &tiledProducts{tiled: s, rows: t.kernel.OuterRows(s.in.channels), widths: widths(s.out.channels, s.columns), kept: -1}
+	p := &tiledProducts{tiled: s, widths: widths(s.out.channels, s.columns), kept: -1}
+	p.eachPanel(func(_, _, rows int) { p.rows += rows })
+	return p
+}
+
+// eachPanel calls f for each panel of the input: its first channel, their number, and that in whole products.
+func (s *tiledProducts) eachPanel(f func(first, count, rows int)) {
+	for c := 0; c < s.in.channels; c += kernel.Line {
+		count := min(kernel.Line, s.in.channels-c)
+		f(c, count, s.wholeRows(count))
+	}
+}
+
+// eachKind calls f for the whole panels of the input, and for the last where it is narrower: the first channel of the first one, the rows of
+// each in whole products, and their number.
+func (s *tiledProducts) eachKind(f func(first, rows, panels int)) {
+	whole := s.in.channels / kernel.Line
+	if whole > 0 {
+		f(0, kernel.Line, whole)
+	}
+	if rest := s.in.channels % kernel.Line; rest > 0 {
+		f(whole*kernel.Line, s.wholeRows(rest), 1)
+	}
 }
 
 // keep makes room for sums that outlast a round.
@@ -193,7 +217,7 @@ func (s *tiledProducts) position() int { return s.rows*s.widths + streamPad }
 
 func (s *tiledProducts) plan(*tape) tapeRooms {
 	return tapeRooms{
-		inputs:  s.Positions() * stream(2*s.tiled.rows*s.tiles[1], max(s.inRow(), s.widths)),
+		inputs:  s.Positions() * stream(2*s.tiled.rows*s.tiles[1], max(roundUp(s.in.channels, kernel.Line), s.widths)),
 		columns: (s.Tile + 2) * s.Tile * s.tiles[1] * kernel.Line,
 		outer:   s.Positions() * s.position(),
 	}
@@ -207,15 +231,17 @@ func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
 	}
 	s.eachChunk(h, func(first, count int) {
 		tiles := count * s.tiles[1] // of a pair; those of all pairs follow each other
-		vStride, yStride := stream(len(pairs)*tiles, s.inRow()), stream(len(pairs)*tiles, s.widths)
+		terms := len(pairs) * tiles
+		vStride, yStride := stream(terms, roundUp(s.in.channels, kernel.Line)), stream(terms, s.widths)
 		for i, p := range pairs {
-			s.transform(h, h.inputs[i*tiles*s.inRow():], p.in, first, count, vStride)
-			s.spread(h, h.outputs[i*tiles*s.widths:], p.out, first, count, yStride)
+			s.spread(h, p, first, count, i*tiles, terms, vStride, yStride)
 		}
 		for p := range s.Positions() {
 			panels(s.out.channels, s.columns, func(o, _, columns int) {
-				h.kernel.Outer(sums[p*size+o:], size, s.widths, h.inputs[p*vStride:], vStride, s.inRow(),
-					h.outputs[p*yStride+o:], yStride, s.widths, s.rows, columns, len(pairs)*tiles, 1, h.from > 0 || first > 0)
+				s.eachKind(func(c, rows, panels int) {
+					h.kernel.Outer(sums[p*size+c*s.widths+o:], kernel.Line*s.widths, s.widths, h.inputs[p*vStride+c*terms:], kernel.Line*terms, kernel.Line,
+						h.outputs[p*yStride+o*terms:], 0, columns, rows, columns, terms, panels, h.from > 0 || first > 0)
+				})
 			})
 		}
 	})
@@ -227,11 +253,18 @@ func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
 	}
 }
 
-// spread writes the tiles of a chunk of plane l of the output to y.
-func (s *tiledProducts) spread(h *hand, y []float32, l plane, first, count, yStride int) {
+// spread writes the tiles of a chunk of a pair, as those from the given one on of so many, to the inputs and outputs in hand.
+func (s *tiledProducts) spread(h *hand, p pair, first, count, tile, of, vStride, yStride int) {
 	for r := range count {
-		n, top := s.row(first + r)
-		s.Adjoint(y[r*s.tiles[1]*s.widths:], yStride, s.widths, h.at(l, s.out, n, top, 0),
-			s.out.row(), s.out.channels, s.out.channels, s.tiles[1], h.columns)
+		n, y := s.row(first + r)
+		at := tile + r*s.tiles[1]
+		s.eachPanel(func(c, channels, _ int) {
+			s.Input(h.inputs[c*of+at*kernel.Line:], vStride, kernel.Line, h.at(p.in, s.in, n, y-s.pad[0], -s.pad[1])[c:],
+				s.in.row(), s.in.channels, channels, s.tiles[1], h.columns)
+		})
+		panels(s.out.channels, s.columns, func(o, channels, columns int) {
+			s.Adjoint(h.outputs[o*of+at*columns:], yStride, columns, h.at(p.out, s.out, n, y, 0)[o:],
+				s.out.row(), s.out.channels, channels, s.tiles[1], h.columns)
+		})
 	}
 }

@@ -2388,7 +2388,7 @@ narrow_end:
 	RET
 
 // func outerAVX2(g []float32, gStride int, gRow int, v []float32, vStride int, vRow int, y []float32, yStride int, yRow int, rows int, columns int, terms int, positions int, accumulate bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·outerAVX2(SB), NOSPLIT, $0-153
 	SHLQ $0x02, gStride+24(FP)
 	SHLQ $0x02, gRow+32(FP)
@@ -2450,14 +2450,29 @@ wide_tile_zero:
 	VXORPS Y11, Y11, Y11
 
 wide_tile_add:
-	MOVQ y_base+80(FP), DI
-	MOVQ DX, SI
-	MOVQ vRow+72(FP), R8
-	MOVQ yRow+112(FP), R9
-	MOVQ terms+136(FP), R10
-	CMPQ R10, $0x04
-	JLT  wide_tile_all
-	SUBQ $0x04, R10
+	MOVQ       y_base+80(FP), DI
+	MOVQ       DX, SI
+	MOVQ       vRow+72(FP), R8
+	MOVQ       yRow+112(FP), R9
+	MOVQ       terms+136(FP), R10
+	MOVQ       BX, R11
+	IMUL3Q     $0x06, R11, R11
+	ADDQ       CX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	CMPQ       R10, $0x04
+	JLT        wide_tile_all
+	SUBQ       $0x04, R10
 
 wide_tile_all:
 wide_tile_term_many:
@@ -2746,14 +2761,25 @@ wide_last_zero:
 	VXORPS Y7, Y7, Y7
 
 wide_last_add:
-	MOVQ y_base+80(FP), DI
-	MOVQ DX, SI
-	MOVQ vRow+72(FP), R8
-	MOVQ yRow+112(FP), R9
-	MOVQ terms+136(FP), R10
-	CMPQ R10, $0x04
-	JLT  wide_last_all
-	SUBQ $0x04, R10
+	MOVQ       y_base+80(FP), DI
+	MOVQ       DX, SI
+	MOVQ       vRow+72(FP), R8
+	MOVQ       yRow+112(FP), R9
+	MOVQ       terms+136(FP), R10
+	MOVQ       BX, R11
+	IMUL3Q     $0x04, R11, R11
+	ADDQ       CX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	CMPQ       R10, $0x04
+	JLT        wide_last_all
+	SUBQ       $0x04, R10
 
 wide_last_all:
 wide_last_term_many:
@@ -2996,14 +3022,29 @@ narrow_tile_zero:
 	VXORPS Y5, Y5, Y5
 
 narrow_tile_add:
-	MOVQ y_base+80(FP), DI
-	MOVQ DX, SI
-	MOVQ vRow+72(FP), R8
-	MOVQ yRow+112(FP), R9
-	MOVQ terms+136(FP), R10
-	CMPQ R10, $0x04
-	JLT  narrow_tile_all
-	SUBQ $0x04, R10
+	MOVQ       y_base+80(FP), DI
+	MOVQ       DX, SI
+	MOVQ       vRow+72(FP), R8
+	MOVQ       yRow+112(FP), R9
+	MOVQ       terms+136(FP), R10
+	MOVQ       BX, R11
+	IMUL3Q     $0x06, R11, R11
+	ADDQ       CX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	CMPQ       R10, $0x04
+	JLT        narrow_tile_all
+	SUBQ       $0x04, R10
 
 narrow_tile_all:
 narrow_tile_term_many:
@@ -3214,14 +3255,25 @@ narrow_last_zero:
 	VXORPS Y3, Y3, Y3
 
 narrow_last_add:
-	MOVQ y_base+80(FP), DI
-	MOVQ DX, SI
-	MOVQ vRow+72(FP), R8
-	MOVQ yRow+112(FP), R9
-	MOVQ terms+136(FP), R10
-	CMPQ R10, $0x04
-	JLT  narrow_last_all
-	SUBQ $0x04, R10
+	MOVQ       y_base+80(FP), DI
+	MOVQ       DX, SI
+	MOVQ       vRow+72(FP), R8
+	MOVQ       yRow+112(FP), R9
+	MOVQ       terms+136(FP), R10
+	MOVQ       BX, R11
+	IMUL3Q     $0x04, R11, R11
+	ADDQ       CX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	CMPQ       R10, $0x04
+	JLT        narrow_last_all
+	SUBQ       $0x04, R10
 
 narrow_last_all:
 narrow_last_term_many:

@@ -2940,7 +2940,7 @@ narrow_tile_stored:
 	RET
 
 // func outerAVX512(g []float32, gStride int, gRow int, v []float32, vStride int, vRow int, y []float32, yStride int, yRow int, rows int, columns int, terms int, positions int, accumulate bool)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·outerAVX512(SB), NOSPLIT, $0-153
 	SHLQ $0x02, gStride+24(FP)
 	SHLQ $0x02, gRow+32(FP)
@@ -3008,14 +3008,41 @@ wide_tile_zero:
 	VPXORD Z15, Z15, Z15
 
 wide_tile_add:
-	MOVQ y_base+80(FP), DI
-	MOVQ DX, SI
-	MOVQ vRow+72(FP), R8
-	MOVQ yRow+112(FP), R9
-	MOVQ terms+136(FP), R10
-	CMPQ R10, $0x04
-	JLT  wide_tile_all
-	SUBQ $0x04, R10
+	MOVQ       y_base+80(FP), DI
+	MOVQ       DX, SI
+	MOVQ       vRow+72(FP), R8
+	MOVQ       yRow+112(FP), R9
+	MOVQ       terms+136(FP), R10
+	MOVQ       BX, R11
+	IMUL3Q     $0x08, R11, R11
+	ADDQ       CX, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
+	CMPQ       R10, $0x04
+	JLT        wide_tile_all
+	SUBQ       $0x04, R10
 
 wide_tile_all:
 wide_tile_term_many:
@@ -3395,14 +3422,33 @@ narrow_tile_zero:
 	VPXORD Z7, Z7, Z7
 
 narrow_tile_add:
-	MOVQ y_base+80(FP), DI
-	MOVQ DX, SI
-	MOVQ vRow+72(FP), R8
-	MOVQ yRow+112(FP), R9
-	MOVQ terms+136(FP), R10
-	CMPQ R10, $0x04
-	JLT  narrow_tile_all
-	SUBQ $0x04, R10
+	MOVQ       y_base+80(FP), DI
+	MOVQ       DX, SI
+	MOVQ       vRow+72(FP), R8
+	MOVQ       yRow+112(FP), R9
+	MOVQ       terms+136(FP), R10
+	MOVQ       BX, R11
+	IMUL3Q     $0x08, R11, R11
+	ADDQ       CX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	CMPQ       R10, $0x04
+	JLT        narrow_tile_all
+	SUBQ       $0x04, R10
 
 narrow_tile_all:
 narrow_tile_term_many:

@@ -78,6 +78,16 @@ func (s isa) outerTile(label string, rows, cols int, sums, first Register) {
 	MOVQ(first, from)
 	vRow, yRow := Load(Param("vRow"), GP64()), Load(Param("yRow"), GP64())
 	terms := Load(Param("terms"), GP64())
+	next := GP64() // the sums of the next tile are asked for in time
+	MOVQ(gRow, next)
+	IMUL3Q(Imm(uint64(rows)), next, next)
+	ADDQ(sums, next)
+	for range rows {
+		for disp := 0; disp < cols*s.bytes(); disp += 4 * lineFloats {
+			PREFETCHT0(at(next, disp))
+		}
+		ADDQ(gRow, next)
+	}
 	column, broadcast := make([]VecVirtual, cols), s.vec()
 	for i := range column {
 		column[i] = s.vec()
