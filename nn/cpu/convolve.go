@@ -24,13 +24,17 @@ type conv struct {
 
 // correlation is a linear map from one picture to another whose weights are given in the order of the graph.
 type correlation interface {
-	// size is the number of floats of the packed weights.
-	size() int
-	// pack brings weights into the order of the kernels.
-	pack(packed, weights []float32)
+	// size is the number of floats of the packed weights of a pass of order o.
+	size(o order) int
+	// pack brings weights into the order of the kernels: those of the point, or along a vector.
+	pack(packed, weights []float32, o order)
 	// run computes the sum over sources and ends it.
 	run(h *hand, sources []source, end *ending)
 }
+
+// joining is a correlation with the weights of all sources of the second order in one: those of the point lie among the ones
+// along the vector.
+type joining interface{ join(packed, point []float32) }
 
 // source is a term of a correlation: a plane of its input and packed weights.
 type source struct {
@@ -53,15 +57,17 @@ type pair struct{ in, out plane }
 // placed is a correlation with its place among the packed weights.
 type placed struct {
 	correlation
-	at, floats int
+	at [2]int // by order
 }
 
-func (p placed) weights(packed []float32) []float32 { return packed[p.at:][:p.floats] }
+func (p placed) weights(packed []float32, o order) []float32 { return packed[p.at[o]:][:p.size(o)] }
 
 // place makes room for the weights of c.
 func (t *tape) place(c correlation) correlation {
-	p := placed{c, t.packed, c.size()}
-	t.packed = lined(p.at + p.floats)
+	p := placed{c, t.packed}
+	for o := range t.packed {
+		t.packed[o] = lined(p.at[o] + c.size(order(o)))
+	}
 	return p
 }
 
@@ -87,7 +93,7 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 	if !t.live {
 		l.exact, l.exactAt = t.gathered(op, in.picture, out), t.packed64
 		l.exact.columns = t.kernel.Columns64
-		t.packed64 += l.exact.size()
+		t.packed64 += l.exact.size(first)
 	}
 	if !in.constant {
 		l.against = t.transposed(op, in.picture, out)
@@ -125,23 +131,28 @@ func (l *conv) inputs() []*edge {
 
 func (l *conv) output() *picture { return l.out }
 
-// prepare brings the layer's part of φ into the order of the kernels.
-func (l *conv) prepare(packed, phi []float32) {
-	weights := phi[l.at:][:l.channels*l.terms]
+// prepare brings the layer's part of φ into the order of the kernels, and the point's with it where these join.
+func (l *conv) prepare(s *side, o order, point *side) {
+	weights := s.phi[l.at:][:l.channels*l.terms]
 	for _, c := range []correlation{l.along, l.against} {
-		if c != nil {
-			c.pack(c.(placed).weights(packed), weights)
+		if c == nil {
+			continue
+		}
+		p := c.(placed)
+		p.pack(p.weights(s.packed, o), weights, o)
+		if j, ok := p.correlation.(joining); ok && o == second && !s.joined {
+			j.join(p.weights(s.packed, o), p.weights(point.packed, first))
 		}
 	}
 }
 
 // sources are the terms of a pass of order o, whose first-order form has plane p.
 func (l *conv) sources(h *hand, c correlation, p plane, o order, constant bool) []source {
-	point, vector := c.(placed).weights(h.packed[first]), []float32(nil)
+	point := c.(placed).weights(h.packed[first], first)
 	if o == first {
 		return []source{{p, point}}
 	}
-	vector = c.(placed).weights(h.packed[second])
+	vector := c.(placed).weights(h.packed[second], second)
 	if constant {
 		return []source{{p, vector}}
 	}

@@ -25,14 +25,17 @@ type derivatives struct {
 
 	images          *nn.Images // nil while there is no point
 	point           parameters
-	sides           []side    // of the point, and of the vectors in hand
+	sides           []*side   // of the point, and of the vectors in hand
 	phi64, packed64 []float64 // of the point
 	gradient        []float64 // the means of derivatives by φ
 	spares          *spares
 }
 
 // side is effective parameters, or their derivatives along a vector, as they are and in the order of the kernels.
-type side struct{ phi, packed []float32 }
+type side struct {
+	phi, packed []float32
+	joined      bool // the point's weights are among those along the vector, where they join
+}
 
 // Bounds of the vectors that a sweep over the images takes along.
 const (
@@ -41,9 +44,9 @@ const (
 )
 
 // vectors is how many they are.
-func (t *tape) vectors() int { return int(max(1, min(mostVectors, vectorBytes/t.sideBytes()))) }
+func (t *tape) vectors() int { return int(max(1, min(mostVectors, vectorBytes/t.sideBytes(second)))) }
 
-func (t *tape) sideBytes() int64 { return 4*int64(t.phi+t.packed) + 2*hugePage }
+func (t *tape) sideBytes(o order) int64 { return 4*int64(t.phi+t.packed[o]) + 2*hugePage }
 
 func (e *Engine) differentiate() *derivatives {
 	if e.derived != nil {
@@ -88,7 +91,7 @@ func (e *Engine) DerivativeMemory(images int) int64 {
 		threads += int64(e.threads) * t.stateBytes()
 	}
 	vectors := int64(t.vectors())
-	shared := (1+vectors)*t.sideBytes() + (1+vectors)*8*int64(t.gradient) + 8*int64(t.phi+t.packed64) + 4*int64(e.Graph.Parameters())
+	shared := t.sideBytes(first) + vectors*t.sideBytes(second) + (1+vectors)*8*int64(t.gradient) + 8*int64(t.phi+t.packed64) + 4*int64(e.Graph.Parameters())
 	return threads + shared + blocks*t.kinksBytes() + kept*t.stateBytes()
 }
 
@@ -195,7 +198,7 @@ func (d *derivatives) products(ctx context.Context, vectors, products [][]float6
 // prepare brings the effective parameters of p to side i.
 func (d *derivatives) prepare(ctx context.Context, i int, p *parameters, o order) {
 	for len(d.sides) <= i {
-		d.sides = append(d.sides, side{allocate(d.tape.phi), allocate(d.tape.packed)})
+		d.sides = append(d.sides, &side{phi: allocate(d.tape.phi), packed: allocate(d.tape.packed[o])})
 	}
 	s := d.sides[i]
 	d.share(ctx, len(d.tape.layers), func(_ *hand, l int) {
@@ -209,13 +212,17 @@ func (d *derivatives) prepare(ctx context.Context, i int, p *parameters, o order
 			apply(f.own(), p, d.phi64, o)
 		}
 		if c, ok := f.(*conv); ok {
-			c.prepare(s.packed, s.phi)
+			c.prepare(s, o, d.sides[0])
 			if decides {
 				pack(c.exact, d.packed64[c.exactAt:], d.phi64[c.at:])
 			}
 		}
 	})
+	s.joined = true
 	if o == first {
+		for _, vector := range d.sides {
+			vector.joined = false
+		}
 		for _, h := range d.hands {
 			h.phi[first], h.packed[first], h.phi64, h.packed64 = s.phi, s.packed, d.phi64, d.packed64
 		}
@@ -332,7 +339,7 @@ func (h *hand) firstOrder(images *nn.Images, block int) {
 }
 
 // along computes the derivative of the block's gradient along a vector.
-func (h *hand) along(s side, images *nn.Images, block int) {
+func (h *hand) along(s *side, images *nn.Images, block int) {
 	h.phi[second], h.packed[second] = s.phi, s.packed
 	h.ahead(h.tape.groups, func(l layer) {
 		if !l.output().constant {

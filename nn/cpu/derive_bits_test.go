@@ -95,7 +95,7 @@ func TestDerivativesTakeTheMemoryThatIsAnnounced(t *testing.T) {
 				said := e.DerivativeMemory(derivedImages(g))
 				// There is one vector.
 				tape := record(g, &e.kernel, false)
-				said -= int64(tape.vectors()-1) * (tape.sideBytes() + 8*int64(tape.gradient))
+				said -= int64(tape.vectors()-1) * (tape.sideBytes(second) + 8*int64(tape.gradient))
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
 				derive(t, g, o)

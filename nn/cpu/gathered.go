@@ -107,7 +107,7 @@ func widths(channels int, columns func(int) int) (n int) {
 	return n
 }
 
-func (g *gathered) size() (n int) {
+func (g *gathered) size(order) (n int) {
 	for i := range g.phases {
 		p := &g.phases[i]
 		p.packed = n
@@ -117,7 +117,7 @@ func (g *gathered) size() (n int) {
 }
 
 // pack writes [phase][group][panel][tap][channel][column]; the columns that a panel lacks stay zero.
-func (g *gathered) pack(packed, weights []float32) { pack(g, packed, weights) }
+func (g *gathered) pack(packed, weights []float32, _ order) { pack(g, packed, weights) }
 
 func pack[T float32 | float64](g *gathered, packed, weights []T) {
 	for _, p := range g.phases {

@@ -30,7 +30,7 @@ type tape struct {
 	signs     int          // bytes of the signs of one image
 	brief     [4]int       // by plane: floats of brief pictures
 	packed64  int          // float64s of the weights in the order of the kernels
-	packed    int          // floats of the weights in the order of the kernels
+	packed    [2]int       // by order: floats of the weights in the order of the kernels
 	phi       int          // effective parameters
 	gradient  int          // sums of derivatives by them
 	outerKept int          // floats of sums that outlast a round

@@ -14,8 +14,9 @@ type tiled struct {
 	wholeTiles func(tiles int) int // those of whole products
 	wholeRows  func(rows int) int  // those of whole products of the channels of inputs
 	lanes      int
-	outputs    int // channels that are transformed back at a time
-	position   int // weights of a position
+	outputs    int    // channels that are transformed back at a time
+	terms      [2]int // by order: channels of all sources
+	widths     int    // columns of all panels
 	columns    func(channels int) int
 }
 
@@ -34,17 +35,24 @@ func (t *tape) tiled(w kernel.Winograd, pad [2]int, in, out *picture, turned boo
 	}
 	s.rows = max(1, chunkTiles/s.tiles[1])
 	s.outputs = min(roundUp(out.channels, s.lanes), 128)
-	s.position = in.channels * widths(out.channels, s.columns)
+	s.terms = [2]int{in.channels, 2 * in.channels}
+	if in.constant {
+		s.terms[second] = in.channels
+	}
+	s.widths = widths(out.channels, s.columns)
 	return s
 }
 
 // chunkTiles is about how many tiles there are in a chunk: those of the images of a group.
 const chunkTiles = groupPixels / 16
 
-func (s *tiled) size() int { return s.Positions() * s.position }
+func (s *tiled) size(o order) int { return s.Positions() * s.position(o) }
 
-// pack brings G·g·Gᵀ, computed in float64 and rounded once, into the order [position][panel][channel][column].
-func (s *tiled) pack(packed, weights []float32) {
+// position is the weights of one.
+func (s *tiled) position(o order) int { return s.terms[o] * s.widths }
+
+// pack brings G·g·Gᵀ, computed in float64 and rounded once, into the order [position][panel][source][channel][column].
+func (s *tiled) pack(packed, weights []float32, o order) {
 	g := make([]float32, 9*2*s.lanes)
 	panels(s.out.channels, s.columns, func(first, count, columns int) {
 		clear(g)
@@ -60,22 +68,37 @@ func (s *tiled) pack(packed, weights []float32) {
 					g[i*columns+o] = v
 				}
 			}
-			s.Filter(packed[first*s.in.channels+c*columns:], s.position, g, columns, columns)
+			s.Filter(packed[first*s.terms[o]+c*columns:], s.position(o), g, columns, columns)
 		}
 	})
 }
 
+// join copies the point's weights to where the second source's are.
+func (s *tiled) join(packed, point []float32) {
+	channels := s.terms[first]
+	if s.terms[second] == channels {
+		return
+	}
+	for p := range s.Positions() {
+		panels(s.out.channels, s.columns, func(o, _, columns int) {
+			copy(packed[p*s.position(second)+o*s.terms[second]+channels*columns:], point[p*s.position(first)+o*channels:][:channels*columns])
+		})
+	}
+}
+
 func (s *tiled) chunkTiles() int { return s.wholeTiles(s.rows * s.tiles[1]) }
 
-// Rows of tiles are whole vectors of channels.
-func (s *tiled) inRow() int { return roundUp(s.in.channels, s.lanes) }
+// inRow is from a tile to the next: the channels of all sources. The last are written in whole vectors.
+func (s *tiled) inRow(sources int) int {
+	return (sources-1)*s.in.channels + roundUp(s.in.channels, s.lanes)
+}
 
 func stream(tiles, row int) int { return tiles*row + streamPad }
 
 func (s *tiled) plan(*tape) tapeRooms {
 	tiles := s.chunkTiles()
 	return tapeRooms{
-		inputs:   2 * s.Positions() * stream(tiles, s.inRow()),
+		inputs:   s.Positions() * stream(tiles, s.inRow(2)),
 		products: s.Positions() * stream(tiles, s.outputs),
 		columns:  max((s.Tile+2)*(s.Tile*s.tiles[1]+2)*kernel.Line, s.Tile*s.Tile*s.tiles[1]*s.outputs),
 	}
@@ -91,27 +114,21 @@ func (s *tiled) eachChunk(h *hand, f func(first, count int)) {
 // row is the image and the first row of pixels of a row of tiles.
 func (s *tiled) row(i int) (n, y int) { return i / s.tiles[0], i % s.tiles[0] * s.Tile }
 
-// transform writes the tiles of a chunk of plane l of the input to v.
-func (s *tiled) transform(h *hand, v []float32, l plane, first, count, vStride int) {
-	for r := range count {
-		n, y := s.row(first + r)
-		s.Input(v[r*s.tiles[1]*s.inRow():], vStride, s.inRow(), h.at(l, s.in, n, y-s.pad[0], -s.pad[1]),
-			s.in.row(), s.in.channels, s.in.channels, s.tiles[1], h.columns)
-	}
-}
-
 func (s *tiled) run(h *hand, sources []source, end *ending) {
+	channels, row := s.in.channels, s.inRow(len(sources))
 	s.eachChunk(h, func(first, count int) {
 		tiles := s.wholeTiles(count * s.tiles[1])
-		vStride, mStride := stream(tiles, s.inRow()), stream(tiles, s.outputs)
-		for i, source := range sources {
-			s.transform(h, h.inputs[i*s.Positions()*vStride:], source.plane, first, count, vStride)
+		vStride, mStride := stream(tiles, row), stream(tiles, s.outputs)
+		for i, source := range sources { // one after another: whole vectors of the next cover what is too much of one
+			for r := range count {
+				n, y := s.row(first + r)
+				s.Input(h.inputs[r*s.tiles[1]*row+i*channels:], vStride, row, h.at(source.plane, s.in, n, y-s.pad[0], -s.pad[1]),
+					s.in.row(), channels, channels, s.tiles[1], h.columns)
+			}
 		}
 		for o := 0; o < s.out.channels; o += s.outputs {
 			outputs := min(s.outputs, s.out.channels-o)
-			for i, source := range sources {
-				s.multiply(h, h.inputs[i*s.Positions()*vStride:], vStride, mStride, source.weights[o*s.in.channels:], outputs, tiles, i > 0)
-			}
+			s.multiply(h, vStride, mStride, row, len(sources)*channels, sources[0].weights, o, outputs, tiles)
 			for r := range count {
 				s.back(h, first+r, o, outputs, h.products[r*s.tiles[1]*s.outputs:], mStride, end)
 			}
@@ -119,18 +136,18 @@ func (s *tiled) run(h *hand, sources []source, end *ending) {
 	})
 }
 
-// multiply computes the products of a chunk at all positions, for some output channels.
-func (s *tiled) multiply(h *hand, v []float32, vStride, mStride int, weights []float32, outputs, tiles int, accumulate bool) {
-	channels := s.in.channels
+// multiply computes the products of a chunk at all positions, for the given number of output channels from o on.
+func (s *tiled) multiply(h *hand, vStride, mStride, row, terms int, weights []float32, o, outputs, tiles int) {
+	weights = weights[o*terms:]
 	if columns := s.columns(outputs); columns >= outputs {
-		h.kernel.Batched(h.products, mStride, s.outputs, v, vStride, s.inRow(), channels, tiles,
-			weights, s.position, columns, s.Positions(), accumulate)
+		h.kernel.Batched(h.products, mStride, s.outputs, h.inputs, vStride, row, terms, tiles,
+			weights, terms*s.widths, columns, s.Positions(), false)
 		return
 	}
 	for p := range s.Positions() { // whose panels share its inputs while they are near
 		panels(outputs, s.columns, func(k, _, columns int) {
-			h.kernel.Batched(h.products[p*mStride+k:], mStride, s.outputs, v[p*vStride:], vStride, s.inRow(), channels, tiles,
-				weights[p*s.position+k*channels:], s.position, columns, 1, accumulate)
+			h.kernel.Batched(h.products[p*mStride+k:], mStride, s.outputs, h.inputs[p*vStride:], vStride, row, terms, tiles,
+				weights[(p*s.widths+k)*terms:], terms*s.widths, columns, 1, false)
 		})
 	}
 }
@@ -170,13 +187,12 @@ func (s *tiled) back(h *hand, row, o, channels int, m []float32, mStride int, e 
 // side, all of which is used again and again, fits the first cache.
 type tiledProducts struct {
 	*tiled
-	rows   int // channels of the input in whole products
-	widths int // columns of all panels
-	kept   int // where sums that outlast a round are, or −1
+	rows int // channels of the input in whole products
+	kept int // where sums that outlast a round are, or −1
 }
 
 func (t *tape) tiledProducts(s *tiled) *tiledProducts {
-	p := &tiledProducts{tiled: s, widths: widths(s.out.channels, s.columns), kept: -1}
+	p := &tiledProducts{tiled: s, kept: -1}
 	p.eachPanel(func(_, _, rows int) { p.rows += rows })
 	return p
 }

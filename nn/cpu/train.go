@@ -83,7 +83,7 @@ func (e *Engine) TrainingMemory(images int) int64 {
 	t := e.live()
 	plane, brief := t.liveRooms(images)
 	bytes := 4*int64(2*plane+e.threads*(brief[values]+brief[adjoints])) + 2*hugePage + int64(t.signs*images) + 4*int64(t.choices*images)
-	bytes += int64(e.threads)*t.handBytes() + t.sparesBytes(e.threads) + t.sideBytes() + 8*int64(t.gradient+e.Graph.Parameters())
+	bytes += int64(e.threads)*t.handBytes() + t.sparesBytes(e.threads) + t.sideBytes(first) + 8*int64(t.gradient+e.Graph.Parameters())
 	for _, l := range t.norms {
 		bytes += 8 * int64((2*t.maxSpans(images)+5)*lined(l.in.channels))
 	}
