@@ -190,7 +190,16 @@ func (h *hand) rectify(row []float32, p *picture, n, y int, x []float32, stride 
 
 // mask lets through of a row what ReLU does of row y of image n of p.
 func (h *hand) mask(row []float32, p *picture, n, y int) {
-	h.kernel.Mask(row, p.channels, h.signsOf(p, n, y, 0), p.signBytes(), p.width, p.channels)
+	h.maskPixels(row, p, n, y, 0, 1, p.width, 0, p.channels)
+}
+
+// maskPixels is mask for pixels from (y, x) on, step apart, and their channels from c on. Pixels that lie together are one.
+func (h *hand) maskPixels(pixel []float32, p *picture, n, y, x, step, pixels, c, channels int) {
+	signs := h.signsOf(p, n, y, x)[c/8:]
+	if step == 1 && channels == p.channels && channels%8 == 0 {
+		pixels, channels = 1, pixels*channels
+	}
+	h.kernel.Mask(pixel, step*p.channels, signs, step*p.signBytes(), pixels, channels)
 }
 
 // ending is what is done to sums before they are written to a picture:
@@ -231,7 +240,7 @@ func (h *hand) finish(e *ending, n, y, x, step, pixels, c, channels int, sums []
 	}
 	h.kernel.Affine(dst, to, sums, stride, pixels, h.ones[:channels], e.shift[c:][:channels], residual, residualStride, minusInfinity)
 	if e.mask != nil {
-		h.kernel.Mask(dst, to, h.signsOf(e.mask, n, y, x)[c/8:], step*e.mask.signBytes(), pixels, channels)
+		h.maskPixels(dst, e.mask, n, y, x, step, pixels, c, channels)
 	}
 }
 

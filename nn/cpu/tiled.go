@@ -174,7 +174,7 @@ func (s *tiled) back(h *hand, row, o, channels int, m []float32, mStride int, e 
 		residual, residualRow, residualPixel, minusInfinity)
 	if e.mask != nil {
 		for i := range rows {
-			h.kernel.Mask(dst[i*e.to.row():], e.to.channels, h.signsOf(e.mask, n, y+i, 0)[o/8:], e.mask.signBytes(), e.to.width, channels)
+			h.maskPixels(dst[i*e.to.row():], e.mask, n, y+i, 0, 1, e.to.width, o, channels)
 		}
 	}
 }

@@ -3427,7 +3427,7 @@ narrow_end:
 	RET
 
 // func winogradInput2AVX2(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·winogradInput2AVX2(SB), NOSPLIT, $0-120
 by2_channels:
 	CMPQ   channels+80(FP), $0x08
@@ -3445,43 +3445,47 @@ by2_channels:
 	MOVQ   xPixel+72(FP), R8
 	SHLQ   $0x02, R8
 	LEAQ   (DX)(AX*1), R9
+	LEAQ   (CX)(BX*2), R10
 
 by2_column:
-	VMOVUPS (CX), Y0
-	VMOVUPS (CX)(BX*1), Y1
-	VMOVUPS (CX)(BX*2), Y2
-	VMOVUPS (CX)(SI*1), Y3
-	VADDPS  Y2, Y1, Y4
-	VSUBPS  Y2, Y0, Y0
-	VSUBPS  Y3, Y1, Y3
-	VSUBPS  Y1, Y2, Y2
-	VMOVUPS Y0, (DX)
-	VMOVUPS Y4, (DX)(AX*1)
-	VMOVUPS Y2, (DX)(AX*2)
-	VMOVUPS Y3, (DX)(DI*1)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(CX)(BX*1), Y1
-	VMOVUPS 32(CX)(BX*2), Y2
-	VMOVUPS 32(CX)(SI*1), Y3
-	VADDPS  Y2, Y1, Y4
-	VSUBPS  Y2, Y0, Y0
-	VSUBPS  Y3, Y1, Y3
-	VSUBPS  Y1, Y2, Y2
-	VMOVUPS Y0, 32(DX)
-	VMOVUPS Y4, 32(DX)(AX*1)
-	VMOVUPS Y2, 32(DX)(AX*2)
-	VMOVUPS Y3, 32(DX)(DI*1)
-	ADDQ    R8, CX
-	ADDQ    $0x40, DX
-	CMPQ    DX, R9
-	JLT     by2_column
-	MOVQ    scratch_base+96(FP), CX
-	MOVQ    v_base+0(FP), DX
-	MOVQ    vRow+32(FP), SI
-	SHLQ    $0x02, SI
-	MOVQ    vStride+24(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    $0x00000004, BX
+	PREFETCHT0 (R10)(BX*2)
+	PREFETCHT0 (R10)(SI*1)
+	ADDQ       R8, R10
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (CX)(BX*1), Y1
+	VMOVUPS    (CX)(BX*2), Y2
+	VMOVUPS    (CX)(SI*1), Y3
+	VADDPS     Y2, Y1, Y4
+	VSUBPS     Y2, Y0, Y0
+	VSUBPS     Y3, Y1, Y3
+	VSUBPS     Y1, Y2, Y2
+	VMOVUPS    Y0, (DX)
+	VMOVUPS    Y4, (DX)(AX*1)
+	VMOVUPS    Y2, (DX)(AX*2)
+	VMOVUPS    Y3, (DX)(DI*1)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(CX)(BX*1), Y1
+	VMOVUPS    32(CX)(BX*2), Y2
+	VMOVUPS    32(CX)(SI*1), Y3
+	VADDPS     Y2, Y1, Y4
+	VSUBPS     Y2, Y0, Y0
+	VSUBPS     Y3, Y1, Y3
+	VSUBPS     Y1, Y2, Y2
+	VMOVUPS    Y0, 32(DX)
+	VMOVUPS    Y4, 32(DX)(AX*1)
+	VMOVUPS    Y2, 32(DX)(AX*2)
+	VMOVUPS    Y3, 32(DX)(DI*1)
+	ADDQ       R8, CX
+	ADDQ       $0x40, DX
+	CMPQ       DX, R9
+	JLT        by2_column
+	MOVQ       scratch_base+96(FP), CX
+	MOVQ       v_base+0(FP), DX
+	MOVQ       vRow+32(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       vStride+24(FP), DI
+	SHLQ       $0x02, DI
+	MOVQ       $0x00000004, BX
 
 by2_row:
 	LEAQ (DI)(DI*2), R8
@@ -3547,31 +3551,35 @@ by1_channels:
 	MOVQ   xPixel+72(FP), R8
 	SHLQ   $0x02, R8
 	LEAQ   (DX)(AX*1), R9
+	LEAQ   (CX)(BX*2), R10
 
 by1_column:
-	VMOVUPS (CX), Y0
-	VMOVUPS (CX)(BX*1), Y1
-	VMOVUPS (CX)(BX*2), Y2
-	VMOVUPS (CX)(SI*1), Y3
-	VADDPS  Y2, Y1, Y4
-	VSUBPS  Y2, Y0, Y0
-	VSUBPS  Y3, Y1, Y3
-	VSUBPS  Y1, Y2, Y2
-	VMOVUPS Y0, (DX)
-	VMOVUPS Y4, (DX)(AX*1)
-	VMOVUPS Y2, (DX)(AX*2)
-	VMOVUPS Y3, (DX)(DI*1)
-	ADDQ    R8, CX
-	ADDQ    $0x20, DX
-	CMPQ    DX, R9
-	JLT     by1_column
-	MOVQ    scratch_base+96(FP), CX
-	MOVQ    v_base+0(FP), DX
-	MOVQ    vRow+32(FP), SI
-	SHLQ    $0x02, SI
-	MOVQ    vStride+24(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    $0x00000004, BX
+	PREFETCHT0 (R10)(BX*2)
+	PREFETCHT0 (R10)(SI*1)
+	ADDQ       R8, R10
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (CX)(BX*1), Y1
+	VMOVUPS    (CX)(BX*2), Y2
+	VMOVUPS    (CX)(SI*1), Y3
+	VADDPS     Y2, Y1, Y4
+	VSUBPS     Y2, Y0, Y0
+	VSUBPS     Y3, Y1, Y3
+	VSUBPS     Y1, Y2, Y2
+	VMOVUPS    Y0, (DX)
+	VMOVUPS    Y4, (DX)(AX*1)
+	VMOVUPS    Y2, (DX)(AX*2)
+	VMOVUPS    Y3, (DX)(DI*1)
+	ADDQ       R8, CX
+	ADDQ       $0x20, DX
+	CMPQ       DX, R9
+	JLT        by1_column
+	MOVQ       scratch_base+96(FP), CX
+	MOVQ       v_base+0(FP), DX
+	MOVQ       vRow+32(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       vStride+24(FP), DI
+	SHLQ       $0x02, DI
+	MOVQ       $0x00000004, BX
 
 by1_row:
 	LEAQ (DI)(DI*2), R8
@@ -4408,7 +4416,7 @@ DATA laneMasks<>+252(SB)/4, $0x00000000
 GLOBL laneMasks<>(SB), RODATA|NOPTR, $256
 
 // func winogradAdjoint2AVX2(v []float32, vStride int, vRow int, y []float32, yRow int, yPixel int, channels int, tiles int, scratch []float32)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·winogradAdjoint2AVX2(SB), NOSPLIT, $0-120
 by2_channels:
 	CMPQ   channels+80(FP), $0x08
@@ -4423,41 +4431,45 @@ by2_channels:
 	MOVQ   yPixel+72(FP), DI
 	SHLQ   $0x02, DI
 	LEAQ   (DX)(AX*1), R8
+	LEAQ   (CX)(BX*2), R9
 
 by2_column:
-	VMOVUPS (CX), Y0
-	VMOVUPS (CX)(BX*1), Y1
-	VMOVUPS Y0, (DX)
-	VXORPS  Y2, Y2, Y2
-	VSUBPS  Y1, Y2, Y2
-	VMOVUPS Y2, (DX)(SI*1)
-	VMOVAPS Y0, Y2
-	VADDPS  Y1, Y2, Y2
-	VMOVUPS Y2, (DX)(AX*1)
-	VSUBPS  Y1, Y0, Y0
-	VMOVUPS Y0, (DX)(AX*2)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(CX)(BX*1), Y1
-	VMOVUPS Y0, 32(DX)
-	VXORPS  Y2, Y2, Y2
-	VSUBPS  Y1, Y2, Y2
-	VMOVUPS Y2, 32(DX)(SI*1)
-	VMOVAPS Y0, Y2
-	VADDPS  Y1, Y2, Y2
-	VMOVUPS Y2, 32(DX)(AX*1)
-	VSUBPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(DX)(AX*2)
-	ADDQ    DI, CX
-	ADDQ    $0x40, DX
-	CMPQ    DX, R8
-	JLT     by2_column
-	MOVQ    scratch_base+96(FP), CX
-	MOVQ    v_base+0(FP), DX
-	MOVQ    vRow+32(FP), SI
-	SHLQ    $0x02, SI
-	MOVQ    vStride+24(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    $0x00000004, BX
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(BX*1)
+	ADDQ       DI, R9
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (CX)(BX*1), Y1
+	VMOVUPS    Y0, (DX)
+	VXORPS     Y2, Y2, Y2
+	VSUBPS     Y1, Y2, Y2
+	VMOVUPS    Y2, (DX)(SI*1)
+	VMOVAPS    Y0, Y2
+	VADDPS     Y1, Y2, Y2
+	VMOVUPS    Y2, (DX)(AX*1)
+	VSUBPS     Y1, Y0, Y0
+	VMOVUPS    Y0, (DX)(AX*2)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(CX)(BX*1), Y1
+	VMOVUPS    Y0, 32(DX)
+	VXORPS     Y2, Y2, Y2
+	VSUBPS     Y1, Y2, Y2
+	VMOVUPS    Y2, 32(DX)(SI*1)
+	VMOVAPS    Y0, Y2
+	VADDPS     Y1, Y2, Y2
+	VMOVUPS    Y2, 32(DX)(AX*1)
+	VSUBPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 32(DX)(AX*2)
+	ADDQ       DI, CX
+	ADDQ       $0x40, DX
+	CMPQ       DX, R8
+	JLT        by2_column
+	MOVQ       scratch_base+96(FP), CX
+	MOVQ       v_base+0(FP), DX
+	MOVQ       vRow+32(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       vStride+24(FP), DI
+	SHLQ       $0x02, DI
+	MOVQ       $0x00000004, BX
 
 by2_row:
 	MOVQ tiles+88(FP), R10
@@ -4517,30 +4529,34 @@ by1_channels:
 	MOVQ   yPixel+72(FP), DI
 	SHLQ   $0x02, DI
 	LEAQ   (DX)(AX*1), R8
+	LEAQ   (CX)(BX*2), R9
 
 by1_column:
-	VMOVUPS (CX), Y0
-	VMOVUPS (CX)(BX*1), Y1
-	VMOVUPS Y0, (DX)
-	VXORPS  Y2, Y2, Y2
-	VSUBPS  Y1, Y2, Y2
-	VMOVUPS Y2, (DX)(SI*1)
-	VMOVAPS Y0, Y2
-	VADDPS  Y1, Y2, Y2
-	VMOVUPS Y2, (DX)(AX*1)
-	VSUBPS  Y1, Y0, Y0
-	VMOVUPS Y0, (DX)(AX*2)
-	ADDQ    DI, CX
-	ADDQ    $0x20, DX
-	CMPQ    DX, R8
-	JLT     by1_column
-	MOVQ    scratch_base+96(FP), CX
-	MOVQ    v_base+0(FP), DX
-	MOVQ    vRow+32(FP), SI
-	SHLQ    $0x02, SI
-	MOVQ    vStride+24(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    $0x00000004, BX
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(BX*1)
+	ADDQ       DI, R9
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (CX)(BX*1), Y1
+	VMOVUPS    Y0, (DX)
+	VXORPS     Y2, Y2, Y2
+	VSUBPS     Y1, Y2, Y2
+	VMOVUPS    Y2, (DX)(SI*1)
+	VMOVAPS    Y0, Y2
+	VADDPS     Y1, Y2, Y2
+	VMOVUPS    Y2, (DX)(AX*1)
+	VSUBPS     Y1, Y0, Y0
+	VMOVUPS    Y0, (DX)(AX*2)
+	ADDQ       DI, CX
+	ADDQ       $0x20, DX
+	CMPQ       DX, R8
+	JLT        by1_column
+	MOVQ       scratch_base+96(FP), CX
+	MOVQ       v_base+0(FP), DX
+	MOVQ       vRow+32(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       vStride+24(FP), DI
+	SHLQ       $0x02, DI
+	MOVQ       $0x00000004, BX
 
 by1_row:
 	MOVQ tiles+88(FP), R10
@@ -4863,7 +4879,7 @@ DATA halfVector64<>+24(SB)/8, $0x3fe0000000000000
 GLOBL halfVector64<>(SB), RODATA|NOPTR, $32
 
 // func winogradInput4AVX2(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·winogradInput4AVX2(SB), NOSPLIT, $0-120
 	VBROADCASTSS a2b2<>+0(SB), Y0
 	VBROADCASTSS a2plusb2<>+0(SB), Y1
@@ -4892,8 +4908,14 @@ by2_channels:
 	MOVQ   xPixel+72(FP), R10
 	SHLQ   $0x02, R10
 	LEAQ   (DX)(AX*1), R11
+	LEAQ   (CX)(BX*4), R12
 
 by2_column:
+	PREFETCHT0   (R12)(BX*2)
+	PREFETCHT0   (R12)(SI*1)
+	PREFETCHT0   (R12)(BX*4)
+	PREFETCHT0   (R12)(DI*1)
+	ADDQ         R10, R12
 	VMOVUPS      (CX), Y6
 	VMOVUPS      (CX)(BX*1), Y7
 	VMOVUPS      (CX)(BX*2), Y8
@@ -5065,8 +5087,14 @@ by1_channels:
 	MOVQ   xPixel+72(FP), R10
 	SHLQ   $0x02, R10
 	LEAQ   (DX)(AX*1), R11
+	LEAQ   (CX)(BX*4), R12
 
 by1_column:
+	PREFETCHT0   (R12)(BX*2)
+	PREFETCHT0   (R12)(SI*1)
+	PREFETCHT0   (R12)(BX*4)
+	PREFETCHT0   (R12)(DI*1)
+	ADDQ         R10, R12
 	VMOVUPS      (CX), Y6
 	VMOVUPS      (CX)(BX*1), Y7
 	VMOVUPS      (CX)(BX*2), Y8
@@ -7687,7 +7715,7 @@ DATA b3Vector<>+28(SB)/4, $0x40580000
 GLOBL b3Vector<>(SB), RODATA|NOPTR, $32
 
 // func winogradAdjoint4AVX2(v []float32, vStride int, vRow int, y []float32, yRow int, yPixel int, channels int, tiles int, scratch []float32)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·winogradAdjoint4AVX2(SB), NOSPLIT, $0-120
 	VBROADCASTSS a1<>+0(SB), Y0
 	VBROADCASTSS a2<>+0(SB), Y1
@@ -7711,8 +7739,14 @@ by2_channels:
 	MOVQ   yPixel+72(FP), R9
 	SHLQ   $0x02, R9
 	LEAQ   (DX)(AX*1), R10
+	LEAQ   (CX)(BX*4), R11
 
 by2_column:
+	PREFETCHT0  (R11)
+	PREFETCHT0  (R11)(BX*1)
+	PREFETCHT0  (R11)(BX*2)
+	PREFETCHT0  (R11)(SI*1)
+	ADDQ        R9, R11
 	VMOVUPS     (CX), Y6
 	VMOVUPS     (CX)(BX*1), Y7
 	VMOVUPS     (CX)(BX*2), Y8
@@ -7862,8 +7896,14 @@ by1_channels:
 	MOVQ   yPixel+72(FP), R9
 	SHLQ   $0x02, R9
 	LEAQ   (DX)(AX*1), R10
+	LEAQ   (CX)(BX*4), R11
 
 by1_column:
+	PREFETCHT0  (R11)
+	PREFETCHT0  (R11)(BX*1)
+	PREFETCHT0  (R11)(BX*2)
+	PREFETCHT0  (R11)(SI*1)
+	ADDQ        R9, R11
 	VMOVUPS     (CX), Y6
 	VMOVUPS     (CX)(BX*1), Y7
 	VMOVUPS     (CX)(BX*2), Y8
@@ -8723,39 +8763,35 @@ TEXT ·maskAVX2(SB), NOSPLIT, $0-80
 	VMOVUPS (R9)(R8*1), Y1
 
 pixel:
-	XORQ R9, R9
+	XORQ R8, R8
 
 channel_whole:
-	MOVQ         DI, R8
-	SUBQ         R9, R8
-	CMPQ         R8, $0x08
+	MOVQ         DI, R9
+	SUBQ         R8, R9
+	CMPQ         R9, $0x08
 	JLT          channel_part
-	VMOVUPS      (AX)(R9*4), Y2
-	MOVQ         R9, R8
-	SHRQ         $0x03, R8
-	MOVBLZX      (CX)(R8*1), R8
-	VMOVD        R8, X3
-	VPBROADCASTD X3, Y3
+	VMOVUPS      (AX)(R8*4), Y2
+	MOVQ         R8, R9
+	SHRQ         $0x03, R9
+	VPBROADCASTB (CX)(R9*1), Y3
 	VPAND        Y0, Y3, Y3
 	VPCMPEQD     Y0, Y3, Y3
 	VANDPS       Y3, Y2, Y2
-	VMOVUPS      Y2, (AX)(R9*4)
-	ADDQ         $0x08, R9
+	VMOVUPS      Y2, (AX)(R8*4)
+	ADDQ         $0x08, R8
 	JMP          channel_whole
 
 channel_part:
-	TESTQ        R8, R8
+	TESTQ        R9, R9
 	JZ           channel_end
-	VMASKMOVPS   (AX)(R9*4), Y1, Y2
-	MOVQ         R9, R8
-	SHRQ         $0x03, R8
-	MOVBLZX      (CX)(R8*1), R8
-	VMOVD        R8, X3
-	VPBROADCASTD X3, Y3
+	VMASKMOVPS   (AX)(R8*4), Y1, Y2
+	MOVQ         R8, R9
+	SHRQ         $0x03, R9
+	VPBROADCASTB (CX)(R9*1), Y3
 	VPAND        Y0, Y3, Y3
 	VPCMPEQD     Y0, Y3, Y3
 	VANDPS       Y3, Y2, Y2
-	VMASKMOVPS   Y2, Y1, (AX)(R9*4)
+	VMASKMOVPS   Y2, Y1, (AX)(R8*4)
 
 channel_end:
 	ADDQ DX, AX
@@ -8940,25 +8976,23 @@ masked_by2:
 	VMOVUPD 64(CX), Y7
 	VMOVUPD 96(AX), Y8
 	VMOVUPD 96(CX), Y9
-	MOVQ    DX, R11
-	MOVQ    BX, R12
-	MOVQ    SI, R13
-	MOVQ    pixels+144(FP), R14
+	MOVQ    DX, R10
+	MOVQ    BX, R11
+	MOVQ    SI, R12
+	MOVQ    pixels+144(FP), R13
 
 masked_by2_pixel:
-	PREFETCHT0   1024(R12)
-	VMOVUPS      (R11), Y10
-	MOVBLZX      (R13), R10
-	VMOVD        R10, X11
-	VPBROADCASTD X11, Y11
+	PREFETCHT0   1024(R11)
+	VMOVUPS      (R10), Y10
+	VPBROADCASTB (R12), Y11
 	VPAND        Y1, Y11, Y11
 	VPCMPEQD     Y1, Y11, Y11
 	VANDPS       Y11, Y10, Y10
-	VMOVUPS      Y10, (R11)
+	VMOVUPS      Y10, (R10)
 	VCVTPS2PD    X10, Y11
 	VEXTRACTF128 $0x01, Y10, X10
 	VCVTPS2PD    X10, Y10
-	VMOVUPS      (R12), Y12
+	VMOVUPS      (R11), Y12
 	VCVTPS2PD    X12, Y13
 	VEXTRACTF128 $0x01, Y12, X12
 	VCVTPS2PD    X12, Y12
@@ -8966,19 +9000,17 @@ masked_by2_pixel:
 	VADDPD       Y10, Y4, Y4
 	VFMADD231PD  Y11, Y13, Y3
 	VFMADD231PD  Y10, Y12, Y5
-	PREFETCHT0   1088(R12)
-	VMOVUPS      32(R11), Y10
-	MOVBLZX      1(R13), R10
-	VMOVD        R10, X11
-	VPBROADCASTD X11, Y11
+	PREFETCHT0   1088(R11)
+	VMOVUPS      32(R10), Y10
+	VPBROADCASTB 1(R12), Y11
 	VPAND        Y1, Y11, Y11
 	VPCMPEQD     Y1, Y11, Y11
 	VANDPS       Y11, Y10, Y10
-	VMOVUPS      Y10, 32(R11)
+	VMOVUPS      Y10, 32(R10)
 	VCVTPS2PD    X10, Y11
 	VEXTRACTF128 $0x01, Y10, X10
 	VCVTPS2PD    X10, Y10
-	VMOVUPS      32(R12), Y12
+	VMOVUPS      32(R11), Y12
 	VCVTPS2PD    X12, Y13
 	VEXTRACTF128 $0x01, Y12, X12
 	VCVTPS2PD    X12, Y12
@@ -8986,10 +9018,10 @@ masked_by2_pixel:
 	VADDPD       Y10, Y8, Y8
 	VFMADD231PD  Y11, Y13, Y7
 	VFMADD231PD  Y10, Y12, Y9
-	ADDQ         DI, R11
-	ADDQ         R8, R12
-	ADDQ         bitStride+136(FP), R13
-	DECQ         R14
+	ADDQ         DI, R10
+	ADDQ         R8, R11
+	ADDQ         bitStride+136(FP), R12
+	DECQ         R13
 	JNZ          masked_by2_pixel
 	VMOVUPD      Y2, (AX)
 	VMOVUPD      Y3, (CX)
@@ -9015,25 +9047,23 @@ masked_by1:
 	VMOVUPD (CX), Y3
 	VMOVUPD 32(AX), Y4
 	VMOVUPD 32(CX), Y5
-	MOVQ    DX, R11
-	MOVQ    BX, R12
-	MOVQ    SI, R13
-	MOVQ    pixels+144(FP), R14
+	MOVQ    DX, R10
+	MOVQ    BX, R11
+	MOVQ    SI, R12
+	MOVQ    pixels+144(FP), R13
 
 masked_by1_pixel:
-	PREFETCHT0   1024(R12)
-	VMOVUPS      (R11), Y6
-	MOVBLZX      (R13), R10
-	VMOVD        R10, X7
-	VPBROADCASTD X7, Y7
+	PREFETCHT0   1024(R11)
+	VMOVUPS      (R10), Y6
+	VPBROADCASTB (R12), Y7
 	VPAND        Y1, Y7, Y7
 	VPCMPEQD     Y1, Y7, Y7
 	VANDPS       Y7, Y6, Y6
-	VMOVUPS      Y6, (R11)
+	VMOVUPS      Y6, (R10)
 	VCVTPS2PD    X6, Y7
 	VEXTRACTF128 $0x01, Y6, X6
 	VCVTPS2PD    X6, Y6
-	VMOVUPS      (R12), Y8
+	VMOVUPS      (R11), Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
@@ -9041,10 +9071,10 @@ masked_by1_pixel:
 	VADDPD       Y6, Y4, Y4
 	VFMADD231PD  Y7, Y9, Y3
 	VFMADD231PD  Y6, Y8, Y5
-	ADDQ         DI, R11
-	ADDQ         R8, R12
-	ADDQ         bitStride+136(FP), R13
-	DECQ         R14
+	ADDQ         DI, R10
+	ADDQ         R8, R11
+	ADDQ         bitStride+136(FP), R12
+	DECQ         R13
 	JNZ          masked_by1_pixel
 	VMOVUPD      Y2, (AX)
 	VMOVUPD      Y3, (CX)
@@ -9066,16 +9096,14 @@ masked_by1_end:
 	VMOVUPD 32(AX), Y4
 	VMOVUPD 32(CX), Y5
 	MOVQ    DX, R9
-	MOVQ    BX, R11
-	MOVQ    SI, R12
-	MOVQ    pixels+144(FP), R13
+	MOVQ    BX, R10
+	MOVQ    SI, R11
+	MOVQ    pixels+144(FP), R12
 
 masked_part_pixel:
-	PREFETCHT0   1024(R11)
+	PREFETCHT0   1024(R10)
 	VMASKMOVPS   (R9), Y0, Y6
-	MOVBLZX      (R12), R10
-	VMOVD        R10, X7
-	VPBROADCASTD X7, Y7
+	VPBROADCASTB (R11), Y7
 	VPAND        Y1, Y7, Y7
 	VPCMPEQD     Y1, Y7, Y7
 	VANDPS       Y7, Y6, Y6
@@ -9083,7 +9111,7 @@ masked_part_pixel:
 	VCVTPS2PD    X6, Y7
 	VEXTRACTF128 $0x01, Y6, X6
 	VCVTPS2PD    X6, Y6
-	VMASKMOVPS   (R11), Y0, Y8
+	VMASKMOVPS   (R10), Y0, Y8
 	VCVTPS2PD    X8, Y9
 	VEXTRACTF128 $0x01, Y8, X8
 	VCVTPS2PD    X8, Y8
@@ -9092,9 +9120,9 @@ masked_part_pixel:
 	VFMADD231PD  Y7, Y9, Y3
 	VFMADD231PD  Y6, Y8, Y5
 	ADDQ         DI, R9
-	ADDQ         R8, R11
-	ADDQ         bitStride+136(FP), R12
-	DECQ         R13
+	ADDQ         R8, R10
+	ADDQ         bitStride+136(FP), R11
+	DECQ         R12
 	JNZ          masked_part_pixel
 	VMOVUPD      Y2, (AX)
 	VMOVUPD      Y3, (CX)

@@ -3652,7 +3652,7 @@ narrow_tile_stored:
 	RET
 
 // func winogradInput2AVX512(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·winogradInput2AVX512(SB), NOSPLIT, $0-120
 by1_channels:
 	MOVQ   tiles+88(FP), AX
@@ -3668,31 +3668,35 @@ by1_channels:
 	MOVQ   xPixel+72(FP), R8
 	SHLQ   $0x02, R8
 	LEAQ   (DX)(AX*1), R9
+	LEAQ   (CX)(BX*2), R10
 
 by1_column:
-	VMOVUPS (CX), Z0
-	VMOVUPS (CX)(BX*1), Z1
-	VMOVUPS (CX)(BX*2), Z2
-	VMOVUPS (CX)(SI*1), Z3
-	VADDPS  Z2, Z1, Z4
-	VSUBPS  Z2, Z0, Z0
-	VSUBPS  Z3, Z1, Z3
-	VSUBPS  Z1, Z2, Z2
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z4, (DX)(AX*1)
-	VMOVUPS Z2, (DX)(AX*2)
-	VMOVUPS Z3, (DX)(DI*1)
-	ADDQ    R8, CX
-	ADDQ    $0x40, DX
-	CMPQ    DX, R9
-	JLT     by1_column
-	MOVQ    scratch_base+96(FP), CX
-	MOVQ    v_base+0(FP), DX
-	MOVQ    vRow+32(FP), SI
-	SHLQ    $0x02, SI
-	MOVQ    vStride+24(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    $0x00000004, BX
+	PREFETCHT0 (R10)(BX*2)
+	PREFETCHT0 (R10)(SI*1)
+	ADDQ       R8, R10
+	VMOVUPS    (CX), Z0
+	VMOVUPS    (CX)(BX*1), Z1
+	VMOVUPS    (CX)(BX*2), Z2
+	VMOVUPS    (CX)(SI*1), Z3
+	VADDPS     Z2, Z1, Z4
+	VSUBPS     Z2, Z0, Z0
+	VSUBPS     Z3, Z1, Z3
+	VSUBPS     Z1, Z2, Z2
+	VMOVUPS    Z0, (DX)
+	VMOVUPS    Z4, (DX)(AX*1)
+	VMOVUPS    Z2, (DX)(AX*2)
+	VMOVUPS    Z3, (DX)(DI*1)
+	ADDQ       R8, CX
+	ADDQ       $0x40, DX
+	CMPQ       DX, R9
+	JLT        by1_column
+	MOVQ       scratch_base+96(FP), CX
+	MOVQ       v_base+0(FP), DX
+	MOVQ       vRow+32(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       vStride+24(FP), DI
+	SHLQ       $0x02, DI
+	MOVQ       $0x00000004, BX
 
 by1_row:
 	LEAQ (DI)(DI*2), R8
@@ -4137,7 +4141,7 @@ plain_end:
 	RET
 
 // func winogradAdjoint2AVX512(v []float32, vStride int, vRow int, y []float32, yRow int, yPixel int, channels int, tiles int, scratch []float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·winogradAdjoint2AVX512(SB), NOSPLIT, $0-120
 by1_channels:
 	MOVQ   tiles+88(FP), AX
@@ -4150,30 +4154,34 @@ by1_channels:
 	MOVQ   yPixel+72(FP), DI
 	SHLQ   $0x02, DI
 	LEAQ   (DX)(AX*1), R8
+	LEAQ   (CX)(BX*2), R9
 
 by1_column:
-	VMOVUPS (CX), Z0
-	VMOVUPS (CX)(BX*1), Z1
-	VMOVUPS Z0, (DX)
-	VPXORD  Z2, Z2, Z2
-	VSUBPS  Z1, Z2, Z2
-	VMOVUPS Z2, (DX)(SI*1)
-	VMOVAPS Z0, Z3
-	VADDPS  Z1, Z3, Z3
-	VMOVUPS Z3, (DX)(AX*1)
-	VSUBPS  Z1, Z0, Z0
-	VMOVUPS Z0, (DX)(AX*2)
-	ADDQ    DI, CX
-	ADDQ    $0x40, DX
-	CMPQ    DX, R8
-	JLT     by1_column
-	MOVQ    scratch_base+96(FP), CX
-	MOVQ    v_base+0(FP), DX
-	MOVQ    vRow+32(FP), SI
-	SHLQ    $0x02, SI
-	MOVQ    vStride+24(FP), DI
-	SHLQ    $0x02, DI
-	MOVQ    $0x00000004, BX
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(BX*1)
+	ADDQ       DI, R9
+	VMOVUPS    (CX), Z0
+	VMOVUPS    (CX)(BX*1), Z1
+	VMOVUPS    Z0, (DX)
+	VPXORD     Z2, Z2, Z2
+	VSUBPS     Z1, Z2, Z2
+	VMOVUPS    Z2, (DX)(SI*1)
+	VMOVAPS    Z0, Z3
+	VADDPS     Z1, Z3, Z3
+	VMOVUPS    Z3, (DX)(AX*1)
+	VSUBPS     Z1, Z0, Z0
+	VMOVUPS    Z0, (DX)(AX*2)
+	ADDQ       DI, CX
+	ADDQ       $0x40, DX
+	CMPQ       DX, R8
+	JLT        by1_column
+	MOVQ       scratch_base+96(FP), CX
+	MOVQ       v_base+0(FP), DX
+	MOVQ       vRow+32(FP), SI
+	SHLQ       $0x02, SI
+	MOVQ       vStride+24(FP), DI
+	SHLQ       $0x02, DI
+	MOVQ       $0x00000004, BX
 
 by1_row:
 	MOVQ tiles+88(FP), R10
@@ -4508,7 +4516,7 @@ DATA halfVector64<>+56(SB)/8, $0x3fe0000000000000
 GLOBL halfVector64<>(SB), RODATA|NOPTR, $64
 
 // func winogradInput4AVX512(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·winogradInput4AVX512(SB), NOSPLIT, $0-120
 	VBROADCASTSS a2b2<>+0(SB), Z0
 	VBROADCASTSS a2plusb2<>+0(SB), Z1
@@ -4535,8 +4543,14 @@ by1_channels:
 	MOVQ   xPixel+72(FP), R10
 	SHLQ   $0x02, R10
 	LEAQ   (DX)(AX*1), R11
+	LEAQ   (CX)(BX*4), R12
 
 by1_column:
+	PREFETCHT0   (R12)(BX*2)
+	PREFETCHT0   (R12)(SI*1)
+	PREFETCHT0   (R12)(BX*4)
+	PREFETCHT0   (R12)(DI*1)
+	ADDQ         R10, R12
 	VMOVUPS      (CX), Z6
 	VMOVUPS      (CX)(BX*1), Z7
 	VMOVUPS      (CX)(BX*2), Z8
@@ -5837,7 +5851,7 @@ plain_end:
 	RET
 
 // func winogradAdjoint4AVX512(v []float32, vStride int, vRow int, y []float32, yRow int, yPixel int, channels int, tiles int, scratch []float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·winogradAdjoint4AVX512(SB), NOSPLIT, $0-120
 	VBROADCASTSS a1<>+0(SB), Z0
 	VBROADCASTSS a2<>+0(SB), Z1
@@ -5859,8 +5873,14 @@ by1_channels:
 	MOVQ   yPixel+72(FP), R9
 	SHLQ   $0x02, R9
 	LEAQ   (DX)(AX*1), R10
+	LEAQ   (CX)(BX*4), R11
 
 by1_column:
+	PREFETCHT0  (R11)
+	PREFETCHT0  (R11)(BX*1)
+	PREFETCHT0  (R11)(BX*2)
+	PREFETCHT0  (R11)(SI*1)
+	ADDQ        R9, R11
 	VMOVUPS     (CX), Z6
 	VMOVUPS     (CX)(BX*1), Z7
 	VMOVUPS     (CX)(BX*2), Z8

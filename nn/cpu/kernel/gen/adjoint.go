@@ -71,7 +71,14 @@ func (s isa) adjointColumns(tile int, l line, y Mem, row Register, transform fun
 	in, out := rowsFrom(from, bytes("yRow"), tile), rowsFrom(to, row, tile+2)
 	yPixel, end := bytes("yPixel"), GP64()
 	LEAQ(indexed(to, row, 1, 0), end)
+	next := in // the row of tiles that comes next is asked for in time
+	next.base = GP64()
+	LEAQ(indexed(from, in.one, uint8(tile), 0), next.base)
 	Label(l.label + "column")
+	for i := range tile {
+		PREFETCHT0(next.at(i, 0))
+	}
+	next.advance(yPixel)
 	l.each(s, func(disp int) {
 		transform(func(i int) Mem { return in.at(i, disp) }, func(i int) Mem { return out.at(i, disp) })
 	})

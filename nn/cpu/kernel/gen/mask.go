@@ -8,8 +8,8 @@ import (
 
 // through replaces the lanes of a vector whose bits are zero by zeros.
 func (s isa) through() func(bits Mem, v VecVirtual) {
-	word := GP32()
 	if s.lanes == 16 {
+		word := GP32()
 		return func(bits Mem, v VecVirtual) {
 			k := K()
 			MOVWLZX(bits, word)
@@ -24,10 +24,8 @@ func (s isa) through() func(bits Mem, v VecVirtual) {
 		}
 	}), each)
 	return func(bits Mem, v VecVirtual) {
-		set, lane := s.vec(), XMM()
-		MOVBLZX(bits, word)
-		VMOVD(word, lane)
-		VPBROADCASTD(lane, set)
+		set := s.vec()
+		VPBROADCASTB(bits, set)
 		VPAND(each, set, set)
 		VPCMPEQD(each, set, set)
 		VANDPS(set, v, v)

@@ -305,7 +305,14 @@ func (s isa) inputColumns(t transform, l line, x, scratch Mem, row Register) {
 	xPixel := bytes("xPixel")
 	end := GP64()
 	LEAQ(indexed(to, row, 1, 0), end)
+	next := in // the row of tiles that comes next is asked for in time
+	next.base = GP64()
+	LEAQ(indexed(from, in.one, uint8(t.tile), 0), next.base)
 	Label(l.label + "column")
+	for i := range t.tile {
+		PREFETCHT0(next.at(t.n()-t.tile+i, 0))
+	}
+	next.advance(xPixel)
 	l.each(s, func(disp int) {
 		s.input(t, func(i int) Mem { return in.at(i, disp) }, func(i int) Mem { return out.at(i, disp) })
 	})
