@@ -8763,37 +8763,68 @@ TEXT ·maskAVX2(SB), NOSPLIT, $0-80
 	VMOVUPS (R9)(R8*1), Y1
 
 pixel:
-	XORQ R8, R8
+	MOVQ AX, R8
+	MOVQ CX, R9
+	MOVQ DI, R10
+	SHRQ $0x03, R10
 
-channel_whole:
-	MOVQ         DI, R9
-	SUBQ         R8, R9
-	CMPQ         R9, $0x08
-	JLT          channel_part
-	VMOVUPS      (AX)(R8*4), Y2
-	MOVQ         R8, R9
-	SHRQ         $0x03, R9
-	VPBROADCASTB (CX)(R9*1), Y3
+vector_many:
+	CMPQ         R10, $0x04
+	JLT          vector_few
+	VMOVUPS      (R8), Y2
+	VPBROADCASTB (R9), Y3
 	VPAND        Y0, Y3, Y3
 	VPCMPEQD     Y0, Y3, Y3
 	VANDPS       Y3, Y2, Y2
-	VMOVUPS      Y2, (AX)(R8*4)
-	ADDQ         $0x08, R8
-	JMP          channel_whole
-
-channel_part:
-	TESTQ        R9, R9
-	JZ           channel_end
-	VMASKMOVPS   (AX)(R8*4), Y1, Y2
-	MOVQ         R8, R9
-	SHRQ         $0x03, R9
-	VPBROADCASTB (CX)(R9*1), Y3
+	VMOVUPS      Y2, (R8)
+	VMOVUPS      32(R8), Y2
+	VPBROADCASTB 1(R9), Y3
 	VPAND        Y0, Y3, Y3
 	VPCMPEQD     Y0, Y3, Y3
 	VANDPS       Y3, Y2, Y2
-	VMASKMOVPS   Y2, Y1, (AX)(R8*4)
+	VMOVUPS      Y2, 32(R8)
+	VMOVUPS      64(R8), Y2
+	VPBROADCASTB 2(R9), Y3
+	VPAND        Y0, Y3, Y3
+	VPCMPEQD     Y0, Y3, Y3
+	VANDPS       Y3, Y2, Y2
+	VMOVUPS      Y2, 64(R8)
+	VMOVUPS      96(R8), Y2
+	VPBROADCASTB 3(R9), Y3
+	VPAND        Y0, Y3, Y3
+	VPCMPEQD     Y0, Y3, Y3
+	VANDPS       Y3, Y2, Y2
+	VMOVUPS      Y2, 96(R8)
+	ADDQ         $0x00000080, R8
+	ADDQ         $0x04, R9
+	SUBQ         $0x04, R10
+	JMP          vector_many
 
-channel_end:
+vector_few:
+	TESTQ        R10, R10
+	JZ           vector_end
+	VMOVUPS      (R8), Y2
+	VPBROADCASTB (R9), Y3
+	VPAND        Y0, Y3, Y3
+	VPCMPEQD     Y0, Y3, Y3
+	VANDPS       Y3, Y2, Y2
+	VMOVUPS      Y2, (R8)
+	ADDQ         $0x00000020, R8
+	ADDQ         $0x01, R9
+	DECQ         R10
+	JMP          vector_few
+
+vector_end:
+	TESTQ        $0x00000007, DI
+	JZ           next
+	VMASKMOVPS   (R8), Y1, Y2
+	VPBROADCASTB (R9), Y3
+	VPAND        Y0, Y3, Y3
+	VPCMPEQD     Y0, Y3, Y3
+	VANDPS       Y3, Y2, Y2
+	VMASKMOVPS   Y2, Y1, (R8)
+
+next:
 	ADDQ DX, AX
 	ADDQ BX, CX
 	DECQ SI

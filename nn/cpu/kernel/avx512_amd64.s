@@ -6823,35 +6823,62 @@ TEXT ·maskAVX512(SB), NOSPLIT, $0-80
 	KMOVW R9, K1
 
 pixel:
-	XORQ R9, R9
+	MOVQ AX, R9
+	MOVQ CX, R10
+	MOVQ DI, R11
+	SHRQ $0x04, R11
 
-channel_whole:
-	MOVQ      DI, R8
-	SUBQ      R9, R8
-	CMPQ      R8, $0x10
-	JLT       channel_part
-	VMOVUPS   (AX)(R9*4), Z0
-	MOVQ      R9, R8
-	SHRQ      $0x03, R8
-	MOVWLZX   (CX)(R8*1), R8
+vector_many:
+	CMPQ      R11, $0x04
+	JLT       vector_few
+	VMOVUPS   (R9), Z0
+	MOVWLZX   (R10), R8
 	KMOVW     R8, K2
 	VMOVAPS.Z Z0, K2, Z0
-	VMOVUPS   Z0, (AX)(R9*4)
-	ADDQ      $0x10, R9
-	JMP       channel_whole
-
-channel_part:
-	TESTQ     R8, R8
-	JZ        channel_end
-	VMOVUPS.Z (AX)(R9*4), K1, Z0
-	MOVQ      R9, R8
-	SHRQ      $0x03, R8
-	MOVWLZX   (CX)(R8*1), R8
+	VMOVUPS   Z0, (R9)
+	VMOVUPS   64(R9), Z0
+	MOVWLZX   2(R10), R8
 	KMOVW     R8, K2
 	VMOVAPS.Z Z0, K2, Z0
-	VMOVUPS   Z0, K1, (AX)(R9*4)
+	VMOVUPS   Z0, 64(R9)
+	VMOVUPS   128(R9), Z0
+	MOVWLZX   4(R10), R8
+	KMOVW     R8, K2
+	VMOVAPS.Z Z0, K2, Z0
+	VMOVUPS   Z0, 128(R9)
+	VMOVUPS   192(R9), Z0
+	MOVWLZX   6(R10), R8
+	KMOVW     R8, K2
+	VMOVAPS.Z Z0, K2, Z0
+	VMOVUPS   Z0, 192(R9)
+	ADDQ      $0x00000100, R9
+	ADDQ      $0x08, R10
+	SUBQ      $0x04, R11
+	JMP       vector_many
 
-channel_end:
+vector_few:
+	TESTQ     R11, R11
+	JZ        vector_end
+	VMOVUPS   (R9), Z0
+	MOVWLZX   (R10), R8
+	KMOVW     R8, K2
+	VMOVAPS.Z Z0, K2, Z0
+	VMOVUPS   Z0, (R9)
+	ADDQ      $0x00000040, R9
+	ADDQ      $0x02, R10
+	DECQ      R11
+	JMP       vector_few
+
+vector_end:
+	TESTQ     $0x0000000f, DI
+	JZ        next
+	VMOVUPS.Z (R9), K1, Z0
+	MOVWLZX   (R10), R8
+	KMOVW     R8, K2
+	VMOVAPS.Z Z0, K2, Z0
+	VMOVUPS   Z0, K1, (R9)
+
+next:
 	ADDQ DX, AX
 	ADDQ BX, CX
 	DECQ SI

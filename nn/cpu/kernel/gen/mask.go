@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math/bits"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -40,16 +42,29 @@ func (s isa) mask() {
 	pixels, channels := Load(Param("pixels"), GP64()), Load(Param("channels"), GP64())
 	through := s.through()
 	last := s.partial(channels)
-	c, index := GP64(), GP64()
+	to, from, left := GP64(), GP64(), GP64()
 	Label("pixel")
-	s.eachVector("channel", channels, c, last, func(_ string, a access) {
-		v := s.vec()
-		a.load(indexed(x, c, 4, 0), v)
-		MOVQ(c, index)
-		SHRQ(Imm(3), index)
-		through(indexed(bits, index, 1, 0), v)
-		a.store(v, indexed(x, c, 4, 0))
+	MOVQ(x, to)
+	MOVQ(bits, from)
+	MOVQ(channels, left)
+	SHRQ(Imm(uint64(bitsOf(s.lanes))), left)
+	vector := func(i int, a access) {
+		v, m := s.vec(), at(to, i*s.bytes())
+		a.load(m, v)
+		through(at(from, i*s.lanes/8), v)
+		a.store(v, m)
+	}
+	loop("vector", left, unroll, func(n int) {
+		for i := range n {
+			vector(i, whole)
+		}
+		ADDQ(U32(uint32(n*s.bytes())), to)
+		ADDQ(Imm(uint64(n*s.lanes/8)), from)
 	})
+	TESTQ(U32(uint32(s.lanes-1)), channels)
+	JZ(LabelRef("next"))
+	vector(0, last)
+	Label("next")
 	ADDQ(stride, x)
 	ADDQ(bitStride, bits)
 	DECQ(pixels)
@@ -57,3 +72,6 @@ func (s isa) mask() {
 	VZEROUPPER()
 	RET()
 }
+
+// bitsOf is the logarithm of a power of two.
+func bitsOf(n int) int { return bits.TrailingZeros(uint(n)) }
