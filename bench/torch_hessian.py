@@ -67,10 +67,12 @@ def paper(product, n):
     return (other, one) if one <= 0 < other else (one, other)
 
 
-def beyond(gaps, log_betas, log_component, high):
-    """How far out an eigenvalue can be: where the Lanczos polynomial, whose roots are at these distances, reaches 1/component."""
+def beyond(gaps, residuals, log_betas, log_component, high):
+    """How far out an eigenvalue can be: where the Lanczos polynomials, the last of which has roots at these distances, reach
+    1/component together."""
     def exceeds(distance):
-        return np.log(gaps + distance).sum() - log_betas > -log_component
+        others = ((residuals / (gaps + distance)) ** 2).sum()
+        return np.log(gaps + distance).sum() - log_betas + np.log1p(others) / 2 > -log_component
 
     low = 0.0
     while not exceeds(high):
@@ -110,8 +112,9 @@ def lanczos(product, n, tolerance, seed, most=200):
         log_betas += np.log(beta)
         bound = tolerance * np.abs(values).max()
         rounding = asymmetry + 1e-13 * magnitude
-        ends = (values[-1] - values, abs(s[-1, -1])), (values - values[0], abs(s[-1, 0]))
-        if all(beta * last <= bound and beyond(gaps, log_betas, log_component, magnitude) + 2 * rounding <= bound for gaps, last in ends):
+        residuals = beta * abs(s[-1])
+        ends = (values[-1] - values, residuals[-1]), (values - values[0], residuals[0])
+        if all(own <= bound and beyond(gaps, residuals, log_betas, log_component, magnitude) + 2 * rounding <= bound for gaps, own in ends):
             break
     return values[-1], values[0]
 

@@ -83,10 +83,11 @@ func (s *Spectrum) SignUndetermined() bool { return s.Min.Contains(0) }
 // of a network's spectrum are found: on ResNet-20 at its minimum both residuals are after six
 // products, with −0.001 for a λmin of −2.99. But the start has a random part, uniform on the
 // sphere, whose component along an eigenvector is under p·√(π/2n) with a probability of at most
-// p; and for components above that, the Lanczos polynomial bounds how far out an eigenvalue can
-// be (van Dorsselaer, Hochstenbach, van der Vorst, SIAM J. Matrix Anal. Appl. 22, 2000). Max
-// and Min reach from θ to those bounds. Over the seeds, both hold with the probability
-// Confidence or more.
+// p; and for components above that, the Lanczos polynomials bound how far out an eigenvalue can
+// be: the last alone (van Dorsselaer, Hochstenbach, van der Vorst, SIAM J. Matrix Anal. Appl. 22,
+// 2000), and all together more closely, because an eigenvector is a unit vector of which each sees
+// a part (logVisible). Max and Min reach from θ to those bounds. Over the seeds, both hold with the
+// probability Confidence or more.
 //
 // The process has converged when the residuals and both intervals are within the tolerance. It
 // starts from the sum of the given vectors, each of norm 1, scaled to norm 1, plus a random

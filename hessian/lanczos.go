@@ -206,22 +206,13 @@ func (l *lanczos) restart(r *ritz, low, high int) {
 
 // beyond bounds how far the spectrum reaches over the outermost Ritz value, upwards for side = 1
 // and downwards for side = −1, if the start's component along the outermost eigenvector is
-// at least exp(logComponent): as 1 = ‖φ(A)·start‖ ≥ |φ(λ)|·|component| and |φ| grows off its
-// roots, it is the distance at which |φ| = 1/component.
+// at least exp(logComponent): it is the distance at which visible is 1/component.
 func (l *lanczos) beyond(r *ritz, side, logComponent float64) float64 {
 	if l.exhausted {
 		return 0
 	}
 	end := max(side*r.values[0], side*r.values[len(r.values)-1])
-	exceeds := func(distance float64) bool {
-		logPhi := -l.logBetas
-		for _, roots := range [][]float64{r.values, l.dropped} {
-			for _, root := range roots {
-				logPhi += math.Log(end - side*root + distance)
-			}
-		}
-		return logPhi > -logComponent
-	}
+	exceeds := func(distance float64) bool { return l.logVisible(r, side*(end+distance)) > -logComponent }
 	low, high := 0.0, l.magnitude
 	for !exceeds(high) {
 		low, high = high, 2*high
@@ -234,4 +225,24 @@ func (l *lanczos) beyond(r *ritz, side, logComponent float64) float64 {
 		}
 	}
 	return high
+}
+
+// logVisible is the logarithm of how much of an eigenvector x of λ lies in the span of V and next, for
+// each unit of the start's component c along it:
+//
+//	1 ≥ ‖[V next]ᵀ·x‖ = |c|·|φ(λ)|·√(1 + Σⱼ residualⱼ²/(λ − θⱼ)²)
+//
+// because next = φ(A)·start, and xᵀ·A·V = λ·xᵀ·V makes xᵀ·next·couplingⱼ/(λ − θⱼ) of its component along the j-th
+// Ritz vector. It grows off the Ritz values.
+func (l *lanczos) logVisible(r *ritz, lambda float64) float64 {
+	logPhi, others := -l.logBetas, 0.0
+	for j, theta := range r.values {
+		distance := math.Abs(lambda - theta)
+		logPhi += math.Log(distance)
+		others += (r.residuals[j] / distance) * (r.residuals[j] / distance)
+	}
+	for _, root := range l.dropped {
+		logPhi += math.Log(math.Abs(lambda - root))
+	}
+	return logPhi + math.Log1p(others)/2
 }

@@ -96,6 +96,30 @@ func TestTheRitzValuesAreTheRootsOfTheLanczosPolynomial(t *testing.T) {
 	}
 }
 
+func TestTheVisiblePartOfAnEigenvectorIsKnown(t *testing.T) {
+	const n = 12
+	for _, c := range []struct{ steps, basis int }{{3, n}, {7, n}, {n - 1, n}, {7, 6}, {9, 6}} {
+		op := spread(n)
+		l, start := process(t, op, c.steps, c.basis)
+		r, err := l.ritz()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, lambda := range op {
+			square := l.next[i] * l.next[i]
+			for _, v := range l.basis {
+				square += v[i] * v[i]
+			}
+			if want, got := math.Sqrt(square), math.Exp(l.logVisible(r, lambda))*math.Abs(start[i]); math.Abs(got-want) > 1e-8 {
+				t.Errorf("after %d steps with %d vectors, %g of the eigenvector of %g is visible, not %g", c.steps, c.basis, got, lambda, want)
+			}
+			if c.steps == n-1 && math.Abs(square-1) > 1e-8 {
+				t.Errorf("%d vectors see %g of the eigenvector of %g", n, square, lambda)
+			}
+		}
+	}
+}
+
 func TestAnAsymmetricOperatorIsNoticed(t *testing.T) {
 	op := spread(40)
 	f := &faulty{Operator: op, at: 6, spoil: func(p []float64) error { p[3] += 1e-5; return nil }}
