@@ -50,7 +50,7 @@ func (l *lanczos) expand(ctx context.Context) error {
 
 	m := len(l.basis)
 	l.basis = append(l.basis, v)
-	c, beta := orthogonalise(w, l.basis, size, l.magnitude)
+	c, beta := l.orthogonalise(w)
 	asymmetry := 0.0
 	for i, expected := range l.coupling {
 		asymmetry = math.Hypot(asymmetry, c[i]-expected)
@@ -75,6 +75,25 @@ func (l *lanczos) expand(ctx context.Context) error {
 		_, beta = orthogonalise(w, l.basis, size, size)
 	}
 	return nil
+}
+
+// orthogonalise does that to w, the product of the last vector of the basis. As far as A is symmetric, w has nothing of vectors
+// that do not couple to that one; without the parts of those that do, one pass over the basis is enough as a rule.
+func (l *lanczos) orthogonalise(w []float64) (c []float64, beta float64) {
+	last := len(l.basis) - 1
+	near, at := [][]float64{l.basis[last]}, []int{last}
+	for i, x := range l.coupling {
+		if x != 0 {
+			near, at = append(near, l.basis[i]), append(at, i)
+		}
+	}
+	parts := dots(near, w)
+	subtract(w, near, parts)
+	c, beta = orthogonalise(w, l.basis, norm(w), l.magnitude)
+	for k, i := range at {
+		c[i] += parts[k]
+	}
+	return c, beta
 }
 
 // apply writes A·v into w and returns its norm.
@@ -109,7 +128,7 @@ func applyAll(ctx context.Context, op Operator, vectors, products [][]float64) (
 }
 
 // orthogonalise makes w, whose norm is size, a unit vector orthogonal to an orthonormal basis:
-// w was basis·c + beta·w. Classical Gram-Schmidt is repeated, as a rule once, until it takes
+// w was basis·c + beta·w. Classical Gram-Schmidt is repeated until it takes
 // less than half of the norm (Daniel, Gragg, Kaufman, Stewart, Math. Comp. 30, 1976). beta is
 // 0, and w nothing, where no more is left than rounding errors of vectors as long as magnitude.
 func orthogonalise(w []float64, basis [][]float64, size, magnitude float64) (c []float64, beta float64) {

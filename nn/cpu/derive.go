@@ -25,9 +25,10 @@ type derivatives struct {
 
 	images          *nn.Images // nil while there is no point
 	point           parameters
-	sides           []*side   // of the point, and of the vectors in hand
-	phi64, packed64 []float64 // of the point
-	gradient        []float64 // the means of derivatives by φ
+	sides           []*side     // of the point, and of the vectors in hand
+	phi64, packed64 []float64   // of the point
+	gradient        []float64   // the means of derivatives by φ
+	changes         [][]float64 // and their derivatives along the vectors in hand
 	spares          *spares
 }
 
@@ -163,12 +164,14 @@ func (e *Engine) Products(ctx context.Context, vectors, products [][]float64) er
 
 func (d *derivatives) products(ctx context.Context, vectors, products [][]float64) error {
 	along := make([]parameters, len(vectors))
-	totals := make([][]float64, len(vectors))
 	sums := make([]*sum, len(vectors))
 	for k, v := range vectors {
 		along[k] = d.point
 		along[k].vector = v
-		totals[k] = make([]float64, d.tape.gradient)
+		if len(d.changes) == k {
+			d.changes = append(d.changes, make([]float64, d.tape.gradient))
+		}
+		clear(d.changes[k])
 		sums[k] = d.newSum(ctx)
 		defer sums[k].close()
 		d.prepare(ctx, 1+k, &along[k], second)
@@ -182,15 +185,15 @@ func (d *derivatives) products(ctx context.Context, vectors, products [][]float6
 		}
 		for k := range vectors {
 			h.along(d.sides[1+k], d.images, block)
-			h.gradient = sums[k].add(block, h.gradient, func(part []float32) { accumulate(totals[k], part) })
+			h.gradient = sums[k].add(block, h.gradient, func(part []float32) { accumulate(d.changes[k], part) })
 		}
 	})
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	for k := range vectors {
-		d.average(d.images, totals[k])
-		d.pull(&along[k], totals[k], products[k], second)
+		d.average(d.images, d.changes[k])
+		d.pull(&along[k], d.changes[k], products[k], second)
 	}
 	return nil
 }

@@ -144,14 +144,17 @@ func (f *folding) pull(p *parameters, g, dg, out []float64, o order) {
 		}
 		return dual{g[i], dg[i]}
 	}
+	var bySigmas [together]dual
 	put := func(entry, i int, x dual) { out[p.first[entry]+i] = x.part(o) }
 	for k := range f.channels {
-		sigma, _ := f.channel(p, k, links)
-		bySigma := given(f.by + f.index(k, 0))
-		if f.weight >= 0 {
-			bySigma = f.pullWeights(p, k, sigma, g, dg, out[p.first[f.weight]+k*f.terms:], o)
+		if k%together == 0 && f.weight >= 0 {
+			f.pullWeights(p, k, min(together, f.channels-k), g, dg, out[p.first[f.weight]:], bySigmas[:], o)
 		}
-		byTau := given(f.byShift + k)
+		f.channel(p, k, links)
+		bySigma, byTau := given(f.by+f.index(k, 0)), given(f.byShift+k)
+		if f.weight >= 0 {
+			bySigma = bySigmas[k%together]
+		}
 		for j := len(links) - 1; j >= 0; j-- {
 			l, e := &links[j], p.graph.Nodes[f.norms[j]].Entries
 			byS := bySigma.times(l.sigma).plus(byTau.times(l.tau))
@@ -165,18 +168,35 @@ func (f *folding) pull(p *parameters, g, dg, out []float64, o order) {
 	}
 }
 
-// pullWeights writes the derivatives by the weights of channel k and returns that by σ.
-func (f *folding) pullWeights(p *parameters, k int, sigma dual, g, dg, out []float64, o order) (bySigma dual) {
-	own, along := f.weights(p, k)
-	for i, w := range own {
-		at := f.by + f.index(k, i)
-		bySigma.v += float64(float64(w) * g[at])
-		if o == first {
-			out[i] = sigma.v * g[at]
-			continue
-		}
-		bySigma.d += float64(float64(w)*dg[at]) + float64(along[i]*g[at])
-		out[i] = float64(sigma.v*dg[at]) + float64(sigma.d*g[at])
+// together is how many channels, and how many terms of each, are pulled at a time: sums and parameters lie in other orders, and each
+// page is turned to once.
+const together = 64
+
+// pullWeights writes the derivatives by the weights of count channels from k on into out, and those by their σ into bySigmas.
+func (f *folding) pullWeights(p *parameters, k, count int, g, dg, out []float64, bySigmas []dual, o order) {
+	var sigmas [together]dual
+	var own [together][]float32
+	var along [together][]float64
+	links := make([]link, len(f.norms))
+	for c := range count {
+		sigmas[c], _ = f.channel(p, k+c, links)
+		own[c], along[c] = f.weights(p, k+c)
+		bySigmas[c] = dual{}
 	}
-	return bySigma
+	for from := 0; from < f.terms; from += together {
+		for c := range count {
+			dst, sigma, sum := out[(k+c)*f.terms:], sigmas[c], bySigmas[c]
+			for i := from; i < min(from+together, f.terms); i++ {
+				at, w := f.by+f.index(k+c, i), float64(own[c][i])
+				sum.v += float64(w * g[at])
+				if o == first {
+					dst[i] = sigma.v * g[at]
+					continue
+				}
+				sum.d += float64(w*dg[at]) + float64(along[c][i]*g[at])
+				dst[i] = float64(sigma.v*dg[at]) + float64(sigma.d*g[at])
+			}
+			bySigmas[c] = sum
+		}
+	}
 }
