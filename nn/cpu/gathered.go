@@ -306,17 +306,19 @@ func (g *gatheredProducts) add(h *hand, p pair, sums []float32) {
 	if g.in.height*g.in.width*height*width == 1 { // a linear map: images lie like pixels
 		inStep, outStep, width, images = g.in.size(), g.out.size(), h.count, 1
 	}
+	most := max(1, sweepFloats/(width*g.run))
 	for n := range images {
-		for y := range height {
-			to := h.index(p.out, g.out, n, y, 0)
+		for y := 0; y < height; y += most {
+			to, lines := h.index(p.out, g.out, n, y, 0), min(most, height-y)
 			for i := range g.Kernel[0] {
 				from := h.index(p.in, g.in, n, y*g.Stride[0]-g.Pad[0]+i*g.Dilation[0], -g.Pad[1])
 				for group := range g.Groups {
 					own := sums[group*g.groupSize()+i*g.places*g.rows*g.columns:]
 					at := 0
 					panels(g.to, g.kernel, func(o, count, columns int) {
-						h.kernel.Outer(own[at:], g.rows*g.columns, g.columns, in[from+group*g.from:], g.Dilation[1]*g.in.channels, inStep,
-							out[to+group*g.to+o:], 0, outStep, g.rows, columns, width, g.places, true)
+						h.kernel.Outer(own[at:], g.rows*g.columns, g.columns,
+							in[from+group*g.from:], g.Dilation[1]*g.in.channels, g.Stride[0]*g.in.row(), inStep,
+							out[to+group*g.to+o:], 0, g.out.row(), outStep, g.rows, columns, width, lines, g.places, true)
 						at += columns
 					})
 				}
@@ -324,3 +326,6 @@ func (g *gatheredProducts) add(h *hand, p pair, sums []float32) {
 		}
 	}
 }
+
+// sweepFloats is about how many inputs the kernels go through for some sums, and again for the next.
+const sweepFloats = 1 << 16

@@ -255,8 +255,8 @@ func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
 		for p := range s.Positions() {
 			panels(s.out.channels, s.columns, func(o, _, columns int) {
 				s.eachKind(func(c, rows, panels int) {
-					h.kernel.Outer(sums[p*size+c*s.widths+o:], kernel.Line*s.widths, s.widths, h.inputs[p*vStride+c*terms:], kernel.Line*terms, kernel.Line,
-						h.outputs[p*yStride+o*terms:], 0, columns, rows, columns, terms, panels, h.from > 0 || first > 0)
+					h.kernel.Outer(sums[p*size+c*s.widths+o:], kernel.Line*s.widths, s.widths, h.inputs[p*vStride+c*terms:], kernel.Line*terms, 0, kernel.Line,
+						h.outputs[p*yStride+o*terms:], 0, 0, columns, rows, columns, terms, 1, panels, h.from > 0 || first > 0)
 				})
 			})
 		}

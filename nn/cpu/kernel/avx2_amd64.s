@@ -2387,21 +2387,29 @@ narrow_end:
 	VZEROUPPER
 	RET
 
-// func outerAVX2(g []float32, gStride int, gRow int, v []float32, vStride int, vRow int, y []float32, yStride int, yRow int, rows int, columns int, terms int, positions int, accumulate bool)
+// func outerAVX2(g []float32, gStride int, gRow int, v []float32, vStride int, vLine int, vRow int, y []float32, yStride int, yLine int, yRow int, rows int, columns int, terms int, lines int, positions int, accumulate bool)
 // Requires: AVX, FMA3, MMX+
-TEXT ·outerAVX2(SB), NOSPLIT, $0-153
-	SHLQ $0x02, gStride+24(FP)
-	SHLQ $0x02, gRow+32(FP)
-	SHLQ $0x02, vStride+64(FP)
-	SHLQ $0x02, vRow+72(FP)
-	SHLQ $0x02, yStride+104(FP)
-	SHLQ $0x02, yRow+112(FP)
-	MOVQ columns+128(FP), AX
-	CMPQ AX, $0x08
-	JEQ  narrow_position
+TEXT ·outerAVX2(SB), NOSPLIT, $0-177
+	SHLQ  $0x02, gStride+24(FP)
+	SHLQ  $0x02, gRow+32(FP)
+	SHLQ  $0x02, vStride+64(FP)
+	SHLQ  $0x02, vLine+72(FP)
+	SHLQ  $0x02, vRow+80(FP)
+	SHLQ  $0x02, yStride+112(FP)
+	SHLQ  $0x02, yLine+120(FP)
+	SHLQ  $0x02, yRow+128(FP)
+	MOVQ  vRow+80(FP), AX
+	IMULQ terms+152(FP), AX
+	SUBQ  AX, vLine+72(FP)
+	MOVQ  yRow+128(FP), AX
+	IMULQ terms+152(FP), AX
+	SUBQ  AX, yLine+120(FP)
+	MOVQ  columns+144(FP), AX
+	CMPQ  AX, $0x08
+	JEQ   narrow_position
 
 wide_position:
-	MOVQ rows+120(FP), AX
+	MOVQ rows+136(FP), AX
 	MOVQ g_base+0(FP), CX
 	MOVQ v_base+40(FP), DX
 
@@ -2411,7 +2419,7 @@ wide_next:
 	CMPQ    AX, $0x08
 	JEQ     wide_last
 	MOVQ    gRow+32(FP), BX
-	MOVB    accumulate+152(FP), SI
+	MOVB    accumulate+176(FP), SI
 	TESTB   SI, SI
 	JZ      wide_tile_zero
 	MOVQ    CX, SI
@@ -2450,29 +2458,34 @@ wide_tile_zero:
 	VXORPS Y11, Y11, Y11
 
 wide_tile_add:
-	MOVQ       y_base+80(FP), DI
+	MOVQ       y_base+88(FP), DI
 	MOVQ       DX, SI
-	MOVQ       vRow+72(FP), R8
-	MOVQ       yRow+112(FP), R9
-	MOVQ       terms+136(FP), R10
-	MOVQ       BX, R11
-	IMUL3Q     $0x06, R11, R11
-	ADDQ       CX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	CMPQ       R10, $0x04
-	JLT        wide_tile_all
-	SUBQ       $0x04, R10
+	MOVQ       vRow+80(FP), R8
+	MOVQ       yRow+128(FP), R9
+	MOVQ       lines+160(FP), R11
+	MOVQ       BX, R10
+	IMUL3Q     $0x06, R10, R10
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+
+wide_tile_line:
+	MOVQ terms+152(FP), R10
+	CMPQ R11, $0x01
+	JNE  wide_tile_all
+	CMPQ R10, $0x04
+	JLT  wide_tile_all
+	SUBQ $0x04, R10
 
 wide_tile_all:
 wide_tile_term_many:
@@ -2598,7 +2611,14 @@ wide_tile_term_few:
 	JMP          wide_tile_term_few
 
 wide_tile_term_end:
-	CMPQ         terms+136(FP), $0x04
+	DECQ R11
+	JZ   wide_tile_ended
+	ADDQ vLine+72(FP), SI
+	ADDQ yLine+120(FP), DI
+	JMP  wide_tile_line
+
+wide_tile_ended:
+	CMPQ         terms+152(FP), $0x04
 	JLT          wide_tile_few
 	LEAQ         (R8)(R8*2), R10
 	LEAQ         (R9)(R9*2), R11
@@ -2732,7 +2752,7 @@ wide_tile_stored:
 
 wide_last:
 	MOVQ    gRow+32(FP), BX
-	MOVB    accumulate+152(FP), SI
+	MOVB    accumulate+176(FP), SI
 	TESTB   SI, SI
 	JZ      wide_last_zero
 	MOVQ    CX, SI
@@ -2761,25 +2781,30 @@ wide_last_zero:
 	VXORPS Y7, Y7, Y7
 
 wide_last_add:
-	MOVQ       y_base+80(FP), DI
+	MOVQ       y_base+88(FP), DI
 	MOVQ       DX, SI
-	MOVQ       vRow+72(FP), R8
-	MOVQ       yRow+112(FP), R9
-	MOVQ       terms+136(FP), R10
-	MOVQ       BX, R11
-	IMUL3Q     $0x04, R11, R11
-	ADDQ       CX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	CMPQ       R10, $0x04
-	JLT        wide_last_all
-	SUBQ       $0x04, R10
+	MOVQ       vRow+80(FP), R8
+	MOVQ       yRow+128(FP), R9
+	MOVQ       lines+160(FP), R11
+	MOVQ       BX, R10
+	IMUL3Q     $0x04, R10, R10
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+
+wide_last_line:
+	MOVQ terms+152(FP), R10
+	CMPQ R11, $0x01
+	JNE  wide_last_all
+	CMPQ R10, $0x04
+	JLT  wide_last_all
+	SUBQ $0x04, R10
 
 wide_last_all:
 wide_last_term_many:
@@ -2875,7 +2900,14 @@ wide_last_term_few:
 	JMP          wide_last_term_few
 
 wide_last_term_end:
-	CMPQ         terms+136(FP), $0x04
+	DECQ R11
+	JZ   wide_last_ended
+	ADDQ vLine+72(FP), SI
+	ADDQ yLine+120(FP), DI
+	JMP  wide_last_line
+
+wide_last_ended:
+	CMPQ         terms+152(FP), $0x04
 	JLT          wide_last_few
 	LEAQ         (R8)(R8*2), R10
 	LEAQ         (R9)(R9*2), R11
@@ -2977,15 +3009,15 @@ wide_end:
 	ADDQ AX, g_base+0(FP)
 	MOVQ vStride+64(FP), AX
 	ADDQ AX, v_base+40(FP)
-	MOVQ yStride+104(FP), AX
-	ADDQ AX, y_base+80(FP)
-	DECQ positions+144(FP)
+	MOVQ yStride+112(FP), AX
+	ADDQ AX, y_base+88(FP)
+	DECQ positions+168(FP)
 	JNZ  wide_position
 	VZEROUPPER
 	RET
 
 narrow_position:
-	MOVQ rows+120(FP), AX
+	MOVQ rows+136(FP), AX
 	MOVQ g_base+0(FP), CX
 	MOVQ v_base+40(FP), DX
 
@@ -2995,7 +3027,7 @@ narrow_next:
 	CMPQ    AX, $0x08
 	JEQ     narrow_last
 	MOVQ    gRow+32(FP), BX
-	MOVB    accumulate+152(FP), SI
+	MOVB    accumulate+176(FP), SI
 	TESTB   SI, SI
 	JZ      narrow_tile_zero
 	MOVQ    CX, SI
@@ -3022,29 +3054,34 @@ narrow_tile_zero:
 	VXORPS Y5, Y5, Y5
 
 narrow_tile_add:
-	MOVQ       y_base+80(FP), DI
+	MOVQ       y_base+88(FP), DI
 	MOVQ       DX, SI
-	MOVQ       vRow+72(FP), R8
-	MOVQ       yRow+112(FP), R9
-	MOVQ       terms+136(FP), R10
-	MOVQ       BX, R11
-	IMUL3Q     $0x06, R11, R11
-	ADDQ       CX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	CMPQ       R10, $0x04
-	JLT        narrow_tile_all
-	SUBQ       $0x04, R10
+	MOVQ       vRow+80(FP), R8
+	MOVQ       yRow+128(FP), R9
+	MOVQ       lines+160(FP), R11
+	MOVQ       BX, R10
+	IMUL3Q     $0x06, R10, R10
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+
+narrow_tile_line:
+	MOVQ terms+152(FP), R10
+	CMPQ R11, $0x01
+	JNE  narrow_tile_all
+	CMPQ R10, $0x04
+	JLT  narrow_tile_all
+	SUBQ $0x04, R10
 
 narrow_tile_all:
 narrow_tile_term_many:
@@ -3135,7 +3172,14 @@ narrow_tile_term_few:
 	JMP          narrow_tile_term_few
 
 narrow_tile_term_end:
-	CMPQ         terms+136(FP), $0x04
+	DECQ R11
+	JZ   narrow_tile_ended
+	ADDQ vLine+72(FP), SI
+	ADDQ yLine+120(FP), DI
+	JMP  narrow_tile_line
+
+narrow_tile_ended:
+	CMPQ         terms+152(FP), $0x04
 	JLT          narrow_tile_few
 	LEAQ         (R8)(R8*2), R10
 	LEAQ         (R9)(R9*2), R11
@@ -3234,7 +3278,7 @@ narrow_tile_stored:
 
 narrow_last:
 	MOVQ    gRow+32(FP), BX
-	MOVB    accumulate+152(FP), SI
+	MOVB    accumulate+176(FP), SI
 	TESTB   SI, SI
 	JZ      narrow_last_zero
 	MOVQ    CX, SI
@@ -3255,25 +3299,30 @@ narrow_last_zero:
 	VXORPS Y3, Y3, Y3
 
 narrow_last_add:
-	MOVQ       y_base+80(FP), DI
+	MOVQ       y_base+88(FP), DI
 	MOVQ       DX, SI
-	MOVQ       vRow+72(FP), R8
-	MOVQ       yRow+112(FP), R9
-	MOVQ       terms+136(FP), R10
-	MOVQ       BX, R11
-	IMUL3Q     $0x04, R11, R11
-	ADDQ       CX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	PREFETCHT0 (R11)
-	ADDQ       BX, R11
-	CMPQ       R10, $0x04
-	JLT        narrow_last_all
-	SUBQ       $0x04, R10
+	MOVQ       vRow+80(FP), R8
+	MOVQ       yRow+128(FP), R9
+	MOVQ       lines+160(FP), R11
+	MOVQ       BX, R10
+	IMUL3Q     $0x04, R10, R10
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+	PREFETCHT0 (R10)
+	ADDQ       BX, R10
+
+narrow_last_line:
+	MOVQ terms+152(FP), R10
+	CMPQ R11, $0x01
+	JNE  narrow_last_all
+	CMPQ R10, $0x04
+	JLT  narrow_last_all
+	SUBQ $0x04, R10
 
 narrow_last_all:
 narrow_last_term_many:
@@ -3344,7 +3393,14 @@ narrow_last_term_few:
 	JMP          narrow_last_term_few
 
 narrow_last_term_end:
-	CMPQ         terms+136(FP), $0x04
+	DECQ R11
+	JZ   narrow_last_ended
+	ADDQ vLine+72(FP), SI
+	ADDQ yLine+120(FP), DI
+	JMP  narrow_last_line
+
+narrow_last_ended:
+	CMPQ         terms+152(FP), $0x04
 	JLT          narrow_last_few
 	LEAQ         (R8)(R8*2), R10
 	LEAQ         (R9)(R9*2), R11
@@ -3419,9 +3475,9 @@ narrow_end:
 	ADDQ AX, g_base+0(FP)
 	MOVQ vStride+64(FP), AX
 	ADDQ AX, v_base+40(FP)
-	MOVQ yStride+104(FP), AX
-	ADDQ AX, y_base+80(FP)
-	DECQ positions+144(FP)
+	MOVQ yStride+112(FP), AX
+	ADDQ AX, y_base+88(FP)
+	DECQ positions+168(FP)
 	JNZ  narrow_position
 	VZEROUPPER
 	RET

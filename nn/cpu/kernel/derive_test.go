@@ -10,24 +10,26 @@ import (
 
 // outer is an Outer with everything that it takes.
 type outer struct {
-	before, v, y                                []float32
-	gStride, gRow, vStride, vRow, yStride, yRow int
-	rows, columns, terms, positions             int
-	anew                                        bool // not from what is there
+	before, v, y                           []float32
+	gStride, gRow, vStride, vLine, vRow    int
+	yStride, yLine, yRow                   int
+	rows, columns, terms, lines, positions int
+	anew                                   bool // not from what is there
 }
 
 // randomOuter has gaps everywhere.
 func randomOuter(rng *rand.Rand, rows, columns, terms, positions int) outer {
-	o := outer{rows: rows, columns: columns, terms: terms, positions: positions,
+	o := outer{rows: rows, columns: columns, terms: terms, lines: 1 + rng.IntN(3), positions: positions,
 		gRow: columns + rng.IntN(3), vRow: rows + rng.IntN(3), yRow: columns + rng.IntN(3)}
-	o.gStride, o.vStride, o.yStride = rows*o.gRow+rng.IntN(3), terms*o.vRow+rng.IntN(3), terms*o.yRow+rng.IntN(3)
+	o.vLine, o.yLine = terms*o.vRow+rng.IntN(3), terms*o.yRow+rng.IntN(3)
+	o.gStride, o.vStride, o.yStride = rows*o.gRow+rng.IntN(3), o.lines*o.vLine+rng.IntN(3), o.lines*o.yLine+rng.IntN(3)
 	o.before = random(rng, (positions-1)*o.gStride+(rows-1)*o.gRow+columns)
 	o.v, o.y = random(rng, positions*o.vStride+rows), random(rng, positions*o.yStride+columns)
 	return o
 }
 
 func (o outer) run(k Kernel, g []float32) {
-	k.Outer(g, o.gStride, o.gRow, o.v, o.vStride, o.vRow, o.y, o.yStride, o.yRow, o.rows, o.columns, o.terms, o.positions, !o.anew)
+	k.Outer(g, o.gStride, o.gRow, o.v, o.vStride, o.vLine, o.vRow, o.y, o.yStride, o.yLine, o.yRow, o.rows, o.columns, o.terms, o.lines, o.positions, !o.anew)
 }
 
 // check compares with float64; what lies between the sums must stay as it is.
@@ -43,16 +45,18 @@ func (o outer) check(t *testing.T, k Kernel) {
 			if o.anew {
 				want, size = 0, 0
 			}
-			for term := range o.terms {
-				x := float64(o.v[p*o.vStride+term*o.vRow+r]) * float64(o.y[p*o.yStride+term*o.yRow+c])
-				want += x
-				size += math.Abs(x)
+			for line := range o.lines {
+				for term := range o.terms {
+					x := float64(o.v[p*o.vStride+line*o.vLine+term*o.vRow+r]) * float64(o.y[p*o.yStride+line*o.yLine+term*o.yRow+c])
+					want += x
+					size += math.Abs(x)
+				}
 			}
 		} else if got != o.before[i] && got == got {
 			t.Fatalf("%d×%d: the gap after row %d of position %d was overwritten", o.rows, o.columns, r, p)
 		}
-		if !within(got, want, size, o.terms+1) {
-			t.Fatalf("%d×%d, %d terms: position %d, row %d, column %d is %v, not %v", o.rows, o.columns, o.terms, p, r, c, got, want)
+		if !within(got, want, size, o.lines*o.terms+1) {
+			t.Fatalf("%d×%d, %d terms a line: position %d, row %d, column %d is %v, not %v", o.rows, o.columns, o.terms, p, r, c, got, want)
 		}
 	}
 }
@@ -84,7 +88,7 @@ func TestOuterGoesOnWithTheSumThatIsThere(t *testing.T) {
 		rows := k.OuterRows(1)
 		ones := slices.Repeat([]float32{1}, 2*rows*k.Lanes)
 		g := slices.Repeat([]float32{1 << 24}, rows*k.Lanes)
-		k.Outer(g, 0, k.Lanes, ones, 0, rows, ones, 0, k.Lanes, rows, k.Lanes, 2, 1, true)
+		k.Outer(g, 0, k.Lanes, ones, 0, 0, rows, ones, 0, 0, k.Lanes, rows, k.Lanes, 2, 1, 1, true)
 		for i, got := range g {
 			if got != 1<<24 {
 				t.Fatalf("sum %d is %v", i, got)
@@ -96,7 +100,7 @@ func TestOuterGoesOnWithTheSumThatIsThere(t *testing.T) {
 func TestMaskClearsWhatHasNoBit(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
 		rng := rand.New(rand.NewPCG(53, 54))
-		for channels := 1; channels <= 40; channels++ {
+		for channels := 1; channels <= 80; channels++ {
 			for pixels := 1; pixels < 6; pixels++ {
 				stride, bitStride := channels+pixels%3, (channels+7)/8+pixels%2
 				before := random(rng, (pixels-1)*stride+channels)
@@ -297,7 +301,7 @@ func TestKernelsOfDerivativesGiveTheSameBitsOfOneArithmetic(t *testing.T) {
 		sameOfAll(t, func(k Kernel) []float32 {
 			g := slices.Clone(o.before)
 			for c := 0; c < channels; c += k.Columns(channels - c) {
-				k.Outer(g[c:], o.gStride, o.gRow, o.v, o.vStride, o.vRow, o.y[c:], o.yStride, o.yRow, rows, k.Columns(channels-c), o.terms, o.positions, true)
+				k.Outer(g[c:], o.gStride, o.gRow, o.v, o.vStride, o.vLine, o.vRow, o.y[c:], o.yStride, o.yLine, o.yRow, rows, k.Columns(channels-c), o.terms, o.lines, o.positions, true)
 			}
 			return g
 		})
@@ -333,7 +337,7 @@ func BenchmarkOuter(b *testing.B) {
 				v, y := random(rng, positions*terms*rows), random(rng, positions*terms*columns)
 				g := make([]float32, positions*rows*columns)
 				for b.Loop() {
-					k.Outer(g, rows*columns, columns, v, terms*rows, rows, y, terms*columns, columns, rows, columns, terms, positions, true)
+					k.Outer(g, rows*columns, columns, v, terms*rows, 0, rows, y, terms*columns, 0, columns, rows, columns, terms, 1, positions, true)
 				}
 				b.ReportMetric(2e-9*float64(b.N*positions*terms*channels*columns)/b.Elapsed().Seconds(), "GFLOP/s")
 			})

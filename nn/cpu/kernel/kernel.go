@@ -56,12 +56,12 @@ type Kernel struct {
 
 	// Outer sums products of columns at each position:
 	//
-	//	sum[p][r][o] = Σ_t v[p·vStride + t·vRow + r] · y[p·yStride + t·yRow + o]
+	//	sum[p][r][o] = Σ_l Σ_t v[p·vStride + l·vLine + t·vRow + r] · y[p·yStride + l·yLine + t·yRow + o]
 	//	g[p·gStride + r·gRow + o] = sum, or += sum if accumulate
 	//
-	// for t < terms, one after another from zero or from what is there, r < rows and o < columns. rows is as OuterRows has it, columns is
-	// Lanes or 2·Lanes, positions at least one.
-	Outer func(g []float32, gStride, gRow int, v []float32, vStride, vRow int, y []float32, yStride, yRow, rows, columns, terms, positions int, accumulate bool)
+	// for l < lines and t < terms, t inside, one after another from zero or from what is there, r < rows and o < columns. rows is as
+	// OuterRows has it, columns is Lanes or 2·Lanes, lines and positions at least one.
+	Outer func(g []float32, gStride, gRow int, v []float32, vStride, vLine, vRow int, y []float32, yStride, yLine, yRow, rows, columns, terms, lines, positions int, accumulate bool)
 
 	// Mask replaces the channels c < channels of a row of pixels by zeros where their bits, the least of a byte first,
 	// are zero:

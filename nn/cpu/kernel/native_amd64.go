@@ -117,7 +117,7 @@ func peakAVX2(sums []float32, x float32, rounds int)
 func peakAVX512(sums []float32, x float32, rounds int)
 
 //go:noescape
-func outerAVX512(g []float32, gStride, gRow int, v []float32, vStride, vRow int, y []float32, yStride, yRow, rows, columns, terms, positions int, accumulate bool)
+func outerAVX512(g []float32, gStride, gRow int, v []float32, vStride, vLine, vRow int, y []float32, yStride, yLine, yRow, rows, columns, terms, lines, positions int, accumulate bool)
 
 //go:noescape
 func winogradAdjoint2AVX512(v []float32, vStride, vRow int, y []float32, yRow, yPixel, channels, tiles int, scratch []float32)
@@ -139,7 +139,7 @@ func momentsAVX512(sums, products []float64, a []float32, aStride int, b []float
 func maskAVX512(x []float32, stride int, bits []byte, bitStride, pixels, channels int)
 
 //go:noescape
-func outerAVX2(g []float32, gStride, gRow int, v []float32, vStride, vRow int, y []float32, yStride, yRow, rows, columns, terms, positions int, accumulate bool)
+func outerAVX2(g []float32, gStride, gRow int, v []float32, vStride, vLine, vRow int, y []float32, yStride, yLine, yRow, rows, columns, terms, lines, positions int, accumulate bool)
 
 //go:noescape
 func winogradAdjoint2AVX2(v []float32, vStride, vRow int, y []float32, yRow, yPixel, channels, tiles int, scratch []float32)

@@ -71,16 +71,17 @@ func affinePlain(dst []float32, dstStride int, x []float32, xStride int, pixels 
 	}
 }
 
-func outerPlain(g []float32, gStride, gRow int, v []float32, vStride, vRow int, y []float32, yStride, yRow, rows, columns, terms, positions int, accumulate bool) {
+func outerPlain(g []float32, gStride, gRow int, v []float32, vStride, vLine, vRow int, y []float32, yStride, yLine, yRow, rows, columns, terms, lines, positions int, accumulate bool) {
 	for p := range positions {
 		for r := range rows {
 			if !accumulate {
 				clear(g[p*gStride+r*gRow:][:columns])
 			}
 		}
-		for t := range terms {
-			column := y[p*yStride+t*yRow:][:columns]
-			for r, x := range v[p*vStride+t*vRow:][:rows] {
+		for i := range lines * terms {
+			l, t := i/terms, i%terms
+			column := y[p*yStride+l*yLine+t*yRow:][:columns]
+			for r, x := range v[p*vStride+l*vLine+t*vRow:][:rows] {
 				sum := g[p*gStride+r*gRow:][:columns]
 				for o, w := range column {
 					sum[o] = float32(x*w) + sum[o]

@@ -8,10 +8,16 @@ import (
 
 // outer writes Kernel.Outer. What changes from position to position stays in the parameters' slots.
 func (s isa) outer() {
-	TEXT("outer"+s.name, NOSPLIT, "func(g []float32, gStride, gRow int, v []float32, vStride, vRow int, "+
-		"y []float32, yStride, yRow, rows, columns, terms, positions int, accumulate bool)")
-	for _, stride := range []string{"gStride", "gRow", "vStride", "vRow", "yStride", "yRow"} {
+	TEXT("outer"+s.name, NOSPLIT, "func(g []float32, gStride, gRow int, v []float32, vStride, vLine, vRow int, "+
+		"y []float32, yStride, yLine, yRow, rows, columns, terms, lines, positions int, accumulate bool)")
+	for _, stride := range []string{"gStride", "gRow", "vStride", "vLine", "vRow", "yStride", "yLine", "yRow"} {
 		SHLQ(Imm(2), slot(Param(stride)))
+	}
+	// From the end of a line to the next.
+	for _, side := range []string{"v", "y"} {
+		length := Load(Param(side+"Row"), GP64())
+		IMULQ(slot(Param("terms")), length)
+		SUBQ(length, slot(Param(side+"Line")))
 	}
 	columns := Load(Param("columns"), GP64())
 	CMPQ(columns, Imm(uint64(s.lanes)))
@@ -77,7 +83,7 @@ func (s isa) outerTile(label string, rows, cols int, sums, first Register) {
 	from, y := GP64(), Load(Param("y").Base(), GP64())
 	MOVQ(first, from)
 	vRow, yRow := Load(Param("vRow"), GP64()), Load(Param("yRow"), GP64())
-	terms := Load(Param("terms"), GP64())
+	terms, lines := GP64(), Load(Param("lines"), GP64())
 	next := GP64() // the sums of the next tile are asked for in time
 	MOVQ(gRow, next)
 	IMUL3Q(Imm(uint64(rows)), next, next)
@@ -92,6 +98,10 @@ func (s isa) outerTile(label string, rows, cols int, sums, first Register) {
 	for i := range column {
 		column[i] = s.vec()
 	}
+	Label(label + "line")
+	Load(Param("terms"), terms)
+	CMPQ(lines, Imm(1))
+	JNE(LabelRef(label + "all"))
 	butLast(label, terms)
 	loop(label+"term", terms, unroll, func(n int) {
 		for range n {
@@ -112,6 +122,12 @@ func (s isa) outerTile(label string, rows, cols int, sums, first Register) {
 			ADDQ(yRow, y)
 		}
 	})
+	DECQ(lines)
+	JZ(LabelRef(label + "ended"))
+	ADDQ(slot(Param("vLine")), from)
+	ADDQ(slot(Param("yLine")), y)
+	JMP(LabelRef(label + "line"))
+	Label(label + "ended")
 	CMPQ(slot(Param("terms")), Imm(lastTerms))
 	JLT(LabelRef(label + "few"))
 	in, out := rowsFrom(from, vRow, lastTerms), rowsFrom(y, yRow, lastTerms)
