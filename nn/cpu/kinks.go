@@ -32,12 +32,7 @@ func (p *picture) signBytes() int { return (p.channels + 7) / 8 }
 // decide finds the kinks of a block, and the sum of its losses, in float64.
 func (h *hand) decide(images *nn.Images, block int) (loss float64) {
 	eachPixelOf(h, images, block*h.tape.block, func(at int, v float32) { h.exact[at] = float64(v) })
-	h.ahead(h.tape.groups, func(l layer) {
-		l.decide(h)
-		if p := l.output(); p.rectified {
-			h.decideSigns(p)
-		}
-	})
+	h.ahead(h.tape.groups, func(l layer) { l.decide(h) })
 	for n := range h.count {
 		logits := h.exact[h.index(values, h.tape.top.picture, n, 0, 0):][:h.tape.graph.Classes]
 		loss += h.loss.Image(logits, int(images.Labels[block*h.tape.block+n]))
@@ -45,8 +40,11 @@ func (h *hand) decide(images *nn.Images, block int) (loss float64) {
 	return loss
 }
 
-// decideSigns applies ReLU and notes what it lets through.
+// decideSigns applies ReLU, if there is one, and notes what it lets through.
 func (h *hand) decideSigns(p *picture) {
+	if !p.rectified {
+		return
+	}
 	h.eachRow(p, func(n, y int) {
 		signs := h.signsOf(p, n, y, 0)
 		row := h.exact[h.index(values, p, n, y, 0):]
@@ -75,22 +73,32 @@ func (h *hand) exactPixel(p *picture, n, y, x int) []float64 {
 }
 
 func (l *conv) decide(h *hand) {
+	eights := l.exact.to%8 == 0
 	l.exact.run64(h, h.packed64[l.exactAt:], func(n, y, o, channels int, sums []float64, stride int) {
-		shift := h.phi64[l.shifts()+o:][:channels]
+		row := func(p *picture) []float64 { return h.exact[h.index(values, p, n, y, 0)+o:] }
+		dst, shift := row(l.out), h.phi64[l.shifts()+o:][:channels]
+		var residual []float64
+		if l.residual != nil {
+			residual = row(l.residual.picture)
+		}
+		if l.out.rectified && eights {
+			h.kernel.Rectify64(dst, l.out.channels, sums, stride, l.out.width, shift, residual, h.signsOf(l.out, n, y, 0)[o/8:], l.out.signBytes())
+			return
+		}
 		for x := range l.out.width {
-			sum, dst := sums[x*stride:][:channels], h.exactPixel(l.out, n, y, x)[o:][:channels]
-			if l.residual == nil {
-				for c, v := range shift {
-					dst[c] = sum[c] + v
-				}
-				continue
-			}
-			residual := h.exactPixel(l.residual.picture, n, y, x)[o:][:channels]
+			at := x * l.out.channels
 			for c, v := range shift {
-				dst[c] = sum[c] + v + residual[c]
+				v += sums[x*stride+c]
+				if residual != nil {
+					v += residual[at+c]
+				}
+				dst[at+c] = v
 			}
 		}
 	})
+	if !eights {
+		h.decideSigns(l.out)
+	}
 }
 
 // run64 computes the sums of all outputs in float64 and hands them to finish row by row.
@@ -123,6 +131,7 @@ func (l *normalisation) decide(h *hand) {
 			dst[c] = float64(v*scale[c]) + shift[c]
 		}
 	})
+	h.decideSigns(l.out)
 }
 
 func (l *addition) decide(h *hand) {
@@ -135,6 +144,7 @@ func (l *addition) decide(h *hand) {
 			}
 		}
 	})
+	h.decideSigns(l.out)
 }
 
 func (l *concatenation) decide(h *hand) {

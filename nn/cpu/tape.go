@@ -100,7 +100,7 @@ type layer interface {
 	// inputs are in the order in which backward hands on.
 	inputs() []*edge
 	output() *picture
-	// decide computes the output in float64.
+	// decide computes the output in float64, and which of it ReLU lets through.
 	decide(h *hand)
 	forward(h *hand, o order)
 	backward(h *hand, o order)

@@ -1081,6 +1081,68 @@ narrow_store:
 	VZEROUPPER
 	RET
 
+// func rectify64AVX2(dst []float64, dstStride int, x []float64, xStride int, pixels int, shift []float64, residual []float64, bits []byte, bitStride int)
+// Requires: AVX
+TEXT ·rectify64AVX2(SB), NOSPLIT, $0-152
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+32(FP), CX
+	MOVQ   shift_base+72(FP), DX
+	MOVQ   residual_base+96(FP), BX
+	MOVQ   bits_base+120(FP), SI
+	MOVQ   shift_len+80(FP), DI
+	MOVQ   pixels+64(FP), R8
+	MOVQ   dstStride+24(FP), R9
+	MOVQ   xStride+56(FP), R10
+	VXORPS Y0, Y0, Y0
+
+pixel:
+	XORQ R11, R11
+
+eight:
+	VMOVUPD (CX)(R11*8), Y1
+	VADDPD  (DX)(R11*8), Y1, Y1
+	TESTQ   BX, BX
+	JZ      alone_0
+	VADDPD  (BX)(R11*8), Y1, Y1
+
+alone_0:
+	VCMPPD    $0x06, Y0, Y1, Y2
+	VANDPD    Y2, Y1, Y1
+	VMOVMSKPD Y2, R12
+	VMOVUPD   Y1, (AX)(R11*8)
+	MOVL      R12, R13
+	VMOVUPD   32(CX)(R11*8), Y1
+	VADDPD    32(DX)(R11*8), Y1, Y1
+	TESTQ     BX, BX
+	JZ        alone_4
+	VADDPD    32(BX)(R11*8), Y1, Y1
+
+alone_4:
+	VCMPPD    $0x06, Y0, Y1, Y2
+	VANDPD    Y2, Y1, Y1
+	VMOVMSKPD Y2, R12
+	VMOVUPD   Y1, 32(AX)(R11*8)
+	SHLL      $0x04, R12
+	ORL       R12, R13
+	MOVQ      R11, R12
+	SHRQ      $0x03, R12
+	MOVB      R13, (SI)(R12*1)
+	ADDQ      $0x08, R11
+	CMPQ      R11, DI
+	JLT       eight
+	LEAQ      (AX)(R9*8), AX
+	LEAQ      (CX)(R10*8), CX
+	TESTQ     BX, BX
+	JZ        next
+	LEAQ      (BX)(R9*8), BX
+
+next:
+	ADDQ bitStride+144(FP), SI
+	DECQ R8
+	JNZ  pixel
+	VZEROUPPER
+	RET
+
 // func batchedAVX2(m []float32, mStride int, mRow int, v []float32, vStride int, vRow int, channels int, tiles int, u []float32, uStride int, columns int, positions int, accumulate bool)
 // Requires: AVX, FMA3, MMX+
 TEXT ·batchedAVX2(SB), NOSPLIT, $0-145

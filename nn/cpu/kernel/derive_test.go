@@ -344,3 +344,48 @@ func BenchmarkOuter(b *testing.B) {
 		}
 	}
 }
+
+func TestRectify64KeepsWhatIsPositiveOrNaNAndNotesIt(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		rng := rand.New(rand.NewPCG(57, 58))
+		double := func(n int) []float64 {
+			x := make([]float64, n)
+			for i := range x {
+				x[i] = []float64{rng.NormFloat64(), rng.NormFloat64(), 0, math.Copysign(0, -1), math.NaN(), math.Inf(1), math.Inf(-1), math.SmallestNonzeroFloat64}[rng.IntN(8)]
+			}
+			return x
+		}
+		for channels := 8; channels <= 40; channels += 8 {
+			for pixels := 1; pixels < 6; pixels++ {
+				for _, add := range []bool{false, true} {
+					xStride, dstStride, bitStride := channels+3, channels+pixels%3, channels/8+pixels%2
+					x, shift := double(pixels*xStride), double(channels)
+					var residual []float64
+					if add {
+						residual = double(pixels * dstStride)
+					}
+					dst, bits := slices.Repeat([]float64{guard64}, pixels*dstStride+1), slices.Repeat([]byte{0xA5}, pixels*bitStride+1)
+					want, wantBits := slices.Clone(dst), slices.Clone(bits)
+					for p := range pixels {
+						clear(wantBits[p*bitStride:][:channels/8])
+						for c := range channels {
+							y := x[p*xStride+c] + shift[c]
+							if add {
+								y += residual[p*dstStride+c]
+							}
+							if !(y <= 0) {
+								wantBits[p*bitStride+c/8] |= 1 << (c % 8)
+							}
+							want[p*dstStride+c] = max(y, 0)
+						}
+					}
+					k.Rectify64(dst, dstStride, x, xStride, pixels, shift, residual, bits, bitStride)
+					same := func(a, b float64) bool { return a == b || a != a && b != b }
+					if !slices.EqualFunc(dst, want, same) || !slices.Equal(bits, wantBits) {
+						t.Fatalf("%d pixels of %d channels: %v and bits %x, not %v and %x", pixels, channels, dst, bits, want, wantBits)
+					}
+				}
+			}
+		}
+	})
+}

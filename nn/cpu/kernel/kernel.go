@@ -91,6 +91,16 @@ type Kernel struct {
 	// Gemm64 is Gemm in float64, with panels of Lanes/2 or Lanes columns (Columns64 says which).
 	Gemm64 func(acc, a []float64, rows, taps []int, run int, b []float64, columns int, accumulate bool)
 
+	// Rectify64 ends a row of sums in float64 of channels c < len(shift), a multiple of 8, and notes in bits (the least of a byte first) which
+	// ones ReLU lets through, NaN among them:
+	//
+	//	y = x[p·xStride + c] + shift[c] + residual[p·dstStride + c]
+	//	dst[p·dstStride + c] = y, or 0 if y ≤ 0
+	//	bits[p·bitStride + c/8]: 1 unless y ≤ 0
+	//
+	// residual may be nil, or dst. There is at least one pixel.
+	Rectify64 func(dst []float64, dstStride int, x []float64, xStride int, pixels int, shift, residual []float64, bits []byte, bitStride int)
+
 	// F2 and F4 are the transforms of Winograd's convolutions of 2×2 and 4×4 outputs a tile.
 	F2, F4 Winograd
 
@@ -195,7 +205,7 @@ func (k *Kernel) Columns64(channels int) int {
 }
 
 var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Lanes: 8,
-	Gemm: gemmPlain, GemmTo: gemmToPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Rectify: rectifyPlain, Moments: momentsPlain, Blend: blendPlain, Gemm64: gemm64Plain, Affine: affinePlain,
+	Gemm: gemmPlain, GemmTo: gemmToPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Rectify: rectifyPlain, Moments: momentsPlain, Blend: blendPlain, Gemm64: gemm64Plain, Rectify64: rectify64Plain, Affine: affinePlain,
 	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, ArgmaxPixel: argmaxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
 	F2: winogradPlain(2, input2, output2, spread2, weights2, filter2), F4: winogradPlain(4, input4, output4, spread4, weights4, filter4)}
 

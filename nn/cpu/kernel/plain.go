@@ -162,3 +162,21 @@ func gemm64Plain(acc, a []float64, rows, taps []int, run int, b []float64, colum
 		}
 	}
 }
+
+func rectify64Plain(dst []float64, dstStride int, x []float64, xStride int, pixels int, shift, residual []float64, bits []byte, bitStride int) {
+	for p := range pixels {
+		clear(bits[p*bitStride:][:len(shift)/8])
+		for c, s := range shift {
+			y := x[p*xStride+c] + s
+			if residual != nil {
+				y += residual[p*dstStride+c]
+			}
+			if y <= 0 {
+				y = 0
+			} else {
+				bits[p*bitStride+c/8] |= 1 << (c % 8)
+			}
+			dst[p*dstStride+c] = y
+		}
+	}
+}

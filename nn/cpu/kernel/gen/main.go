@@ -18,6 +18,7 @@ func main() {
 	s.gemm()
 	s.gemmTo()
 	s.gemm64()
+	s.rectify64()
 	s.batched()
 	s.outer()
 	for _, tile := range []int{2, 4} {
