@@ -78,7 +78,7 @@ func (l *lanczos) expand(ctx context.Context) error {
 }
 
 // orthogonalise does that to w, the product of the last vector of the basis. As far as A is symmetric, w has nothing of vectors
-// that do not couple to that one; without the parts of those that do, one pass over the basis is enough as a rule.
+// that do not couple to that one. Once the parts of those that do are gone, a single pass over the basis is enough as a rule.
 func (l *lanczos) orthogonalise(w []float64) (c []float64, beta float64) {
 	last := len(l.basis) - 1
 	near, at := [][]float64{l.basis[last]}, []int{last}
@@ -128,9 +128,8 @@ func applyAll(ctx context.Context, op Operator, vectors, products [][]float64) (
 }
 
 // orthogonalise makes w, whose norm is size, a unit vector orthogonal to an orthonormal basis:
-// w was basis·c + beta·w. Classical Gram-Schmidt is repeated until it takes
-// less than half of the norm (Daniel, Gragg, Kaufman, Stewart, Math. Comp. 30, 1976). beta is
-// 0, and w nothing, where no more is left than rounding errors of vectors as long as magnitude.
+// w was basis·c + beta·w. Classical Gram-Schmidt is repeated until it takes less than half of the
+// norm (Daniel, Gragg, Kaufman, Stewart, Math. Comp. 30, 1976). beta is 0, and w nothing, where no more is left than rounding errors of vectors as long as magnitude.
 func orthogonalise(w []float64, basis [][]float64, size, magnitude float64) (c []float64, beta float64) {
 	c = make([]float64, len(basis))
 	for {
@@ -225,7 +224,7 @@ func (l *lanczos) restart(r *ritz, low, high int) {
 
 // beyond bounds how far the spectrum reaches over the outermost Ritz value, upwards for side = 1
 // and downwards for side = −1, if the start's component along the outermost eigenvector is
-// at least exp(logComponent): it is the distance at which visible is 1/component.
+// at least exp(logComponent): it is the distance from which on more of it would be visible than there is.
 func (l *lanczos) beyond(r *ritz, side, logComponent float64) float64 {
 	if l.exhausted {
 		return 0
@@ -252,7 +251,7 @@ func (l *lanczos) beyond(r *ritz, side, logComponent float64) float64 {
 //	1 ≥ ‖[V next]ᵀ·x‖ = |c|·|φ(λ)|·√(1 + Σⱼ residualⱼ²/(λ − θⱼ)²)
 //
 // because next = φ(A)·start, and xᵀ·A·V = λ·xᵀ·V makes xᵀ·next·couplingⱼ/(λ − θⱼ) of its component along the j-th
-// Ritz vector. It grows off the Ritz values.
+// Ritz vector. Beyond all Ritz values it grows.
 func (l *lanczos) logVisible(r *ritz, lambda float64) float64 {
 	logPhi, others := -l.logBetas, 0.0
 	for j, theta := range r.values {

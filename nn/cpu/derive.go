@@ -221,7 +221,7 @@ func (d *derivatives) prepare(ctx context.Context, i int, p *parameters, o order
 			}
 		}
 	})
-	s.joined = true
+	s.joined = ctx.Err() == nil
 	if o == first {
 		for _, vector := range d.sides {
 			vector.joined = false

@@ -2,6 +2,7 @@ package cpu_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"math"
 	"runtime/debug"
@@ -121,6 +122,34 @@ func dot(a, b []float64) (sum float64) {
 		sum += x * b[i]
 	}
 	return sum
+}
+
+// What a cancelled product has prepared, or has not, is nothing to the next.
+func TestAProductAfterACancelledOneIsThatOfAFreshEngine(t *testing.T) {
+	g := build(t, "resnet20")
+	v := vector(g, 1)
+	product := func(cancelled bool) []float64 {
+		e, set := ready(t, g, nn.CrossEntropy, cpu.Options{Threads: 2}, nn.Plane{Theta: formula.States(g, 1, 1)}, formula.Images(1, 4, g.Input))
+		defer e.Close()
+		d, out := e.(engine.Differentiator), make([]float64, len(v))
+		if _, err := d.Gradient(context.Background(), set, nn.Point{}, out); err != nil {
+			t.Fatal(err)
+		}
+		if cancelled {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			if err := d.Products(ctx, [][]float64{v}, [][]float64{out}); !errors.Is(err, context.Canceled) {
+				t.Fatalf("a cancelled product says %v", err)
+			}
+		}
+		if err := d.Products(context.Background(), [][]float64{v}, [][]float64{out}); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if !slices.Equal(product(true), product(false)) {
+		t.Error("it is another one")
+	}
 }
 
 // BenchmarkProduct reports what derivatives cost in forward passes over the same images, in processor time: where the

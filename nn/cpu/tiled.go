@@ -193,16 +193,8 @@ type tiledProducts struct {
 
 func (t *tape) tiledProducts(s *tiled) *tiledProducts {
 	p := &tiledProducts{tiled: s, kept: -1}
-	p.eachPanel(func(_, _, rows int) { p.rows += rows })
+	p.eachKind(func(_, rows, panels int) { p.rows += rows * panels })
 	return p
-}
-
-// eachPanel calls f for each panel of the input: its first channel, their number, and that in whole products.
-func (s *tiledProducts) eachPanel(f func(first, count, rows int)) {
-	for c := 0; c < s.in.channels; c += kernel.Line {
-		count := min(kernel.Line, s.in.channels-c)
-		f(c, count, s.wholeRows(count))
-	}
 }
 
 // eachKind calls f for the whole panels of the input, and for the last where it is narrower: the first channel of the first one, the rows of
@@ -274,10 +266,10 @@ func (s *tiledProducts) spread(h *hand, p pair, first, count, tile, of, vStride,
 	for r := range count {
 		n, y := s.row(first + r)
 		at := tile + r*s.tiles[1]
-		s.eachPanel(func(c, channels, _ int) {
+		for c := 0; c < s.in.channels; c += kernel.Line {
 			s.Input(h.inputs[c*of+at*kernel.Line:], vStride, kernel.Line, h.at(p.in, s.in, n, y-s.pad[0], -s.pad[1])[c:],
-				s.in.row(), s.in.channels, channels, s.tiles[1], h.columns)
-		})
+				s.in.row(), s.in.channels, min(kernel.Line, s.in.channels-c), s.tiles[1], h.columns)
+		}
 		panels(s.out.channels, s.columns, func(o, channels, columns int) {
 			s.Adjoint(h.outputs[o*of+at*columns:], yStride, columns, h.at(p.out, s.out, n, y, 0)[o:],
 				s.out.row(), s.out.channels, channels, s.tiles[1], h.columns)
