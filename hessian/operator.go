@@ -63,7 +63,7 @@ func (r *Restriction) Apply(ctx context.Context, vectors, products [][]float64) 
 		r.products = append(r.products, make([]float64, r.whole.Dim()))
 	}
 	for k, v := range vectors {
-		r.Scatter(v, r.vectors[k])
+		r.place(v, r.vectors[k])
 	}
 	if err := r.whole.Apply(ctx, r.vectors[:len(vectors)], r.products[:len(vectors)]); err != nil {
 		return err
@@ -80,6 +80,10 @@ func (r *Restriction) Apply(ctx context.Context, vectors, products [][]float64) 
 // the whole operator's dimension, and zeros everywhere else.
 func (r *Restriction) Scatter(v, whole []float64) {
 	clear(whole)
+	r.place(v, whole)
+}
+
+func (r *Restriction) place(v, whole []float64) {
 	for _, s := range r.ranges {
 		v = v[copy(whole[s.First:s.End], v):]
 	}
