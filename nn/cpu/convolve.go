@@ -57,16 +57,16 @@ type pair struct{ in, out plane }
 // placed is a correlation with its place among the packed weights.
 type placed struct {
 	correlation
-	at [2]int // by order
+	at, floats [2]int // by order
 }
 
-func (p placed) weights(packed []float32, o order) []float32 { return packed[p.at[o]:][:p.size(o)] }
+func (p placed) weights(packed []float32, o order) []float32 { return packed[p.at[o]:][:p.floats[o]] }
 
 // place makes room for the weights of c.
 func (t *tape) place(c correlation) correlation {
-	p := placed{c, t.packed}
+	p := placed{c, t.packed, [2]int{c.size(first), c.size(second)}}
 	for o := range t.packed {
-		t.packed[o] = lined(p.at[o] + c.size(order(o)))
+		t.packed[o] = lined(p.at[o] + p.floats[o])
 	}
 	return p
 }
