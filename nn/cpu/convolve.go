@@ -32,11 +32,7 @@ type correlation interface {
 	run(h *hand, sources []source, end *ending)
 }
 
-// joining is a correlation with the weights of all sources of the second order in one: those of the point lie among the ones
-// along the vector.
-type joining interface{ join(packed, point []float32) }
-
-// source is a term of a correlation: a plane of its input and packed weights.
+// source is a term of a correlation: a plane of its input and packed weights. A tiled one has those of all sources in the first's.
 type source struct {
 	plane   plane
 	weights []float32
@@ -131,7 +127,7 @@ func (l *conv) inputs() []*edge {
 
 func (l *conv) output() *picture { return l.out }
 
-// prepare brings the layer's part of φ into the order of the kernels, and the point's with it where these join.
+// prepare brings the layer's part of φ into the order of the kernels, and the point's with it where one product takes both.
 func (l *conv) prepare(s *side, o order, point *side) {
 	weights := s.phi[l.at:][:l.channels*l.terms]
 	for _, c := range []correlation{l.along, l.against} {
@@ -140,8 +136,8 @@ func (l *conv) prepare(s *side, o order, point *side) {
 		}
 		p := c.(placed)
 		p.pack(p.weights(s.packed, o), weights, o)
-		if j, ok := p.correlation.(joining); ok && o == second && !s.joined {
-			j.join(p.weights(s.packed, o), p.weights(point.packed, first))
+		if tiled, ok := p.correlation.(*tiled); ok && o == second && !s.joined {
+			tiled.join(p.weights(s.packed, o), p.weights(point.packed, first))
 		}
 	}
 }

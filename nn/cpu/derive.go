@@ -35,7 +35,7 @@ type derivatives struct {
 // side is effective parameters, or their derivatives along a vector, as they are and in the order of the kernels.
 type side struct {
 	phi, packed []float32
-	joined      bool // the point's weights are among those along the vector, where they join
+	joined      bool // the point's weights are among those along the vector, where a product takes both
 }
 
 // Bounds of the vectors that a sweep over the images takes along.

@@ -109,11 +109,13 @@ func widths(channels int, columns func(int) int) (n int) {
 
 func (g *gathered) size(order) (n int) {
 	for i := range g.phases {
-		p := &g.phases[i]
-		p.packed = n
-		n += g.groups * len(p.taps) * g.from * widths(g.to, g.columns)
+		n += g.phaseSize(&g.phases[i])
 	}
 	return n
+}
+
+func (g *gathered) phaseSize(p *phase) int {
+	return g.groups * len(p.taps) * g.from * widths(g.to, g.columns)
 }
 
 // pack writes [phase][group][panel][tap][channel][column]; the columns that a panel lacks stay zero.
@@ -138,11 +140,13 @@ func pack[T float32 | float64](g *gathered, packed, weights []T) {
 	}
 }
 
-// plan cuts the sums into blocks.
+// plan cuts the sums into blocks, and the packed weights into phases.
 func (g *gathered) plan(*tape) tapeRooms {
-	rows := 0
+	rows, packed := 0, 0
 	for i := range g.phases {
 		p := &g.phases[i]
+		p.packed = packed
+		packed += g.phaseSize(p)
 		p.blocks = blocks(p.taps, g.in, g.from)
 		_, width := g.extent(p)
 		rows = max(rows, roundUp(g.chunkRows(width)*width, g.multiple))

@@ -37,6 +37,7 @@ func (s isa) through() func(bits Mem, v VecVirtual) {
 // mask writes Kernel.Mask.
 func (s isa) mask() {
 	TEXT("mask"+s.name, NOSPLIT, "func(x []float32, stride int, bits []byte, bitStride, pixels, channels int)")
+	logLanes := bits.TrailingZeros(uint(s.lanes))
 	x, bits := Load(Param("x").Base(), GP64()), Load(Param("bits").Base(), GP64())
 	stride, bitStride := bytes("stride"), Load(Param("bitStride"), GP64())
 	pixels, channels := Load(Param("pixels"), GP64()), Load(Param("channels"), GP64())
@@ -47,7 +48,7 @@ func (s isa) mask() {
 	MOVQ(x, to)
 	MOVQ(bits, from)
 	MOVQ(channels, left)
-	SHRQ(Imm(uint64(bitsOf(s.lanes))), left)
+	SHRQ(Imm(uint64(logLanes)), left)
 	vector := func(i int, a access) {
 		v, m := s.vec(), at(to, i*s.bytes())
 		a.load(m, v)
@@ -72,6 +73,3 @@ func (s isa) mask() {
 	VZEROUPPER()
 	RET()
 }
-
-// bitsOf is the logarithm of a power of two.
-func bitsOf(n int) int { return bits.TrailingZeros(uint(n)) }
