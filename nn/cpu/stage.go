@@ -27,7 +27,7 @@ const (
 	mostImages = 96
 	arenaBytes = 32 << 20
 	// fewRows is how many rows of a product at least share weights that the caches do not hold.
-	fewRows = 2 * nearTiles
+	fewRows = 48
 )
 
 // stages divides the steps where pictures become smaller, so that later ones can take more images at a time

@@ -24,11 +24,12 @@ type winograd struct {
 	wholeTiles func(tiles int) int // those of whole products
 	wholeWidth bool                // the tiles of a row are the picture's width
 	lanes      int
+	near       int // kernel.Kernel.Near
 }
 
 // winograd lowers node n to the tiles of w.
 func (l *lowering) winograd(n int, c nn.Conv, w kernel.Winograd, in *value, f finish, norms []int) {
-	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, wholeTiles: l.kernel.BatchedTiles, lanes: l.kernel.Lanes}
+	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, wholeTiles: l.kernel.BatchedTiles, lanes: l.kernel.Lanes, near: l.kernel.Near}
 	var after [2]int
 	for a := range 2 {
 		s.tiles[a] = (f.out.shape[1+a] + w.Tile - 1) / w.Tile
@@ -56,16 +57,12 @@ func (p *program) transforms() bool {
 // streamPad keeps the positions of a transform from sharing the sets of the first cache.
 const streamPad = 16
 
-// nearTiles is about how many tiles a chunk has: few, so that what is transformed is near when it is used, and enough to share the
-// weights.
-const nearTiles = 24
-
-// plan chooses chunks of nearTiles, or of up to three times as many where these fill products better.
+// plan chooses chunks of the tiles that the kernel likes near, or of up to three times as many where these fill products better.
 func (s *winograd) plan(int) rooms {
 	s.outputs = min(roundUp(s.Out, s.lanes), 128)
-	s.rows = max(1, nearTiles/s.tiles[1])
+	s.rows = max(1, s.near/s.tiles[1])
 	fill := func(rows int) float64 { n := rows * s.tiles[1]; return float64(n) / float64(s.wholeTiles(n)) }
-	for r := s.rows; r*s.tiles[1] <= 3*nearTiles; r++ {
+	for r := s.rows; r*s.tiles[1] <= 3*s.near; r++ {
 		if fill(r) > fill(s.rows) {
 			s.rows = r
 		}

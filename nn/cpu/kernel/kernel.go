@@ -27,6 +27,10 @@ type Kernel struct {
 	Rows  int
 	Lanes int // float32s in a vector
 
+	// Near is about how many tiles Batched should be given: few, so that what is transformed is near when it is used, and
+	// enough to share the weights, which faster kernels need more.
+	Near int
+
 	// Gemm multiplies rows of a by a panel b of columns columns:
 	//
 	//	sum[r][o] = Σ_t Σ_{k<run} a[rows[r] + taps[t] + k] · b[(t·run + k)·columns + o]
@@ -187,8 +191,8 @@ func (k *Kernel) OuterRows(rows int) int {
 
 // BatchedTiles is the number of tiles of Batched for the given number.
 func (k *Kernel) BatchedTiles(tiles int) int {
-	if k.Lanes == 16 {
-		return (tiles + 23) / 24 * 24
+	if k.Lanes == 16 { // eights and twelves, and with narrow panels sixteens and twenty-fours
+		return max(16, (tiles+7)/8*8)
 	}
 	return foursAndSixes(tiles)
 }
@@ -204,7 +208,7 @@ func (k *Kernel) Columns64(channels int) int {
 	return k.Lanes / 2
 }
 
-var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Lanes: 8,
+var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Lanes: 8, Near: 24,
 	Gemm: gemmPlain, GemmTo: gemmToPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Rectify: rectifyPlain, Moments: momentsPlain, Blend: blendPlain, Gemm64: gemm64Plain, Rectify64: rectify64Plain, Affine: affinePlain,
 	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, ArgmaxPixel: argmaxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
 	F2: winogradPlain(2, input2, output2, spread2, weights2, filter2), F4: winogradPlain(4, input4, output4, spread4, weights4, filter4)}

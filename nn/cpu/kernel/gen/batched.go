@@ -16,11 +16,11 @@ func (s isa) batched() {
 	columns := Load(Param("columns"), GP64())
 	CMPQ(columns, Imm(uint64(s.lanes)))
 	JEQ(LabelRef("narrow_position"))
-	s.batchedPositions("wide_", s.wideRows, s.cols, one, three)
-	s.batchedPositions("narrow_", s.narrowRows, 1, one, three)
+	s.batchedPositions("wide_", s.wideRows, s.wideLast, s.cols, one, three)
+	s.batchedPositions("narrow_", s.narrowRows, s.narrowLast, 1, one, three)
 }
 
-func (s isa) batchedPositions(label string, rows, cols int, one, three Register) {
+func (s isa) batchedPositions(label string, rows, last, cols int, one, three Register) {
 	m, v, u := slot(Param("m").Base()), slot(Param("v").Base()), slot(Param("u").Base())
 	Label(label + "position")
 	left, out, first, weights := Load(Param("tiles"), GP64()), GP64(), GP64(), GP64()
@@ -30,12 +30,12 @@ func (s isa) batchedPositions(label string, rows, cols int, one, three Register)
 	// others.
 	next := Load(Param("uStride"), GP64())
 	SHLQ(Imm(2), next)
-	early := max(1, unroll*cols*s.bytes()/64*rows/usualTiles)
-	eachTile(label, left, rows, s.batchedLast, func(label string, rows int) {
+	early := (unroll*cols*s.bytes()/64*rows + s.usualTiles - 1) / s.usualTiles
+	eachTile(label, left, rows, last, func(label string, rows int) {
 		MOVQ(u, weights)
 		s.batchedTile(label, rows, cols, out, first, weights, one, three, func() {
 			for i := range early {
-				PREFETCHT1(indexed(weights, next, 1, 64*i))
+				s.prefetch(indexed(weights, next, 1, 64*i))
 			}
 		})
 		ADDQ(U32(uint32(64*early)), next)
@@ -53,9 +53,6 @@ func (s isa) batchedPositions(label string, rows, cols int, one, three Register)
 	VZEROUPPER()
 	RET()
 }
-
-// usualTiles is how many tiles most products have.
-const usualTiles = 24
 
 // batchedTile writes the product of one tile; out and first move on to the next.
 func (s isa) batchedTile(label string, rows, cols int, out, first, weights, one, three Register, prefetch func()) {

@@ -18,14 +18,18 @@ type isa struct {
 	rows  int // of a tile of gemm
 	cols  int // vectors in a row of a wide tile; narrow ones have one
 	// Rows of a tile of batched, whose rows lie at equal distances and take fewer registers, and of one of the last two.
-	wideRows, narrowRows, batchedLast int
-	outerRows, outerLast              int // of a tile of outer, and of one of the last two
+	wideRows, wideLast, narrowRows, narrowLast int
+	outerRows, outerLast                       int      // of a tile of outer, and of one of the last two
+	usualTiles                                 int      // that most products have: Kernel.Near
+	prefetch                                   func(Op) // asks for weights: into the first cache where that has room for two panels
 }
 
 var isas = map[string]isa{
 	// 12 sums, 2 vectors of weights and a broadcast fit 16 registers.
-	"avx2":   {name: "AVX2", lanes: 8, vec: YMM, rows: 6, cols: 2, wideRows: 6, narrowRows: 6, batchedLast: 4, outerRows: 6, outerLast: 4},
-	"avx512": {name: "AVX512", lanes: 16, vec: ZMM, rows: 8, cols: 2, wideRows: 12, narrowRows: 24, outerRows: 8},
+	"avx2": {name: "AVX2", lanes: 8, vec: YMM, rows: 6, cols: 2, wideRows: 6, wideLast: 4, narrowRows: 6, narrowLast: 4, outerRows: 6, outerLast: 4,
+		usualTiles: 24, prefetch: PREFETCHT1},
+	"avx512": {name: "AVX512", lanes: 16, vec: ZMM, rows: 8, cols: 2, wideRows: 12, wideLast: 8, narrowRows: 24, narrowLast: 16, outerRows: 8,
+		usualTiles: 72, prefetch: PREFETCHT0},
 }
 
 // eachTile counts left down to zero by tiles of rows rows, the last one or two of which have last, unless last is zero.
@@ -59,11 +63,7 @@ func (s isa) bytes() int { return 4 * s.lanes }
 func (s isa) registers() int { return 2 * s.lanes }
 
 func (s isa) zero(v VecVirtual) {
-	if s.lanes == 16 {
-		VPXORD(v, v, v) // VXORPS of 512 bits needs AVX512DQ
-	} else {
-		VXORPS(v, v, v)
-	}
+	VXORPS(v, v, v) // of 512 bits: AVX512DQ
 }
 
 // sums makes rows×cols vectors of zeros.
