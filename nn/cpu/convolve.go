@@ -208,7 +208,7 @@ func (h *hand) sumPixels(dst []float32, p *picture, l plane, taps []int) {
 	sums, image := h.means[:p.channels], h.pixel[:p.channels]
 	clear(sums)
 	for n := range h.count {
-		h.kernel.MeanPixel(image, h.at(l, p, n, 0, 0), taps, 1)
+		h.kernel.MeanRow(image, 0, h.at(l, p, n, 0, 0), 0, 1, taps, len(image), 1)
 		for c, v := range image {
 			sums[c] += float64(v)
 		}

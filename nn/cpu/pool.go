@@ -4,11 +4,15 @@ import "lsrun/nn"
 
 // pool is a maximum, or a mean accumulated in float64, over windows.
 type pool struct {
-	in, out  *value
-	window   window
-	largest  bool
-	countPad bool // the divisor of the mean counts padding
+	in, out   *value
+	window    window
+	largest   bool
+	countPad  bool // the divisor of the mean counts padding
+	stretches []stretch
 }
+
+// stretch is count outputs of a row from the first on that see as many columns each: the first from left on, the next ones step further.
+type stretch struct{ first, count, left, columns, padded, step int }
 
 // window gives the inputs that output i of m sees on axis a of n inputs: those from
 // first to end−1, and their number with padding.
@@ -29,31 +33,53 @@ func adaptiveWindow(_, i, n, m int) (first, end, padded int) {
 
 func (p *pool) values() (*value, []*value) { return p.out, []*value{p.in} }
 
-// plan asks for room for the pixels of a window.
-func (p *pool) plan(int) rooms { return rooms{rows: p.in.shape[1] * p.in.shape[2]} }
+// plan divides a row and asks for room for the pixels of a window.
+func (p *pool) plan(int) rooms {
+	in, out := p.in.shape[2], p.out.shape[2]
+	for x := range out {
+		left, right, padded := p.window(1, x, in, out)
+		if last := len(p.stretches) - 1; last >= 0 && p.stretches[last].takes(left, right-left, padded) {
+			p.stretches[last].count++
+			continue
+		}
+		p.stretches = append(p.stretches, stretch{first: x, count: 1, left: left, columns: right - left, padded: padded})
+	}
+	return rooms{rows: p.in.shape[1] * p.in.shape[2]}
+}
+
+// takes reports whether the output after s, which sees the given columns, goes with it. The first one that does decides on the step.
+func (s *stretch) takes(left, columns, padded int) bool {
+	if columns != s.columns || padded != s.padded {
+		return false
+	}
+	if s.count == 1 {
+		s.step = left - s.left
+	}
+	return left == s.left+s.count*s.step
+}
 
 func (p *pool) run(w *worker, n int) {
 	in, out := p.in.shape, p.out.shape
 	for i := range n {
 		for y := range out[1] {
 			top, bottom, rows := p.window(0, y, in[1], out[1])
-			for x := range out[2] {
-				left, right, columns := p.window(1, x, in[2], out[2])
-				dst := w.pixels(p.out, i, y, x)[:out[0]]
+			for _, s := range p.stretches {
 				taps := w.rows[:0]
-				for v := top; v < bottom; v++ {
-					for u := left; u < right; u++ {
-						taps = append(taps, w.index(p.in, i, v, u))
+				for v := range bottom - top {
+					for u := range s.columns {
+						taps = append(taps, v*p.in.row()+u*p.in.stride())
 					}
 				}
-				switch {
-				case p.largest:
-					w.kernel.MaxPixel(dst, w.arena, taps)
-				case p.countPad:
-					w.kernel.MeanPixel(dst, w.arena, taps, float64(rows*columns))
-				default:
-					w.kernel.MeanPixel(dst, w.arena, taps, float64(len(taps)))
+				dst, x := w.pixels(p.out, i, y, s.first), w.pixels(p.in, i, top, s.left)
+				if p.largest {
+					w.kernel.MaxRow(dst, p.out.stride(), x, s.step*p.in.stride(), s.count, taps, out[0])
+					continue
 				}
+				divisor := len(taps)
+				if p.countPad {
+					divisor = rows * s.padded
+				}
+				w.kernel.MeanRow(dst, p.out.stride(), x, s.step*p.in.stride(), s.count, taps, out[0], float64(divisor))
 			}
 		}
 	}

@@ -98,7 +98,7 @@ func (l *average) each(h *hand, f func(at int, taps []int, divisor float64)) {
 func (l *average) forward(h *hand, o order) {
 	p := h.planes[o.ahead()]
 	l.each(h, func(at int, taps []int, divisor float64) {
-		h.kernel.MeanPixel(p[at:][:l.out.channels], p, taps, divisor)
+		h.kernel.MeanRow(p[at:], 0, p, 0, 1, taps, l.out.channels, divisor)
 	})
 }
 

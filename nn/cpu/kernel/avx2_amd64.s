@@ -9698,62 +9698,84 @@ done:
 	VZEROUPPER
 	RET
 
-// func maxPixelAVX2(dst []float32, x []float32, taps []int)
+// func maxRowAVX2(dst []float32, dstStride int, x []float32, xStride int, pixels int, taps []int, channels int)
 // Requires: AVX
-TEXT ·maxPixelAVX2(SB), NOSPLIT, $0-72
-	MOVQ    dst_base+0(FP), AX
-	MOVQ    dst_len+8(FP), CX
-	MOVQ    x_base+24(FP), DX
-	MOVQ    taps_base+48(FP), BX
-	MOVQ    taps_len+56(FP), SI
-	MOVQ    CX, DI
-	ANDQ    $0x07, DI
-	LEAQ    laneMasks<>+0(SB), R8
-	SHLQ    $0x05, DI
-	VMOVUPS (R8)(DI*1), Y1
-	XORQ    DI, DI
+TEXT ·maxRowAVX2(SB), NOSPLIT, $0-104
+	MOVQ    dstStride+24(FP), AX
+	SHLQ    $0x02, AX
+	MOVQ    xStride+56(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    channels+96(FP), DX
+	MOVQ    DX, BX
+	ANDQ    $0x07, BX
+	LEAQ    laneMasks<>+0(SB), SI
+	SHLQ    $0x05, BX
+	VMOVUPS (SI)(BX*1), Y1
+	XORQ    BX, BX
 
 channel_whole:
-	MOVQ         CX, R8
-	SUBQ         DI, R8
-	CMPQ         R8, $0x08
-	JLT          channel_part
+	MOVQ DX, SI
+	SUBQ BX, SI
+	CMPQ SI, $0x08
+	JLT  channel_part
+	MOVQ x_base+32(FP), SI
+	MOVQ dst_base+0(FP), DI
+	LEAQ (SI)(BX*4), SI
+	LEAQ (DI)(BX*4), DI
+	MOVQ pixels+64(FP), R8
+
+channel_whole_pixel:
+	MOVQ         taps_base+72(FP), R9
+	MOVQ         taps_len+80(FP), R10
 	VBROADCASTSS minusInfinity<>+0(SB), Y0
-	XORQ         R8, R8
 
 channel_whole_tap:
-	MOVQ      (BX)(R8*8), R9
-	ADDQ      DI, R9
-	VMOVUPS   (DX)(R9*4), Y2
+	MOVQ      (R9), R11
+	VMOVUPS   (SI)(R11*4), Y2
 	VCMPPS    $0x03, Y2, Y2, Y3
 	VMAXPS    Y0, Y2, Y0
 	VBLENDVPS Y3, Y2, Y0, Y0
-	INCQ      R8
-	CMPQ      R8, SI
-	JLT       channel_whole_tap
+	ADDQ      $0x08, R9
+	DECQ      R10
+	JNZ       channel_whole_tap
 	VMOVAPS   Y0, Y2
-	VMOVUPS   Y2, (AX)(DI*4)
-	ADDQ      $0x08, DI
+	VMOVUPS   Y2, (DI)
+	ADDQ      AX, DI
+	ADDQ      CX, SI
+	DECQ      R8
+	JNZ       channel_whole_pixel
+	ADDQ      $0x08, BX
 	JMP       channel_whole
 
 channel_part:
-	TESTQ        R8, R8
-	JZ           channel_end
+	TESTQ SI, SI
+	JZ    channel_end
+	MOVQ  x_base+32(FP), DX
+	MOVQ  dst_base+0(FP), SI
+	LEAQ  (DX)(BX*4), DX
+	LEAQ  (SI)(BX*4), SI
+	MOVQ  pixels+64(FP), BX
+
+channel_part_pixel:
+	MOVQ         taps_base+72(FP), DI
+	MOVQ         taps_len+80(FP), R8
 	VBROADCASTSS minusInfinity<>+0(SB), Y0
-	XORQ         R8, R8
 
 channel_part_tap:
-	MOVQ       (BX)(R8*8), R9
-	ADDQ       DI, R9
+	MOVQ       (DI), R9
 	VMASKMOVPS (DX)(R9*4), Y1, Y2
 	VCMPPS     $0x03, Y2, Y2, Y3
 	VMAXPS     Y0, Y2, Y0
 	VBLENDVPS  Y3, Y2, Y0, Y0
-	INCQ       R8
-	CMPQ       R8, SI
-	JLT        channel_part_tap
+	ADDQ       $0x08, DI
+	DECQ       R8
+	JNZ        channel_part_tap
 	VMOVAPS    Y0, Y2
-	VMASKMOVPS Y2, Y1, (AX)(DI*4)
+	VMASKMOVPS Y2, Y1, (SI)
+	ADDQ       AX, SI
+	ADDQ       CX, DX
+	DECQ       BX
+	JNZ        channel_part_pixel
 
 channel_end:
 	VZEROUPPER
@@ -9872,77 +9894,99 @@ DATA laneNumbers<>+56(SB)/4, $0x0000000e
 DATA laneNumbers<>+60(SB)/4, $0x0000000f
 GLOBL laneNumbers<>(SB), RODATA|NOPTR, $64
 
-// func meanPixelAVX2(dst []float32, x []float32, taps []int, divisor float64)
+// func meanRowAVX2(dst []float32, dstStride int, x []float32, xStride int, pixels int, taps []int, channels int, divisor float64)
 // Requires: AVX
-TEXT ·meanPixelAVX2(SB), NOSPLIT, $0-80
-	VBROADCASTSD divisor+72(FP), Y0
-	MOVQ         dst_base+0(FP), AX
-	MOVQ         dst_len+8(FP), CX
-	MOVQ         x_base+24(FP), DX
-	MOVQ         taps_base+48(FP), BX
-	MOVQ         taps_len+56(FP), SI
-	MOVQ         CX, DI
-	ANDQ         $0x07, DI
-	LEAQ         laneMasks<>+0(SB), R8
-	SHLQ         $0x05, DI
-	VMOVUPS      (R8)(DI*1), Y3
-	XORQ         DI, DI
+TEXT ·meanRowAVX2(SB), NOSPLIT, $0-112
+	VBROADCASTSD divisor+104(FP), Y0
+	MOVQ         dstStride+24(FP), AX
+	SHLQ         $0x02, AX
+	MOVQ         xStride+56(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         channels+96(FP), DX
+	MOVQ         DX, BX
+	ANDQ         $0x07, BX
+	LEAQ         laneMasks<>+0(SB), SI
+	SHLQ         $0x05, BX
+	VMOVUPS      (SI)(BX*1), Y3
+	XORQ         BX, BX
 
 channel_whole:
-	MOVQ   CX, R8
-	SUBQ   DI, R8
-	CMPQ   R8, $0x08
-	JLT    channel_part
+	MOVQ DX, SI
+	SUBQ BX, SI
+	CMPQ SI, $0x08
+	JLT  channel_part
+	MOVQ x_base+32(FP), SI
+	MOVQ dst_base+0(FP), DI
+	LEAQ (SI)(BX*4), SI
+	LEAQ (DI)(BX*4), DI
+	MOVQ pixels+64(FP), R8
+
+channel_whole_pixel:
+	MOVQ   taps_base+72(FP), R9
+	MOVQ   taps_len+80(FP), R10
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
-	XORQ   R8, R8
 
 channel_whole_tap:
-	MOVQ         (BX)(R8*8), R9
-	ADDQ         DI, R9
-	VMOVUPS      (DX)(R9*4), Y4
+	MOVQ         (R9), R11
+	VMOVUPS      (SI)(R11*4), Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
 	VCVTPS2PD    X4, Y6
 	VADDPD       Y5, Y1, Y1
 	VADDPD       Y6, Y2, Y2
-	INCQ         R8
-	CMPQ         R8, SI
-	JLT          channel_whole_tap
+	ADDQ         $0x08, R9
+	DECQ         R10
+	JNZ          channel_whole_tap
 	VDIVPD       Y0, Y1, Y1
 	VDIVPD       Y0, Y2, Y2
 	VCVTPD2PSY   Y1, X4
 	VCVTPD2PSY   Y2, X2
 	VINSERTF128  $0x01, X2, Y4, Y4
-	VMOVUPS      Y4, (AX)(DI*4)
-	ADDQ         $0x08, DI
+	VMOVUPS      Y4, (DI)
+	ADDQ         AX, DI
+	ADDQ         CX, SI
+	DECQ         R8
+	JNZ          channel_whole_pixel
+	ADDQ         $0x08, BX
 	JMP          channel_whole
 
 channel_part:
-	TESTQ  R8, R8
-	JZ     channel_end
+	TESTQ SI, SI
+	JZ    channel_end
+	MOVQ  x_base+32(FP), DX
+	MOVQ  dst_base+0(FP), SI
+	LEAQ  (DX)(BX*4), DX
+	LEAQ  (SI)(BX*4), SI
+	MOVQ  pixels+64(FP), BX
+
+channel_part_pixel:
+	MOVQ   taps_base+72(FP), DI
+	MOVQ   taps_len+80(FP), R8
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
-	XORQ   R8, R8
 
 channel_part_tap:
-	MOVQ         (BX)(R8*8), R9
-	ADDQ         DI, R9
+	MOVQ         (DI), R9
 	VMASKMOVPS   (DX)(R9*4), Y3, Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
 	VCVTPS2PD    X4, Y6
 	VADDPD       Y5, Y1, Y1
 	VADDPD       Y6, Y2, Y2
-	INCQ         R8
-	CMPQ         R8, SI
-	JLT          channel_part_tap
+	ADDQ         $0x08, DI
+	DECQ         R8
+	JNZ          channel_part_tap
 	VDIVPD       Y0, Y1, Y1
 	VDIVPD       Y0, Y2, Y2
 	VCVTPD2PSY   Y1, X4
 	VCVTPD2PSY   Y2, X2
 	VINSERTF128  $0x01, X2, Y4, Y4
-	VMASKMOVPS   Y4, Y3, (AX)(DI*4)
+	VMASKMOVPS   Y4, Y3, (SI)
+	ADDQ         AX, SI
+	ADDQ         CX, DX
+	DECQ         BX
+	JNZ          channel_part_pixel
 
 channel_end:
 	VZEROUPPER

@@ -8885,62 +8885,84 @@ done:
 	VZEROUPPER
 	RET
 
-// func maxPixelAVX512(dst []float32, x []float32, taps []int)
+// func maxRowAVX512(dst []float32, dstStride int, x []float32, xStride int, pixels int, taps []int, channels int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·maxPixelAVX512(SB), NOSPLIT, $0-72
-	MOVQ  dst_base+0(FP), AX
-	MOVQ  dst_len+8(FP), CX
-	MOVQ  x_base+24(FP), DX
-	MOVQ  taps_base+48(FP), BX
-	MOVQ  taps_len+56(FP), SI
-	MOVQ  CX, DI
-	ANDQ  $0x0f, DI
-	MOVL  $0xffffffff, R8
-	BZHIL DI, R8, R8
-	KMOVW R8, K1
-	XORQ  DI, DI
+TEXT ·maxRowAVX512(SB), NOSPLIT, $0-104
+	MOVQ  dstStride+24(FP), AX
+	SHLQ  $0x02, AX
+	MOVQ  xStride+56(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  channels+96(FP), DX
+	MOVQ  DX, BX
+	ANDQ  $0x0f, BX
+	MOVL  $0xffffffff, SI
+	BZHIL BX, SI, SI
+	KMOVW SI, K1
+	XORQ  BX, BX
 
 channel_whole:
-	MOVQ         CX, R8
-	SUBQ         DI, R8
-	CMPQ         R8, $0x10
-	JLT          channel_part
+	MOVQ DX, SI
+	SUBQ BX, SI
+	CMPQ SI, $0x10
+	JLT  channel_part
+	MOVQ x_base+32(FP), SI
+	MOVQ dst_base+0(FP), DI
+	LEAQ (SI)(BX*4), SI
+	LEAQ (DI)(BX*4), DI
+	MOVQ pixels+64(FP), R8
+
+channel_whole_pixel:
+	MOVQ         taps_base+72(FP), R9
+	MOVQ         taps_len+80(FP), R10
 	VBROADCASTSS minusInfinity<>+0(SB), Z0
-	XORQ         R8, R8
 
 channel_whole_tap:
-	MOVQ    (BX)(R8*8), R9
-	ADDQ    DI, R9
-	VMOVUPS (DX)(R9*4), Z1
+	MOVQ    (R9), R11
+	VMOVUPS (SI)(R11*4), Z1
 	VCMPPS  $0x03, Z1, Z1, K2
 	VMAXPS  Z0, Z1, Z0
 	VMOVAPS Z1, K2, Z0
-	INCQ    R8
-	CMPQ    R8, SI
-	JLT     channel_whole_tap
+	ADDQ    $0x08, R9
+	DECQ    R10
+	JNZ     channel_whole_tap
 	VMOVAPS Z0, Z1
-	VMOVUPS Z1, (AX)(DI*4)
-	ADDQ    $0x10, DI
+	VMOVUPS Z1, (DI)
+	ADDQ    AX, DI
+	ADDQ    CX, SI
+	DECQ    R8
+	JNZ     channel_whole_pixel
+	ADDQ    $0x10, BX
 	JMP     channel_whole
 
 channel_part:
-	TESTQ        R8, R8
-	JZ           channel_end
+	TESTQ SI, SI
+	JZ    channel_end
+	MOVQ  x_base+32(FP), DX
+	MOVQ  dst_base+0(FP), SI
+	LEAQ  (DX)(BX*4), DX
+	LEAQ  (SI)(BX*4), SI
+	MOVQ  pixels+64(FP), BX
+
+channel_part_pixel:
+	MOVQ         taps_base+72(FP), DI
+	MOVQ         taps_len+80(FP), R8
 	VBROADCASTSS minusInfinity<>+0(SB), Z0
-	XORQ         R8, R8
 
 channel_part_tap:
-	MOVQ      (BX)(R8*8), R9
-	ADDQ      DI, R9
+	MOVQ      (DI), R9
 	VMOVUPS.Z (DX)(R9*4), K1, Z1
 	VCMPPS    $0x03, Z1, Z1, K2
 	VMAXPS    Z0, Z1, Z0
 	VMOVAPS   Z1, K2, Z0
-	INCQ      R8
-	CMPQ      R8, SI
-	JLT       channel_part_tap
+	ADDQ      $0x08, DI
+	DECQ      R8
+	JNZ       channel_part_tap
 	VMOVAPS   Z0, Z1
-	VMOVUPS   Z1, K1, (AX)(DI*4)
+	VMOVUPS   Z1, K1, (SI)
+	ADDQ      AX, SI
+	ADDQ      CX, DX
+	DECQ      BX
+	JNZ       channel_part_pixel
 
 channel_end:
 	VZEROUPPER
@@ -9059,77 +9081,99 @@ DATA laneNumbers<>+56(SB)/4, $0x0000000e
 DATA laneNumbers<>+60(SB)/4, $0x0000000f
 GLOBL laneNumbers<>(SB), RODATA|NOPTR, $64
 
-// func meanPixelAVX512(dst []float32, x []float32, taps []int, divisor float64)
+// func meanRowAVX512(dst []float32, dstStride int, x []float32, xStride int, pixels int, taps []int, channels int, divisor float64)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·meanPixelAVX512(SB), NOSPLIT, $0-80
-	VBROADCASTSD divisor+72(FP), Z0
-	MOVQ         dst_base+0(FP), AX
-	MOVQ         dst_len+8(FP), CX
-	MOVQ         x_base+24(FP), DX
-	MOVQ         taps_base+48(FP), BX
-	MOVQ         taps_len+56(FP), SI
-	MOVQ         CX, DI
-	ANDQ         $0x0f, DI
-	MOVL         $0xffffffff, R8
-	BZHIL        DI, R8, R8
-	KMOVW        R8, K1
-	XORQ         DI, DI
+TEXT ·meanRowAVX512(SB), NOSPLIT, $0-112
+	VBROADCASTSD divisor+104(FP), Z0
+	MOVQ         dstStride+24(FP), AX
+	SHLQ         $0x02, AX
+	MOVQ         xStride+56(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         channels+96(FP), DX
+	MOVQ         DX, BX
+	ANDQ         $0x0f, BX
+	MOVL         $0xffffffff, SI
+	BZHIL        BX, SI, SI
+	KMOVW        SI, K1
+	XORQ         BX, BX
 
 channel_whole:
-	MOVQ   CX, R8
-	SUBQ   DI, R8
-	CMPQ   R8, $0x10
-	JLT    channel_part
+	MOVQ DX, SI
+	SUBQ BX, SI
+	CMPQ SI, $0x10
+	JLT  channel_part
+	MOVQ x_base+32(FP), SI
+	MOVQ dst_base+0(FP), DI
+	LEAQ (SI)(BX*4), SI
+	LEAQ (DI)(BX*4), DI
+	MOVQ pixels+64(FP), R8
+
+channel_whole_pixel:
+	MOVQ   taps_base+72(FP), R9
+	MOVQ   taps_len+80(FP), R10
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
-	XORQ   R8, R8
 
 channel_whole_tap:
-	MOVQ          (BX)(R8*8), R9
-	ADDQ          DI, R9
-	VMOVUPS       (DX)(R9*4), Z3
+	MOVQ          (R9), R11
+	VMOVUPS       (SI)(R11*4), Z3
 	VCVTPS2PD     Y3, Z4
 	VEXTRACTF64X4 $0x01, Z3, Y3
 	VCVTPS2PD     Y3, Z5
 	VADDPD        Z4, Z1, Z1
 	VADDPD        Z5, Z2, Z2
-	INCQ          R8
-	CMPQ          R8, SI
-	JLT           channel_whole_tap
+	ADDQ          $0x08, R9
+	DECQ          R10
+	JNZ           channel_whole_tap
 	VDIVPD        Z0, Z1, Z1
 	VDIVPD        Z0, Z2, Z2
 	VCVTPD2PS     Z1, Y3
 	VCVTPD2PS     Z2, Y2
 	VINSERTF64X4  $0x01, Y2, Z3, Z3
-	VMOVUPS       Z3, (AX)(DI*4)
-	ADDQ          $0x10, DI
+	VMOVUPS       Z3, (DI)
+	ADDQ          AX, DI
+	ADDQ          CX, SI
+	DECQ          R8
+	JNZ           channel_whole_pixel
+	ADDQ          $0x10, BX
 	JMP           channel_whole
 
 channel_part:
-	TESTQ  R8, R8
-	JZ     channel_end
+	TESTQ SI, SI
+	JZ    channel_end
+	MOVQ  x_base+32(FP), DX
+	MOVQ  dst_base+0(FP), SI
+	LEAQ  (DX)(BX*4), DX
+	LEAQ  (SI)(BX*4), SI
+	MOVQ  pixels+64(FP), BX
+
+channel_part_pixel:
+	MOVQ   taps_base+72(FP), DI
+	MOVQ   taps_len+80(FP), R8
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
-	XORQ   R8, R8
 
 channel_part_tap:
-	MOVQ          (BX)(R8*8), R9
-	ADDQ          DI, R9
+	MOVQ          (DI), R9
 	VMOVUPS.Z     (DX)(R9*4), K1, Z3
 	VCVTPS2PD     Y3, Z4
 	VEXTRACTF64X4 $0x01, Z3, Y3
 	VCVTPS2PD     Y3, Z5
 	VADDPD        Z4, Z1, Z1
 	VADDPD        Z5, Z2, Z2
-	INCQ          R8
-	CMPQ          R8, SI
-	JLT           channel_part_tap
+	ADDQ          $0x08, DI
+	DECQ          R8
+	JNZ           channel_part_tap
 	VDIVPD        Z0, Z1, Z1
 	VDIVPD        Z0, Z2, Z2
 	VCVTPD2PS     Z1, Y3
 	VCVTPD2PS     Z2, Y2
 	VINSERTF64X4  $0x01, Y2, Z3, Z3
-	VMOVUPS       Z3, K1, (AX)(DI*4)
+	VMOVUPS       Z3, K1, (SI)
+	ADDQ          AX, SI
+	ADDQ          CX, DX
+	DECQ          BX
+	JNZ           channel_part_pixel
 
 channel_end:
 	VZEROUPPER

@@ -141,14 +141,14 @@ type Kernel struct {
 	// in the order of the taps, from zero. There is at least one tap; dst overlaps nothing.
 	Depthwise func(dst []float32, dstStride int, x []float32, xStride, pixels int, taps []int, w []float32, channels int)
 
-	// MaxPixel is one pixel of max pooling, for c < len(dst):
+	// MaxRow is a row of pixels of max pooling, for c < channels:
 	//
-	//	dst[c] = max over taps t of x[taps[t]+c]
+	//	dst[p·dstStride + c] = max over taps t of x[taps[t] + p·xStride + c]
 	//
-	// or NaN if one of them is. There is at least one tap; dst overlaps nothing.
-	MaxPixel func(dst, x []float32, taps []int)
+	// or NaN if one of them is. There is at least one pixel and one tap; dst overlaps nothing.
+	MaxRow func(dst []float32, dstStride int, x []float32, xStride, pixels int, taps []int, channels int)
 
-	// ArgmaxPixel is MaxPixel that also says where: at the first of equals, or at the last NaN,
+	// ArgmaxPixel is one pixel of MaxRow that also says where: at the first of equals, or at the last NaN, for c < len(dst),
 	//
 	//	dst[c] = x[taps[t]+c]
 	//	places[c] = taps[t] + c − from
@@ -156,12 +156,12 @@ type Kernel struct {
 	// which fits an int32. places is as long as dst.
 	ArgmaxPixel func(dst []float32, places []int32, x []float32, taps []int, from int)
 
-	// MeanPixel is one pixel of mean pooling, for c < len(dst):
+	// MeanRow is a row of pixels of mean pooling, for c < channels:
 	//
-	//	dst[c] = float32((Σ_t float64(x[taps[t]+c])) / divisor)
+	//	dst[p·dstStride + c] = float32((Σ_t float64(x[taps[t] + p·xStride + c])) / divisor)
 	//
-	// in the order of the taps. There is at least one; dst overlaps nothing.
-	MeanPixel func(dst, x []float32, taps []int, divisor float64)
+	// in the order of the taps. There is at least one pixel and one tap; dst overlaps nothing.
+	MeanRow func(dst []float32, dstStride int, x []float32, xStride, pixels int, taps []int, channels int, divisor float64)
 
 	// Peak keeps the processor at nothing but multiplying and adding, to see how fast it can. There are
 	// PeakSums sums, each of which becomes, rounds ≥ 1 times,
@@ -210,7 +210,7 @@ func (k *Kernel) Columns64(channels int) int {
 
 var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Lanes: 8, Near: 24,
 	Gemm: gemmPlain, GemmTo: gemmToPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Rectify: rectifyPlain, Moments: momentsPlain, Blend: blendPlain, Gemm64: gemm64Plain, Rectify64: rectify64Plain, Affine: affinePlain,
-	ELU: eluPlain, Depthwise: depthwisePlain, MaxPixel: maxPixelPlain, ArgmaxPixel: argmaxPixelPlain, MeanPixel: meanPixelPlain, Peak: peakPlain,
+	ELU: eluPlain, Depthwise: depthwisePlain, MaxRow: maxRowPlain, ArgmaxPixel: argmaxPixelPlain, MeanRow: meanRowPlain, Peak: peakPlain,
 	F2: winogradPlain(2, input2, output2, spread2, weights2, filter2), F4: winogradPlain(4, input4, output4, spread4, weights4, filter4)}
 
 // kernels are those that this processor can run, the fastest first.

@@ -10,14 +10,14 @@ func native() []Kernel {
 	if x := cpu.X86; x.HasAVX512F && x.HasAVX512VL && x.HasAVX512DQ && x.HasBMI2 {
 		found = append(found, Kernel{Name: "avx512", Arithmetic: Fused, Rows: 8, Lanes: 16, Near: 72,
 			Gemm: gemmAVX512, GemmTo: gemmToAVX512, Batched: batchedAVX512, Outer: outerAVX512, Mask: maskAVX512, Rectify: rectifyAVX512, Moments: momentsAVX512, Blend: blendAVX512, Gemm64: gemm64AVX512, Rectify64: rectify64AVX512, Affine: affineAVX512,
-			ELU: eluAVX512, Depthwise: depthwiseAVX512, MaxPixel: maxPixelAVX512, ArgmaxPixel: argmaxPixelAVX512, MeanPixel: meanPixelAVX512, Peak: peakAVX512,
+			ELU: eluAVX512, Depthwise: depthwiseAVX512, MaxRow: maxRowAVX512, ArgmaxPixel: argmaxPixelAVX512, MeanRow: meanRowAVX512, Peak: peakAVX512,
 			F2: Winograd{2, winogradInput2AVX512, winogradOutput2AVX512, winogradAdjoint2AVX512, winogradWeights2AVX512, winogradFilter2AVX512},
 			F4: Winograd{4, winogradInput4AVX512, winogradOutput4AVX512, winogradAdjoint4AVX512, winogradWeights4AVX512, winogradFilter4AVX512}})
 	}
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
 		found = append(found, Kernel{Name: "avx2", Arithmetic: Fused, Rows: 6, Lanes: 8, Near: 24,
 			Gemm: gemmAVX2, GemmTo: gemmToAVX2, Batched: batchedAVX2, Outer: outerAVX2, Mask: maskAVX2, Rectify: rectifyAVX2, Moments: momentsAVX2, Blend: blendAVX2, Gemm64: gemm64AVX2, Rectify64: rectify64AVX2, Affine: affineAVX2,
-			ELU: eluAVX2, Depthwise: depthwiseAVX2, MaxPixel: maxPixelAVX2, ArgmaxPixel: argmaxPixelAVX2, MeanPixel: meanPixelAVX2, Peak: peakAVX2,
+			ELU: eluAVX2, Depthwise: depthwiseAVX2, MaxRow: maxRowAVX2, ArgmaxPixel: argmaxPixelAVX2, MeanRow: meanRowAVX2, Peak: peakAVX2,
 			F2: Winograd{2, winogradInput2AVX2, winogradOutput2AVX2, winogradAdjoint2AVX2, winogradWeights2AVX2, winogradFilter2AVX2},
 			F4: Winograd{4, winogradInput4AVX2, winogradOutput4AVX2, winogradAdjoint4AVX2, winogradWeights4AVX2, winogradFilter4AVX2}})
 	}
@@ -87,13 +87,13 @@ func eluAVX2(x []float32, stride, pixels, channels int, scale, scaleAlpha float3
 func depthwiseAVX2(dst []float32, dstStride int, x []float32, xStride, pixels int, taps []int, w []float32, channels int)
 
 //go:noescape
-func maxPixelAVX2(dst, x []float32, taps []int)
+func maxRowAVX2(dst []float32, dstStride int, x []float32, xStride, pixels int, taps []int, channels int)
 
 //go:noescape
 func argmaxPixelAVX2(dst []float32, places []int32, x []float32, taps []int, from int)
 
 //go:noescape
-func meanPixelAVX2(dst, x []float32, taps []int, divisor float64)
+func meanRowAVX2(dst []float32, dstStride int, x []float32, xStride, pixels int, taps []int, channels int, divisor float64)
 
 //go:noescape
 func eluAVX512(x []float32, stride, pixels, channels int, scale, scaleAlpha float32)
@@ -102,13 +102,13 @@ func eluAVX512(x []float32, stride, pixels, channels int, scale, scaleAlpha floa
 func depthwiseAVX512(dst []float32, dstStride int, x []float32, xStride, pixels int, taps []int, w []float32, channels int)
 
 //go:noescape
-func maxPixelAVX512(dst, x []float32, taps []int)
+func maxRowAVX512(dst []float32, dstStride int, x []float32, xStride, pixels int, taps []int, channels int)
 
 //go:noescape
 func argmaxPixelAVX512(dst []float32, places []int32, x []float32, taps []int, from int)
 
 //go:noescape
-func meanPixelAVX512(dst, x []float32, taps []int, divisor float64)
+func meanRowAVX512(dst []float32, dstStride int, x []float32, xStride, pixels int, taps []int, channels int, divisor float64)
 
 //go:noescape
 func peakAVX2(sums []float32, x float32, rounds int)

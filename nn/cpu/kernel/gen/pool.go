@@ -8,11 +8,11 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// maxPixel writes Kernel.MaxPixel.
-func (s isa) maxPixel() {
-	TEXT("maxPixel"+s.name, NOSPLIT, "func(dst, x []float32, taps []int)")
+// maxRow writes Kernel.MaxRow.
+func (s isa) maxRow() {
+	TEXT("maxRow"+s.name, NOSPLIT, "func(dst []float32, dstStride int, x []float32, xStride, pixels int, taps []int, channels int)")
 	largest := s.vec()
-	s.pixel(reduction{
+	s.reduceRow(reduction{
 		begin: func() { VBROADCASTSS(number("minusInfinity", float32(math.Inf(-1))), largest) },
 		add:   func(v VecVirtual) { s.maxOrNaN(v, largest) },
 		end:   func(result VecVirtual) { VMOVAPS(largest, result) },
@@ -103,12 +103,12 @@ func laneNumbers() Mem {
 	})
 }
 
-// meanPixel writes Kernel.MeanPixel.
-func (s isa) meanPixel() {
-	TEXT("meanPixel"+s.name, NOSPLIT, "func(dst, x []float32, taps []int, divisor float64)")
+// meanRow writes Kernel.MeanRow.
+func (s isa) meanRow() {
+	TEXT("meanRow"+s.name, NOSPLIT, "func(dst []float32, dstStride int, x []float32, xStride, pixels int, taps []int, channels int, divisor float64)")
 	divisor, low, high := s.vec(), s.vec(), s.vec()
 	VBROADCASTSD(slot(Param("divisor")), divisor)
-	s.pixel(reduction{
+	s.reduceRow(reduction{
 		begin: func() {
 			s.zero(low)
 			s.zero(high)
@@ -163,27 +163,34 @@ type reduction struct {
 	end   func(result VecVirtual)
 }
 
-// pixel writes a reduction over the parameters taps of x into every vector of dst.
-func (s isa) pixel(r reduction) {
-	dst, channels := Load(Param("dst").Base(), GP64()), Load(Param("dst").Len(), GP64())
-	x := Load(Param("x").Base(), GP64())
-	taps, count := Load(Param("taps").Base(), GP64()), Load(Param("taps").Len(), GP64())
+// reduceRow writes a reduction over the parameters taps of x into every pixel of dst.
+func (s isa) reduceRow(r reduction) {
+	dstStride, xStride := bytes("dstStride"), bytes("xStride")
+	channels := Load(Param("channels"), GP64())
 	last := s.partial(channels)
-	c, t, element := GP64(), GP64(), GP64()
+	c := GP64()
 	s.eachVector("channel", channels, c, last, func(part string, a access) {
+		x, dst := Load(Param("x").Base(), GP64()), Load(Param("dst").Base(), GP64())
+		LEAQ(indexed(x, c, 4, 0), x)
+		LEAQ(indexed(dst, c, 4, 0), dst)
+		pixels := Load(Param("pixels"), GP64())
 		v := s.vec()
+		Label(part + "_pixel")
+		taps, left, tap := Load(Param("taps").Base(), GP64()), Load(Param("taps").Len(), GP64()), GP64()
 		r.begin()
-		XORQ(t, t)
 		Label(part + "_tap")
-		MOVQ(indexed(taps, t, 8, 0), element)
-		ADDQ(c, element)
-		a.load(indexed(x, element, 4, 0), v)
+		MOVQ(at(taps, 0), tap)
+		a.load(indexed(x, tap, 4, 0), v)
 		r.add(v)
-		INCQ(t)
-		CMPQ(t, count)
-		JLT(LabelRef(part + "_tap"))
+		ADDQ(Imm(8), taps)
+		DECQ(left)
+		JNZ(LabelRef(part + "_tap"))
 		r.end(v)
-		a.store(v, indexed(dst, c, 4, 0))
+		a.store(v, at(dst, 0))
+		ADDQ(dstStride, dst)
+		ADDQ(xStride, x)
+		DECQ(pixels)
+		JNZ(LabelRef(part + "_pixel"))
 	})
 	VZEROUPPER()
 	RET()
