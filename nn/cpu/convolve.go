@@ -1,6 +1,9 @@
 package cpu
 
-import "lsrun/nn"
+import (
+	"lsrun/nn"
+	"lsrun/nn/cpu/kernel"
+)
 
 // conv is a convolution or linear map with what follows it, out = relu(W*in + τ + residual):
 //
@@ -97,9 +100,17 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 	return l
 }
 
+// algorithmFor is the transform for a 3×3 convolution, or nil.
+func (t *tape) algorithmFor(c nn.Conv, in nn.Shape) *kernel.Winograd {
+	if c.Kernel != [2]int{3, 3} {
+		return nil
+	}
+	return algorithmFor(t.kernel, c, in, t.exact)
+}
+
 // correlate chooses how to compute op.
 func (t *tape) correlate(op nn.Conv, in, out *picture) (correlation, products) {
-	if w := algorithmFor(t.kernel, op, in.shape, t.exact); w != nil {
+	if w := t.algorithmFor(op, in.shape); w != nil {
 		s := t.tiled(*w, op.Pad, in, out, false)
 		return t.place(s), t.tiledProducts(s)
 	}
@@ -111,7 +122,7 @@ func (t *tape) transposed(op nn.Conv, in, out *picture) correlation {
 	turned := op
 	turned.Out, turned.Pad = in.channels, [2]int{op.Kernel[0] - 1 - op.Pad[0], op.Kernel[1] - 1 - op.Pad[1]}
 	if min(turned.Pad[0], turned.Pad[1]) >= 0 {
-		if w := algorithmFor(t.kernel, turned, out.shape, t.exact); w != nil {
+		if w := t.algorithmFor(turned, out.shape); w != nil {
 			return t.place(t.tiled(*w, turned.Pad, out, in, true))
 		}
 	}

@@ -216,16 +216,17 @@ func (l *lowering) conv(n int, c nn.Conv, in *value, norms []int) {
 // so that it is the same for every kernel and machine.
 func algorithmFor(k *kernel.Kernel, c nn.Conv, in nn.Shape, exact bool) *kernel.Winograd {
 	plain := nn.Conv2d(c.Out, 3, 1, 0)
-	plain.Pad, plain.Bias = c.Pad, c.Bias
+	plain.Kernel, plain.Pad, plain.Bias = c.Kernel, c.Pad, c.Bias
 	const fewest = 8 // channels: with less, transforms take longer than they save
-	if exact || c != plain || in[0] < fewest || c.Out < fewest {
+	if exact || c != plain || min(c.Kernel[0], c.Kernel[1]) < 3 || in[0] < fewest || c.Out < fewest {
 		return nil
 	}
+	height, width := in[1]+2*c.Pad[0]-c.Kernel[0]+1, in[2]+2*c.Pad[1]-c.Kernel[1]+1
+	pieces := pieces(c)
 	products := func(tile int) int { // of a pair of channels in a picture
-		height, width := in[1]+2*c.Pad[0]-2, in[2]+2*c.Pad[1]-2
-		return (height + tile - 1) / tile * ((width + tile - 1) / tile) * (tile + 2) * (tile + 2)
+		return pieces[0] * pieces[1] * ((height + tile - 1) / tile) * ((width + tile - 1) / tile) * (tile + 2) * (tile + 2)
 	}
-	direct := (in[1] + 2*c.Pad[0] - 2) * (in[2] + 2*c.Pad[1] - 2) * 9
+	direct := height * width * c.Kernel[0] * c.Kernel[1]
 	four, two := products(4), products(2)
 	switch {
 	case 3*min(four, two) > 2*direct:

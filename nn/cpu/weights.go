@@ -24,7 +24,9 @@ type panel struct {
 	packed   int // where in program.weights its weights begin
 	columns  int
 	winograd *kernel.Winograd // or nil
-	stride   int              // from a position of its transform to the next
+	kernel   [2]int           // of the convolution; rows and columns of pieces of it
+	pieces   [2]int
+	stride   int // from a position of its transform to the next
 }
 
 // fold plans the scales and shifts of the given number of channels after norms.
@@ -42,7 +44,8 @@ const foldedChannels = 32
 // returns where they begin.
 func (l *lowering) weigh(n int, c nn.Conv, channels int, f finish, norms []int, w *kernel.Winograd) (weights int) {
 	whole := l.panel(n, c, norms)
-	whole.channels, whole.winograd = channels, w
+	whole.channels, whole.winograd, whole.kernel, whole.pieces = channels, w, c.Kernel, pieces(c)
+	transformed := channels * whole.pieces[0] * whole.pieces[1] // of a position
 	weights = l.weights
 	terms := channels * whole.places
 	perGroup := c.Out / c.Groups
@@ -55,8 +58,8 @@ func (l *lowering) weigh(n int, c nn.Conv, channels int, f finish, norms []int, 
 			l.source = max(l.source, terms*part.count)
 			if w != nil {
 				l.source = max(l.source, terms*part.count+9*part.columns)
-				part.stride = channels * l.columns(c.Out)
-				l.weights += channels * part.columns
+				part.stride = transformed * l.columns(c.Out)
+				l.weights += transformed * part.columns
 			} else {
 				l.weights += terms * part.columns
 			}
@@ -65,7 +68,7 @@ func (l *lowering) weigh(n int, c nn.Conv, channels int, f finish, norms []int, 
 		}
 	}
 	if w != nil {
-		l.weights += (w.Positions() - 1) * channels * l.columns(c.Out)
+		l.weights += (w.Positions() - 1) * transformed * l.columns(c.Out)
 	}
 	return weights
 }
@@ -170,18 +173,26 @@ func (w *worker) pack(p *panel, at nn.Point) {
 	}
 }
 
-// packTransformed brings G·g·Gᵀ, computed in float64 and rounded once, into the order of the kernels:
-// [position][panel][channel][column].
+// packTransformed brings G·g·Gᵀ of every piece g, computed in float64 and rounded once, into the order of the kernels:
+// [position][panel][piece][channel][column].
 func (w *worker) packTransformed(p *panel, at nn.Point) {
 	source := w.weightsOf(p, at)
 	g := w.source[len(source):][:9*p.columns]
-	clear(g)
-	for c := range p.channels {
-		for o := range p.count {
-			for i, v := range source[(o*p.channels+c)*9:][:9] {
-				g[i*p.columns+o] = v
+	packed := w.weights[p.packed:]
+	for piece := range p.pieces[0] * p.pieces[1] {
+		clear(g)
+		top, left := piece/p.pieces[1]*3, piece%p.pieces[1]*3
+		for c := range p.channels {
+			for o := range p.count {
+				taps := source[(o*p.channels+c)*p.places:][:p.places]
+				for i := top; i < min(top+3, p.kernel[0]); i++ {
+					for j := left; j < min(left+3, p.kernel[1]); j++ {
+						g[((i-top)*3+j-left)*p.columns+o] = taps[i*p.kernel[1]+j]
+					}
+				}
 			}
+			p.winograd.Filter(packed, p.stride, g, p.columns, p.columns)
+			packed = packed[p.columns:]
 		}
-		p.winograd.Filter(w.weights[p.packed+c*p.columns:], p.stride, g, p.columns, p.columns)
 	}
 }

@@ -7,20 +7,23 @@ import (
 	"lsrun/nn/cpu/kernel"
 )
 
-// winograd is a 3×3 convolution with stride 1 by tiles: inputs are transformed, multiplied
-// position by position, and transformed back.
+// winograd is a convolution with stride 1 by tiles: inputs are transformed, multiplied position by position, and transformed back.
+// Transforms are those of 3×3 convolutions. A larger kernel is the sum of pieces of 3×3, the last ones filled up with zeros: their inputs, each
+// from its own place on, and their weights follow each other like channels of one.
 type winograd struct {
 	nn.Conv
 	kernel.Winograd
 	finish
 	in *value
 
+	pieces     [2]int              // of the kernel: rows and columns
+	terms      int                 // of a sum: channels of all pieces
 	weights    int                 // where its panels begin in program.weights
 	position   int                 // the weights of a position
 	tiles      [2]int              // of a picture: rows and columns
 	rows       int                 // rows of tiles in a chunk
 	outputs    int                 // channels that are transformed back at a time
-	inputRow   int                 // channels, in whole vectors
+	inputRow   int                 // terms and what is written beyond them, in whole vectors
 	wholeTiles func(tiles int) int // those of whole products
 	wholeWidth bool                // the tiles of a row are the picture's width
 	lanes      int
@@ -30,23 +33,28 @@ type winograd struct {
 // winograd lowers node n to the tiles of w.
 func (l *lowering) winograd(n int, c nn.Conv, w kernel.Winograd, in *value, f finish, norms []int) {
 	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, wholeTiles: l.kernel.BatchedTiles, lanes: l.kernel.Lanes, near: l.kernel.Near}
+	s.pieces = pieces(c)
+	s.terms = s.pieces[0] * s.pieces[1] * in.shape[0]
 	var after [2]int
 	for a := range 2 {
 		s.tiles[a] = (f.out.shape[1+a] + w.Tile - 1) / w.Tile
-		after[a] = s.tiles[a]*w.Tile + 2 - c.Pad[a] - in.shape[1+a]
+		after[a] = s.tiles[a]*w.Tile + 3*s.pieces[a] - 1 - c.Pad[a] - in.shape[1+a]
 	}
 	in.place().require(c.Pad, after)
-	s.inputRow = roundUp(in.shape[0], l.kernel.Lanes)
+	s.inputRow = roundUp(s.terms-in.shape[0]+roundUp(in.shape[0], s.lanes), s.lanes)
 	s.wholeWidth = s.tiles[1]*w.Tile == f.out.shape[2]
-	s.position = in.shape[0] * l.columns(c.Out)
+	s.position = s.terms * l.columns(c.Out)
 	s.weights = l.weigh(n, c, in.shape[0], f, norms, &s.Winograd)
 	l.append(s)
 }
 
+// pieces is how many rows and columns of pieces of 3×3 cover the kernel of c.
+func pieces(c nn.Conv) [2]int { return [2]int{(c.Kernel[0] + 2) / 3, (c.Kernel[1] + 2) / 3} }
+
 func (s *winograd) values() (*value, []*value) { return s.finish.values(s.in) }
 
 func (s *winograd) work() (weights, rows int) {
-	return s.Positions() * s.in.shape[0] * s.Out, s.tiles[0] * s.tiles[1]
+	return s.Positions() * s.terms * s.Out, s.tiles[0] * s.tiles[1]
 }
 
 // transforms reports whether p has a step by tiles.
@@ -93,11 +101,9 @@ func (s *winograd) run(w *worker, n int) {
 // chunk computes count rows of tiles from the first on, those of all images numbered through.
 func (s *winograd) chunk(w *worker, first, count int) {
 	tiles := s.wholeTiles(count * s.tiles[1])
-	vStride, mStride, channels := s.inputStride(tiles), s.outputStride(tiles), s.in.shape[0]
+	mStride := s.outputStride(tiles)
 	for r := range count {
-		n, y := (first+r)/s.tiles[0], (first+r)%s.tiles[0]*s.Tile
-		s.Input(w.inputs[r*s.tiles[1]*s.inputRow:], vStride, s.inputRow, w.pixels(s.in, n, y-s.Pad[0], -s.Pad[1]),
-			s.in.row(), s.in.stride(), channels, s.tiles[1], w.columns)
+		s.forth(w, first+r, w.inputs[r*s.tiles[1]*s.inputRow:], s.inputStride(tiles))
 	}
 	for o := 0; o < s.Out; o += s.outputs {
 		outputs := min(s.outputs, s.Out-o)
@@ -108,12 +114,23 @@ func (s *winograd) chunk(w *worker, first, count int) {
 	}
 }
 
+// forth transforms the inputs of a row of tiles.
+func (s *winograd) forth(w *worker, row int, v []float32, vStride int) {
+	n, y, channels := row/s.tiles[0], row%s.tiles[0]*s.Tile, s.in.shape[0]
+	for i := range s.pieces[0] {
+		for j := range s.pieces[1] { // what one writes beyond its channels the next one overwrites
+			s.Input(v[(i*s.pieces[1]+j)*channels:], vStride, s.inputRow, w.pixels(s.in, n, y-s.Pad[0]+3*i, 3*j-s.Pad[1]),
+				s.in.row(), s.in.stride(), channels, s.tiles[1], w.columns)
+		}
+	}
+}
+
 // multiply computes the products of a chunk's tiles at all positions, the given number of channels from o on.
 func (s *winograd) multiply(w *worker, o, outputs, tiles int) {
-	vStride, mStride, channels := s.inputStride(tiles), s.outputStride(tiles), s.in.shape[0]
-	weights := w.weights[s.weights+o*channels:]
+	vStride, mStride := s.inputStride(tiles), s.outputStride(tiles)
+	weights := w.weights[s.weights+o*s.terms:]
 	if columns := w.kernel.Columns(outputs); columns >= outputs {
-		w.kernel.Batched(w.products, mStride, s.outputs, w.inputs, vStride, s.inputRow, channels, tiles,
+		w.kernel.Batched(w.products, mStride, s.outputs, w.inputs, vStride, s.inputRow, s.terms, tiles,
 			weights, s.position, columns, s.Positions(), false)
 		return
 	}
@@ -121,8 +138,8 @@ func (s *winograd) multiply(w *worker, o, outputs, tiles int) {
 	for p := range s.Positions() {
 		for k := 0; k < outputs; {
 			columns := w.kernel.Columns(outputs - k)
-			w.kernel.Batched(w.products[p*mStride+k:], mStride, s.outputs, w.inputs[p*vStride:], vStride, s.inputRow, channels, tiles,
-				weights[p*s.position+k*channels:], s.position, columns, 1, false)
+			w.kernel.Batched(w.products[p*mStride+k:], mStride, s.outputs, w.inputs[p*vStride:], vStride, s.inputRow, s.terms, tiles,
+				weights[p*s.position+k*s.terms:], s.position, columns, 1, false)
 			k += columns
 		}
 	}

@@ -119,6 +119,10 @@ func convolutions() []convolution {
 		// larger kernels
 		{nn.Conv2d(6, 5, 1, 2), nn.Shape{3, 11, 9}},
 		{nn.Conv2d(6, 5, 1, 0), nn.Shape{1, 14, 14}},
+		{nn.Conv2d(24, 5, 1, 2), nn.Shape{12, 11, 9}}, // large enough for transforms
+		{nn.Conv2d(9, 7, 1, 3), nn.Shape{9, 10, 8}},
+		{nn.Conv2d(17, 4, 1, 1), nn.Shape{16, 9, 13}},
+		{nn.Conv{Out: 8, Kernel: [2]int{3, 5}, Stride: [2]int{1, 1}, Pad: [2]int{0, 3}, Dilation: [2]int{1, 1}, Groups: 1}, nn.Shape{13, 8, 8}},
 		{nn.Conv2d(5, 7, 2, 3), nn.Shape{3, 15, 17}},
 		{nn.Conv2d(5, 11, 4, 2), nn.Shape{3, 31, 35}},
 		{nn.Conv2d(3, 2, 2, 0), nn.Shape{4, 6, 8}},
