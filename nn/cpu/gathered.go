@@ -274,7 +274,7 @@ func (t *tape) gatheredProducts(op nn.Conv, in, out *picture) *gatheredProducts 
 	if op.Groups == 1 && op.Dilation[1] == 1 {
 		g.places, g.run = 1, op.Kernel[1]*g.from
 	}
-	g.rows = t.kernel.OuterRows(g.run)
+	g.rows = t.kernel.WholeRows(g.run)
 	g.columns = widths(g.to, g.kernel)
 	return g
 }

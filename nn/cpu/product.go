@@ -36,7 +36,7 @@ const blockLength = 288
 // product lowers node n; norms come before it.
 func (l *lowering) product(n int, c nn.Conv, in *value, f finish, after, before []int) {
 	in.place().require(c.Pad, c.Pad)
-	p := &product{Conv: c, finish: f, in: in, multiple: l.kernel.Rows, wholeTiles: l.kernel.BatchedTiles, columns: l.kernel.Columns}
+	p := &product{Conv: c, finish: f, in: in, multiple: l.kernel.Rows, wholeTiles: l.kernel.WholeRows, columns: l.kernel.Columns}
 	if before != nil {
 		p.before = true
 		p.beforeScale, p.beforeShift = l.scaling(in.shape[0])

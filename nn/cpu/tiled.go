@@ -21,7 +21,7 @@ type tiled struct {
 }
 
 func (t *tape) tiled(w kernel.Winograd, pad [2]int, in, out *picture, turned bool) *tiled {
-	s := &tiled{Winograd: w, in: in, out: out, pad: pad, turned: turned, wholeTiles: t.kernel.BatchedTiles, wholeRows: t.kernel.OuterRows, lanes: t.kernel.Lanes, columns: t.kernel.Columns}
+	s := &tiled{Winograd: w, in: in, out: out, pad: pad, turned: turned, wholeTiles: t.kernel.WholeRows, wholeRows: t.kernel.WholeRows, lanes: t.kernel.Lanes, columns: t.kernel.Columns}
 	var after, outAfter [2]int
 	extent, outExtent := [2]int{in.height, in.width}, [2]int{out.height, out.width}
 	for a := range 2 {

@@ -32,7 +32,7 @@ type winograd struct {
 
 // winograd lowers node n to the tiles of w.
 func (l *lowering) winograd(n int, c nn.Conv, w kernel.Winograd, in *value, f finish, norms []int) {
-	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, wholeTiles: l.kernel.BatchedTiles, lanes: l.kernel.Lanes, near: l.kernel.Near}
+	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, wholeTiles: l.kernel.WholeRows, lanes: l.kernel.Lanes, near: l.kernel.Near}
 	s.pieces = pieces(c)
 	s.terms = s.pieces[0] * s.pieces[1] * in.shape[0]
 	var after [2]int

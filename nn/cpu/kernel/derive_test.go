@@ -67,7 +67,7 @@ func TestOuterAddsProductsAtEveryPosition(t *testing.T) {
 		for _, columns := range k.widths() {
 			for terms := range 12 {
 				for rows := 1; rows < 20; rows++ {
-					o := randomOuter(rng, k.OuterRows(rows), columns, terms, 1+terms%3)
+					o := randomOuter(rng, k.WholeRows(rows), columns, terms, 1+terms%3)
 					o.check(t, k)
 					strew(rng, o.v, nan, inf, -inf)
 					o.check(t, k)
@@ -85,7 +85,7 @@ func TestOuterAddsProductsAtEveryPosition(t *testing.T) {
 func TestOuterGoesOnWithTheSumThatIsThere(t *testing.T) {
 	// So that it does not matter how terms are cut: 2²⁴ + 1 + 1 is 2²⁴ one after another.
 	eachKernel(t, func(t *testing.T, k Kernel) {
-		rows := k.OuterRows(1)
+		rows := k.WholeRows(1)
 		ones := slices.Repeat([]float32{1}, 2*rows*k.Lanes)
 		g := slices.Repeat([]float32{1 << 24}, rows*k.Lanes)
 		k.Outer(g, 0, k.Lanes, ones, 0, 0, rows, ones, 0, 0, k.Lanes, rows, k.Lanes, 2, 1, 1, true)
@@ -332,7 +332,7 @@ func BenchmarkOuter(b *testing.B) {
 		for _, channels := range []int{16, 32, 64, 256} {
 			b.Run(fmt.Sprintf("%s/%d", k.Name, channels), func(b *testing.B) {
 				const terms, positions = 96, 36
-				columns, rows := k.Columns(channels), k.OuterRows(channels)
+				columns, rows := k.Columns(channels), k.WholeRows(channels)
 				rng := rand.New(rand.NewPCG(63, 64))
 				v, y := random(rng, positions*terms*rows), random(rng, positions*terms*columns)
 				g := make([]float32, positions*rows*columns)

@@ -23,7 +23,7 @@ type Kernel struct {
 	Arithmetic string // Rounded or Fused
 
 	// Products work on panels of Lanes or 2·Lanes columns (Columns says which), Gemm on multiples of
-	// Rows rows, Batched on BatchedTiles, Outer on OuterRows.
+	// Rows rows, Batched and Outer on WholeRows.
 	Rows  int
 	Lanes int // float32s in a vector
 
@@ -54,7 +54,7 @@ type Kernel struct {
 	//	sum[p][t][o] = Σ_c v[p·vStride + t·vRow + c] · u[p·uStride + c·columns + o]
 	//	m[p·mStride + t·mRow + o] = sum, or += sum if accumulate
 	//
-	// in the order of c, from zero. tiles is as BatchedTiles has it, positions at least one. uStride after the last position's weights
+	// in the order of c, from zero. tiles is as WholeRows has it, positions at least one. uStride after the last position's weights
 	// are those of a call to come, if any: they are asked for in time.
 	Batched func(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int, accumulate bool)
 
@@ -64,7 +64,7 @@ type Kernel struct {
 	//	g[p·gStride + r·gRow + o] = sum, or += sum if accumulate
 	//
 	// for l < lines and t < terms, t inside, one after another from zero or from what is there, r < rows and o < columns. rows is as
-	// OuterRows has it, columns is Lanes or 2·Lanes, lines and positions at least one.
+	// WholeRows has it, columns is Lanes or 2·Lanes, lines and positions at least one.
 	Outer func(g []float32, gStride, gRow int, v []float32, vStride, vLine, vRow int, y []float32, yStride, yLine, yRow, rows, columns, terms, lines, positions int, accumulate bool)
 
 	// Mask replaces the channels c < channels of a row of pixels by zeros where their bits, the least of a byte first,
@@ -181,20 +181,12 @@ func (k *Kernel) Columns(channels int) int {
 	return k.Lanes
 }
 
-// OuterRows is the number of rows of Outer for the given number: what its tiles have together.
-func (k *Kernel) OuterRows(rows int) int {
-	if k.Lanes == 16 {
-		return (rows + 7) / 8 * 8
+// WholeRows is the number of rows of Batched and Outer for the given number: what their tiles have together.
+func (k *Kernel) WholeRows(rows int) int {
+	if k.Lanes == 16 { // eights and twelves, and with narrow panels sixteens and twenty-fours
+		return max(16, (rows+7)/8*8)
 	}
 	return foursAndSixes(rows)
-}
-
-// BatchedTiles is the number of tiles of Batched for the given number.
-func (k *Kernel) BatchedTiles(tiles int) int {
-	if k.Lanes == 16 { // eights and twelves, and with narrow panels sixteens and twenty-fours
-		return max(16, (tiles+7)/8*8)
-	}
-	return foursAndSixes(tiles)
 }
 
 // foursAndSixes is the least sum of them that is not below n.

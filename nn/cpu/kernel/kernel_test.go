@@ -283,13 +283,13 @@ func TestBatchedIsAProductAtEveryPosition(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
 		rng := rand.New(rand.NewPCG(21, 22))
 		for channels := 1; channels <= 40; channels++ {
-			for tiles := k.BatchedTiles(1); tiles <= 72; tiles = k.BatchedTiles(tiles + 1) {
+			for tiles := k.WholeRows(1); tiles <= 72; tiles = k.WholeRows(tiles + 1) {
 				for _, columns := range k.widths() {
 					randomBatch(rng, channels, tiles, columns, 1+rng.IntN(4)).check(t, k)
 				}
 			}
 		}
-		randomBatch(rng, 512, k.BatchedTiles(6), 2*k.Lanes, 36).check(t, k)
+		randomBatch(rng, 512, k.WholeRows(6), 2*k.Lanes, 36).check(t, k)
 	})
 }
 
@@ -298,7 +298,7 @@ func TestBatchedKeepsNaNAndInfinityInTheirRowAndColumn(t *testing.T) {
 		rng := rand.New(rand.NewPCG(23, 24))
 		for _, special := range []float32{nan, inf, -inf} {
 			for range 50 {
-				b := randomBatch(rng, 1+rng.IntN(9), k.BatchedTiles(12), k.widths()[rng.IntN(2)], 2)
+				b := randomBatch(rng, 1+rng.IntN(9), k.WholeRows(12), k.widths()[rng.IntN(2)], 2)
 				b.v[rng.IntN(len(b.v))] = special
 				b.u[rng.IntN(len(b.u))] = special
 				b.check(t, k)
@@ -311,8 +311,8 @@ func TestBatchedOrderIsThatOfTheDocument(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
 		for _, order := range orders {
 			for _, columns := range k.widths() {
-				m := make([]float32, k.BatchedTiles(6)*columns)
-				k.Batched(m, 0, columns, order.values[:], 0, 0, 3, k.BatchedTiles(6), slices.Repeat([]float32{1}, 3*columns), 0, columns, 1, false)
+				m := make([]float32, k.WholeRows(6)*columns)
+				k.Batched(m, 0, columns, order.values[:], 0, 0, 3, k.WholeRows(6), slices.Repeat([]float32{1}, 3*columns), 0, columns, 1, false)
 				if !slices.Equal(m, slices.Repeat([]float32{order.want}, len(m))) {
 					t.Errorf("%v gives %v", order.values, m)
 				}
@@ -514,7 +514,7 @@ func TestBatchedAddsToWhatIsThere(t *testing.T) {
 		rng := rand.New(rand.NewPCG(31, 32))
 		for _, columns := range k.widths() {
 			for _, channels := range []int{1, 3, 4, 5, 21} {
-				b := randomBatch(rng, channels, k.BatchedTiles(14), columns, 3)
+				b := randomBatch(rng, channels, k.WholeRows(14), columns, 3)
 				once := make([]float32, b.places*b.tiles*columns)
 				multiply := func(m []float32, accumulate bool) {
 					k.Batched(m, b.tiles*columns, columns, b.v, b.vStride, b.vRow, b.channels, b.tiles, b.u, b.uStride, columns, b.places, accumulate)

@@ -378,7 +378,7 @@ func (c convolution) weights(w Winograd) (u func(position, channel, output int) 
 // compute is the convolution by the kernel.
 func (c convolution) compute(t *testing.T, k Kernel, w Winograd) []float32 {
 	t.Helper()
-	tiles := k.BatchedTiles(c.picture.tiles)
+	tiles := k.WholeRows(c.picture.tiles)
 	v, vStride, vRow := c.input(t, k, w, tiles, 1)
 	u := c.weights(w)
 	matrix := make([]float32, w.Positions()*c.channels*c.outputs)

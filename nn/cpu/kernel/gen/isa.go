@@ -17,32 +17,26 @@ type isa struct {
 	vec   func() VecVirtual
 	rows  int // of a tile of gemm
 	cols  int // vectors in a row of a wide tile; narrow ones have one
-	// Rows of a tile of batched, whose rows lie at equal distances and take fewer registers, and of one of the last two.
+	// Rows of a tile of batched and outer, which lie at equal distances and take fewer registers, and of one of the last two.
 	wideRows, wideLast, narrowRows, narrowLast int
-	outerRows, outerLast                       int      // of a tile of outer, and of one of the last two
 	usualTiles                                 int      // that most products have: Kernel.Near
 	prefetch                                   func(Op) // asks for weights: into the first cache where that has room for two panels
 }
 
 var isas = map[string]isa{
 	// 12 sums, 2 vectors of weights and a broadcast fit 16 registers.
-	"avx2": {name: "AVX2", lanes: 8, vec: YMM, rows: 6, cols: 2, wideRows: 6, wideLast: 4, narrowRows: 6, narrowLast: 4, outerRows: 6, outerLast: 4,
+	"avx2": {name: "AVX2", lanes: 8, vec: YMM, rows: 6, cols: 2, wideRows: 6, wideLast: 4, narrowRows: 6, narrowLast: 4,
 		usualTiles: 24, prefetch: PREFETCHT1},
-	"avx512": {name: "AVX512", lanes: 16, vec: ZMM, rows: 8, cols: 2, wideRows: 12, wideLast: 8, narrowRows: 24, narrowLast: 16, outerRows: 8,
+	"avx512": {name: "AVX512", lanes: 16, vec: ZMM, rows: 8, cols: 2, wideRows: 12, wideLast: 8, narrowRows: 24, narrowLast: 16,
 		usualTiles: 72, prefetch: PREFETCHT0},
 }
 
-// eachTile counts left down to zero by tiles of rows rows, the last one or two of which have last, unless last is zero.
+// eachTile counts left down to zero by tiles of rows rows, the last one or two of which have last.
 func eachTile(label string, left Register, rows, last int, tile func(label string, rows int)) {
 	some := func(label string, rows int) {
 		Label(label)
 		tile(label+"_", rows)
 		SUBQ(Imm(uint64(rows)), left)
-	}
-	if last == 0 {
-		some(label+"tile", rows)
-		JG(LabelRef(label + "tile"))
-		return
 	}
 	Label(label + "next")
 	for _, rest := range []int{last, 2 * last} {

@@ -22,17 +22,17 @@ func (s isa) outer() {
 	columns := Load(Param("columns"), GP64())
 	CMPQ(columns, Imm(uint64(s.lanes)))
 	JEQ(LabelRef("narrow_position"))
-	s.outerPositions("wide_", s.cols)
-	s.outerPositions("narrow_", 1)
+	s.outerPositions("wide_", s.wideRows, s.wideLast, s.cols)
+	s.outerPositions("narrow_", s.narrowRows, s.narrowLast, 1)
 }
 
-func (s isa) outerPositions(label string, cols int) {
+func (s isa) outerPositions(label string, rows, last, cols int) {
 	g, v, y := slot(Param("g").Base()), slot(Param("v").Base()), slot(Param("y").Base())
 	Label(label + "position")
 	left, sums, first := Load(Param("rows"), GP64()), GP64(), GP64()
 	MOVQ(g, sums)
 	MOVQ(v, first)
-	eachTile(label, left, s.outerRows, s.outerLast, func(label string, rows int) {
+	eachTile(label, left, rows, last, func(label string, rows int) {
 		s.outerTile(label, rows, cols, sums, first)
 		ADDQ(Imm(uint64(4*rows)), first)
 	})
