@@ -222,7 +222,7 @@ func algorithmFor(k *kernel.Kernel, c nn.Conv, in nn.Shape, exact bool) *kernel.
 		return nil
 	}
 	height, width := in[1]+2*c.Pad[0]-c.Kernel[0]+1, in[2]+2*c.Pad[1]-c.Kernel[1]+1
-	pieces := pieces(c)
+	pieces := pieces(c.Kernel)
 	products := func(tile int) int { // of a pair of channels in a picture
 		return pieces[0] * pieces[1] * ((height + tile - 1) / tile) * ((width + tile - 1) / tile) * (tile + 2) * (tile + 2)
 	}

@@ -6,22 +6,19 @@ import "lsrun/nn/cpu/kernel"
 // a correlation too, with weights turned around and channels exchanged.
 type tiled struct {
 	kernel.Winograd
-	in, out    *picture
-	pad        [2]int
-	turned     bool
-	tiles      [2]int              // of a picture: rows and columns
-	rows       int                 // rows of tiles in a chunk
-	wholeTiles func(tiles int) int // those of whole products
-	wholeRows  func(rows int) int  // those of whole products of the channels of inputs
-	lanes      int
-	outputs    int    // channels that are transformed back at a time
-	terms      [2]int // by order: channels of all sources
-	widths     int    // columns of all panels
-	columns    func(channels int) int
+	in, out *picture
+	pad     [2]int
+	turned  bool
+	tiles   [2]int // of a picture: rows and columns
+	rows    int    // rows of tiles in a chunk
+	kernel  *kernel.Kernel
+	outputs int    // channels that are transformed back at a time
+	terms   [2]int // by order: channels of all sources
+	widths  int    // columns of all panels
 }
 
 func (t *tape) tiled(w kernel.Winograd, pad [2]int, in, out *picture, turned bool) *tiled {
-	s := &tiled{Winograd: w, in: in, out: out, pad: pad, turned: turned, wholeTiles: t.kernel.WholeRows, wholeRows: t.kernel.WholeRows, lanes: t.kernel.Lanes, columns: t.kernel.Columns}
+	s := &tiled{Winograd: w, in: in, out: out, pad: pad, turned: turned, kernel: t.kernel}
 	var after, outAfter [2]int
 	extent, outExtent := [2]int{in.height, in.width}, [2]int{out.height, out.width}
 	for a := range 2 {
@@ -34,12 +31,12 @@ func (t *tape) tiled(w kernel.Winograd, pad [2]int, in, out *picture, turned boo
 		out.require([2]int{}, outAfter) // tiles of adjoints hang over
 	}
 	s.rows = max(1, chunkTiles/s.tiles[1])
-	s.outputs = min(roundUp(out.channels, s.lanes), 128)
+	s.outputs = min(roundUp(out.channels, s.kernel.Lanes), 128)
 	s.terms = [2]int{in.channels, 2 * in.channels}
 	if in.constant {
 		s.terms[second] = in.channels
 	}
-	s.widths = widths(out.channels, s.columns)
+	s.widths = widths(out.channels, s.kernel.Columns)
 	return s
 }
 
@@ -53,8 +50,8 @@ func (s *tiled) position(o order) int { return s.terms[o] * s.widths }
 
 // pack brings G·g·Gᵀ, computed in float64 and rounded once, into the order [position][panel][source][channel][column].
 func (s *tiled) pack(packed, weights []float32, o order) {
-	g := make([]float32, 9*2*s.lanes)
-	panels(s.out.channels, s.columns, func(first, count, columns int) {
+	g := make([]float32, 9*2*s.kernel.Lanes)
+	panels(s.out.channels, s.kernel.Columns, func(first, count, columns int) {
 		clear(g)
 		for c := range s.in.channels {
 			for o := range count {
@@ -80,17 +77,17 @@ func (s *tiled) join(packed, point []float32) {
 		return
 	}
 	for p := range s.Positions() {
-		panels(s.out.channels, s.columns, func(o, _, columns int) {
+		panels(s.out.channels, s.kernel.Columns, func(o, _, columns int) {
 			copy(packed[p*s.position(second)+o*s.terms[second]+channels*columns:], point[p*s.position(first)+o*channels:][:channels*columns])
 		})
 	}
 }
 
-func (s *tiled) chunkTiles() int { return s.wholeTiles(s.rows * s.tiles[1]) }
+func (s *tiled) chunkTiles() int { return s.kernel.WholeRows(s.rows * s.tiles[1]) }
 
 // inRow is from a tile to the next: the channels of all sources. The last are written in whole vectors.
 func (s *tiled) inRow(sources int) int {
-	return (sources-1)*s.in.channels + roundUp(s.in.channels, s.lanes)
+	return (sources-1)*s.in.channels + roundUp(s.in.channels, s.kernel.Lanes)
 }
 
 func stream(tiles, row int) int { return tiles*row + streamPad }
@@ -117,7 +114,7 @@ func (s *tiled) row(i int) (n, y int) { return i / s.tiles[0], i % s.tiles[0] * 
 func (s *tiled) run(h *hand, sources []source, end *ending) {
 	channels, row := s.in.channels, s.inRow(len(sources))
 	s.eachChunk(h, func(first, count int) {
-		tiles := s.wholeTiles(count * s.tiles[1])
+		tiles := s.kernel.WholeRows(count * s.tiles[1])
 		vStride, mStride := stream(tiles, row), stream(tiles, s.outputs)
 		for i, source := range sources { // one after another: whole vectors of the next cover what is too much of one
 			for r := range count {
@@ -139,13 +136,13 @@ func (s *tiled) run(h *hand, sources []source, end *ending) {
 // multiply computes the products of a chunk at all positions, for the given number of output channels from o on.
 func (s *tiled) multiply(h *hand, vStride, mStride, row, terms int, weights []float32, o, outputs, tiles int) {
 	weights = weights[o*terms:]
-	if columns := s.columns(outputs); columns >= outputs {
+	if columns := s.kernel.Columns(outputs); columns >= outputs {
 		h.kernel.Batched(h.products, mStride, s.outputs, h.inputs, vStride, row, terms, tiles,
 			weights, terms*s.widths, columns, s.Positions(), false)
 		return
 	}
 	for p := range s.Positions() { // whose panels share its inputs while they are near
-		panels(outputs, s.columns, func(k, _, columns int) {
+		panels(outputs, s.kernel.Columns, func(k, _, columns int) {
 			h.kernel.Batched(h.products[p*mStride+k:], mStride, s.outputs, h.inputs[p*vStride:], vStride, row, terms, tiles,
 				weights[(p*s.widths+k)*terms:], terms*s.widths, columns, 1, false)
 		})
@@ -205,7 +202,7 @@ func (s *tiledProducts) eachKind(f func(first, rows, panels int)) {
 		f(0, kernel.Line, whole)
 	}
 	if rest := s.in.channels % kernel.Line; rest > 0 {
-		f(whole*kernel.Line, s.wholeRows(rest), 1)
+		f(whole*kernel.Line, s.kernel.WholeRows(rest), 1)
 	}
 }
 
@@ -245,7 +242,7 @@ func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
 			s.spread(h, p, first, count, i*tiles, terms, vStride, yStride)
 		}
 		for p := range s.Positions() {
-			panels(s.out.channels, s.columns, func(o, _, columns int) {
+			panels(s.out.channels, s.kernel.Columns, func(o, _, columns int) {
 				s.eachKind(func(c, rows, panels int) {
 					h.kernel.Outer(sums[p*size+c*s.widths+o:], kernel.Line*s.widths, s.widths, h.inputs[p*vStride+c*terms:], kernel.Line*terms, 0, kernel.Line,
 						h.outputs[p*yStride+o*terms:], 0, 0, columns, rows, columns, terms, 1, panels, h.from > 0 || first > 0)
@@ -270,7 +267,7 @@ func (s *tiledProducts) spread(h *hand, p pair, first, count, tile, of, vStride,
 			s.Input(h.inputs[c*of+at*kernel.Line:], vStride, kernel.Line, h.at(p.in, s.in, n, y-s.pad[0], -s.pad[1])[c:],
 				s.in.row(), s.in.channels, min(kernel.Line, s.in.channels-c), s.tiles[1], h.columns)
 		}
-		panels(s.out.channels, s.columns, func(o, channels, columns int) {
+		panels(s.out.channels, s.kernel.Columns, func(o, channels, columns int) {
 			s.Adjoint(h.outputs[o*of+at*columns:], yStride, columns, h.at(p.out, s.out, n, y, 0)[o:],
 				s.out.row(), s.out.channels, channels, s.tiles[1], h.columns)
 		})

@@ -24,9 +24,8 @@ type panel struct {
 	packed   int // where in program.weights its weights begin
 	columns  int
 	winograd *kernel.Winograd // or nil
-	kernel   [2]int           // of the convolution; rows and columns of pieces of it
-	pieces   [2]int
-	stride   int // from a position of its transform to the next
+	kernel   [2]int           // rows and columns, that pieces cover
+	stride   int              // from a position of its transform to the next
 }
 
 // fold plans the scales and shifts of the given number of channels after norms.
@@ -44,8 +43,9 @@ const foldedChannels = 32
 // returns where they begin.
 func (l *lowering) weigh(n int, c nn.Conv, channels int, f finish, norms []int, w *kernel.Winograd) (weights int) {
 	whole := l.panel(n, c, norms)
-	whole.channels, whole.winograd, whole.kernel, whole.pieces = channels, w, c.Kernel, pieces(c)
-	transformed := channels * whole.pieces[0] * whole.pieces[1] // of a position
+	whole.channels, whole.winograd, whole.kernel = channels, w, c.Kernel
+	pieces := pieces(c.Kernel)
+	transformed := channels * pieces[0] * pieces[1] // of a position
 	weights = l.weights
 	terms := channels * whole.places
 	perGroup := c.Out / c.Groups
@@ -178,10 +178,10 @@ func (w *worker) pack(p *panel, at nn.Point) {
 func (w *worker) packTransformed(p *panel, at nn.Point) {
 	source := w.weightsOf(p, at)
 	g := w.source[len(source):][:9*p.columns]
-	packed := w.weights[p.packed:]
-	for piece := range p.pieces[0] * p.pieces[1] {
+	packed, pieces := w.weights[p.packed:], pieces(p.kernel)
+	for piece := range pieces[0] * pieces[1] {
 		clear(g)
-		top, left := piece/p.pieces[1]*3, piece%p.pieces[1]*3
+		top, left := piece/pieces[1]*3, piece%pieces[1]*3
 		for c := range p.channels {
 			for o := range p.count {
 				taps := source[(o*p.channels+c)*p.places:][:p.places]

@@ -16,24 +16,22 @@ type winograd struct {
 	finish
 	in *value
 
-	pieces     [2]int              // of the kernel: rows and columns
-	terms      int                 // of a sum: channels of all pieces
-	weights    int                 // where its panels begin in program.weights
-	position   int                 // the weights of a position
-	tiles      [2]int              // of a picture: rows and columns
-	rows       int                 // rows of tiles in a chunk
-	outputs    int                 // channels that are transformed back at a time
-	inputRow   int                 // terms and what is written beyond them, in whole vectors
-	wholeTiles func(tiles int) int // those of whole products
-	wholeWidth bool                // the tiles of a row are the picture's width
-	lanes      int
-	near       int // kernel.Kernel.Near
+	pieces     [2]int // of the kernel: rows and columns
+	terms      int    // of a sum: channels of all pieces
+	weights    int    // where its panels begin in program.weights
+	position   int    // the weights of a position
+	tiles      [2]int // of a picture: rows and columns
+	rows       int    // rows of tiles in a chunk
+	outputs    int    // channels that are transformed back at a time
+	inputRow   int    // terms and what is written beyond them, in whole vectors
+	wholeWidth bool   // the tiles of a row are the picture's width
+	kernel     *kernel.Kernel
 }
 
 // winograd lowers node n to the tiles of w.
 func (l *lowering) winograd(n int, c nn.Conv, w kernel.Winograd, in *value, f finish, norms []int) {
-	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, wholeTiles: l.kernel.WholeRows, lanes: l.kernel.Lanes, near: l.kernel.Near}
-	s.pieces = pieces(c)
+	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, kernel: l.kernel}
+	s.pieces = pieces(c.Kernel)
 	s.terms = s.pieces[0] * s.pieces[1] * in.shape[0]
 	var after [2]int
 	for a := range 2 {
@@ -41,15 +39,15 @@ func (l *lowering) winograd(n int, c nn.Conv, w kernel.Winograd, in *value, f fi
 		after[a] = s.tiles[a]*w.Tile + 3*s.pieces[a] - 1 - c.Pad[a] - in.shape[1+a]
 	}
 	in.place().require(c.Pad, after)
-	s.inputRow = roundUp(s.terms-in.shape[0]+roundUp(in.shape[0], s.lanes), s.lanes)
+	s.inputRow = roundUp(s.terms-in.shape[0]+roundUp(in.shape[0], s.kernel.Lanes), s.kernel.Lanes)
 	s.wholeWidth = s.tiles[1]*w.Tile == f.out.shape[2]
 	s.position = s.terms * l.columns(c.Out)
 	s.weights = l.weigh(n, c, in.shape[0], f, norms, &s.Winograd)
 	l.append(s)
 }
 
-// pieces is how many rows and columns of pieces of 3×3 cover the kernel of c.
-func pieces(c nn.Conv) [2]int { return [2]int{(c.Kernel[0] + 2) / 3, (c.Kernel[1] + 2) / 3} }
+// pieces is how many rows and columns of pieces of 3×3 cover a kernel.
+func pieces(kernel [2]int) [2]int { return [2]int{(kernel[0] + 2) / 3, (kernel[1] + 2) / 3} }
 
 func (s *winograd) values() (*value, []*value) { return s.finish.values(s.in) }
 
@@ -67,10 +65,10 @@ const streamPad = 16
 
 // plan chooses chunks of the tiles that the kernel likes near, or of up to three times as many where these fill products better.
 func (s *winograd) plan(int) rooms {
-	s.outputs = min(roundUp(s.Out, s.lanes), 128)
-	s.rows = max(1, s.near/s.tiles[1])
-	fill := func(rows int) float64 { n := rows * s.tiles[1]; return float64(n) / float64(s.wholeTiles(n)) }
-	for r := s.rows; r*s.tiles[1] <= 3*s.near; r++ {
+	s.outputs = min(roundUp(s.Out, s.kernel.Lanes), 128)
+	s.rows = max(1, s.kernel.Near/s.tiles[1])
+	fill := func(rows int) float64 { n := rows * s.tiles[1]; return float64(n) / float64(s.kernel.WholeRows(n)) }
+	for r := s.rows; r*s.tiles[1] <= 3*s.kernel.Near; r++ {
 		if fill(r) > fill(s.rows) {
 			s.rows = r
 		}
@@ -84,7 +82,7 @@ func (s *winograd) plan(int) rooms {
 }
 
 // chunkTiles is the most tiles in a chunk, in whole products.
-func (s *winograd) chunkTiles() int { return s.wholeTiles(s.rows * s.tiles[1]) }
+func (s *winograd) chunkTiles() int { return s.kernel.WholeRows(s.rows * s.tiles[1]) }
 
 func (s *winograd) inputStride(tiles int) int  { return tiles*s.inputRow + streamPad }
 func (s *winograd) outputStride(tiles int) int { return tiles*s.outputs + streamPad }
@@ -100,7 +98,7 @@ func (s *winograd) run(w *worker, n int) {
 
 // chunk computes count rows of tiles from the first on, those of all images numbered through.
 func (s *winograd) chunk(w *worker, first, count int) {
-	tiles := s.wholeTiles(count * s.tiles[1])
+	tiles := s.kernel.WholeRows(count * s.tiles[1])
 	mStride := s.outputStride(tiles)
 	for r := range count {
 		s.forth(w, first+r, w.inputs[r*s.tiles[1]*s.inputRow:], s.inputStride(tiles))
