@@ -412,6 +412,14 @@ func (s *scenario) pause(until string) (victim string) {
 	return task.ID()
 }
 
+// signal sends a signal to all workers, those between two claims too.
+func (s *scenario) signal(name string) {
+	s.t.Helper()
+	for _, node := range s.nodes {
+		s.cluster.Shell(s.t, node, `for p in /proc/[0-9]*; do case $(cat $p/comm) in lsrun) kill -`+name+` ${p#/proc/} ;; esac; done; true`)
+	}
+}
+
 // atWork lists the processes of workers, by what the run itself says.
 func (s *scenario) atWork() []shard.Running {
 	s.t.Helper()
@@ -444,8 +452,9 @@ func (s *scenario) submitAfterFailure() {
 }
 
 func (s *scenario) cancelAll() {
-	s.submit()
+	s.submit("--max-running", "1") // however fast the processor, the run is not over too early
 	s.midway()
+	s.signal("STOP") // SLURM wakes what it cancels
 	s.do("cancel", s.run)
 	workers, merges := s.ended()
 	for _, j := range append(workers, merges...) {

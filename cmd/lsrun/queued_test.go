@@ -21,6 +21,7 @@ func (s *scenario) report() (r statusReport) {
 func (s *scenario) look() {
 	s.submit()
 	s.midway()
+	s.signal("STOP") // however fast the processor, the run is not over before anything could be seen
 	r := s.report()
 	waiting := 0
 	for _, n := range r.Queue.Waiting {
@@ -32,10 +33,8 @@ func (s *scenario) look() {
 	workers, _ := s.jobs()
 	array, _, _ := strings.Cut(workers[0].ID, "_")
 	s.cluster.Run(s.t, "scancel", "--state=PENDING", array)
-	for _, node := range s.nodes { // those between two claims too
-		s.cluster.Shell(s.t, node, `for p in /proc/[0-9]*; do case $(cat $p/comm) in lsrun) kill -KILL ${p#/proc/} ;; esac; done; true`)
-	}
 	s.cluster.Wait(s.t, "all workers to end", func() bool {
+		s.signal("KILL") // again and again: those that have yet to begin too
 		workers, _ := s.jobs()
 		return !slices.ContainsFunc(workers, func(j slurmtest.Job) bool { return !j.Over() })
 	})
