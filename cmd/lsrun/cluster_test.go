@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"lsrun/shard"
 	"lsrun/slurm"
@@ -33,14 +34,30 @@ type scenario struct {
 // the middle.
 const clusterPoints = 99
 
+// clusterImages is how many images a point has: more where processors are so fast that a run would be over before anything could happen to it.
+var clusterImages = 30
+
+// slowDown chooses clusterImages so that a run takes a worker a few seconds.
+func slowDown(t *testing.T) {
+	t.Helper()
+	const enough, most = 3500 * time.Millisecond, 100
+	trial := filepath.Join(t.TempDir(), "trial")
+	planForCluster(t, trial)
+	began := time.Now()
+	lsrunOK(t, "run", "--threads", "1", trial)
+	clusterImages = min(most, max(clusterImages, int(int64(clusterImages)*int64(enough)/int64(time.Since(began)))))
+	t.Logf("%d images a point", clusterImages)
+}
+
 func planForCluster(t *testing.T, run string) {
 	t.Helper()
 	lsrunOK(t, "plan", "--model", "resnet20", "--checkpoint", reference+"resnet20/model_8.t7", "--dataset", "cifar10", "--data", pictures,
-		"--x=-1:1:9", "--y=-0.5:1:11", "--subset", "30", "--metrics", "train,test", "--workers-hint", "4", run) // units of three points
+		"--x=-1:1:9", "--y=-0.5:1:11", "--subset", fmt.Sprint(clusterImages), "--metrics", "train,test", "--workers-hint", "4", run) // units of three points
 }
 
 // TestRunsOnAClusterEndInTheSurfaceOfALocalOne plays what happens to jobs on a real SLURM.
 func TestRunsOnAClusterEndInTheSurfaceOfALocalOne(t *testing.T) {
+	slowDown(t)
 	local := filepath.Join(t.TempDir(), "local")
 	planForCluster(t, local)
 	lsrunOK(t, "run", local)
