@@ -469,9 +469,9 @@ func (s *scenario) submitAfterFailure() {
 }
 
 func (s *scenario) cancelAll() {
-	s.submit("--max-running", "1") // however fast the processor, the run is not over too early
+	s.submit()
 	s.midway()
-	s.signal("STOP") // SLURM wakes what it cancels
+	s.signal("STOP") // until SLURM wakes what it cancels: the run is not over too early
 	s.do("cancel", s.run)
 	workers, merges := s.ended()
 	for _, j := range append(workers, merges...) {

@@ -100,7 +100,7 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 	return l
 }
 
-// algorithmFor is the transform for a 3×3 convolution, or nil.
+// algorithmFor is the transform for a 3×3 convolution, or nil: derivatives know no pieces of larger kernels.
 func (t *tape) algorithmFor(c nn.Conv, in nn.Shape) *kernel.Winograd {
 	if c.Kernel != [2]int{3, 3} {
 		return nil

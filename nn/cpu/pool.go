@@ -38,24 +38,17 @@ func (p *pool) plan(int) rooms {
 	in, out := p.in.shape[2], p.out.shape[2]
 	for x := range out {
 		left, right, padded := p.window(1, x, in, out)
-		if last := len(p.stretches) - 1; last >= 0 && p.stretches[last].takes(left, right-left, padded) {
-			p.stretches[last].count++
-			continue
+		if len(p.stretches) > 0 {
+			s := &p.stretches[len(p.stretches)-1]
+			step := left - s.left - (s.count-1)*s.step
+			if right-left == s.columns && padded == s.padded && (s.count == 1 || step == s.step) {
+				s.count, s.step = s.count+1, step
+				continue
+			}
 		}
 		p.stretches = append(p.stretches, stretch{first: x, count: 1, left: left, columns: right - left, padded: padded})
 	}
 	return rooms{rows: p.in.shape[1] * p.in.shape[2]}
-}
-
-// takes reports whether the output after s, which sees the given columns, goes with it. The first one that does decides on the step.
-func (s *stretch) takes(left, columns, padded int) bool {
-	if columns != s.columns || padded != s.padded {
-		return false
-	}
-	if s.count == 1 {
-		s.step = left - s.left
-	}
-	return left == s.left+s.count*s.step
 }
 
 func (p *pool) run(w *worker, n int) {

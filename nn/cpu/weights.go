@@ -182,13 +182,19 @@ func (w *worker) packTransformed(p *panel, at nn.Point) {
 	for piece := range pieces[0] * pieces[1] {
 		clear(g)
 		top, left := piece/pieces[1]*3, piece%pieces[1]*3
+		var from, to [9]int // of its taps in the kernel and in g
+		n := 0
+		for i := range min(3, p.kernel[0]-top) {
+			for j := range min(3, p.kernel[1]-left) {
+				from[n], to[n] = (top+i)*p.kernel[1]+left+j, (3*i+j)*p.columns
+				n++
+			}
+		}
 		for c := range p.channels {
 			for o := range p.count {
 				taps := source[(o*p.channels+c)*p.places:][:p.places]
-				for i := top; i < min(top+3, p.kernel[0]); i++ {
-					for j := left; j < min(left+3, p.kernel[1]); j++ {
-						g[((i-top)*3+j-left)*p.columns+o] = taps[i*p.kernel[1]+j]
-					}
+				for i, k := range from[:n] {
+					g[to[i]+o] = taps[k]
 				}
 			}
 			p.winograd.Filter(packed, p.stride, g, p.columns, p.columns)

@@ -9701,37 +9701,36 @@ done:
 // func maxRowAVX2(dst []float32, dstStride int, x []float32, xStride int, pixels int, taps []int, channels int)
 // Requires: AVX
 TEXT ·maxRowAVX2(SB), NOSPLIT, $0-104
-	MOVQ    dstStride+24(FP), AX
-	SHLQ    $0x02, AX
-	MOVQ    xStride+56(FP), CX
-	SHLQ    $0x02, CX
-	MOVQ    channels+96(FP), DX
-	MOVQ    DX, BX
-	ANDQ    $0x07, BX
-	LEAQ    laneMasks<>+0(SB), SI
-	SHLQ    $0x05, BX
-	VMOVUPS (SI)(BX*1), Y1
-	XORQ    BX, BX
+	MOVQ    x_base+32(FP), AX
+	MOVQ    dst_base+0(FP), CX
+	MOVQ    dstStride+24(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    xStride+56(FP), BX
+	SHLQ    $0x02, BX
+	MOVQ    channels+96(FP), SI
+	MOVQ    pixels+64(FP), DI
+	MOVQ    SI, R8
+	ANDQ    $0x07, R8
+	LEAQ    laneMasks<>+0(SB), R9
+	SHLQ    $0x05, R8
+	VMOVUPS (R9)(R8*1), Y1
+
+pixel:
+	XORQ R8, R8
 
 channel_whole:
-	MOVQ DX, SI
-	SUBQ BX, SI
-	CMPQ SI, $0x08
-	JLT  channel_part
-	MOVQ x_base+32(FP), SI
-	MOVQ dst_base+0(FP), DI
-	LEAQ (SI)(BX*4), SI
-	LEAQ (DI)(BX*4), DI
-	MOVQ pixels+64(FP), R8
-
-channel_whole_pixel:
+	MOVQ         SI, R9
+	SUBQ         R8, R9
+	CMPQ         R9, $0x08
+	JLT          channel_part
 	MOVQ         taps_base+72(FP), R9
 	MOVQ         taps_len+80(FP), R10
 	VBROADCASTSS minusInfinity<>+0(SB), Y0
 
 channel_whole_tap:
 	MOVQ      (R9), R11
-	VMOVUPS   (SI)(R11*4), Y2
+	ADDQ      R8, R11
+	VMOVUPS   (AX)(R11*4), Y2
 	VCMPPS    $0x03, Y2, Y2, Y3
 	VMAXPS    Y0, Y2, Y0
 	VBLENDVPS Y3, Y2, Y0, Y0
@@ -9739,45 +9738,35 @@ channel_whole_tap:
 	DECQ      R10
 	JNZ       channel_whole_tap
 	VMOVAPS   Y0, Y2
-	VMOVUPS   Y2, (DI)
-	ADDQ      AX, DI
-	ADDQ      CX, SI
-	DECQ      R8
-	JNZ       channel_whole_pixel
-	ADDQ      $0x08, BX
+	VMOVUPS   Y2, (CX)(R8*4)
+	ADDQ      $0x08, R8
 	JMP       channel_whole
 
 channel_part:
-	TESTQ SI, SI
-	JZ    channel_end
-	MOVQ  x_base+32(FP), DX
-	MOVQ  dst_base+0(FP), SI
-	LEAQ  (DX)(BX*4), DX
-	LEAQ  (SI)(BX*4), SI
-	MOVQ  pixels+64(FP), BX
-
-channel_part_pixel:
-	MOVQ         taps_base+72(FP), DI
-	MOVQ         taps_len+80(FP), R8
+	TESTQ        R9, R9
+	JZ           channel_end
+	MOVQ         taps_base+72(FP), R9
+	MOVQ         taps_len+80(FP), R10
 	VBROADCASTSS minusInfinity<>+0(SB), Y0
 
 channel_part_tap:
-	MOVQ       (DI), R9
-	VMASKMOVPS (DX)(R9*4), Y1, Y2
+	MOVQ       (R9), R11
+	ADDQ       R8, R11
+	VMASKMOVPS (AX)(R11*4), Y1, Y2
 	VCMPPS     $0x03, Y2, Y2, Y3
 	VMAXPS     Y0, Y2, Y0
 	VBLENDVPS  Y3, Y2, Y0, Y0
-	ADDQ       $0x08, DI
-	DECQ       R8
+	ADDQ       $0x08, R9
+	DECQ       R10
 	JNZ        channel_part_tap
 	VMOVAPS    Y0, Y2
-	VMASKMOVPS Y2, Y1, (SI)
-	ADDQ       AX, SI
-	ADDQ       CX, DX
-	DECQ       BX
-	JNZ        channel_part_pixel
+	VMASKMOVPS Y2, Y1, (CX)(R8*4)
 
 channel_end:
+	ADDQ DX, CX
+	ADDQ BX, AX
+	DECQ DI
+	JNZ  pixel
 	VZEROUPPER
 	RET
 
@@ -9898,30 +9887,28 @@ GLOBL laneNumbers<>(SB), RODATA|NOPTR, $64
 // Requires: AVX
 TEXT ·meanRowAVX2(SB), NOSPLIT, $0-112
 	VBROADCASTSD divisor+104(FP), Y0
-	MOVQ         dstStride+24(FP), AX
-	SHLQ         $0x02, AX
-	MOVQ         xStride+56(FP), CX
-	SHLQ         $0x02, CX
-	MOVQ         channels+96(FP), DX
-	MOVQ         DX, BX
-	ANDQ         $0x07, BX
-	LEAQ         laneMasks<>+0(SB), SI
-	SHLQ         $0x05, BX
-	VMOVUPS      (SI)(BX*1), Y3
-	XORQ         BX, BX
+	MOVQ         x_base+32(FP), AX
+	MOVQ         dst_base+0(FP), CX
+	MOVQ         dstStride+24(FP), DX
+	SHLQ         $0x02, DX
+	MOVQ         xStride+56(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         channels+96(FP), SI
+	MOVQ         pixels+64(FP), DI
+	MOVQ         SI, R8
+	ANDQ         $0x07, R8
+	LEAQ         laneMasks<>+0(SB), R9
+	SHLQ         $0x05, R8
+	VMOVUPS      (R9)(R8*1), Y3
+
+pixel:
+	XORQ R8, R8
 
 channel_whole:
-	MOVQ DX, SI
-	SUBQ BX, SI
-	CMPQ SI, $0x08
-	JLT  channel_part
-	MOVQ x_base+32(FP), SI
-	MOVQ dst_base+0(FP), DI
-	LEAQ (SI)(BX*4), SI
-	LEAQ (DI)(BX*4), DI
-	MOVQ pixels+64(FP), R8
-
-channel_whole_pixel:
+	MOVQ   SI, R9
+	SUBQ   R8, R9
+	CMPQ   R9, $0x08
+	JLT    channel_part
 	MOVQ   taps_base+72(FP), R9
 	MOVQ   taps_len+80(FP), R10
 	VXORPS Y1, Y1, Y1
@@ -9929,7 +9916,8 @@ channel_whole_pixel:
 
 channel_whole_tap:
 	MOVQ         (R9), R11
-	VMOVUPS      (SI)(R11*4), Y4
+	ADDQ         R8, R11
+	VMOVUPS      (AX)(R11*4), Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
 	VCVTPS2PD    X4, Y6
@@ -9943,52 +9931,42 @@ channel_whole_tap:
 	VCVTPD2PSY   Y1, X4
 	VCVTPD2PSY   Y2, X2
 	VINSERTF128  $0x01, X2, Y4, Y4
-	VMOVUPS      Y4, (DI)
-	ADDQ         AX, DI
-	ADDQ         CX, SI
-	DECQ         R8
-	JNZ          channel_whole_pixel
-	ADDQ         $0x08, BX
+	VMOVUPS      Y4, (CX)(R8*4)
+	ADDQ         $0x08, R8
 	JMP          channel_whole
 
 channel_part:
-	TESTQ SI, SI
-	JZ    channel_end
-	MOVQ  x_base+32(FP), DX
-	MOVQ  dst_base+0(FP), SI
-	LEAQ  (DX)(BX*4), DX
-	LEAQ  (SI)(BX*4), SI
-	MOVQ  pixels+64(FP), BX
-
-channel_part_pixel:
-	MOVQ   taps_base+72(FP), DI
-	MOVQ   taps_len+80(FP), R8
+	TESTQ  R9, R9
+	JZ     channel_end
+	MOVQ   taps_base+72(FP), R9
+	MOVQ   taps_len+80(FP), R10
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 
 channel_part_tap:
-	MOVQ         (DI), R9
-	VMASKMOVPS   (DX)(R9*4), Y3, Y4
+	MOVQ         (R9), R11
+	ADDQ         R8, R11
+	VMASKMOVPS   (AX)(R11*4), Y3, Y4
 	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
 	VCVTPS2PD    X4, Y6
 	VADDPD       Y5, Y1, Y1
 	VADDPD       Y6, Y2, Y2
-	ADDQ         $0x08, DI
-	DECQ         R8
+	ADDQ         $0x08, R9
+	DECQ         R10
 	JNZ          channel_part_tap
 	VDIVPD       Y0, Y1, Y1
 	VDIVPD       Y0, Y2, Y2
 	VCVTPD2PSY   Y1, X4
 	VCVTPD2PSY   Y2, X2
 	VINSERTF128  $0x01, X2, Y4, Y4
-	VMASKMOVPS   Y4, Y3, (SI)
-	ADDQ         AX, SI
-	ADDQ         CX, DX
-	DECQ         BX
-	JNZ          channel_part_pixel
+	VMASKMOVPS   Y4, Y3, (CX)(R8*4)
 
 channel_end:
+	ADDQ DX, CX
+	ADDQ BX, AX
+	DECQ DI
+	JNZ  pixel
 	VZEROUPPER
 	RET
 

@@ -10314,37 +10314,36 @@ done:
 // func maxRowAVX512(dst []float32, dstStride int, x []float32, xStride int, pixels int, taps []int, channels int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·maxRowAVX512(SB), NOSPLIT, $0-104
-	MOVQ  dstStride+24(FP), AX
-	SHLQ  $0x02, AX
-	MOVQ  xStride+56(FP), CX
-	SHLQ  $0x02, CX
-	MOVQ  channels+96(FP), DX
-	MOVQ  DX, BX
-	ANDQ  $0x0f, BX
-	MOVL  $0xffffffff, SI
-	BZHIL BX, SI, SI
-	KMOVW SI, K1
-	XORQ  BX, BX
+	MOVQ  x_base+32(FP), AX
+	MOVQ  dst_base+0(FP), CX
+	MOVQ  dstStride+24(FP), DX
+	SHLQ  $0x02, DX
+	MOVQ  xStride+56(FP), BX
+	SHLQ  $0x02, BX
+	MOVQ  channels+96(FP), SI
+	MOVQ  pixels+64(FP), DI
+	MOVQ  SI, R8
+	ANDQ  $0x0f, R8
+	MOVL  $0xffffffff, R9
+	BZHIL R8, R9, R9
+	KMOVW R9, K1
+
+pixel:
+	XORQ R8, R8
 
 channel_whole:
-	MOVQ DX, SI
-	SUBQ BX, SI
-	CMPQ SI, $0x10
-	JLT  channel_part
-	MOVQ x_base+32(FP), SI
-	MOVQ dst_base+0(FP), DI
-	LEAQ (SI)(BX*4), SI
-	LEAQ (DI)(BX*4), DI
-	MOVQ pixels+64(FP), R8
-
-channel_whole_pixel:
+	MOVQ         SI, R9
+	SUBQ         R8, R9
+	CMPQ         R9, $0x10
+	JLT          channel_part
 	MOVQ         taps_base+72(FP), R9
 	MOVQ         taps_len+80(FP), R10
 	VBROADCASTSS minusInfinity<>+0(SB), Z0
 
 channel_whole_tap:
 	MOVQ    (R9), R11
-	VMOVUPS (SI)(R11*4), Z1
+	ADDQ    R8, R11
+	VMOVUPS (AX)(R11*4), Z1
 	VCMPPS  $0x03, Z1, Z1, K2
 	VMAXPS  Z0, Z1, Z0
 	VMOVAPS Z1, K2, Z0
@@ -10352,45 +10351,35 @@ channel_whole_tap:
 	DECQ    R10
 	JNZ     channel_whole_tap
 	VMOVAPS Z0, Z1
-	VMOVUPS Z1, (DI)
-	ADDQ    AX, DI
-	ADDQ    CX, SI
-	DECQ    R8
-	JNZ     channel_whole_pixel
-	ADDQ    $0x10, BX
+	VMOVUPS Z1, (CX)(R8*4)
+	ADDQ    $0x10, R8
 	JMP     channel_whole
 
 channel_part:
-	TESTQ SI, SI
-	JZ    channel_end
-	MOVQ  x_base+32(FP), DX
-	MOVQ  dst_base+0(FP), SI
-	LEAQ  (DX)(BX*4), DX
-	LEAQ  (SI)(BX*4), SI
-	MOVQ  pixels+64(FP), BX
-
-channel_part_pixel:
-	MOVQ         taps_base+72(FP), DI
-	MOVQ         taps_len+80(FP), R8
+	TESTQ        R9, R9
+	JZ           channel_end
+	MOVQ         taps_base+72(FP), R9
+	MOVQ         taps_len+80(FP), R10
 	VBROADCASTSS minusInfinity<>+0(SB), Z0
 
 channel_part_tap:
-	MOVQ      (DI), R9
-	VMOVUPS.Z (DX)(R9*4), K1, Z1
+	MOVQ      (R9), R11
+	ADDQ      R8, R11
+	VMOVUPS.Z (AX)(R11*4), K1, Z1
 	VCMPPS    $0x03, Z1, Z1, K2
 	VMAXPS    Z0, Z1, Z0
 	VMOVAPS   Z1, K2, Z0
-	ADDQ      $0x08, DI
-	DECQ      R8
+	ADDQ      $0x08, R9
+	DECQ      R10
 	JNZ       channel_part_tap
 	VMOVAPS   Z0, Z1
-	VMOVUPS   Z1, K1, (SI)
-	ADDQ      AX, SI
-	ADDQ      CX, DX
-	DECQ      BX
-	JNZ       channel_part_pixel
+	VMOVUPS   Z1, K1, (CX)(R8*4)
 
 channel_end:
+	ADDQ DX, CX
+	ADDQ BX, AX
+	DECQ DI
+	JNZ  pixel
 	VZEROUPPER
 	RET
 
@@ -10511,30 +10500,28 @@ GLOBL laneNumbers<>(SB), RODATA|NOPTR, $64
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·meanRowAVX512(SB), NOSPLIT, $0-112
 	VBROADCASTSD divisor+104(FP), Z0
-	MOVQ         dstStride+24(FP), AX
-	SHLQ         $0x02, AX
-	MOVQ         xStride+56(FP), CX
-	SHLQ         $0x02, CX
-	MOVQ         channels+96(FP), DX
-	MOVQ         DX, BX
-	ANDQ         $0x0f, BX
-	MOVL         $0xffffffff, SI
-	BZHIL        BX, SI, SI
-	KMOVW        SI, K1
-	XORQ         BX, BX
+	MOVQ         x_base+32(FP), AX
+	MOVQ         dst_base+0(FP), CX
+	MOVQ         dstStride+24(FP), DX
+	SHLQ         $0x02, DX
+	MOVQ         xStride+56(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         channels+96(FP), SI
+	MOVQ         pixels+64(FP), DI
+	MOVQ         SI, R8
+	ANDQ         $0x0f, R8
+	MOVL         $0xffffffff, R9
+	BZHIL        R8, R9, R9
+	KMOVW        R9, K1
+
+pixel:
+	XORQ R8, R8
 
 channel_whole:
-	MOVQ DX, SI
-	SUBQ BX, SI
-	CMPQ SI, $0x10
-	JLT  channel_part
-	MOVQ x_base+32(FP), SI
-	MOVQ dst_base+0(FP), DI
-	LEAQ (SI)(BX*4), SI
-	LEAQ (DI)(BX*4), DI
-	MOVQ pixels+64(FP), R8
-
-channel_whole_pixel:
+	MOVQ   SI, R9
+	SUBQ   R8, R9
+	CMPQ   R9, $0x10
+	JLT    channel_part
 	MOVQ   taps_base+72(FP), R9
 	MOVQ   taps_len+80(FP), R10
 	VXORPS Z1, Z1, Z1
@@ -10542,7 +10529,8 @@ channel_whole_pixel:
 
 channel_whole_tap:
 	MOVQ          (R9), R11
-	VMOVUPS       (SI)(R11*4), Z3
+	ADDQ          R8, R11
+	VMOVUPS       (AX)(R11*4), Z3
 	VCVTPS2PD     Y3, Z4
 	VEXTRACTF64X4 $0x01, Z3, Y3
 	VCVTPS2PD     Y3, Z5
@@ -10556,52 +10544,42 @@ channel_whole_tap:
 	VCVTPD2PS     Z1, Y3
 	VCVTPD2PS     Z2, Y2
 	VINSERTF64X4  $0x01, Y2, Z3, Z3
-	VMOVUPS       Z3, (DI)
-	ADDQ          AX, DI
-	ADDQ          CX, SI
-	DECQ          R8
-	JNZ           channel_whole_pixel
-	ADDQ          $0x10, BX
+	VMOVUPS       Z3, (CX)(R8*4)
+	ADDQ          $0x10, R8
 	JMP           channel_whole
 
 channel_part:
-	TESTQ SI, SI
-	JZ    channel_end
-	MOVQ  x_base+32(FP), DX
-	MOVQ  dst_base+0(FP), SI
-	LEAQ  (DX)(BX*4), DX
-	LEAQ  (SI)(BX*4), SI
-	MOVQ  pixels+64(FP), BX
-
-channel_part_pixel:
-	MOVQ   taps_base+72(FP), DI
-	MOVQ   taps_len+80(FP), R8
+	TESTQ  R9, R9
+	JZ     channel_end
+	MOVQ   taps_base+72(FP), R9
+	MOVQ   taps_len+80(FP), R10
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 
 channel_part_tap:
-	MOVQ          (DI), R9
-	VMOVUPS.Z     (DX)(R9*4), K1, Z3
+	MOVQ          (R9), R11
+	ADDQ          R8, R11
+	VMOVUPS.Z     (AX)(R11*4), K1, Z3
 	VCVTPS2PD     Y3, Z4
 	VEXTRACTF64X4 $0x01, Z3, Y3
 	VCVTPS2PD     Y3, Z5
 	VADDPD        Z4, Z1, Z1
 	VADDPD        Z5, Z2, Z2
-	ADDQ          $0x08, DI
-	DECQ          R8
+	ADDQ          $0x08, R9
+	DECQ          R10
 	JNZ           channel_part_tap
 	VDIVPD        Z0, Z1, Z1
 	VDIVPD        Z0, Z2, Z2
 	VCVTPD2PS     Z1, Y3
 	VCVTPD2PS     Z2, Y2
 	VINSERTF64X4  $0x01, Y2, Z3, Z3
-	VMOVUPS       Z3, K1, (SI)
-	ADDQ          AX, SI
-	ADDQ          CX, DX
-	DECQ          BX
-	JNZ           channel_part_pixel
+	VMOVUPS       Z3, K1, (CX)(R8*4)
 
 channel_end:
+	ADDQ DX, CX
+	ADDQ BX, AX
+	DECQ DI
+	JNZ  pixel
 	VZEROUPPER
 	RET
 
