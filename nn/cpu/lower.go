@@ -20,12 +20,11 @@ type program struct {
 }
 
 // rooms are the sizes of a thread's scratch memory, in elements: the largest that any step needs.
-type rooms struct{ sums, rows, inputs, products, columns, source int }
+type rooms struct{ sums, rows, inputs, columns, channels, source int }
 
 func (r *rooms) grow(s rooms) {
 	r.sums, r.rows, r.inputs = max(r.sums, s.sums), max(r.rows, s.rows), max(r.inputs, s.inputs)
-	r.products, r.columns = max(r.products, s.products), max(r.columns, s.columns)
-	r.source = max(r.source, s.source)
+	r.columns, r.channels, r.source = max(r.columns, s.columns), max(r.channels, s.channels), max(r.source, s.source)
 }
 
 // step is one pass over a micro-batch.

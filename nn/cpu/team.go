@@ -27,28 +27,24 @@ type worker struct {
 	arenas  map[*program][]float32
 	arena   []float32 // for program
 
-	sums     []float32 // of a product's chunk
-	rows     []int     // where the inputs of its pixels begin, and the pixels
-	inputs   []float32 // of a chunk, transformed
-	products []float32
-	columns  []float32 // halfway through a transform
-	source   []float32 // weights in the order of the graph
-	logits   []float64
-	ones     []float32
-	zeros    []float32
+	sums    []float32 // of a product's chunk
+	rows    []int     // where the inputs of its pixels begin, and the pixels
+	inputs  []float32 // of a chunk, transformed; its products take their place
+	columns []float32 // halfway through a transform
+	source  []float32 // weights in the order of the graph
+	logits  []float64
+	ones    []float32
+	zeros   []float32
 
 	times []time.Duration // by step, or nil where nobody wants to know
 }
-
-// onesRoom is the most channels that a transform finishes beside the picture.
-const onesRoom = 128
 
 // lined is n rounded up to whole cache lines, in which vectors are read fastest.
 func lined(n int) int { return roundUp(n, 16) }
 
 // floats is the number of float32s.
 func (r *rooms) floats() int {
-	return lined(r.sums) + lined(r.inputs) + lined(r.products) + lined(r.columns) + lined(r.source) + 2*lined(onesRoom)
+	return lined(r.sums) + lined(r.inputs) + lined(r.columns) + lined(r.source) + 2*lined(r.channels)
 }
 
 func (e *Engine) hire(threads int) *team {
@@ -61,8 +57,8 @@ func (e *Engine) hire(threads int) *team {
 		for _, part := range []struct {
 			slice *[]float32
 			size  int
-		}{{&w.sums, r.sums}, {&w.inputs, r.inputs}, {&w.products, r.products}, {&w.columns, r.columns}, {&w.source, r.source},
-			{&w.ones, onesRoom}, {&w.zeros, onesRoom}} {
+		}{{&w.sums, r.sums}, {&w.inputs, r.inputs}, {&w.columns, r.columns}, {&w.source, r.source},
+			{&w.ones, r.channels}, {&w.zeros, r.channels}} {
 			*part.slice = room[:part.size:part.size]
 			room = room[lined(part.size):]
 		}
