@@ -32,13 +32,13 @@ type hand struct {
 	slope    []float64 // of the loss, by the logits
 	logits   [2][]float64
 
-	sums, products, columns, outer, kept []float32
-	sums64                               []float64
-	inputs, outputs                      []float32 // transformed
-	rows                                 []int
-	ones, zeros                          []float32
-	pixel                                []float32
-	means                                []float64
+	sums, columns, outer, kept []float32
+	sums64                     []float64
+	inputs, outputs            []float32 // transformed
+	rows                       []int
+	ones, zeros                []float32
+	pixel                      []float32
+	means                      []float64
 }
 
 // state is the base state of a block: what products at one point share.
@@ -71,7 +71,7 @@ func (t *tape) hand(loss nn.Loss) *hand {
 	for _, part := range []struct {
 		slice *[]float32
 		size  int
-	}{{&h.sums, t.sums}, {&h.products, t.products}, {&h.columns, t.columns}, {&h.outer, t.outer}, {&h.kept, t.outerKept}, {&h.inputs, t.inputs},
+	}{{&h.sums, t.sums}, {&h.columns, t.columns}, {&h.outer, t.outer}, {&h.kept, t.outerKept}, {&h.inputs, t.inputs},
 		{&h.outputs, t.inputs}, {&h.ones, t.tapeRooms.channels}, {&h.zeros, t.tapeRooms.channels}} {
 		*part.slice = allocate(part.size)
 	}
@@ -83,11 +83,11 @@ func (t *tape) hand(loss nn.Loss) *hand {
 
 // handBytes is what a hand holds.
 func (t *tape) handBytes() int64 {
-	floats := t.gradient + t.sums + t.products + t.columns + t.outer + t.outerKept + 2*t.inputs
+	floats := t.gradient + t.sums + t.columns + t.outer + t.outerKept + 2*t.inputs
 	if !t.live {
 		floats += 4*t.planeRoom() + t.brief[adjointTangents] + t.slack() + 2*t.sums64
 	}
-	return 4*int64(floats) + 12*hugePage
+	return 4*int64(floats) + 11*hugePage
 }
 
 // whole turns to all images of the block.

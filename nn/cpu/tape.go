@@ -40,12 +40,11 @@ type tape struct {
 }
 
 // tapeRooms are the sizes of a thread's scratch memory, in elements.
-type tapeRooms struct{ sums, sums64, rows, inputs, products, columns, outer, channels int }
+type tapeRooms struct{ sums, sums64, rows, inputs, columns, outer, channels int }
 
 func (r *tapeRooms) grow(s tapeRooms) {
 	r.sums, r.rows, r.inputs = max(r.sums, s.sums), max(r.rows, s.rows), max(r.inputs, s.inputs)
-	r.sums64 = max(r.sums64, s.sums64)
-	r.products, r.columns = max(r.products, s.products), max(r.columns, s.columns)
+	r.sums64, r.columns = max(r.sums64, s.sums64), max(r.columns, s.columns)
 	r.outer, r.channels = max(r.outer, s.outer), max(r.channels, s.channels)
 }
 

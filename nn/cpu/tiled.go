@@ -12,7 +12,7 @@ type tiled struct {
 	tiles   [2]int // of a picture: rows and columns
 	rows    int    // rows of tiles in a chunk
 	kernel  *kernel.Kernel
-	outputs int    // channels that are transformed back at a time
+	outRow  int    // of a tile: channels in whole vectors
 	terms   [2]int // by order: channels of all sources
 	widths  int    // columns of all panels
 }
@@ -31,7 +31,7 @@ func (t *tape) tiled(w kernel.Winograd, pad [2]int, in, out *picture, turned boo
 		out.require([2]int{}, outAfter) // tiles of adjoints hang over
 	}
 	s.rows = max(1, chunkTiles/s.tiles[1])
-	s.outputs = min(roundUp(out.channels, s.kernel.Lanes), 128)
+	s.outRow = roundUp(out.channels, s.kernel.Lanes)
 	s.terms = [2]int{in.channels, 2 * in.channels}
 	if in.constant {
 		s.terms[second] = in.channels
@@ -83,8 +83,6 @@ func (s *tiled) join(packed, point []float32) {
 	}
 }
 
-func (s *tiled) chunkTiles() int { return s.kernel.WholeRows(s.rows * s.tiles[1]) }
-
 // inRow is from a tile to the next: the channels of all sources. The last are written in whole vectors.
 func (s *tiled) inRow(sources int) int {
 	return (sources-1)*s.in.channels + roundUp(s.in.channels, s.kernel.Lanes)
@@ -92,12 +90,15 @@ func (s *tiled) inRow(sources int) int {
 
 func stream(tiles, row int) int { return tiles*row + streamPad }
 
+// stride is from a position to the next in a chunk of rows of tiles.
+func (s *tiled) stride(rows, sources int) int {
+	return stream(s.kernel.WholeRows(rows*s.tiles[1]), max(s.inRow(sources), s.outRow))
+}
+
 func (s *tiled) plan(*tape) tapeRooms {
-	tiles := s.chunkTiles()
 	return tapeRooms{
-		inputs:   s.Positions() * stream(tiles, s.inRow(2)),
-		products: s.Positions() * stream(tiles, s.outputs),
-		columns:  max((s.Tile+2)*(s.Tile*s.tiles[1]+2)*kernel.Line, s.Tile*s.Tile*s.tiles[1]*s.outputs),
+		inputs:  (s.Positions() + 1) * s.stride(s.rows, 2),
+		columns: max((s.Tile+2)*(s.Tile*s.tiles[1]+2)*kernel.Line, s.Tile*s.Tile*s.tiles[1]*s.outRow),
 	}
 }
 
@@ -111,67 +112,63 @@ func (s *tiled) eachChunk(h *hand, f func(first, count int)) {
 // row is the image and the first row of pixels of a row of tiles.
 func (s *tiled) row(i int) (n, y int) { return i / s.tiles[0], i % s.tiles[0] * s.Tile }
 
+// run computes chunk after chunk. The products of a position take the place of the inputs of the one before.
 func (s *tiled) run(h *hand, sources []source, end *ending) {
 	channels, row := s.in.channels, s.inRow(len(sources))
 	s.eachChunk(h, func(first, count int) {
-		tiles := s.kernel.WholeRows(count * s.tiles[1])
-		vStride, mStride := stream(tiles, row), stream(tiles, s.outputs)
+		stride := s.stride(count, len(sources))
+		v, m := h.inputs[stride:], h.inputs
 		for i, source := range sources { // one after another: whole vectors of the next cover what is too much of one
 			for r := range count {
 				n, y := s.row(first + r)
-				s.Input(h.inputs[r*s.tiles[1]*row+i*channels:], vStride, row, h.at(source.plane, s.in, n, y-s.pad[0], -s.pad[1]),
+				s.Input(v[r*s.tiles[1]*row+i*channels:], stride, row, h.at(source.plane, s.in, n, y-s.pad[0], -s.pad[1]),
 					s.in.row(), channels, channels, s.tiles[1], h.columns)
 			}
 		}
-		for o := 0; o < s.out.channels; o += s.outputs {
-			outputs := min(s.outputs, s.out.channels-o)
-			s.multiply(h, vStride, mStride, row, len(sources)*channels, sources[0].weights, o, outputs, tiles)
-			for r := range count {
-				s.back(h, first+r, o, outputs, h.products[r*s.tiles[1]*s.outputs:], mStride, end)
-			}
+		s.multiply(m, v, stride, row, len(sources)*channels, sources[0].weights, s.kernel.WholeRows(count*s.tiles[1]))
+		for r := range count {
+			s.back(h, first+r, m[r*s.tiles[1]*s.outRow:], stride, end)
 		}
 	})
 }
 
-// multiply computes the products of a chunk at all positions, for the given number of output channels from o on.
-func (s *tiled) multiply(h *hand, vStride, mStride, row, terms int, weights []float32, o, outputs, tiles int) {
-	weights = weights[o*terms:]
-	if columns := s.kernel.Columns(outputs); columns >= outputs {
-		h.kernel.Batched(h.products, mStride, s.outputs, h.inputs, vStride, row, terms, tiles,
-			weights, terms*s.widths, columns, s.Positions(), false)
+// multiply computes the products of a chunk at all positions.
+func (s *tiled) multiply(m, v []float32, stride, row, terms int, weights []float32, tiles int) {
+	if columns := s.kernel.Columns(s.out.channels); columns >= s.out.channels {
+		s.kernel.Batched(m, stride, s.outRow, v, stride, row, terms, tiles, weights, terms*s.widths, columns, s.Positions(), false)
 		return
 	}
 	for p := range s.Positions() { // whose panels share its inputs while they are near
-		panels(outputs, s.kernel.Columns, func(k, _, columns int) {
-			h.kernel.Batched(h.products[p*mStride+k:], mStride, s.outputs, h.inputs[p*vStride:], vStride, row, terms, tiles,
+		panels(s.out.channels, s.kernel.Columns, func(k, _, columns int) {
+			s.kernel.Batched(m[p*stride+k:], stride, s.outRow, v[p*stride:], stride, row, terms, tiles,
 				weights[(p*s.widths+k)*terms:], terms*s.widths, columns, 1, false)
 		})
 	}
 }
 
-// back transforms a row of tiles back and ends it, the given number of channels from o on.
-func (s *tiled) back(h *hand, row, o, channels int, m []float32, mStride int, e *ending) {
+// back transforms a row of tiles back and ends it.
+func (s *tiled) back(h *hand, row int, m []float32, stride int, e *ending) {
 	n, y := s.row(row)
-	rows := min(s.Tile, e.to.height-y)
+	rows, channels := min(s.Tile, e.to.height-y), s.out.channels
 	if rows < s.Tile || s.tiles[1]*s.Tile != e.to.width { // tiles hang over: they are transformed beside the picture
-		line := s.Tile * s.tiles[1] * s.outputs
-		s.Output(h.columns, line, s.outputs, m, mStride, s.outputs, s.tiles[1], h.ones[:channels], h.zeros[:channels], nil, 0, 0, minusInfinity)
+		line := s.Tile * s.tiles[1] * s.outRow
+		s.Output(h.columns, line, s.outRow, m, stride, s.outRow, s.tiles[1], h.ones[:channels], h.zeros[:channels], nil, 0, 0, minusInfinity)
 		for i := range rows {
-			h.finish(e, n, y+i, 0, 1, e.to.width, o, channels, h.columns[i*line:], s.outputs)
+			h.finish(e, n, y+i, 0, 1, e.to.width, 0, channels, h.columns[i*line:], s.outRow)
 		}
 		return
 	}
-	dst := h.at(e.plane, e.to, n, y, 0)[o:]
+	dst := h.at(e.plane, e.to, n, y, 0)
 	var residual []float32
 	residualRow, residualPixel := 0, 0
 	if e.residual != nil {
-		residual, residualRow, residualPixel = h.at(e.residualPlane, e.residual, n, y, 0)[o:], e.residual.row(), e.residual.channels
+		residual, residualRow, residualPixel = h.at(e.residualPlane, e.residual, n, y, 0), e.residual.row(), e.residual.channels
 	}
-	s.Output(dst, e.to.row(), e.to.channels, m, mStride, s.outputs, s.tiles[1], h.ones[:channels], e.shift[o:][:channels],
+	s.Output(dst, e.to.row(), e.to.channels, m, stride, s.outRow, s.tiles[1], h.ones[:channels], e.shift[:channels],
 		residual, residualRow, residualPixel, minusInfinity)
 	if e.mask != nil {
 		for i := range rows {
-			h.maskPixels(dst[i*e.to.row():], e.mask, n, y+i, 0, 1, e.to.width, o, channels)
+			h.maskPixels(dst[i*e.to.row():], e.mask, n, y+i, 0, 1, e.to.width, 0, channels)
 		}
 	}
 }
