@@ -16,9 +16,8 @@ type product struct {
 	beforeScale, beforeShift int
 	weights                  int // where its panels begin in program.weights
 	blocks                   []block
-	pixels                   int                 // about how many share the weights of a block while they are near
-	multiple                 int                 // of pixels in a product
-	wholeTiles               func(tiles int) int // those of whole products of what is prepared before
+	pixels                   int // about how many share the weights of a block while they are near
+	multiple                 int // of pixels in a product
 	columns                  func(channels int) int
 }
 
@@ -36,7 +35,7 @@ const blockLength = 288
 // product lowers node n; norms come before it.
 func (l *lowering) product(n int, c nn.Conv, in *value, f finish, after, before []int) {
 	in.place().require(c.Pad, c.Pad)
-	p := &product{Conv: c, finish: f, in: in, multiple: l.kernel.Rows, wholeTiles: l.kernel.WholeRows, columns: l.kernel.Columns}
+	p := &product{Conv: c, finish: f, in: in, multiple: l.kernel.Rows, columns: l.kernel.Columns}
 	if before != nil {
 		p.before = true
 		p.beforeScale, p.beforeShift = l.scaling(in.shape[0])
@@ -86,11 +85,13 @@ func (p *product) plan(cache int) rooms {
 		for p.pixels > 48 && 4*p.pixels*p.in.shape[0] > cache/2 {
 			p.pixels /= 2
 		}
-		room := p.wholeTiles(p.chunkPixels())
-		return rooms{sums: room * p.columns(p.Out), inputs: room * p.in.shape[0]}
 	}
 	room := roundUp(p.chunkPixels(), p.multiple)
-	return rooms{rows: 2 * room, sums: room * p.columns(p.Out)}
+	r := rooms{rows: 2 * room, sums: room * p.columns(p.Out)}
+	if p.before {
+		r.inputs = room * p.in.shape[0]
+	}
+	return r
 }
 
 // chunkPixels bounds the pixels in a chunk of whole rows.
@@ -109,32 +110,28 @@ func (p *product) run(w *worker, n int) {
 func (p *product) chunk(w *worker, first, count int) {
 	width := p.out.shape[2]
 	perGroup, inGroup := p.Out/p.Groups, p.in.shape[0]/p.Groups
-	var rows, to []int
+	rows, to := p.gather(w, first, count)
+	inputs := w.arena
 	if p.before {
 		p.prepare(w, first, count)
-	} else {
-		rows, to = p.gather(w, first, count)
+		inputs = w.inputs
 	}
 	at := p.weights
 	for g := range p.Groups {
-		from := w.arena[g*inGroup:]
+		from := inputs[g*inGroup:]
 		for o := g * perGroup; o < (g+1)*perGroup; {
 			channels := (g+1)*perGroup - o
 			columns := p.columns(channels)
 			channels = min(channels, columns)
 			panel := w.weights[at:][:p.terms()*columns]
 			at += len(panel)
-			straight := !p.before && p.residual == nil && channels == columns // from the kernel to where they belong
+			straight := p.residual == nil && channels == columns // from the kernel to where they belong
 			for i, b := range p.blocks {
 				weights := panel[b.from*columns:]
-				switch {
-				case p.before:
-					w.kernel.Batched(w.sums, 0, columns, w.inputs[b.taps[0]:], 0, inGroup, b.run, p.wholeTiles(count*width),
-						weights, len(panel), columns, 1, i > 0)
-				case straight && i == len(p.blocks)-1:
+				if straight && i == len(p.blocks)-1 {
 					scale, shift := p.factors(w, o, channels)
 					w.kernel.GemmTo(w.arena[o:], to, w.sums, from, rows, b.taps, b.run, weights, columns, i > 0, scale, shift, p.bound())
-				default:
+				} else {
 					w.kernel.Gemm(w.sums, from, rows, b.taps, b.run, weights, columns, i > 0)
 				}
 			}
@@ -151,12 +148,17 @@ func (p *product) chunk(w *worker, first, count int) {
 	}
 }
 
-// gather lists where in the arena the inputs of each output pixel of a chunk begin, and the pixel itself, up to whole tiles.
+// gather lists where the inputs of each output pixel of a chunk begin, in the arena or prepared, and where in the arena the pixel does, up to
+// whole tiles.
 func (p *product) gather(w *worker, first, count int) (rows, to []int) {
 	height, width := p.out.shape[1], p.out.shape[2]
-	rows = listed(w.rows[:0], p.multiple, count, width, p.Stride[1]*p.in.stride(), func(r int) int {
+	step, begin := p.Stride[1]*p.in.stride(), func(r int) int {
 		return w.index(p.in, (first+r)/height, (first+r)%height*p.Stride[0]-p.Pad[0], -p.Pad[1])
-	})
+	}
+	if p.before {
+		step, begin = p.in.shape[0], func(r int) int { return r * width * step }
+	}
+	rows = listed(w.rows[:0], p.multiple, count, width, step, begin)
 	to = listed(rows[len(rows):], p.multiple, count, width, p.out.stride(), func(r int) int {
 		return w.index(p.out, (first+r)/height, (first+r)%height, 0)
 	})
