@@ -128,7 +128,7 @@ func (p *Part) images(shape nn.Shape, rows []int, pre Preprocess, room *nn.Image
 		return out, nil
 	}
 	if room == nil {
-		out.Pixels = make([]float32, len(rows)*size)
+		out.Pixels = nn.Room(len(rows) * size)
 	}
 	area := size / shape[0]
 	for c := range shape[0] {

@@ -119,10 +119,10 @@ func (e *Engine) Kernel() string {
 // and comes on top of what the caller holds, the images and the plane.
 func (e *Engine) Memory() (perThread, shared int64) {
 	r := e.rooms()
-	perThread = 4*int64(r.floats()) + 8*int64(r.rows+e.Graph.Classes) + hugePage
+	perThread = 4*int64(r.floats()) + 8*int64(r.rows+e.Graph.Classes) + nn.HugePage
 	for _, p := range e.programs() {
-		perThread += 4*int64(e.arena(p)) + hugePage
-		shared += 4*int64(p.weights) + hugePage
+		perThread += 4*int64(e.arena(p)) + nn.HugePage
+		shared += 4*int64(p.weights) + nn.HugePage
 	}
 	return perThread, shared
 }

@@ -47,7 +47,7 @@ const (
 // vectors is how many they are.
 func (t *tape) vectors() int { return int(max(1, min(mostVectors, vectorBytes/t.sideBytes(second)))) }
 
-func (t *tape) sideBytes(o order) int64 { return 4*int64(t.phi+t.packed[o]) + 2*hugePage }
+func (t *tape) sideBytes(o order) int64 { return 4*int64(t.phi+t.packed[o]) + 2*nn.HugePage }
 
 func (e *Engine) differentiate() *derivatives {
 	if e.derived != nil {
@@ -201,7 +201,7 @@ func (d *derivatives) products(ctx context.Context, vectors, products [][]float6
 // prepare brings the effective parameters of p to side i.
 func (d *derivatives) prepare(ctx context.Context, i int, p *parameters, o order) {
 	for len(d.sides) <= i {
-		d.sides = append(d.sides, &side{phi: allocate(d.tape.phi), packed: allocate(d.tape.packed[o])})
+		d.sides = append(d.sides, &side{phi: nn.Room(d.tape.phi), packed: nn.Room(d.tape.packed[o])})
 	}
 	s := d.sides[i]
 	d.share(ctx, len(d.tape.layers), func(_ *hand, l int) {

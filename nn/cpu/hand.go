@@ -45,11 +45,11 @@ type hand struct {
 type state struct{ values, adjoints []float32 }
 
 func (t *tape) state() *state {
-	return &state{allocate(t.planeRoom()), allocate(t.planeRoom())}
+	return &state{nn.Room(t.planeRoom()), nn.Room(t.planeRoom())}
 }
 
 // stateBytes is the size of a state.
-func (t *tape) stateBytes() int64 { return 8*int64(t.planeRoom()) + 2*hugePage }
+func (t *tape) stateBytes() int64 { return 8*int64(t.planeRoom()) + 2*nn.HugePage }
 
 // planeRoom is a plane of a block; kernels read past its end.
 func (t *tape) planeRoom() int { return lined(t.block*t.plane + t.slack()) }
@@ -64,16 +64,16 @@ func (t *tape) hand(loss nn.Loss) *hand {
 	}
 	if !t.live {
 		h.briefAt[adjointTangents] = t.planeRoom()
-		h.planes[tangents], h.planes[adjointTangents] = allocate(t.planeRoom()), allocate(t.planeRoom()+t.brief[adjointTangents]+t.slack())
+		h.planes[tangents], h.planes[adjointTangents] = nn.Room(t.planeRoom()), nn.Room(t.planeRoom()+t.brief[adjointTangents]+t.slack())
 		h.exact, h.sums64 = make([]float64, t.planeRoom()), make([]float64, t.sums64)
 	}
-	h.gradient = allocate(t.gradient)
+	h.gradient = nn.Room(t.gradient)
 	for _, part := range []struct {
 		slice *[]float32
 		size  int
 	}{{&h.sums, t.sums}, {&h.columns, t.columns}, {&h.outer, t.outer}, {&h.kept, t.outerKept}, {&h.inputs, t.inputs},
 		{&h.outputs, t.inputs}, {&h.ones, t.tapeRooms.channels}, {&h.zeros, t.tapeRooms.channels}} {
-		*part.slice = allocate(part.size)
+		*part.slice = nn.Room(part.size)
 	}
 	for i := range h.ones {
 		h.ones[i] = 1
@@ -87,7 +87,7 @@ func (t *tape) handBytes() int64 {
 	if !t.live {
 		floats += 4*t.planeRoom() + t.brief[adjointTangents] + t.slack() + 2*t.sums64
 	}
-	return 4*int64(floats) + 11*hugePage
+	return 4*int64(floats) + 11*nn.HugePage
 }
 
 // whole turns to all images of the block.

@@ -17,9 +17,6 @@ type buffer struct {
 	offset      int     // in the arena
 }
 
-// hugePage is the size of a large page, in bytes: what alignment to it may cost an allocation.
-const hugePage = 2 << 20
-
 // geometry is what buffers must have in common to follow each other at one place.
 type geometry struct {
 	channels, height, width int

@@ -3,6 +3,8 @@ package cpu
 import (
 	"context"
 	"sync"
+
+	"lsrun/nn"
 )
 
 // sum adds up parts in the order of their numbers, whoever computes them. Who is ahead leaves its part and goes on with a spare
@@ -34,14 +36,14 @@ func newSpares(n, size int) *spares {
 	s := &spares{}
 	s.changed = sync.NewCond(&s.mutex)
 	for range n {
-		s.free = append(s.free, allocate(size))
+		s.free = append(s.free, nn.Room(size))
 	}
 	return s
 }
 
 // sparesBytes is what they take: there is one less than threads, for one of these is never early.
 func (t *tape) sparesBytes(threads int) int64 {
-	return int64(threads-1) * (4*int64(t.gradient) + hugePage)
+	return int64(threads-1) * (4*int64(t.gradient) + nn.HugePage)
 }
 
 func (d *derivatives) newSum(ctx context.Context) *sum {

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"lsrun/nn"
 )
 
 func TestSumsTakePartsInOrderAndLoseNoBuffer(t *testing.T) {
@@ -16,7 +18,7 @@ func TestSumsTakePartsInOrderAndLoseNoBuffer(t *testing.T) {
 		d := &derivatives{spares: newSpares(threads-1, 1)}
 		hands := make([][]float32, threads)
 		for i := range hands {
-			hands[i] = allocate(1)
+			hands[i] = nn.Room(1)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var sums [along]*sum

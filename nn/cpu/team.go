@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lsrun/nn"
 	"lsrun/nn/cpu/kernel"
 )
 
@@ -53,7 +54,7 @@ func (e *Engine) hire(threads int) *team {
 	for range threads {
 		w := &worker{engine: e, kernel: &e.kernel, arenas: map[*program][]float32{},
 			rows: make([]int, r.rows), base: make([]int, max(len(e.fast.ends), len(e.direct.ends))), logits: make([]float64, e.Graph.Classes)}
-		room := allocate(r.floats())
+		room := nn.Room(r.floats())
 		for _, part := range []struct {
 			slice *[]float32
 			size  int
@@ -74,11 +75,11 @@ func (e *Engine) hire(threads int) *team {
 // Winograd's transforms may never be.
 func (t *team) use(p *program) {
 	if t.weights[p] == nil {
-		t.weights[p] = allocate(p.weights)
+		t.weights[p] = nn.Room(p.weights)
 	}
 	for _, w := range t.workers {
 		if w.arenas[p] == nil {
-			w.arenas[p] = allocate(t.engine.arena(p))
+			w.arenas[p] = nn.Room(t.engine.arena(p))
 		}
 		w.program, w.weights, w.arena = p, t.weights[p], w.arenas[p]
 	}

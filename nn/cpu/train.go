@@ -82,7 +82,7 @@ func (t *tape) liveRooms(images int) (plane int, brief [2]int) {
 func (e *Engine) TrainingMemory(images int) int64 {
 	t := e.live()
 	plane, brief := t.liveRooms(images)
-	bytes := 4*int64(2*plane+e.threads*(brief[values]+brief[adjoints])) + 2*hugePage + int64(t.signs*images) + 4*int64(t.choices*images)
+	bytes := 4*int64(2*plane+e.threads*(brief[values]+brief[adjoints])) + 2*nn.HugePage + int64(t.signs*images) + 4*int64(t.choices*images)
 	bytes += int64(e.threads)*t.handBytes() + t.sparesBytes(e.threads) + t.sideBytes(first) + 8*int64(t.gradient+e.Graph.Parameters())
 	for _, l := range t.norms {
 		bytes += 8 * int64((2*t.maxSpans(images)+5)*lined(l.in.channels))
@@ -105,7 +105,7 @@ func (t *training) grow(images int) {
 		h.room, h.batch, h.kinks = images, t.batch, kinks
 	}
 	for l, room := range brief {
-		p := allocate(plane + len(t.hands)*room)
+		p := nn.Room(plane + len(t.hands)*room)
 		for i, h := range t.hands {
 			h.planes[l], h.briefAt[l] = p, plane+i*room
 		}
