@@ -34,7 +34,7 @@ type hand struct {
 
 	sums, columns, outer, kept []float32
 	sums64                     []float64
-	inputs, outputs            []float32 // transformed
+	inputs, outputs            []float32 // transformed; products take the place of inputs
 	rows                       []int
 	ones, zeros                []float32
 	pixel                      []float32

@@ -55,7 +55,8 @@ type Kernel struct {
 	//	m[p·mStride + t·mRow + o] = sum, or += sum if accumulate
 	//
 	// in the order of c, from zero. tiles is as WholeRows has it, positions at least one. uStride after the last position's weights
-	// are those of a call to come, if any: they are asked for in time.
+	// are those of a call to come, if any: they are asked for in time. Positions come one after another: m may lie where v does at the
+	// positions before.
 	Batched func(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int, accumulate bool)
 
 	// Outer sums products of columns at each position:

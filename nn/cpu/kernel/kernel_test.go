@@ -293,6 +293,34 @@ func TestBatchedIsAProductAtEveryPosition(t *testing.T) {
 	})
 }
 
+func TestBatchedMayWriteOverTheInputsOfPositionsBefore(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		rng := rand.New(rand.NewPCG(25, 26))
+		for channels := 1; channels <= 40; channels += 3 {
+			for tiles := k.WholeRows(1); tiles <= 48; tiles = k.WholeRows(tiles + 1) {
+				for _, columns := range k.widths() {
+					b := randomBatch(rng, channels, tiles, columns, 5)
+					stride := tiles * max(b.vRow, columns)
+					apart, shared := make([]float32, 5*stride), make([]float32, 6*stride)
+					for p := range 5 {
+						copy(shared[(p+1)*stride:][:tiles*b.vRow], b.v[p*b.vStride:])
+					}
+					run := func(m, v []float32, vStride int) {
+						k.Batched(m, stride, columns, v, vStride, b.vRow, channels, tiles, b.u, b.uStride, columns, 5, false)
+					}
+					run(apart, b.v, b.vStride)
+					run(shared, shared[stride:], stride)
+					for p := range 5 {
+						if at := p * stride; !sameBits(shared[at:][:tiles*columns], apart[at:][:tiles*columns]) {
+							t.Fatalf("%d channels, %d tiles, %d columns: the products of position %d are others", channels, tiles, columns, p)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestBatchedKeepsNaNAndInfinityInTheirRowAndColumn(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
 		rng := rand.New(rand.NewPCG(23, 24))
