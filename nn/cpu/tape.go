@@ -81,7 +81,15 @@ type picture struct {
 	signs     int      // where its signs are among those of one image
 	brief     [4]bool  // by plane: there is room for a round's images alone
 	at        [4]int   // where, behind the other pictures
+	gap       int      // after every image
 }
+
+// liveGap keeps images of one plane apart that several hands work on: kernels read some values past an image's end, and drop what they make
+// of them.
+const liveGap = 64
+
+// size is of one image, with the gap after it.
+func (p *picture) size() int { return p.geometry.size() + p.gap }
 
 // edge is an input of a layer, and says how the layer hands adjoints on.
 type edge struct {
@@ -134,7 +142,12 @@ func (t *tape) record() {
 		}
 	}
 	t.direct()
+	image := 0 // without gaps
 	for _, p := range t.pictures {
+		image += lined(p.size())
+		if t.live {
+			p.gap = liveGap
+		}
 		p.offset = t.plane
 		t.plane += lined(p.size())
 		if p.rectified {
@@ -142,7 +155,7 @@ func (t *tape) record() {
 			t.signs += p.height * p.width * p.signBytes()
 		}
 	}
-	t.block = max(1, min(blockImages, blockBytes/(4*4*t.plane)))
+	t.block = max(1, min(blockImages, blockBytes/(4*4*image)))
 	t.divide()
 	t.shorten()
 	if t.live {
