@@ -28,6 +28,11 @@ type convArguments struct {
 
 type patchArguments struct {
 	convArguments
+	tiling
+}
+
+// tiling is how pictures are divided into tiles: Tiling in patch.h.
+type tiling struct {
 	tiles, tilesOfBlock                                int32
 	pictures, parts, height, pixels                    int32
 	perWidth, perHeight, perPatchWidth, perPatchHeight uint32
@@ -55,6 +60,8 @@ type perturbArguments struct {
 type panel struct {
 	source, packed, units     int64
 	outputs, channels, places int32
+	outputStep, channelStep   int32
+	placeStep                 int32
 	stride, terms, columns    int32
 	planes, rounded           int32
 	order, block              int32

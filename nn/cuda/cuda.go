@@ -127,18 +127,6 @@ type residentPlane struct {
 	theta, x, y, sparse address
 }
 
-// tables tell the kernels that prepare weights what to do.
-type tables struct {
-	panels, layers address
-	packs, peaks   panelBlocks
-}
-
-// panelBlocks tell every block of a launch which panel it works on, and which is the panel's first block.
-type panelBlocks struct {
-	panel, first address
-	blocks       int
-}
-
 // room is the memory of evaluations: of a group of points and a chunk of images at each. It stays what the largest took.
 type room struct {
 	group, chunk                            int // of the evaluation in hand
@@ -184,9 +172,9 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Engine, err error) {
 	e = &Engine{graph: g, loss: loss, precision: precision, device: d, threads: threads(runtime.GOMAXPROCS(0)), program: lower(g, precision),
 		sets: map[*images]bool{}, blockImages: blockImages, most: inFlight, bytes: roomBytes}
-	if e.tables, err = e.announce(e.program); err == nil && (precision == TF32x3 || precision == FP16x3) {
+	if e.tables, err = e.program.announce(e.device); err == nil && (precision == TF32x3 || precision == FP16x3) {
 		e.exact = lower(g, Float32)
-		e.again, err = e.announce(e.exact)
+		e.again, err = e.exact.announce(e.device)
 	}
 	var free int64
 	if err == nil {
@@ -235,41 +223,6 @@ func resident[T any](d device, values []T) (address, error) {
 		return 0, err
 	}
 	return at, d.upload(at, bytes(values))
-}
-
-// announce copies the tables of p to the device.
-func (e *Engine) announce(p *program) (t tables, err error) {
-	if t.panels, err = resident(e.device, p.panels); err == nil {
-		t.layers, err = resident(e.device, p.layers)
-	}
-	if err == nil {
-		t.packs, err = e.divide(p, func(w *panel) int { return blocks(int(w.terms)*int(w.columns), 256) })
-	}
-	if err == nil {
-		t.peaks, err = e.divide(p, func(w *panel) int {
-			if w.units < 0 {
-				return 0
-			}
-			return int(w.outputs)
-		})
-	}
-	return t, err
-}
-
-// divide gives every panel its number of blocks.
-func (e *Engine) divide(p *program, number func(*panel) int) (b panelBlocks, err error) {
-	var panel, first []int32
-	for i := range p.panels {
-		start := int32(len(panel))
-		for range number(&p.panels[i]) {
-			panel, first = append(panel, int32(i)), append(first, start)
-		}
-	}
-	b.blocks = len(panel)
-	if b.panel, err = resident(e.device, panel); err == nil {
-		b.first, err = resident(e.device, first)
-	}
-	return b, err
 }
 
 // Load copies the images to the card. Where there is not enough memory, or later not enough beside them, they are copied in parts whenever they
@@ -713,29 +666,14 @@ func (e *Engine) prepare(p *program, t *tables, packed address, points []nn.Poin
 	if err := e.device.upload(r.points.address, bytes(points)); err != nil {
 		return err
 	}
-	g := len(points)
-	type work struct {
-		launch
-		arguments unsafe.Pointer
-	}
-	for _, w := range []work{
-		{launch{kernel: "perturb", grid: [3]int{int(p.length / entryBlock), g, 1}, block: entryBlock},
-			unsafe.Pointer(&perturbArguments{e.plane.theta, e.plane.x, e.plane.y, e.plane.sparse, r.points.address, r.states.address, p.length})},
-		{launch{kernel: "peak", grid: [3]int{t.peaks.blocks, g, 1}, block: 128, shared: 4 * 128},
-			unsafe.Pointer(&peakArguments{t.panels, t.peaks.panel, t.peaks.first, r.states.address, r.factors.address, p.length, p.factors})},
-		{launch{kernel: "pack", grid: [3]int{t.packs.blocks, g, 1}, block: 256},
-			unsafe.Pointer(&packArguments{t.panels, t.packs.panel, t.packs.first, r.states.address, r.factors.address, packed, p.length, p.factors, p.packed})},
-		{launch{kernel: "fold", grid: [3]int{len(p.layers), g, 1}, block: 128},
-			unsafe.Pointer(&foldArguments{t.layers, r.states.address, r.factors.address, p.length, p.factors})},
-	} {
-		if w.grid[0] == 0 {
-			continue
-		}
-		if err := e.device.launch(w.launch, w.arguments); err != nil {
+	perturb := launch{kernel: "perturb", grid: [3]int{int(p.length / entryBlock), len(points), 1}, block: entryBlock}
+	if p.length > 0 {
+		err := e.device.launch(perturb, unsafe.Pointer(&perturbArguments{e.plane.theta, e.plane.x, e.plane.y, e.plane.sparse, r.points.address, r.states.address, p.length}))
+		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return t.pack(&p.packing, e.device.launch, states{r.states.address, p.length, len(points)}, r.factors.address, packed)
 }
 
 // report reduces the logits of the wanted images to losses and predictions. Images whose logits are not all finite

@@ -12,13 +12,10 @@ type program struct {
 	input, output *value
 	steps         []step
 	buffers       []*buffer
-	arena         int64     // floats an image needs for the values
-	states        []int64   // by entry: where it begins in the states of a point
-	length        int64     // floats of a point's states
-	panels        []panel   // the weights of the products
-	packed        int64     // floats of a point's packed weights
-	layers        []factors // the scales and shifts
-	factors       int64     // floats of a point's factors
+	arena         int64   // floats an image needs for the values
+	states        []int64 // by entry: where it begins in the states of a point
+	length        int64   // floats of a point's states
+	packing
 }
 
 // value is the output of a step for one image: all of a buffer, or consecutive
@@ -254,41 +251,26 @@ func (l *lowering) conv(n int, c nn.Conv, in *value, norms []int) {
 	if norms != nil {
 		s.before = l.layer(in.shape[0], -1, norms)
 	}
-	p := panel{source: l.states[entries[0]], packed: l.packed, outputs: int32(c.Out), channels: int32(in.shape[0] / c.Groups),
-		places: int32(c.Kernel[0] * c.Kernel[1]), planes: 1, order: lines, units: -1}
-	p.stride, p.columns = p.channels, p.outputs
-	p.terms = p.places * p.stride
-	if c.Groups == 1 {
-		p.planes, p.rounded = l.precision.planes()
-		p.stride = int32(roundUp(int64(p.channels), 4))
-		p.terms = int32(roundUp(int64(p.places*p.stride), productTerms))
-		p.columns = int32(roundUp(int64(c.Out), int64(tileColumns(c.Out))))
+	channels, places := in.shape[0]/c.Groups, c.Kernel[0]*c.Kernel[1]
+	w := panel{source: l.states[entries[0]], outputs: int32(c.Out), channels: int32(channels), places: int32(places),
+		outputStep: int32(channels * places), channelStep: int32(places), placeStep: 1, units: -1}
+	if s.patch = l.precision != Float32 && patches(c, in.shape); s.patch {
+		l.addPatch(w, l.precision, &l.layers[s.layer])
+	} else {
+		l.addLines(w, c.Groups, l.precision)
 	}
-	size := int64(p.planes) * int64(p.columns)
-	if s.patch = l.patch(c, in); s.patch {
-		p.order, p.block, p.planes, p.rounded = l.precision.mode(), int32(tileColumns(c.Out)), 1, 0 // its order says the rest
-		p.terms = int32(roundUp(int64(p.channels), patchChannels)) * p.places
-		if l.precision == FP16x3 {
-			p.units = l.factors
-			l.layers[s.layer].units = p.units
-			l.factors += roundUp(int64(c.Out), 64)
-		}
-		size = int64(p.columns) * int64(l.precision.floats())
-	}
-	l.packed += roundUp(size*int64(p.terms), 64)
-	l.panels = append(l.panels, p)
 	l.steps = append(l.steps, s)
 }
 
-// patch reports whether c is computed by patch.h, a function of shapes alone.
-func (l *lowering) patch(c nn.Conv, in *value) bool {
+// patches reports whether patch.h can compute c of pictures, a function of shapes alone.
+func patches(c nn.Conv, in nn.Shape) bool {
 	plain := nn.Conv2d(c.Out, 3, 1, 1)
 	plain.Bias = c.Bias
 	const fewest = 8 // channels: with less, most of a block's 16 would be zero
 	most, pixels := patchTile(c.Out)
-	of, width := patchOf(in.shape, most), in.shape[2]
+	of, width := patchOf(in, most), in[2]
 	used := of.pictures * of.height * width
-	return l.precision != Float32 && c == plain && in.shape[0] >= fewest && used <= most && 2*used >= most && of.pixels <= pixels
+	return c == plain && in[0] >= fewest && used <= most && 2*used >= most && of.pixels <= pixels
 }
 
 // layer plans the scales and shifts of channels.

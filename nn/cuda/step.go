@@ -168,22 +168,7 @@ func (s *product) launch(p *pass) (launch, unsafe.Pointer) {
 	}
 	n := tileColumns(s.conv.Out)
 	if s.patch {
-		width := s.in.shape[2]
-		most, _ := patchTile(s.conv.Out)
-		of := patchOf(s.in.shape, most)
-		tiles, across := blocks(p.images, of.pictures)*of.parts, int(panel.columns)/n
-		ofBlock := max(1, min(patchTiles, tiles*across*p.points/patchBlocks))
-		b := &patchArguments{convArguments: *a, tiles: int32(tiles), tilesOfBlock: int32(ofBlock),
-			pictures: int32(of.pictures), parts: int32(of.parts), height: int32(of.height), pixels: int32(of.pixels),
-			perWidth: reciprocal(width), perHeight: reciprocal(of.height), perPatchWidth: reciprocal(width + 2), perPatchHeight: reciprocal(of.height + 2)}
-		// Floats of a pixel, split and as it was copied, and of nine places' weights for a column.
-		ofPixel, ofColumn := (s.precision.floats()+1)*patchChannels+4, 9*s.precision.floats()*patchChannels
-		return launch{
-			kernel: fmt.Sprintf("patch_%s_%d", s.precision, n),
-			grid:   [3]int{blocks(tiles, ofBlock), across, p.points},
-			block:  patchThreads,
-			shared: 4 * (of.pixels*ofPixel + n*ofColumn),
-		}, unsafe.Pointer(b)
+		return patchLaunch(a, s.precision, p.points)
 	}
 	stages := 3
 	if n == 64 && panel.planes == 2 {
@@ -195,6 +180,31 @@ func (s *product) launch(p *pass) (launch, unsafe.Pointer) {
 		block:  128,
 		shared: 4 * stages * (tileRows*(productTerms+4) + int(panel.planes)*productTerms*(n+8) + 2*productTerms),
 	}, unsafe.Pointer(a)
+}
+
+// patchLaunch is that of patch.h for a convolution.
+func patchLaunch(a *convArguments, precision Precision, points int) (launch, unsafe.Pointer) {
+	n := tileColumns(int(a.outputs))
+	most, _ := patchTile(int(a.outputs))
+	of := patchOf(nn.Shape{int(a.inputs), int(a.height), int(a.width)}, most)
+	b := &patchArguments{convArguments: *a, tiling: of.tiling(int(a.images), int(a.width))}
+	across := int(a.columns) / n
+	ofBlock := max(1, min(patchTiles, int(b.tiles)*across*points/patchBlocks))
+	b.tilesOfBlock = int32(ofBlock)
+	// Floats of a pixel, split and as it was copied, and of nine places' weights for a column.
+	ofPixel, ofColumn := (precision.floats()+1)*patchChannels+4, 9*precision.floats()*patchChannels
+	return launch{
+		kernel: fmt.Sprintf("patch_%s_%d", precision, n),
+		grid:   [3]int{blocks(int(b.tiles), ofBlock), across, points},
+		block:  patchThreads,
+		shared: 4 * (of.pixels*ofPixel + n*ofColumn),
+	}, unsafe.Pointer(b)
+}
+
+// tiling is how the kernels divide so many pictures.
+func (p patch) tiling(images, width int) tiling {
+	return tiling{tiles: int32(blocks(images, p.pictures) * p.parts), pictures: int32(p.pictures), parts: int32(p.parts), height: int32(p.height), pixels: int32(p.pixels),
+		perWidth: reciprocal(width), perHeight: reciprocal(p.height), perPatchWidth: reciprocal(width + 2), perPatchHeight: reciprocal(p.height + 2)}
 }
 
 func blocks(n, size int) int { return (n + size - 1) / size }

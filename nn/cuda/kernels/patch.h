@@ -3,19 +3,13 @@
 #pragma once
 
 #include "product.h"
+#include "tiles.h"
 #include "weights.h"
 
 struct Patch {
 	Conv conv;
-	int tiles, tilesOfBlock; // of the whole launch, and how many a block computes one after another
-	int pictures, parts;     // of a tile, and tiles of a picture: one of them is 1
-	int height;              // rows of a tile in a picture
-	int pixels;              // of the patch
-	unsigned perWidth, perHeight, perPatchWidth, perPatchHeight; // reciprocals of width, height, width + 2 and height + 2 (over)
+	Tiling of;
 };
-
-// over is n/d for small n, by d's reciprocal 2¹⁶/d + 1.
-DEVICE int over(int n, unsigned reciprocal) { return (int)((unsigned)n * reciprocal >> 16); }
 
 // Patches computes what Product does, a tile of whole pictures or of an equal part of one at a time: a block reads the pixels that its outputs
 // see once, 16 channels at a time, with zeros around every picture, and moves over this patch by the nine places of the kernel. Its terms
@@ -51,32 +45,26 @@ template <int MODE, int N> struct Patches {
 
 	struct __attribute__((aligned(8))) Pair { float x, y; };
 
-	// Source is where a thread's pixels of a tile come from, four channels of each.
-	struct Source {
-		const float *in;                   // of the tile's first pixel, the first channel of this thread
-		int image0, part;
-		int from[QUADS];                   // the pixel, from there
-		unsigned inside, above, below;     // bits: in a picture's columns; above and below the tile's rows
-		unsigned copied;                   // of these, what was copied last
-	};
+	typedef Pixels<QUADS, K> Source;
 
 	DEVICE void run(const Patch &p) {
 		const Conv &a = p.conv;
-		float *patch = (float *)sharedMemory(), *staged = patch + p.pixels * PIXEL, *weights = staged + p.pixels * K;
+		const Picture in = {a.in.data + blockZ() * a.in.point, a.in.image, a.in.pixel, a.images, a.width, a.inputs, a.fours};
+		float *patch = (float *)sharedMemory(), *staged = patch + p.of.pixels * PIXEL, *weights = staged + p.of.pixels * K;
 		int lane = threadX() % 32, warp = threadX() / 32 % (M / 32), across = threadX() / M;
-		int tile = blockX() * p.tilesOfBlock, end = tile + p.tilesOfBlock < p.tiles ? tile + p.tilesOfBlock : p.tiles;
+		int tile = blockX() * p.of.tilesOfBlock, end = tile + p.of.tilesOfBlock < p.of.tiles ? tile + p.of.tilesOfBlock : p.of.tiles;
 		const float *packed = a.weights + blockZ() * a.weightsPoint + (distance)blockY() * LANES * 4;
 		Source source;
-		locate(p, source, tile);
+		source.locate(p.of, in, tile);
 		const float *window[2], *units[4]; // what this lane tells of its warp's rows, and the units of those that it has sums of
 		UNROLL
-		for (int i = 0; i < 2; i++) window[i] = pixelOf(p, patch, warp * 32 + 16 * i + lane % 16) + lane / 16 * 4;
+		for (int i = 0; i < 2; i++) window[i] = patch + pixelOf(p.of, a.width, warp * 32 + 16 * i + lane % 16) * PIXEL + lane / 16 * 4;
 		UNROLL
-		for (int i = 0; i < 4; i++) units[i] = pixelOf(p, patch, warp * 32 + 8 * i + lane / 4) + K;
+		for (int i = 0; i < 4; i++) units[i] = patch + pixelOf(p.of, a.width, warp * 32 + 8 * i + lane / 4) * PIXEL + K;
 		float sum[2][TILES][4];
 		clear(sum);
 
-		copyPixels(p, source, staged, 0);
+		source.copy(p.of, in, staged, 0);
 		commit();
 		copyWeights(packed, weights);
 		commit();
@@ -88,8 +76,8 @@ template <int MODE, int N> struct Patches {
 			int next = c + K < a.inputs ? c + K : 0;
 			bool more = next > 0 || tile + 1 < end;
 			if (more) {
-				if (next == 0) advance(p, source);
-				copyPixels(p, source, staged, next);
+				if (next == 0) source.advance(p.of, in);
+				source.copy(p.of, in, staged, next);
 			}
 			commit();
 			for (int ky = 0; ky < 3; ky++)
@@ -120,13 +108,6 @@ template <int MODE, int N> struct Patches {
 		}
 	}
 
-	// pixelOf is the first pixel of the patch that row m of the product sees.
-	DEVICE const float *pixelOf(const Patch &p, const float *patch, int m) {
-		int row = over(m, p.perWidth), x = m - row * p.conv.width;
-		if (row >= p.pictures * p.height) row = 0, x = 0;
-		return patch + ((row + 2 * over(row, p.perHeight)) * (p.conv.width + 2) + x) * PIXEL;
-	}
-
 	DEVICE void clear(float sum[2][TILES][4]) {
 		UNROLL
 		for (int i = 0; i < 2; i++)
@@ -134,58 +115,6 @@ template <int MODE, int N> struct Patches {
 			for (int j = 0; j < TILES; j++)
 				UNROLL
 				for (int e = 0; e < 4; e++) sum[i][j][e] = 0;
-	}
-
-	// locate finds where the pixels of a tile come from; those of the next one do by advance.
-	DEVICE void locate(const Patch &p, Source &s, int tile) {
-		const Conv &a = p.conv;
-		int t = threadX(), image = tile / p.parts;
-		s.part = tile - image * p.parts, s.image0 = image * p.pictures;
-		s.in = a.in.data + blockZ() * a.in.point + s.image0 * a.in.image + s.part * p.height * a.width * a.in.pixel + t % 4 * 4;
-		s.inside = s.above = s.below = s.copied = 0;
-		UNROLL
-		for (int i = 0; i < QUADS; i++) {
-			int pixel = i * (THREADS / 4) + t / 4, row = over(pixel, p.perPatchWidth), x = pixel - row * (a.width + 2) - 1;
-			int n = over(row, p.perPatchHeight), y = row - n * (p.height + 2) - 1;
-			s.from[i] = n * (int)a.in.image + (y * a.width + x) * a.in.pixel;
-			s.inside |= (unsigned)(pixel < p.pixels && (unsigned)x < (unsigned)a.width) << i;
-			s.above |= (unsigned)(y < 0) << i;
-			s.below |= (unsigned)(y >= p.height) << i;
-		}
-	}
-
-	DEVICE void advance(const Patch &p, Source &s) {
-		const Conv &a = p.conv;
-		if (++s.part < p.parts) {
-			s.in += p.height * a.width * a.in.pixel;
-			return;
-		}
-		s.part = 0, s.image0 += p.pictures;
-		s.in += p.pictures * a.in.image - (distance)(p.parts - 1) * p.height * a.width * a.in.pixel;
-	}
-
-	// copyPixels starts copying 16 channels of a tile's patch, from c on.
-	DEVICE void copyPixels(const Patch &p, Source &s, float *staged, int c) {
-		const Conv &a = p.conv;
-		int t = threadX(), left = a.inputs - c - t % 4 * 4;
-		s.copied = s.inside & ~(s.part == 0 ? s.above : 0) & ~(s.part == p.parts - 1 ? s.below : 0);
-		if (left <= 0) s.copied = 0;
-		if (s.image0 + p.pictures > a.images) // the last tile
-			for (int i = 0; i < QUADS; i++) {
-				int n = over(over(i * (THREADS / 4) + t / 4, p.perPatchWidth), p.perPatchHeight);
-				if (s.image0 + n >= a.images) s.copied &= ~(1u << i);
-			}
-		const float *in = s.in + c;
-		float *to = staged + t * 4;
-		if (a.fours && a.inputs % 4 == 0) {
-			UNROLL
-			for (int i = 0; i < QUADS; i++) copy16If(s.copied >> i & 1, to + i * THREADS * 4, in + s.from[i]);
-			return;
-		}
-		UNROLL
-		for (int i = 0; i < QUADS; i++)
-			if (s.copied >> i & 1)
-				for (int e = 0; e < 4; e++) to[i * THREADS * 4 + e] = e < left ? in[s.from[i] + e] : 0;
 	}
 
 	// copyWeights starts copying those of 16 channels.
@@ -207,8 +136,8 @@ template <int MODE, int N> struct Patches {
 			if (s.copied >> i & 1) x = *(const Four *)(staged + (i * THREADS + t) * 4);
 			float *to = patch + pixel * PIXEL;
 			if (MODE == FP16X3)
-				putHalves(to, x, pixel < p.pixels);
-			else if (pixel < p.pixels)
+				putHalves(to, x, pixel < p.of.pixels);
+			else if (pixel < p.of.pixels)
 				putTF32(to + t / 2 % 2 * 8 + t % 2 * 2, x);
 		}
 	}
@@ -245,9 +174,6 @@ template <int MODE, int N> struct Patches {
 		*(Pair *)(to + K / 2 + t * 2) = {bits(small[0]), bits(small[1])};
 		if (t == 0) to[K] = unit;
 	}
-
-	// leading is tf32 of finite numbers in two instructions. Of a NaN it may make a zero: what it leaves of x is NaN.
-	DEVICE float leading(float x) { return __builtin_bit_cast(float, (__builtin_bit_cast(unsigned, x) + 0x1000) & 0xffffe000); }
 
 	// place and the like add the products of one place of the kernel. Products that go to one sum stand apart, so that they need not wait for
 	// each other.
@@ -332,9 +258,9 @@ template <int MODE, int N> struct Patches {
 	// finish writes the sums of a tile. EVEN is for channels that come in eights, whose pairs are aligned.
 	template <bool EVEN> DEVICE void finish(const Patch &p, const float sum[2][TILES][4], int tile, int warp, int across, int lane) {
 		const Conv &a = p.conv;
-		int m0 = tile * p.pictures * p.height * a.width, left = a.images * a.height * a.width - m0;
+		int m0 = tile * p.of.pictures * p.of.height * a.width, left = a.images * a.height * a.width - m0;
 		int m = warp * 32 + lane / 4, n = blockY() * N + across * WIDE + lane % 4 * 2;
-		int pixels = p.pictures * p.height * a.width;
+		int pixels = p.of.pictures * p.of.height * a.width;
 		if (left < pixels) pixels = left;
 		const float *scale = a.factors + blockZ() * a.factorsPoint + a.scale + n, *shift = scale - a.scale + a.shift;
 		float *out = a.out.data + blockZ() * a.out.point + (distance)(m0 + m) * a.out.pixel + n;

@@ -32,12 +32,13 @@ KERNEL(256) perturb(const Perturb a) {
 }
 
 // Panel is one layer's weights in the order of the product kernels, [plane][term][column], where term = place·stride + channel
-// and what the layer lacks is zero. With two planes, the first has the weights rounded to TF32 and the second what that leaves; with
+// and what the layer lacks is zero. Where the weights come from, they lie steps apart. With two planes, the first has the weights rounded to TF32 and the second what that leaves; with
 // one they are rounded if `rounded` says so.
 struct Panel {
 	distance source, packed; // where its weights begin in the states, and in the packed weights
 	distance units;          // in the factors: what the weights of an output are divided by, for FP16X3; else −1
 	int outputs, channels, places;
+	int outputStep, channelStep, placeStep;
 	int stride, terms, columns;
 	int planes, rounded;
 	int order; // LINES, or the mode of patch.h that reads them
@@ -91,6 +92,10 @@ DEVICE void putFragment(int mode, float *part, int lane, int e, float w) {
 	to[0] = big, to[2] = w - big;
 }
 
+DEVICE float weight(const Panel *p, const float *states, int o, int c, int place) {
+	return states[p->source + (distance)o * p->outputStep + (distance)c * p->channelStep + (distance)place * p->placeStep];
+}
+
 struct Peak {
 	const Panel *panels;
 	const int *panel, *first; // by block: its panel, and the panel's first block
@@ -104,9 +109,9 @@ KERNEL(128) peak(const Peak a) {
 	const Panel *p = a.panels + a.panel[blockX()];
 	unsigned *largest = (unsigned *)sharedMemory(), own = 0;
 	int o = blockX() - a.first[blockX()], t = threadX(), terms = p->channels * p->places;
-	const float *w = a.states + blockY() * a.statesPoint + p->source + (distance)o * terms;
+	const float *states = a.states + blockY() * a.statesPoint;
 	for (int i = t; i < terms; i += 128) {
-		unsigned x = __builtin_bit_cast(unsigned, w[i]) & 0x7fffffff;
+		unsigned x = __builtin_bit_cast(unsigned, weight(p, states, o, i / p->places, i % p->places)) & 0x7fffffff;
 		own = x > own ? x : own;
 	}
 	largest[t] = own;
@@ -144,7 +149,7 @@ KERNEL(256) pack(const Pack a) {
 	}
 	float w = 0;
 	if (place < p->places && c < p->channels && o < p->outputs)
-		w = a.states[blockY() * a.statesPoint + p->source + (distance)(o * p->channels + c) * p->places + place];
+		w = weight(p, a.states + blockY() * a.statesPoint, o, c, place);
 	float *to = a.packed + blockY() * a.packedPoint + p->packed;
 	if (p->order != LINES) {
 		if (p->order == FP16X3 && o < p->outputs) w *= inverseOf(a.factors[blockY() * a.factorsPoint + p->units + o]);
