@@ -114,6 +114,15 @@ type contractArguments struct {
 	groups, splits, chunk        int32
 }
 
+type weighArguments struct {
+	x, g                         [2]address
+	out                          address
+	sources                      int32
+	images, height, width, pixel int32
+	rowPixel, channels, columns  int32
+	tiling
+}
+
 type combineArguments struct {
 	x64, r64, scale64, shift64                   address
 	y64                                          address

@@ -84,6 +84,14 @@ func (p Precision) products() Precision {
 	return p
 }
 
+// ofDerivatives is the precision of the convolutions that patch.h computes of derivatives, which are never less than float32's.
+func (p Precision) ofDerivatives() Precision {
+	if p == TF32 {
+		return TF32x3
+	}
+	return p
+}
+
 // Options say how an engine works. Precision alone can change results.
 type Options struct {
 	Device    int // number of the card, counted round those that there are

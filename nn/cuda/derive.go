@@ -21,7 +21,8 @@ type derivatives struct {
 	spare   *state   // for those
 	full    bool     // no more states can be kept
 
-	held []*address
+	tables tables
+	held   []*address
 
 	set      *images   // nil while there is no point
 	logits   []float64 // of the point
@@ -50,11 +51,14 @@ func (e *Engine) differentiate(images int) (*derivatives, error) {
 			return nil, fmt.Errorf("derivatives of %s: a convolution has %d groups, a card's grid at most %d: compute them on the CPU", e.graph.Name, c.Groups, mostBlocks)
 		}
 	}
-	t := record(e.graph, e.blockImages)
+	t := record(e.graph, e.blockImages, e.precision)
 	d := &derivatives{threads: e.threads, tape: t, phi: make([]float64, t.phi), narrow: make([]float32, t.phi), gradient: make([]float64, t.phi)}
 	h := &d.hand
 	h.device, h.tape, h.capacity = e.device, t, min(t.block, images)
 	e.derived = d
+	for _, at := range d.tables.addresses() {
+		d.held = append(d.held, at)
+	}
 	plane := t.plane * int64(h.capacity)
 	for _, part := range []struct {
 		at     *address
@@ -62,13 +66,17 @@ func (e *Engine) differentiate(images int) (*derivatives, error) {
 	}{
 		{&h.values64, 2 * plane}, {&h.planes[tangents], plane}, {&h.planes[adjointTangents], plane},
 		{&h.phi64, 2 * int64(t.phi)}, {&h.phi, int64(t.phi)}, {&h.dPhi, int64(t.phi)}, {&h.gradient, 2 * int64(t.phi)}, {&h.parts, 2 * t.parts(h.capacity)},
+		{&h.own.weights, t.packing.packed}, {&h.own.factors, t.packing.factors}, {&h.along.weights, t.packing.packed}, {&h.along.factors, t.packing.factors},
 	} {
 		if err := d.zeros(part.at, part.floats); err != nil {
 			return nil, errors.Join(fmt.Errorf("make room for derivatives: %w", err), e.forgetDerivatives())
 		}
 	}
 	var err error
-	if d.spare, err = d.state(); err != nil {
+	if d.tables, err = t.packing.announce(e.device); err == nil {
+		d.spare, err = d.state()
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make room for derivatives: %w", err), e.forgetDerivatives())
 	}
 	return d, nil
@@ -194,7 +202,7 @@ func (e *Engine) Products(ctx context.Context, vectors, products [][]float64) er
 	}
 	for k := range vectors {
 		d.fill(vectors[k])
-		if err := d.upload(d.hand.dPhi); err != nil {
+		if err := d.upload(d.hand.dPhi, d.hand.along); err != nil {
 			return err
 		}
 		if _, err := d.sweep(ctx, e, d.set, true); err != nil {
@@ -227,7 +235,7 @@ func (d *derivatives) moveTo(e *Engine, at nn.Point) error {
 	if err := d.hand.device.upload(d.hand.phi64, bytes(d.phi)); err != nil {
 		return err
 	}
-	return d.upload(d.hand.phi)
+	return d.upload(d.hand.phi, d.hand.own)
 }
 
 // fill computes φ, or its derivative along a vector, on the host.
@@ -239,12 +247,15 @@ func (d *derivatives) fill(parameters []float64) {
 	})
 }
 
-// upload copies what fill has computed, in float32.
-func (d *derivatives) upload(to address) error {
+// upload copies what fill has computed, in float32, and packs it.
+func (d *derivatives) upload(to address, p packedWeights) error {
 	for i, v := range d.phi {
 		d.narrow[i] = float32(v)
 	}
-	return d.hand.device.upload(to, bytes(d.narrow))
+	if err := d.hand.device.upload(to, bytes(d.narrow)); err != nil {
+		return err
+	}
+	return d.tables.pack(&d.tape.packing, d.hand.device.launch, states{to, 0, 1}, p.factors, p.weights)
 }
 
 // pull turns the sums of the last sweep into means of derivatives by the parameters.

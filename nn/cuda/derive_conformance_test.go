@@ -10,15 +10,19 @@ import (
 
 // TestDerivativesConformOnTheHost goes through several blocks of images, of which only the first keep their state.
 func TestDerivativesConformOnTheHost(t *testing.T) {
-	conformance.RunDerivatives(t, 1e-3, func(g *nn.Graph, loss nn.Loss, _ int) (engine.Engine, error) {
-		h, err := newHost()
-		if err != nil {
-			return nil, err
-		}
-		e, err := newEngine(g, loss, Float32, h)
-		if err == nil {
-			e.blockImages, e.stateBytes = 32, 2*32*8*record(g, 32).plane
-		}
-		return e, err
-	})
+	for _, precision := range []Precision{Float32, TF32x3, FP16x3} {
+		t.Run(precision.String(), func(t *testing.T) {
+			conformance.RunDerivatives(t, 1e-3, func(g *nn.Graph, loss nn.Loss, _ int) (engine.Engine, error) {
+				h, err := newHost()
+				if err != nil {
+					return nil, err
+				}
+				e, err := newEngine(g, loss, precision, h)
+				if err == nil {
+					e.blockImages, e.stateBytes = 32, 2*32*8*record(g, 32, precision).plane
+				}
+				return e, err
+			})
+		})
+	}
 }

@@ -12,13 +12,17 @@ import (
 )
 
 func TestDerivativesAreThoseOfThePaperCodeOnTheHost(t *testing.T) {
-	derivativesLikeThePaper(t, []string{"resnet20"}, func(g *nn.Graph) (*Engine, error) {
-		h, err := newHost()
-		if err != nil {
-			return nil, err
-		}
-		return newEngine(g, nn.CrossEntropy, Float32, h)
-	})
+	for _, precision := range []Precision{Float32, TF32x3, FP16x3} {
+		t.Run(precision.String(), func(t *testing.T) {
+			derivativesLikeThePaper(t, []string{"resnet20"}, func(g *nn.Graph) (*Engine, error) {
+				h, err := newHost()
+				if err != nil {
+					return nil, err
+				}
+				return newEngine(g, nn.CrossEntropy, precision, h)
+			})
+		})
+	}
 }
 
 // TestStatesAreKeptWholeOrNotAtAll differentiates over four blocks of images where there is memory for the states of two and a half.

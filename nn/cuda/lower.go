@@ -275,15 +275,15 @@ func patches(c nn.Conv, in nn.Shape) bool {
 
 // layer plans the scales and shifts of channels.
 func (l *lowering) layer(channels int, bias int64, norms []int) int {
-	f := factors{bias: bias, units: -1, channels: int32(channels), count: int32(len(norms)), scale: l.factors, shift: l.factors + int64(channels)}
-	l.factors += roundUp(2*int64(channels), 64)
+	at := l.addLayer(channels, bias)
+	f := &l.layers[at]
+	f.count = int32(len(norms))
 	for i, n := range norms {
 		e := l.graph.Nodes[n].Entries
 		f.norms[i] = norm{gamma: l.states[e[0]], beta: l.states[e[1]], mean: l.states[e[2]], variance: l.states[e[3]],
 			eps: l.graph.Nodes[n].Op.(nn.BatchNorm).Eps}
 	}
-	l.layers = append(l.layers, f)
-	return len(l.layers) - 1
+	return at
 }
 
 // sum lowers node n, a sum, from left to right.

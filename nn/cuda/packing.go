@@ -92,6 +92,13 @@ func (t *tables) pack(p *packing, do func(launch, unsafe.Pointer) error, s state
 	return nil
 }
 
+// addLayer appends a layer without batch norms; bias is its place in the states, or −1.
+func (p *packing) addLayer(channels int, bias int64) int {
+	p.layers = append(p.layers, factors{bias: bias, units: -1, channels: int32(channels), scale: p.factors, shift: p.factors + int64(channels)})
+	p.factors += roundUp(2*int64(channels), 64)
+	return len(p.layers) - 1
+}
+
 // addPatch appends a panel for patch.h, whose sums the layer scales.
 func (p *packing) addPatch(w panel, precision Precision, layer *factors) {
 	w.order, w.block, w.planes = precision.mode(), int32(tileColumns(int(w.outputs))), 1

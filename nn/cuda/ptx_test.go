@@ -25,7 +25,8 @@ func TestKernelsTakeWhatTheyAreGiven(t *testing.T) {
 	)
 	want := map[string]uintptr{
 		"perturb": unsafe.Sizeof(perturbArguments{}), "peak": unsafe.Sizeof(peakArguments{}), "pack": unsafe.Sizeof(packArguments{}), "fold": unsafe.Sizeof(foldArguments{}),
-		"affine": elements, "pool": elements, "softmax": elements, "subsample": elements, "flatten": elements, "grouped": conv,
+		"weighPatches": unsafe.Sizeof(weighArguments{}),
+		"affine":       elements, "pool": elements, "softmax": elements, "subsample": elements, "flatten": elements, "grouped": conv,
 	}
 	for size, names := range map[uintptr][]string{
 		unsafe.Sizeof(combineArguments{}):   {"combine64", "tangent", "adjoint", "sums"},

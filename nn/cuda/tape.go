@@ -13,13 +13,15 @@ import (
 // along a vector their derivatives dx and dx̄. Layers differentiate by effective parameters φ: the weights and biases, and the scales and
 // shifts of frozen batch norms, which are linear in the parameters.
 type tape struct {
-	graph    *nn.Graph
-	pictures []*picture
-	at       []*picture // by node: where its output is
-	layers   []layer
-	plane    int64 // floats of a plane for one image
-	phi      int   // effective parameters
-	block    int   // images in a block
+	packing   packing
+	graph     *nn.Graph
+	pictures  []*picture
+	at        []*picture // by node: where its output is
+	layers    []layer
+	plane     int64 // floats of a plane for one image
+	phi       int   // effective parameters
+	block     int   // images in a block
+	precision Precision
 }
 
 // picture is a layer's output for each image of a block, at the same place of every plane.
@@ -77,8 +79,8 @@ const (
 )
 
 // record lowers g for derivatives of at most so many images at a time.
-func record(g *nn.Graph, most int) *tape {
-	t := &tape{graph: g, at: make([]*picture, len(g.Nodes))}
+func record(g *nn.Graph, most int, precision Precision) *tape {
+	t := &tape{graph: g, precision: precision.ofDerivatives(), at: make([]*picture, len(g.Nodes))}
 	t.at[0] = t.picture(g.Input)
 	t.at[0].constant = true
 	users := make([][]int, len(g.Nodes))
@@ -258,6 +260,9 @@ func (t *tape) lower(n int, users [][]int, first []int) {
 	}
 }
 
+// packedWeights are what the packing of a tape makes of φ for the convolutions that patch.h computes.
+type packedWeights struct{ weights, factors address }
+
 // hand is a block of images in the work of a tape. The first error ends it.
 type hand struct {
 	ctx    context.Context
@@ -271,7 +276,8 @@ type hand struct {
 	values64         address
 	phi64, phi, dPhi address
 	parts, gradient  address
-	bare             bool // compute the base state alone, no derivatives by φ
+	own, along       packedWeights // of φ, and of its derivative along the vector in hand
+	bare             bool          // compute the base state alone, no derivatives by φ
 }
 
 // at is plane l of p; at64 are its values in float64.

@@ -15,7 +15,7 @@ func TestPartialSumsHaveRoom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tape := record(g, blockImages)
+		tape := record(g, blockImages, FP16x3)
 		for _, l := range tape.layers {
 			c, ok := l.(*conv)
 			if !ok {
@@ -24,6 +24,16 @@ func TestPartialSumsHaveRoom(t *testing.T) {
 			for _, capacity := range []int{1, 2, 3, 17, 128, tape.block} {
 				room := c.room(capacity)
 				for images := 1; images <= capacity; images++ {
+					if c.tiles != nil {
+						splits, tiles := c.tileRuns(images)
+						if need := int64(splits) * int64(c.size()); need > room {
+							t.Fatalf("%s: %d images of %v take %d sums of tiles, there is room for %d", name, images, c.Conv, need, room)
+						}
+						if all := blocks(images, c.tiles.pictures) * c.tiles.parts; splits*tiles < all || (splits-1)*tiles >= all {
+							t.Fatalf("%s: %d runs of %d are not %d tiles", name, splits, tiles, all)
+						}
+						continue
+					}
 					pixels := images * c.out.height * c.out.width
 					splits, chunk := c.runs(pixels)
 					if need := int64(splits) * int64(c.size()); need > room {

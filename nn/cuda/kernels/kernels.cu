@@ -1,4 +1,5 @@
 #include "derive.h"
 #include "elements.h"
 #include "patch.h"
+#include "weigh.h"
 #include "weights.h"
