@@ -48,20 +48,13 @@ func raceProduct(ctx context.Context, name string) error {
 	defer os.RemoveAll(n.folder)
 	l := &lineup{network: n, threads: 1}
 	defer l.close()
-	e, err := cuda.New(n.graph, nn.CrossEntropy, cuda.Options{})
-	if err != nil {
-		return err
-	}
-	gradient, product, err := ownProduct(ctx, n, e)
+	var product productAnswer
 	var pair ends
-	if err == nil {
-		pair, err = ownPair(ctx, n, e)
+	for _, p := range []cuda.Precision{cuda.Float32, cuda.TF32x3, cuda.FP16x3} { // the last is what PyTorch is compared with
+		if product, pair, err = ownOnCard(ctx, n, p); err != nil {
+			return err
+		}
 	}
-	if err := errors.Join(err, e.Close()); err != nil { // PyTorch may want its memory
-		return err
-	}
-	fmt.Printf("%s lsrun: gradient %.2f ms, product %.2f ms, ‖Hv‖ %.6g, v·Hv %.6g\n", name, 1e3*gradient.Seconds(), 1e3*product.Seconds, product.Norm, product.Along)
-	fmt.Printf("%s lsrun: a pair to %g %.2f s, %d products, %.6g and %.6g\n", name, pairTolerance, pair.Seconds, pair.Products, pair.Largest, pair.Smallest)
 	child, _, err := l.start(ctx, nil, "python3", filepath.Join(n.folder, "torch_gpu.py"), n.folder)
 	if err != nil {
 		return err
@@ -86,6 +79,31 @@ func raceProduct(ctx context.Context, name string) error {
 	return nil
 }
 
+// ownOnCard prints what lsrun takes in a precision. It leaves the card's memory to others.
+func ownOnCard(ctx context.Context, n *network, p cuda.Precision) (product productAnswer, pair ends, err error) {
+	e, err := cuda.New(n.graph, nn.CrossEntropy, cuda.Options{Precision: p})
+	if err != nil {
+		return product, pair, err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	gradient, product, shares, err := ownProduct(ctx, n, e)
+	if err == nil {
+		pair, err = ownPair(ctx, n, e)
+	}
+	if err != nil {
+		return product, pair, err
+	}
+	who := n.graph.Name + " lsrun " + e.Kernel()
+	fmt.Printf("%s: gradient %.2f ms, product %.2f ms, ‖Hv‖ %.6g, v·Hv %.6g\n", who, 1e3*gradient.Seconds(), 1e3*product.Seconds, product.Norm, product.Along)
+	fmt.Printf("%s: a pair to %g %.2f s, %d products, %.6g and %.6g\n", who, pairTolerance, pair.Seconds, pair.Products, pair.Largest, pair.Smallest)
+	fmt.Printf("%s: ms of a product, one kernel after another:", who)
+	for _, s := range shares {
+		fmt.Printf(" %s %d× %.2f", s.Kernel, s.Count, 1e3*s.Time.Seconds())
+	}
+	fmt.Println()
+	return product, pair, nil
+}
+
 // pairTolerance is the paper's.
 const pairTolerance = 1e-2
 
@@ -101,13 +119,13 @@ func ownPair(ctx context.Context, n *network, e *cuda.Engine) (ends, error) {
 // productAnswer is a product's time, norm and inner product with its vector.
 type productAnswer struct{ Seconds, Norm, Along float64 }
 
-func ownProduct(ctx context.Context, n *network, e *cuda.Engine) (gradient time.Duration, p productAnswer, err error) {
+func ownProduct(ctx context.Context, n *network, e *cuda.Engine) (gradient time.Duration, p productAnswer, shares []cuda.Share, err error) {
 	if err := e.SetPlane(nn.Plane{Theta: n.states}); err != nil {
-		return 0, p, err
+		return 0, p, nil, err
 	}
 	var set engine.Set
 	if set, err = e.Load(n.first(productImages)); err != nil {
-		return 0, p, err
+		return 0, p, nil, err
 	}
 	v, hv := make([]float64, n.graph.Parameters()), make([]float64, n.graph.Parameters())
 	for i := range v {
@@ -116,7 +134,7 @@ func ownProduct(ctx context.Context, n *network, e *cuda.Engine) (gradient time.
 	for range 2 { // the first compiles and makes room
 		began := time.Now()
 		if _, err := e.Gradient(ctx, set, nn.Point{}, hv); err != nil {
-			return 0, p, err
+			return 0, p, nil, err
 		}
 		gradient = time.Since(began)
 		const times = 5
@@ -125,7 +143,7 @@ func ownProduct(ctx context.Context, n *network, e *cuda.Engine) (gradient time.
 				began = time.Now()
 			}
 			if err := e.Products(ctx, [][]float64{v}, [][]float64{hv}); err != nil {
-				return 0, p, err
+				return 0, p, nil, err
 			}
 		}
 		p.Seconds = time.Since(began).Seconds() / times
@@ -135,5 +153,6 @@ func ownProduct(ctx context.Context, n *network, e *cuda.Engine) (gradient time.
 		p.Along += float64(v[i] * hv[i])
 	}
 	p.Norm = math.Sqrt(p.Norm)
-	return gradient, p, nil
+	shares, err = e.ProfileProduct(ctx, v, hv)
+	return gradient, p, shares, err
 }

@@ -132,7 +132,24 @@ class Contender(torch_contender.Contender):
         return {"logits": net(pixels[:shown])[:images].flatten().tolist()}
 
     def version(self):
-        return {"version": torch.__version__, "libraries": [f"CUDA {torch.version.cuda}", f"cuDNN {torch.backends.cudnn.version()}", torch.cuda.get_device_name()]}
+        libraries = [f"CUDA {torch.version.cuda}", f"cuDNN {torch.backends.cudnn.version()}", torch.cuda.get_device_name()]
+        return {"version": torch.__version__, "libraries": libraries + [self.peaks()]}
+
+    def peaks(self):
+        """What the card can do: cuBLAS's rates with large matrices, of random numbers."""
+        n, rates = 8192, []
+        for name, dtype, tf32 in ("float32", torch.float32, False), ("TF32", torch.float32, True), ("float16", torch.float16, False):
+            torch.backends.cuda.matmul.allow_tf32 = tf32
+            a, b = torch.randn(2, n, n, device=self.device, dtype=dtype)
+            times = []
+            for _ in range(6):
+                torch.cuda.synchronize()
+                start = time.perf_counter()
+                a @ b
+                torch.cuda.synchronize()
+                times.append(time.perf_counter() - start)
+            rates.append(f"{name} {2e-12 * n**3 / min(times):.0f}")
+        return f"cuBLAS's products of {n} by {n} matrices, TFLOP/s: " + ", ".join(rates)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,11 @@ func TestLogitsAreThoseOfThePaperCodeOnACard(t *testing.T) {
 }
 
 func TestDerivativesAreThoseOfThePaperCodeOnACard(t *testing.T) {
-	derivativesLikeThePaper(t, []string{"resnet20", "resnet56", "vgg9", "densenet121", "wrn56_4", "alexnet"}, func(g *nn.Graph) (*Engine, error) {
-		return New(g, nn.CrossEntropy, Options{})
-	})
+	for _, precision := range []Precision{FP16x3, TF32x3, Float32} {
+		t.Run(precision.String(), func(t *testing.T) {
+			derivativesLikeThePaper(t, []string{"resnet20", "resnet56", "vgg9", "densenet121", "wrn56_4", "alexnet"}, func(g *nn.Graph) (*Engine, error) {
+				return New(g, nn.CrossEntropy, Options{Precision: precision})
+			})
+		})
+	}
 }

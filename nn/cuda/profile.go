@@ -1,7 +1,11 @@
 package cuda
 
 import (
+	"cmp"
+	"context"
+	"slices"
 	"time"
+	"unsafe"
 
 	"lsrun/nn"
 	"lsrun/nn/engine"
@@ -77,4 +81,55 @@ func (e *Engine) Profile(s engine.Set) (layers []Layer, err error) {
 		layers = append(layers, layer)
 	}
 	return layers, nil
+}
+
+// Share is what the launches of a kernel took of a product.
+type Share struct {
+	Kernel string
+	Count  int
+	Time   time.Duration
+}
+
+// ProfileProduct computes the product with a vector at the point of the last Gradient and reports what each kernel took, the waiting for it
+// included, the longest first.
+func (e *Engine) ProfileProduct(ctx context.Context, vector, product []float64) ([]Share, error) {
+	c := &clock{shares: map[string]*Share{}}
+	if d := e.derived; d != nil {
+		c.device, d.hand.device = d.hand.device, c
+		defer func() { d.hand.device = c.device }()
+	}
+	if err := e.Products(ctx, [][]float64{vector}, [][]float64{product}); err != nil {
+		return nil, err
+	}
+	var shares []Share
+	for _, s := range c.shares {
+		shares = append(shares, *s)
+	}
+	slices.SortFunc(shares, func(a, b Share) int { return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.Kernel, b.Kernel)) })
+	return shares, nil
+}
+
+// clock is a device that waits for every launch.
+type clock struct {
+	device
+	shares map[string]*Share
+}
+
+func (c *clock) launch(k launch, arguments unsafe.Pointer) error {
+	if err := c.sync(); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := c.device.launch(k, arguments); err != nil {
+		return err
+	}
+	err := c.sync()
+	s := c.shares[k.kernel]
+	if s == nil {
+		s = &Share{Kernel: k.kernel}
+		c.shares[k.kernel] = s
+	}
+	s.Count++
+	s.Time += time.Since(began)
+	return err
 }

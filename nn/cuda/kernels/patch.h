@@ -11,9 +11,8 @@ struct Patch {
 	Tiling of;
 };
 
-// Patches computes what Product does, a tile of whole pictures or of an equal part of one at a time: a block reads the pixels that its outputs
-// see once, 16 channels at a time, with zeros around every picture, and moves over this patch by the nine places of the kernel. Its terms
-// are (16 channels, place, channel), summed in this order.
+// Patches computes what Product does, a tile at a time: a block reads the pixels that its outputs see once, 16 channels at a time, and moves
+// over this patch by the nine places of the kernel. Its terms are (16 channels, place, channel), summed in this order.
 //
 // A tile has at most M rows of the product, and N columns; a warp has 32 rows and at most 32 columns. While a block multiplies, what it needs
 // next is copied from memory to shared memory as it is; every thread then splits what it has copied itself, into the patch.
