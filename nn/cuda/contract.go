@@ -15,15 +15,12 @@ type conv struct {
 	nn.Conv
 	in                *edge
 	out               *picture
-	channels, columns int       // of a group, padded where it is the only one
-	at, bias          int       // in φ: [group][place][channel][column], and the bias
-	weight, biasFrom  int       // in the parameters
-	ahead, back       *patching // how patch.h computes it from the input and from the output; or nil
-	tiles             *patch    // how weigh.h does its derivatives by the weights; or nil
+	channels, columns int        // of a group, padded where it is the only one
+	at, bias          int        // in φ: [group][place][channel][column], and the bias
+	weight, biasFrom  int        // in the parameters
+	ahead, back       *direction // what tensor cores compute of it, from the input and from the output; or nil
+	tiles             *patch     // how weigh.h divides pictures for its derivatives by the weights; nil if it does not compute them
 }
-
-// patching is a direction of a convolution that patch.h computes: its panel, and the layers that scale its sums and that shift them too.
-type patching struct{ panel, scaled, shifted int }
 
 func (t *tape) conv(op nn.Conv, in *edge, out *picture, entries, first []int) *conv {
 	c := &conv{Conv: op, in: in, out: out, channels: in.channels / op.Groups, columns: op.Out / op.Groups, weight: first[entries[0]]}
@@ -34,45 +31,10 @@ func (t *tape) conv(op nn.Conv, in *edge, out *picture, entries, first []int) *c
 	if op.Bias {
 		c.bias, c.biasFrom = t.takePhi(out.pixel), first[entries[1]]
 	}
-	if t.precision != Float32 {
-		t.patch(c)
+	if t.precision != Float32 && c.Groups == 1 {
+		c.ahead, c.back, c.tiles = t.ahead(c), t.back(c), weighed(c)
 	}
 	return c
-}
-
-// patch gives what it can of c to patch.h and weigh.h.
-func (t *tape) patch(c *conv) {
-	from, to := nn.Shape{c.in.channels, c.in.height, c.in.width}, nn.Shape{c.Out, c.out.height, c.out.width}
-	place := c.channels * c.columns // from one to the next in φ
-	if patches(c.Conv, from) {
-		bias := int64(-1)
-		if c.Bias {
-			bias = int64(c.bias)
-		}
-		c.ahead = t.patching(panel{source: int64(c.at), outputs: int32(c.Out), channels: int32(c.in.channels), places: 9,
-			outputStep: 1, channelStep: int32(c.columns), placeStep: int32(place)}, bias)
-	}
-	mirrored := c.Conv
-	mirrored.Out = c.in.channels
-	if patches(mirrored, to) && !c.in.constant {
-		c.back = t.patching(panel{source: int64(c.at + 8*place), outputs: int32(c.in.channels), channels: int32(c.Out), places: 9,
-			outputStep: int32(c.columns), channelStep: 1, placeStep: int32(-place)}, -1)
-	}
-	const side = 16 // channels and columns of a block
-	mirrored.Out = side
-	if patches(mirrored, from) && blocks(c.channels, side)*blocks(c.columns, side) <= mostBlocks {
-		rows, _ := patchTile(side)
-		of := patchOf(from, rows)
-		c.tiles = &of
-	}
-}
-
-func (t *tape) patching(w panel, bias int64) *patching {
-	k := &t.packing
-	p := &patching{panel: len(k.panels), scaled: k.addLayer(int(w.outputs), -1), shifted: k.addLayer(int(w.outputs), bias)}
-	k.addPatch(w, t.precision, &k.layers[p.scaled])
-	k.layers[p.shifted].units = k.layers[p.scaled].units
-	return p
 }
 
 func (c *conv) inputs() []*edge  { return []*edge{c.in} }
@@ -135,9 +97,9 @@ func (c *conv) forward(h *hand) {
 func (c *conv) tangent(h *hand) {
 	if c.ahead != nil {
 		to := h.at(tangents, c.out)
-		h.patch(c.ahead, h.along, true, c.in.picture, c.out, h.at(values, c.in.picture), to, false)
+		h.direct(c.ahead, h.along, true, c.in.picture, c.out, h.at(values, c.in.picture), to, false)
 		if !c.in.constant {
-			h.patch(c.ahead, h.own, false, c.in.picture, c.out, h.at(tangents, c.in.picture), to, true)
+			h.direct(c.ahead, h.own, false, c.in.picture, c.out, h.at(tangents, c.in.picture), to, true)
 		}
 		return
 	}
@@ -170,9 +132,9 @@ func (c *conv) backward(h *hand, second bool) {
 	}
 	if c.back != nil {
 		to := h.at(behind(second), c.in.picture)
-		h.patch(c.back, h.own, false, c.out, c.in.picture, h.at(behind(second), c.out), to, c.in.adds)
+		h.direct(c.back, h.own, false, c.out, c.in.picture, h.at(behind(second), c.out), to, c.in.adds)
 		if second {
-			h.patch(c.back, h.along, false, c.out, c.in.picture, h.at(adjoints, c.out), to, true)
+			h.direct(c.back, h.along, false, c.out, c.in.picture, h.at(adjoints, c.out), to, true)
 		}
 		return
 	}
@@ -182,26 +144,6 @@ func (c *conv) backward(h *hand, second bool) {
 		p = append(p, [2]address{h.at(adjoints, c.out), dw})
 	}
 	c.contract(h, "back", c.out, c.in.picture, c.columns, c.channels, p, h.at(behind(second), c.in.picture), 0, c.in.adds, 4)
-}
-
-// patch launches patch.h for a direction of a convolution, with the bias or without, adding to what is there or not.
-func (h *hand) patch(p *patching, w packedWeights, shifted bool, from, to *picture, in, out address, adds bool) {
-	panel, layer := &h.tape.packing.panels[p.panel], &h.tape.packing.layers[p.scaled]
-	if shifted {
-		layer = &h.tape.packing.layers[p.shifted]
-	}
-	a := &convArguments{
-		in: view{data: in, image: from.size(), pixel: int32(from.pixel), even: 2}, out: view{data: out, image: to.size(), pixel: int32(to.pixel), even: 2},
-		weights: w.weights.at(panel.packed), factors: w.factors, scale: int32(layer.scale), shift: int32(layer.shift), inScale: -1, inShift: -1,
-		images: int32(h.count), inputs: int32(from.pixel), height: int32(from.height), width: int32(from.width),
-		outputs: int32(to.channels), outHeight: int32(to.height), outWidth: int32(to.width),
-		kernel: [2]int32{3, 3}, stride: [2]int32{1, 1}, pad: [2]int32{1, 1}, dilation: [2]int32{1, 1},
-		columns: panel.columns, groups: 1, fours: 1,
-	}
-	if adds {
-		a.residual = a.out
-	}
-	h.launch(patchLaunch(a, h.tape.precision, 1))
 }
 
 // Sizes of derive.h.
@@ -287,43 +229,5 @@ func (c *conv) weigh(h *hand, second bool) {
 	splits, chunk := c.runs(h.count * c.out.height * c.out.width)
 	a.out, a.splits, a.chunk = h.parts, int32(splits), int32(chunk)
 	h.launch(contraction("weigh", c.places()*c.channels, c.columns, c.Groups*splits, 4), unsafe.Pointer(a))
-	h.reduce(h.parts, c.at, c.size(), c.size(), splits)
-}
-
-// wantedRuns is how many blocks of weigh.h there should be: three for every place of a large card.
-const wantedRuns = 792
-
-// tileRuns cuts a set of tiles into splits of so many tiles, as long as those of runs.
-func (c *conv) tileRuns(images int) (splits, tiles int) {
-	all := blocks(images, c.tiles.pictures) * c.tiles.parts
-	tiles = min(max(blocks(all, max(1, wantedRuns/c.pairs())), c.tilesIn(shortestRun)), c.tilesIn(longestRun))
-	return blocks(all, tiles), tiles
-}
-
-// mostTileRuns bounds splits for that many images and all fewer.
-func (c *conv) mostTileRuns(images int) int {
-	all := blocks(images, c.tiles.pictures) * c.tiles.parts
-	return max(wantedRuns/c.pairs(), all/c.tilesIn(longestRun)) + 1
-}
-
-// pairs is how many blocks of weigh.h it takes for a run.
-func (c *conv) pairs() int { return blocks(c.channels, 16) * blocks(c.columns, 16) }
-
-// tilesIn is how many tiles have so many pixels.
-func (c *conv) tilesIn(pixels int) int {
-	return max(1, pixels/(c.tiles.pictures*c.tiles.height*c.out.width))
-}
-
-// weighTiles is weigh by weigh.h.
-func (c *conv) weighTiles(h *hand, p pairs) {
-	splits, tiles := c.tileRuns(h.count)
-	a := &weighArguments{out: h.parts, sources: int32(len(p)), images: int32(h.count), height: int32(c.out.height), width: int32(c.out.width),
-		pixel: int32(c.in.pixel), rowPixel: int32(c.out.pixel), channels: int32(c.channels), columns: int32(c.columns), tiling: c.tiles.tiling(h.count, c.out.width)}
-	a.tilesOfBlock = int32(tiles)
-	for i := range p {
-		a.x[i], a.g[i] = p[i][0], p[i][1]
-	}
-	const row, sums = 24, 8 * 9 * 16 * 16 // floats of a pixel, and of all warps' sums
-	h.launch(launch{kernel: "weighPatches", grid: [3]int{splits, c.pairs(), 1}, block: patchThreads, shared: 4 * max(2*c.tiles.pixels*row, sums)}, unsafe.Pointer(a))
 	h.reduce(h.parts, c.at, c.size(), c.size(), splits)
 }

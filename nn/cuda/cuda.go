@@ -6,8 +6,7 @@
 // nn.Plane.Entry says, batch norms folded to scales and shifts, and weights brought into the order of the products.
 //
 // Derivatives go over another lowering of the graph (tape.go, kernels/derive.h), whose layers also run backwards; values are float64
-// there, the rest has float32's precision: 3×3 convolutions by patch.h and weigh.h as the engine's precision says, all else without
-// tensor cores.
+// there, the rest has float32's precision: what tensor cores compute of it (tensor.go) as the engine's precision says, all else without them.
 //
 // Every output is one chain of operations whose order is a function of the layer's shape and the precision alone:
 // results depend neither on what shares a launch nor on the card's size.

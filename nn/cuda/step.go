@@ -162,23 +162,27 @@ func (s *product) launch(p *pass) (launch, unsafe.Pointer) {
 	if a.in.even == 2 {
 		a.fours = 1
 	}
-	rows := p.images * s.out.shape[1] * s.out.shape[2]
 	if s.conv.Groups > 1 {
-		return launch{kernel: "grouped", grid: [3]int{blocks(rows*s.out.shape[0], 256), 1, p.points}, block: 256}, unsafe.Pointer(a)
+		return launch{kernel: "grouped", grid: [3]int{blocks(p.images*s.out.shape.Size(), 256), 1, p.points}, block: 256}, unsafe.Pointer(a)
 	}
-	n := tileColumns(s.conv.Out)
 	if s.patch {
 		return patchLaunch(a, s.precision, p.points)
 	}
-	stages := 3
-	if n == 64 && panel.planes == 2 {
+	return productLaunch(a, s.precision.products(), p.points)
+}
+
+// productLaunch is that of product.h for a convolution.
+func productLaunch(a *convArguments, precision Precision, points int) (launch, unsafe.Pointer) {
+	n, rows, stages := tileColumns(int(a.outputs)), int(a.images)*int(a.outHeight)*int(a.outWidth), 3
+	planes, _ := precision.planes()
+	if n == 64 && planes == 2 {
 		stages = 2
 	}
 	return launch{
-		kernel: fmt.Sprintf("product_%s_%d", s.precision.products(), n),
-		grid:   [3]int{blocks(rows, tileRows), int(panel.columns) / n, p.points},
+		kernel: fmt.Sprintf("product_%s_%d", precision, n),
+		grid:   [3]int{blocks(rows, tileRows), int(a.columns) / n, points},
 		block:  128,
-		shared: 4 * stages * (tileRows*(productTerms+4) + int(panel.planes)*productTerms*(n+8) + 2*productTerms),
+		shared: 4 * stages * (tileRows*(productTerms+4) + int(planes)*productTerms*(n+8) + 2*productTerms),
 	}, unsafe.Pointer(a)
 }
 
