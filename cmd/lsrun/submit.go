@@ -95,6 +95,13 @@ func (q queue) awaited() (ids []string) {
 	return ids
 }
 
+// stuck says whether a merge waits for workers that are held, maybe for ever.
+func (q queue) stuck(merge slurm.Job) bool {
+	return slices.ContainsFunc(q.held, func(held slurm.Job) bool {
+		return waitsFor(merge.Dependency, []string{held.Job}) || waitsFor(merge.Dependency, []string{held.ID()})
+	})
+}
+
 // look asks what is queued. Without an answer it goes on as if that were nothing: workers
 // that are too many find nothing to do.
 func (b *batch) look() queue {
@@ -222,7 +229,7 @@ func (b *batch) arraySize() int {
 func (b *batch) submitMerge(q queue, behind []string) error {
 	out := b.c.App.Writer
 	for _, job := range q.merges {
-		if !job.Held() && (len(behind) == 0 || job.State == "PENDING" && waitsFor(job.Dependency, behind)) {
+		if !job.Held() && !q.stuck(job) && (len(behind) == 0 || job.State == "PENDING" && waitsFor(job.Dependency, behind)) {
 			fmt.Fprintf(out, "queued      the merge already, as job %s\n", job.Job)
 			return nil
 		}
