@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -157,9 +159,12 @@ func (s *scenario) do(args ...string) string {
 	return string(out)
 }
 
-// flags are those with which eight workers share a run, four at a time on two nodes.
+// maxRunning is how many workers of a run there are at a time.
+const maxRunning = 4
+
+// flags are those with which eight workers share a run, maxRunning at a time on two nodes.
 func (s *scenario) flags(further ...string) []string {
-	return append([]string{"--workers", "8", "--max-running", "4", "--cpus-per-task", "1", "--partition", s.partition}, further...)
+	return append([]string{"--workers", "8", "--max-running", fmt.Sprint(maxRunning), "--cpus-per-task", "1", "--partition", s.partition}, further...)
 }
 
 func (s *scenario) submit(further ...string) {
@@ -192,16 +197,43 @@ func (s *scenario) jobs() (workers, merges []slurmtest.Job) {
 }
 
 // midway waits until the run has begun in earnest, and returns the workers of the first
-// node that are at it.
+// node that are at it. They stand still meanwhile: SLURM may take longer to answer than they to finish.
 func (s *scenario) midway() (there []slurmtest.Job) {
 	s.t.Helper()
+	s.hold()
 	s.cluster.Wait(s.t, "workers on "+s.nodes[0], func() bool {
 		workers, _ := s.jobs()
 		there = slices.DeleteFunc(workers, func(j slurmtest.Job) bool { return j.State != "RUNNING" || j.Node != s.nodes[0] })
-		return len(there) > 0 && finished(s.t, s.run) >= 4
+		return len(there) > 0
+	})
+	s.signal(syscall.SIGCONT)
+	return there
+}
+
+// hold waits until the run has begun in earnest, and stops its workers at once: all that may run at a time, so that nobody
+// comes later and finishes it.
+func (s *scenario) hold() {
+	s.t.Helper()
+	s.cluster.Wait(s.t, "all workers to stand still", func() bool {
+		n := finished(s.t, s.run)
+		return n == clusterPoints || n >= 4 && s.signal(syscall.SIGSTOP) == maxRunning
 	})
 	s.incomplete()
-	return there
+}
+
+// holdAtWork holds the workers while one at least is in the middle of a unit, and returns those that have one.
+func (s *scenario) holdAtWork() (at []shard.Running) {
+	s.t.Helper()
+	s.cluster.Wait(s.t, "workers in the middle of a unit", func() bool {
+		s.hold()
+		at = s.atWork()
+		if slices.ContainsFunc(at, func(w shard.Running) bool { return w.PointsDone > 0 }) {
+			return true
+		}
+		s.signal(syscall.SIGCONT)
+		return false
+	})
+	return at
 }
 
 // incomplete fails the test if the run ended before anything could happen to it.
@@ -393,15 +425,9 @@ func (s *scenario) runIntoTheLimit() {
 // took and what they keep free. All stand still until they are over: nobody finishes the run for the others.
 func (s *scenario) leaveBeforeTheDeadline() {
 	s.submit("--profile", s.profile(`{"setup": ["SECONDS=60"], "time": "2", "signal": 50}`))
-	s.midway()
-	s.signal("STOP")
-	s.incomplete()
-	victims := s.atWork()
-	if len(victims) == 0 {
-		s.t.Fatal("nobody is at work")
-	}
+	victims := s.holdAtWork()
 	time.Sleep(10 * time.Second)
-	s.signal("CONT")
+	s.signal(syscall.SIGCONT)
 	workers := s.converges(0)
 	for _, v := range victims {
 		id := s.taskID(v)
@@ -422,20 +448,30 @@ func (s *scenario) profile(text string) (name string) {
 	return "site"
 }
 
-// pause stops a worker in the middle of the run until a line of shell, in which $pid is the
+// pause stops a worker in the middle of a unit, which nobody finishes for it, until a line of shell, in which $pid is the
 // worker's process, has ended on its node.
 func (s *scenario) pause(until string) (victim string) {
 	s.t.Helper()
 	s.midway()
 	var w shard.Running
-	s.cluster.Wait(s.t, "a worker to claim a unit", func() bool {
-		running := s.atWork()
-		if len(running) > 0 {
-			w = running[0]
+	s.cluster.Wait(s.t, "a worker in the middle of a unit", func() bool {
+		s.incomplete()
+		at := s.atWork()
+		i := slices.IndexFunc(at, func(r shard.Running) bool { return r.PointsDone < r.Points-1 })
+		if i < 0 {
+			return false
 		}
-		return len(running) > 0
+		w = at[i]
+		s.cluster.Shell(s.t, w.Host, fmt.Sprintf("kill -STOP %d || true", w.PID))
+		if slices.ContainsFunc(s.atWork(), func(r shard.Running) bool {
+			return r.Unit == w.Unit && r.Generation == w.Generation && r.PointsDone < r.Points-1 // it was still there
+		}) {
+			return true
+		}
+		s.cluster.Shell(s.t, w.Host, fmt.Sprintf("kill -CONT %d || true", w.PID))
+		return false
 	})
-	s.cluster.Shell(s.t, w.Host, fmt.Sprintf("pid=%d; kill -STOP $pid\n{ %s; kill -CONT $pid; } &", w.PID, until))
+	s.cluster.Shell(s.t, w.Host, fmt.Sprintf("pid=%d\n{ %s; kill -CONT $pid; } &", w.PID, until))
 	s.incomplete()
 	return s.taskID(w)
 }
@@ -450,12 +486,23 @@ func (s *scenario) taskID(w shard.Running) string {
 	return task.ID()
 }
 
-// signal sends a signal to all workers, those between two claims too.
-func (s *scenario) signal(name string) {
+// signal sends a signal to all workers, those between two claims too, and returns how many there are. It starts no process:
+// that takes seconds on a busy machine, in which a run comes to its end. The nodes' processes are this machine's too.
+func (s *scenario) signal(which syscall.Signal) (workers int) {
 	s.t.Helper()
-	for _, node := range s.nodes {
-		s.cluster.Shell(s.t, node, `for p in /proc/[0-9]*; do case $(cat $p/comm) in lsrun) kill -`+name+` ${p#/proc/} ;; esac; done; true`)
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		s.t.Fatal(err)
 	}
+	for _, process := range processes {
+		line, _ := os.ReadFile(filepath.Join(process, "cmdline")) // empty where it has ended
+		words := strings.Split(string(line), "\x00")
+		pid, err := strconv.Atoi(filepath.Base(process))
+		if err == nil && len(words) > 1 && words[1] == "run" && slices.Contains(words, s.run) && syscall.Kill(pid, which) == nil {
+			workers++
+		}
+	}
+	return workers
 }
 
 // atWork lists the processes of workers, by what the run itself says.
@@ -491,8 +538,7 @@ func (s *scenario) submitAfterFailure() {
 
 func (s *scenario) cancelAll() {
 	s.submit()
-	s.midway()
-	s.signal("STOP") // until SLURM wakes what it cancels: the run is not over too early
+	s.hold() // until SLURM wakes what it cancels: the run is not over too early
 	s.do("cancel", s.run)
 	workers, merges := s.ended()
 	for _, j := range append(workers, merges...) {
