@@ -123,6 +123,16 @@ type weighArguments struct {
 	tiling
 }
 
+type norming struct{ weight, bias, scale, shift int32 }
+
+type parametersArguments struct {
+	vector, phi, derivatives address
+	places, norms            address
+	slopes, means            address
+	count, channels          int64
+	images                   float64
+}
+
 type combineArguments struct {
 	x64, r64, scale64, shift64                   address
 	y64                                          address

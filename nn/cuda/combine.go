@@ -12,51 +12,40 @@ import (
 type combine struct {
 	in, residual *edge // residual may be nil
 	out          *picture
-	norm         *norming // or nil
+	norm         *frozen // or nil
 	kind         int32
 	a, b         float32
 }
 
-// norming is a frozen batch norm, scale = weight/√(variance + ε) and shift = bias − mean·scale: linear in the parameters.
-type norming struct {
+// frozen is a batch norm in evaluation, scale = weight/√(variance + ε) and shift = bias − mean·scale: linear in the parameters.
+type frozen struct {
 	op             nn.BatchNorm
 	weight, bias   int // in the parameters
 	mean, variance int // entries
 	at             int // in φ: the scales, then the shifts
 	pixel          int
-	means, slope   []float64 // at the point: slope is 1/√(variance + ε)
 }
 
-func (t *tape) norm(op nn.BatchNorm, entries, first []int, pixel int) *norming {
-	return &norming{op: op, weight: first[entries[0]], bias: first[entries[1]], mean: entries[2], variance: entries[3], at: t.takePhi(2 * pixel), pixel: pixel}
+func (t *tape) norm(op nn.BatchNorm, entries, first []int, pixel int) *frozen {
+	return &frozen{op: op, weight: first[entries[0]], bias: first[entries[1]], mean: entries[2], variance: entries[3], at: t.takePhi(2 * pixel), pixel: pixel}
 }
 
-// moveTo takes up the running statistics of a point.
-func (n *norming) moveTo(entries [][]float32) {
-	n.means, n.slope = make([]float64, len(entries[n.mean])), make([]float64, len(entries[n.mean]))
-	for c, m := range entries[n.mean] {
-		n.means[c], n.slope[c] = float64(m), 1/math.Sqrt(float64(entries[n.variance][c])+n.op.Eps)
-	}
-}
-
-func (l *combine) fill(phi, parameters []float64) {
+func (l *combine) effective(p *parameters) {
 	if n := l.norm; n != nil {
-		for c, slope := range n.slope {
-			scale := parameters[n.weight+c] * slope
-			phi[n.at+c] = scale
-			phi[n.at+n.pixel+c] = parameters[n.bias+c] - float64(n.means[c]*scale)
+		for c := range l.out.channels {
+			p.norms = append(p.norms, norming{int32(n.weight + c), int32(n.bias + c), int32(n.at + c), int32(n.at + n.pixel + c)})
 		}
 	}
 }
 
-func (l *combine) pull(parameters, phi []float64) {
+// statistics appends 1/√(variance + ε) and the means at a point.
+func (l *combine) statistics(slopes, means []float64, entries [][]float32) (_, _ []float64) {
 	if n := l.norm; n != nil {
-		for c, slope := range n.slope {
-			byScale, byShift := phi[n.at+c], phi[n.at+n.pixel+c]
-			parameters[n.weight+c] = (byScale - float64(n.means[c]*byShift)) * slope
-			parameters[n.bias+c] = byShift
+		for c, m := range entries[n.mean] {
+			slopes, means = append(slopes, 1/math.Sqrt(float64(entries[n.variance][c])+n.op.Eps)), append(means, float64(m))
 		}
 	}
+	return slopes, means
 }
 
 func (l *combine) inputs() []*edge {

@@ -45,36 +45,19 @@ func (c *conv) places() int { return c.Kernel[0] * c.Kernel[1] }
 // size is that of its weights in φ.
 func (c *conv) size() int { return c.Groups * c.places() * c.channels * c.columns }
 
-// eachRow calls f with the places of an output channel's weights for one input channel: in the parameters, one after another, and
-// in φ, step apart.
-func (c *conv) eachRow(f func(parameter, phi, step int)) {
+// effective lists φ's [group][place][channel][column].
+func (c *conv) effective(p *parameters) {
 	of, outputs := c.in.channels/c.Groups, c.Out/c.Groups
 	for o := range c.Out {
 		for i := range of {
-			f(c.weight+(o*of+i)*c.places(), c.at+(o/outputs*c.places()*c.channels+i)*c.columns+o%outputs, c.channels*c.columns)
+			own, at := c.weight+(o*of+i)*c.places(), c.at+(o/outputs*c.places()*c.channels+i)*c.columns+o%outputs
+			for k := range c.places() {
+				p.places[own+k] = int32(at + k*c.channels*c.columns)
+			}
 		}
-	}
-}
-
-func (c *conv) fill(phi, parameters []float64) {
-	c.eachRow(func(p, at, step int) {
-		for k := range c.places() {
-			phi[at+k*step] = parameters[p+k]
+		if c.Bias {
+			p.places[c.biasFrom+o] = int32(c.bias + o)
 		}
-	})
-	if c.Bias {
-		copy(phi[c.bias:], parameters[c.biasFrom:][:c.Out])
-	}
-}
-
-func (c *conv) pull(parameters, phi []float64) {
-	c.eachRow(func(p, at, step int) {
-		for k := range c.places() {
-			parameters[p+k] = phi[at+k*step]
-		}
-	})
-	if c.Bias {
-		copy(parameters[c.biasFrom:][:c.Out], phi[c.bias:])
 	}
 }
 

@@ -21,14 +21,12 @@ type derivatives struct {
 	spare   *state   // for those
 	full    bool     // no more states can be kept
 
-	tables tables
-	held   []*address
+	tables     tables
+	parameters *parameters
+	held       []*address
 
-	set      *images   // nil while there is no point
-	logits   []float64 // of the point
-	gradient []float64 // sums of derivatives by φ
-	phi      []float64
-	narrow   []float32
+	set    *images   // nil while there is no point
+	logits []float64 // of the point
 }
 
 // state is the base state of a block: what products at one point share.
@@ -52,13 +50,11 @@ func (e *Engine) differentiate(images int) (*derivatives, error) {
 		}
 	}
 	t := record(e.graph, e.blockImages, e.precision)
-	d := &derivatives{threads: e.threads, tape: t, phi: make([]float64, t.phi), narrow: make([]float32, t.phi), gradient: make([]float64, t.phi)}
+	d := &derivatives{threads: e.threads, tape: t, parameters: parametersOf(t, e.graph)}
 	h := &d.hand
 	h.device, h.tape, h.capacity = e.device, t, min(t.block, images)
 	e.derived = d
-	for _, at := range d.tables.addresses() {
-		d.held = append(d.held, at)
-	}
+	d.held = append(d.tables.addresses(), d.parameters.addresses()...)
 	plane := t.plane * int64(h.capacity)
 	for _, part := range []struct {
 		at     *address
@@ -74,6 +70,9 @@ func (e *Engine) differentiate(images int) (*derivatives, error) {
 	}
 	var err error
 	if d.tables, err = t.packing.announce(e.device); err == nil {
+		err = d.parameters.reside(e.device, e.threads)
+	}
+	if err == nil {
 		d.spare, err = d.state()
 	}
 	if err != nil {
@@ -179,7 +178,9 @@ func (e *Engine) Gradient(ctx context.Context, s engine.Set, at nn.Point, gradie
 	if err != nil {
 		return 0, err
 	}
-	d.pull(gradient, set.Len())
+	if err := d.parameters.pull(gradient, d.hand.gradient, set.Len()); err != nil {
+		return 0, err
+	}
 	d.set = set
 	return loss / float64(set.Len()), nil
 }
@@ -201,14 +202,15 @@ func (e *Engine) Products(ctx context.Context, vectors, products [][]float64) er
 		}
 	}
 	for k := range vectors {
-		d.fill(vectors[k])
-		if err := d.upload(d.hand.dPhi, d.hand.along); err != nil {
+		if err := d.turn(vectors[k]); err != nil {
 			return err
 		}
 		if _, err := d.sweep(ctx, e, d.set, true); err != nil {
 			return err
 		}
-		d.pull(products[k], d.set.Len())
+		if err := d.parameters.pull(products[k], d.hand.gradient, d.set.Len()); err != nil {
+			return err
+		}
 	}
 	return ctx.Err()
 }
@@ -216,59 +218,60 @@ func (e *Engine) Products(ctx context.Context, vectors, products [][]float64) er
 // moveTo brings φ to a point.
 func (d *derivatives) moveTo(e *Engine, at nn.Point) error {
 	entries := make([][]float32, len(e.graph.Entries))
+	d.threads.each(len(entries), func(i int) {
+		entries[i] = make([]float32, e.graph.Entries[i].Shape.Size())
+		e.given.Entry(entries[i], i, at)
+	})
 	parameters := make([]float64, 0, e.graph.Parameters())
 	for i, entry := range e.graph.Entries {
-		entries[i] = make([]float32, entry.Shape.Size())
-		e.given.Entry(entries[i], i, at)
 		if entry.Role == nn.Learnable {
 			for _, v := range entries[i] {
 				parameters = append(parameters, float64(v))
 			}
 		}
 	}
+	var slopes, means []float64
 	for _, l := range d.tape.layers {
-		if l, ok := l.(*combine); ok && l.norm != nil {
-			l.norm.moveTo(entries)
+		if l, ok := l.(*combine); ok {
+			slopes, means = l.statistics(slopes, means, entries)
 		}
 	}
-	d.fill(parameters)
-	if err := d.hand.device.upload(d.hand.phi64, bytes(d.phi)); err != nil {
+	h := &d.hand
+	err := h.device.upload(d.parameters.slopes, bytes(slopes))
+	if err == nil {
+		err = h.device.upload(d.parameters.means, bytes(means))
+	}
+	if err == nil {
+		err = d.parameters.fill(h.phi64, parameters)
+	}
+	if err != nil {
 		return err
 	}
-	return d.upload(d.hand.phi, d.hand.own)
+	return d.pack(h.phi64, h.phi, h.own)
 }
 
-// fill computes φ, or its derivative along a vector, on the host.
-func (d *derivatives) fill(parameters []float64) {
-	d.threads.each(len(d.tape.layers), func(i int) {
-		if l, ok := d.tape.layers[i].(weighted); ok {
-			l.fill(d.phi, parameters)
-		}
-	})
-}
-
-// upload copies what fill has computed, in float32, and packs it.
-func (d *derivatives) upload(to address, p packedWeights) error {
-	for i, v := range d.phi {
-		d.narrow[i] = float32(v)
-	}
-	if err := d.hand.device.upload(to, bytes(d.narrow)); err != nil {
+// turn takes up a vector: φ's derivative along it. It is computed where the sums of derivatives will be.
+func (d *derivatives) turn(vector []float64) error {
+	h := &d.hand
+	if err := d.clear(h.gradient, 2*int64(d.tape.phi)); err != nil {
 		return err
 	}
-	return d.tables.pack(&d.tape.packing, d.hand.device.launch, states{to, 0, 1}, p.factors, p.weights)
+	if err := d.parameters.fill(h.gradient, vector); err != nil {
+		return err
+	}
+	return d.pack(h.gradient, h.dPhi, h.along)
 }
 
-// pull turns the sums of the last sweep into means of derivatives by the parameters.
-func (d *derivatives) pull(out []float64, images int) {
-	for i := range d.gradient {
-		d.gradient[i] /= float64(images)
-	}
-	clear(out) // of what the output does not depend on
-	d.threads.each(len(d.tape.layers), func(i int) {
-		if l, ok := d.tape.layers[i].(weighted); ok {
-			l.pull(out, d.gradient)
+// pack brings what fill has computed into float32, and into the order of the kernels that want it in one of their own.
+func (d *derivatives) pack(from, to address, p packedWeights) error {
+	h := &d.hand
+	k, a := conversion("narrow", from, to, int64(d.tape.phi))
+	if d.tape.phi > 0 {
+		if err := h.device.launch(k, a); err != nil {
+			return err
 		}
-	})
+	}
+	return d.tables.pack(&d.tape.packing, h.device.launch, states{to, 0, 1}, p.factors, p.weights)
 }
 
 // sweep goes over the blocks of a set and leaves sums of derivatives by φ in gradient: of the losses or, in the second order, of
@@ -304,10 +307,7 @@ func (d *derivatives) sweep(ctx context.Context, e *Engine, set *images, second 
 			return 0, errors.Join(h.err, h.device.sync())
 		}
 	}
-	if err := h.device.download(bytes(d.gradient), h.gradient); err != nil {
-		return 0, err
-	}
-	return loss, h.device.sync()
+	return loss, nil
 }
 
 // base computes the base state of a block and, unless that is all, the sums of derivatives; it returns the sum of the losses.

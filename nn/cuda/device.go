@@ -12,6 +12,8 @@ type device interface {
 	free(at address) error
 	// available is how many bytes of memory nobody has taken.
 	available() (int64, error)
+	// pinned returns memory of the host that is copied to and from the card faster, until close.
+	pinned(bytes int64) ([]byte, error)
 	// upload returns when src may change again.
 	upload(dst address, src []byte) error
 	// download fills dst by the time that sync returns.

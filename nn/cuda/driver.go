@@ -64,6 +64,8 @@ type driver struct {
 	memAlloc           func(at *address, bytes uint64) result
 	memFree            func(at address) result
 	memGetInfo         func(free, total *uint64) result
+	memHostAlloc       func(at *unsafe.Pointer, bytes uint64, flags uint32) result
+	memFreeHost        func(at unsafe.Pointer) result
 	memcpyHtoDAsync    func(dst address, src unsafe.Pointer, bytes uint64, stream uintptr) result
 	memcpyDtoHAsync    func(dst unsafe.Pointer, src address, bytes uint64, stream uintptr) result
 	streamCreate       func(stream *uintptr, flags uint32) result
@@ -86,6 +88,7 @@ func load() (*driver, error) {
 		"cuDevicePrimaryCtxRetain": &d.primaryCtxRetain, "cuDevicePrimaryCtxRelease_v2": &d.primaryCtxRelease, "cuCtxSetCurrent": &d.ctxSetCurrent,
 		"cuModuleLoadDataEx": &d.moduleLoadDataEx, "cuModuleGetFunction": &d.moduleGetFunction,
 		"cuFuncSetAttribute": &d.funcSetAttribute, "cuMemAlloc_v2": &d.memAlloc, "cuMemFree_v2": &d.memFree, "cuMemGetInfo_v2": &d.memGetInfo,
+		"cuMemHostAlloc": &d.memHostAlloc, "cuMemFreeHost": &d.memFreeHost,
 		"cuMemcpyHtoDAsync_v2": &d.memcpyHtoDAsync, "cuMemcpyDtoHAsync_v2": &d.memcpyDtoHAsync,
 		"cuStreamCreate": &d.streamCreate, "cuStreamDestroy_v2": &d.streamDestroy, "cuStreamSynchronize": &d.streamSynchronize,
 		"cuLaunchKernel": &d.launchKernel,
@@ -193,6 +196,7 @@ type card struct {
 	*processor
 	stream uintptr
 	held   map[address]bool
+	pins   []unsafe.Pointer
 }
 
 func (p *processor) open() (device, error) {
@@ -286,6 +290,21 @@ func (c *card) free(at address) error {
 	return c.do(func() error { return c.check(c.memFree(at), "give back the card's memory") })
 }
 
+func (c *card) pinned(bytes int64) ([]byte, error) {
+	if bytes == 0 {
+		return nil, nil
+	}
+	at := new(unsafe.Pointer)
+	err := c.do(func() error {
+		return c.check(c.memHostAlloc(at, uint64(bytes), 0), "pin %d MB of memory", bytes>>20)
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.pins = append(c.pins, *at)
+	return unsafe.Slice((*byte)(*at), bytes), nil
+}
+
 func (c *card) available() (int64, error) {
 	var free, total uint64
 	err := c.do(func() error { return c.check(c.memGetInfo(&free, &total), "ask for the card's free memory") })
@@ -366,6 +385,10 @@ func (c *card) close() error {
 			first = cmp.Or(first, c.check(c.memFree(at), "give back the card's memory"))
 		}
 		clear(c.held)
+		for _, at := range c.pins {
+			first = cmp.Or(first, c.check(c.memFreeHost(at), "give back pinned memory"))
+		}
+		c.pins = nil
 		if c.stream != 0 {
 			first = cmp.Or(first, c.check(c.streamDestroy(c.stream), "give back the stream"))
 			c.stream = 0

@@ -26,13 +26,14 @@ type fake struct {
 	always bool
 	calls  map[string]int
 	memory map[address]uint64
+	pinned map[unsafe.Pointer][]uint64
 	limit  uint64
 	cards  int32 // besides one
 	got    int32 // the card that was asked for
 }
 
 func (f *fake) driver() *driver {
-	f.calls, f.memory = map[string]int{}, map[address]uint64{}
+	f.calls, f.memory, f.pinned = map[string]int{}, map[address]uint64{}, map[unsafe.Pointer][]uint64{}
 	d := &driver{}
 	table := reflect.ValueOf(d).Elem()
 	for i := range table.NumField() {
@@ -83,6 +84,17 @@ func (f *fake) call(name string, arguments []reflect.Value) result {
 			return 1
 		}
 		delete(f.memory, at)
+	case "memHostAlloc":
+		room := make([]uint64, (arguments[1].Uint()+7)/8)
+		at := unsafe.Pointer(&room[0])
+		f.pinned[at] = room
+		*arguments[0].Interface().(*unsafe.Pointer) = at
+	case "memFreeHost":
+		at := arguments[0].Interface().(unsafe.Pointer)
+		if f.pinned[at] == nil {
+			return 1
+		}
+		delete(f.pinned, at)
 	case "memGetInfo":
 		*arguments[0].Interface().(*uint64) = 1 << 40
 		if f.limit > 0 {

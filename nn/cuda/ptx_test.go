@@ -29,11 +29,12 @@ func TestKernelsTakeWhatTheyAreGiven(t *testing.T) {
 		"affine":       elements, "pool": elements, "softmax": elements, "subsample": elements, "flatten": elements, "grouped": conv,
 	}
 	for size, names := range map[uintptr][]string{
-		unsafe.Sizeof(combineArguments{}):   {"combine64", "tangent", "adjoint", "sums"},
-		unsafe.Sizeof(reduceArguments{}):    {"reduce"},
-		unsafe.Sizeof(convertArguments{}):   {"widen", "narrow", "zero"},
-		unsafe.Sizeof(windowArguments{}):    {"pool64", "pool32", "poolBack", "move64", "move32", "moveBack"},
-		unsafe.Sizeof(normaliseArguments{}): {"normalise64", "normaliseTangent", "normaliseBack"},
+		unsafe.Sizeof(combineArguments{}):    {"combine64", "tangent", "adjoint", "sums"},
+		unsafe.Sizeof(parametersArguments{}): {"fill", "fillNorms", "pull", "pullNorms"},
+		unsafe.Sizeof(reduceArguments{}):     {"reduce"},
+		unsafe.Sizeof(convertArguments{}):    {"widen", "narrow", "zero"},
+		unsafe.Sizeof(windowArguments{}):     {"pool64", "pool32", "poolBack", "move64", "move32", "moveBack"},
+		unsafe.Sizeof(normaliseArguments{}):  {"normalise64", "normaliseTangent", "normaliseBack"},
 	} {
 		for _, name := range names {
 			want[name] = size

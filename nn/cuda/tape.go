@@ -65,10 +65,8 @@ type layer interface {
 
 // weighted is a layer with parameters.
 type weighted interface {
-	// fill writes the layer's part of φ, or of its derivative along a vector, given the parameters or the vector.
-	fill(phi, parameters []float64)
-	// pull writes derivatives by the parameters, given those by φ.
-	pull(parameters, phi []float64)
+	// effective says where the layer's parameters are in φ.
+	effective(p *parameters)
 }
 
 // Limits of a block: planes of two values of four bytes for each order, and one of eight.

@@ -80,10 +80,10 @@ func (h *hand) direct(d *direction, w packedWeights, shifted bool, from, to *pic
 	h.launch(productLaunch(a, h.tape.precision.products(), 1))
 }
 
-// Sizes of weigh.h: channels and columns of a block, floats from a pixel to the next, and those of all warps' sums.
+// Sizes of weigh.h: channels and columns of a block, floats of a pixel, split and as it was copied, and those of all warps' sums.
 const (
 	weighSide = 16
-	weighRow  = 24
+	weighRow  = 40 + weighSide
 	weighSums = 8 * 9 * weighSide * weighSide
 )
 
@@ -132,6 +132,6 @@ func (c *conv) weighTiles(h *hand, p pairs) {
 	for i := range p {
 		a.x[i], a.g[i] = p[i][0], p[i][1]
 	}
-	h.launch(launch{kernel: "weighPatches", grid: [3]int{splits, c.pairs(), 1}, block: patchThreads, shared: 4 * max(2*c.tiles.pixels*weighRow, weighSums)}, unsafe.Pointer(a))
+	h.launch(launch{kernel: "weighPatches", grid: [3]int{splits, c.pairs(), 1}, block: patchThreads, shared: 4 * max(c.tiles.pixels*weighRow, weighSums)}, unsafe.Pointer(a))
 	h.reduce(h.parts, c.at, c.size(), c.size(), splits)
 }

@@ -1,5 +1,6 @@
 #include "derive.h"
 #include "elements.h"
+#include "parameters.h"
 #include "patch.h"
 #include "weigh.h"
 #include "weights.h"

@@ -13,21 +13,20 @@ struct Weigh {
 	Tiling of;                                  // tilesOfBlock are a run
 };
 
-// Weighing is W̄ = Σ x·g over the pixels of a run of tiles, for nine places, 16 channels of x and 16 columns of g. A warp has every eighth 16
-// pixels of each tile. All nine places share what it reads of g; x they read from the patch, which is copied while the one before is
-// multiplied. Factors are split in two as TF32X3's are, and the products of 16 pixels summed from zero and then added by an addition that
+// Weighing is W̄ = Σ x·g over the pixels of a run of tiles, for nine places, 16 channels of x and 16 columns of g. A warp has every eighth 8
+// pixels of each tile. All nine places share what it reads of g; x they read from the patch, split in two as TF32X3's factors are by the thread
+// that has copied it, while what comes next is copied. The products of 8 pixels are summed from zero and then added by an addition that
 // rounds, every other time as negatives (Product::addTiles). The sums of the warps are added in float64.
 struct Weighing {
 	enum {
 		WARPS = 8, PLACES = 9, SIDE = 16, SUMS = PLACES * SIDE * SIDE, // of a block
-		ROW = 24,                                                     // words from a pixel to the next: no two lanes of a fragment meet in a bank
-		QUADS = 7,                                                    // 400 pixels at most
+		ROW = 40,  // words from a pixel to the next: 16 big ones, 16 small ones, and no two lanes of a fragment meet in a bank
+		QUADS = 7, // 400 pixels at most
 	};
 
 	DEVICE void run(const Weigh &a) {
-		float *patches = (float *)sharedMemory();
-		int size = a.of.pixels * ROW, across = (a.columns + SIDE - 1) / SIDE;
-		int c0 = blockY() / across * SIDE, n0 = blockY() % across * SIDE;
+		float *patch = (float *)sharedMemory(), *staged = patch + a.of.pixels * ROW;
+		int across = (a.columns + SIDE - 1) / SIDE, c0 = blockY() / across * SIDE, n0 = blockY() % across * SIDE;
 		int first = blockX() * a.of.tilesOfBlock, end = first + a.of.tilesOfBlock < a.of.tiles ? first + a.of.tilesOfBlock : a.of.tiles;
 		float sum[PLACES][2][4];
 		UNROLL
@@ -38,83 +37,88 @@ struct Weighing {
 				for (int e = 0; e < 4; e++) sum[k][j][e] = 0;
 
 		Picture x = {a.x[0], (distance)a.height * a.width * a.pixel, a.pixel, a.images, a.width, a.pixel, 1};
-		Pixels<QUADS, ROW> source;
+		Pixels<QUADS, SIDE> source;
 		source.locate(a.of, x, first);
-		copy(a, source, x, patches, c0);
+		source.copy(a.of, x, staged, c0);
 		commit();
-		for (int i = 0, tile = first, s = 0; s < a.sources; i++) {
-			int nextTile = tile + 1, nextSource = s;
-			if (nextTile < end) {
+		for (int tile = first, s = 0; s < a.sources;) {
+			pending<0>();
+			split(a, source, patch, staged);
+			barrier();
+			const float *g = a.g[s] + (distance)tile * a.of.pictures * a.of.height * a.width * a.rowPixel;
+			int left = (a.images - source.image0) * a.height * a.width - source.part * a.of.height * a.width;
+			if (++tile < end) {
 				source.advance(a.of, x);
-			} else if (nextTile = first, ++nextSource < a.sources) {
+			} else if (tile = first, ++s < a.sources) {
 				x.data = a.x[1];
 				source.locate(a.of, x, first);
 			}
-			if (nextSource < a.sources) copy(a, source, x, patches + (i + 1) % 2 * size, c0);
+			if (s < a.sources) source.copy(a.of, x, staged, c0);
 			commit();
-			pending<1>();
+			multiplyTile(a, sum, patch, g, left, n0);
 			barrier();
-			multiplyTile(a, sum, patches + i % 2 * size, a.g[s], tile, n0);
-			barrier();
-			tile = nextTile, s = nextSource;
 		}
 		finish(a, sum, c0, n0);
 	}
 
-	// copy starts copying a patch; where there is nothing to copy it puts zeros.
-	DEVICE void copy(const Weigh &a, Pixels<QUADS, ROW> &source, const Picture &x, float *patch, int c0) {
-		source.copy(a.of, x, patch, c0);
+	// split brings what this thread has copied into the patch, with zeros where there was nothing to copy.
+	DEVICE void split(const Weigh &a, const Pixels<QUADS, SIDE> &source, float *patch, const float *staged) {
 		int t = threadX();
 		UNROLL
-		for (int i = 0; i < QUADS; i++)
-			if (!(source.copied >> i & 1) && i * 64 + t / 4 < a.of.pixels) *(Four *)(patch + (i * 64 + t / 4) * ROW + t % 4 * 4) = {{0, 0, 0, 0}};
+		for (int i = 0; i < QUADS; i++) {
+			int pixel = i * 64 + t / 4;
+			Four x = {{0, 0, 0, 0}}, big, small;
+			if (source.copied >> i & 1) x = *(const Four *)(staged + (i * 256 + t) * 4);
+			UNROLL
+			for (int e = 0; e < 4; e++) big.v[e] = leading(x.v[e]), small.v[e] = x.v[e] - big.v[e];
+			if (pixel >= a.of.pixels) continue;
+			*(Four *)(patch + pixel * ROW + t % 4 * 4) = big;
+			*(Four *)(patch + pixel * ROW + SIDE + t % 4 * 4) = small;
+		}
 	}
 
-	DEVICE void multiplyTile(const Weigh &a, float sum[PLACES][2][4], const float *patch, const float *g, int tile, int n0) {
+	// multiplyTile adds the products of a tile, of which so many pixels are left.
+	DEVICE void multiplyTile(const Weigh &a, float sum[PLACES][2][4], const float *patch, const float *g, int left, int n0) {
 		int lane = threadX() % 32, pixels = a.of.pictures * a.of.height * a.width;
-		distance m0 = (distance)tile * pixels;
-		int left = a.images * a.height * a.width - (int)m0;
 		if (left < pixels) pixels = left;
 		float sign = 1;
-		for (int m = threadX() / 32 * 16; m < pixels; m += WARPS * 16, sign = -sign) {
-			int at[2][2]; // of the pixels of this lane, by halves
-			float big[2][2][2], small[2][2][2]; // of g, [half][eight columns]
+		for (int m = threadX() / 32 * 8; m < pixels; m += WARPS * 8, sign = -sign) {
+			const float *at[2]; // the pixels of this lane
+			float big[2][2], small[2][2]; // of g, [eight columns][half]
 			UNROLL
-			for (int h = 0; h < 2; h++)
+			for (int h = 0; h < 2; h++) {
+				int own = m + 4 * h + lane % 4;
+				at[h] = patch + pixelOf(a.of, a.width, own) * ROW + lane / 4;
 				UNROLL
-				for (int e = 0; e < 2; e++) {
-					int own = m + 8 * h + 4 * e + lane % 4;
-					at[h][e] = pixelOf(a.of, a.width, own) * ROW + lane / 4;
-					UNROLL
-					for (int j = 0; j < 2; j++) {
-						int n = n0 + 8 * j + lane / 4;
-						float y = own < pixels && n < a.rowPixel ? sign * g[(m0 + own) * a.rowPixel + n] : 0;
-						big[h][j][e] = leading(y), small[h][j][e] = y - big[h][j][e];
-					}
+				for (int j = 0; j < 2; j++) {
+					int n = n0 + 8 * j + lane / 4;
+					float y = own < pixels && n < a.rowPixel ? sign * g[own * a.rowPixel + n] : 0;
+					big[j][h] = leading(y), small[j][h] = y - big[j][h];
 				}
+			}
 			UNROLL
-			for (int k = 0; k < PLACES; k++) {
-				const float *window = patch + (k / 3 * (a.width + 2) + k % 3) * ROW;
-				float part[2][4] = {};
+			for (int ky = 0; ky < 3; ky++) {
 				UNROLL
-				for (int h = 0; h < 2; h++) {
-					float x[4], rest[4];
+				for (int kx = 0; kx < 3; kx++) {
+					float x[4], rest[4], part[2][4] = {};
 					UNROLL
 					for (int e = 0; e < 4; e++) {
-						float y = window[at[h][e / 2] + e % 2 * 8];
-						x[e] = leading(y), rest[e] = y - x[e];
+						const float *from = at[e / 2] + kx * ROW + e % 2 * 8;
+						x[e] = from[0], rest[e] = from[SIDE];
 					}
 					UNROLL
-					for (int j = 0; j < 2; j++) multiply(part[j], x, small[h][j]);
+					for (int j = 0; j < 2; j++) multiply(part[j], x, small[j]);
 					UNROLL
-					for (int j = 0; j < 2; j++) multiply(part[j], rest, big[h][j]);
+					for (int j = 0; j < 2; j++) multiply(part[j], rest, big[j]);
 					UNROLL
-					for (int j = 0; j < 2; j++) multiply(part[j], x, big[h][j]);
+					for (int j = 0; j < 2; j++) multiply(part[j], x, big[j]);
+					UNROLL
+					for (int j = 0; j < 2; j++)
+						UNROLL
+						for (int e = 0; e < 4; e++) sum[ky * 3 + kx][j][e] = __builtin_fmaf(sign, part[j][e], sum[ky * 3 + kx][j][e]);
 				}
 				UNROLL
-				for (int j = 0; j < 2; j++)
-					UNROLL
-					for (int e = 0; e < 4; e++) sum[k][j][e] = __builtin_fmaf(sign, part[j][e], sum[k][j][e]);
+				for (int h = 0; h < 2; h++) at[h] += (a.width + 2) * ROW;
 			}
 		}
 	}
