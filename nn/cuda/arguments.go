@@ -143,7 +143,7 @@ type combineArguments struct {
 	pixel, kind                                  int32
 	a, b                                         float32
 	addsX, addsR, second                         int32
-	chunk                                        int32
+	chunk, across                                int32
 }
 
 type reduceArguments struct {

@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"math"
+	"math/bits"
 	"unsafe"
 
 	"lsrun/nn"
@@ -86,11 +87,17 @@ func (l *combine) tangent(h *hand) { l.run(h, "tangent", l.arguments(h, true)) }
 
 func (l *combine) backward(h *hand, second bool) {
 	a := l.arguments(h, second)
-	if n := l.norm; n != nil && !h.bare {
-		splits := h.sums(a, l.out)
-		h.reduce(h.parts, n.at, 2*n.pixel, 2*n.pixel, splits)
+	n := l.norm
+	if n == nil || h.bare {
+		l.run(h, "adjoint", a)
+		return
 	}
-	l.run(h, "adjoint", a)
+	splits := h.runs(a, l.out)
+	fours := l.out.pixel / 4
+	across := min(1<<bits.Len(uint(fours-1)), 16)
+	a.across = int32(across)
+	h.launch(launch{kernel: "adjointSums", grid: [3]int{splits, blocks(fours, across), 1}, block: 256, shared: 8 * 8 * 256}, unsafe.Pointer(a))
+	h.reduce(h.parts, n.at, 2*n.pixel, 2*n.pixel, splits)
 }
 
 // sumsRun is how many pixels a block of threads sums at least.
@@ -100,12 +107,17 @@ func sumsRoom(out *picture, images int) int64 {
 	return int64(min(wantedBlocks, blocks(images*out.height*out.width, sumsRun))+1) * 2 * int64(out.pixel)
 }
 
-// sums adds up derivatives by the scales and shifts of out's channels in parts, [split][by scale, by shift][channel].
-func (h *hand) sums(a *combineArguments, out *picture) (splits int) {
+// runs cuts the pixels of out into those of blocks that sum derivatives by its scales and shifts: parts, [split][by scale, by shift][channel].
+func (h *hand) runs(a *combineArguments, out *picture) (splits int) {
 	pixels := h.count * out.height * out.width
 	chunk := max(sumsRun, blocks(pixels, wantedBlocks))
-	splits = blocks(pixels, chunk)
 	a.sums, a.pixels, a.pixel, a.chunk = h.parts, int64(pixels), int32(out.pixel), int32(chunk)
+	return blocks(pixels, chunk)
+}
+
+// sums adds up derivatives by out's scales and shifts.
+func (h *hand) sums(a *combineArguments, out *picture) (splits int) {
+	splits = h.runs(a, out)
 	h.launch(launch{kernel: "sums", grid: [3]int{blocks(out.pixel, 32), splits, 1}, block: 256, shared: 8 * 8 * 64}, unsafe.Pointer(a))
 	return splits
 }

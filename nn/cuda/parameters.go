@@ -34,10 +34,14 @@ func parametersOf(t *tape, g *nn.Graph) *parameters {
 	return p
 }
 
-// reside takes what p needs of a device.
-func (p *parameters) reside(d device, t threads) (err error) {
+// reside takes what p needs of a device; here is pinned memory of so many bytes for it.
+func (p *parameters) reside(d device, t threads, here []byte) (err error) {
 	p.device, p.threads = d, t
 	channels, count := make([]float64, len(p.norms)), int64(len(p.places))
+	if count > 0 {
+		p.resultHere = unsafe.Slice((*float64)(unsafe.Pointer(&here[0])), count)
+		p.vectorHere = unsafe.Slice((*float32)(unsafe.Pointer(&here[8*count])), count)
+	}
 	for _, take := range []func() error{
 		func() error { p.at, err = resident(d, p.places); return err },
 		func() error { p.normsAt, err = resident(d, p.norms); return err },
@@ -50,13 +54,11 @@ func (p *parameters) reside(d device, t threads) (err error) {
 			return err
 		}
 	}
-	here, err := d.pinned(12 * count)
-	if err == nil && count > 0 {
-		p.resultHere = unsafe.Slice((*float64)(unsafe.Pointer(&here[0])), count)
-		p.vectorHere = unsafe.Slice((*float32)(unsafe.Pointer(&here[8*count])), count)
-	}
-	return err
+	return nil
 }
+
+// here is how many bytes of the host's memory p needs.
+func (p *parameters) here() int64 { return 12 * int64(len(p.places)) }
 
 // addresses are what p holds of the device's memory.
 func (p *parameters) addresses() []*address {

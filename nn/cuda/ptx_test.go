@@ -29,7 +29,7 @@ func TestKernelsTakeWhatTheyAreGiven(t *testing.T) {
 		"affine":       elements, "pool": elements, "softmax": elements, "subsample": elements, "flatten": elements, "grouped": conv,
 	}
 	for size, names := range map[uintptr][]string{
-		unsafe.Sizeof(combineArguments{}):    {"combine64", "tangent", "adjoint", "sums"},
+		unsafe.Sizeof(combineArguments{}):    {"combine64", "tangent", "adjoint", "sums", "adjointSums"},
 		unsafe.Sizeof(parametersArguments{}): {"fill", "fillNorms", "pull", "pullNorms"},
 		unsafe.Sizeof(reduceArguments{}):     {"reduce"},
 		unsafe.Sizeof(convertArguments{}):    {"widen", "narrow", "zero"},

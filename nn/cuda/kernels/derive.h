@@ -275,7 +275,7 @@ struct Combine {
 	int pixel, kind;
 	float a, b;
 	int addsX, addsR, second;
-	int chunk;
+	int chunk, across;
 };
 
 // A thread does four channels; first is the index of the first, c the channel, and it is −1 if there is none. A block has less than 2³¹
@@ -324,21 +324,18 @@ KERNEL(256) tangent(const Combine a) {
 	*(Four *)(a.dy + i) = out;
 }
 
-KERNEL(256) adjoint(const Combine a) {
-	int c, i = first(a, &c);
-	if (i < 0) return;
-	Four none = {{0, 0, 0, 0}}, y = none, x = none, dx = none, gy = four(a.gy, i), dgy = none, gx, gr;
+// handOn computes z̄, g, or in the second order dz̄, top, of four channels and hands it on.
+DEVICE void handOn(const Combine &a, int i, int c, const Four &x, const Four &dx, Four &g, Four &top) {
+	Four none = {{0, 0, 0, 0}}, y = none, gy = four(a.gy, i), dgy = none, gx, gr;
 	if (a.kind != NONE) y = four(a.y, i);
-	if (a.kind > RELU) x = four(a.x, i);
-	if (a.kind > RELU && a.second) dx = four(a.dx, i);
 	if (a.second) dgy = four(a.dgy, i);
 	UNROLL
 	for (int e = 0; e < 4; e++) {
-		float g = apply(a, x.v[e], y.v[e], gy.v[e], 0, 0), top = g;
-		if (a.second) top = apply(a, x.v[e], y.v[e], dgy.v[e], dx.v[e], gy.v[e]);
-		gx.v[e] = a.scale ? a.scale[c + e] * top : top;
-		if (a.scale && a.second) gx.v[e] = __builtin_fmaf(a.dScale[c + e], g, gx.v[e]);
-		gr.v[e] = top;
+		g.v[e] = apply(a, x.v[e], y.v[e], gy.v[e], 0, 0);
+		top.v[e] = a.second ? apply(a, x.v[e], y.v[e], dgy.v[e], dx.v[e], gy.v[e]) : g.v[e];
+		gx.v[e] = a.scale ? a.scale[c + e] * top.v[e] : top.v[e];
+		if (a.scale && a.second) gx.v[e] = __builtin_fmaf(a.dScale[c + e], g.v[e], gx.v[e]);
+		gr.v[e] = top.v[e];
 	}
 	Four old = none;
 	if (a.addsX) old = four(a.gx, i);
@@ -350,6 +347,50 @@ KERNEL(256) adjoint(const Combine a) {
 	UNROLL
 	for (int e = 0; e < 4; e++) gr.v[e] += old.v[e];
 	*(Four *)(a.gr + i) = gr;
+}
+
+KERNEL(256) adjoint(const Combine a) {
+	int c, i = first(a, &c);
+	if (i < 0) return;
+	Four x = {{0, 0, 0, 0}}, dx = x, g, top;
+	if (a.kind > RELU) x = four(a.x, i);
+	if (a.kind > RELU && a.second) dx = four(a.dx, i);
+	handOn(a, i, c, x, dx, g, top);
+}
+
+// adjointSums is adjoint and sums of a batch norm at once, for a run of pixels: a thread does every so manieth of four channels, and `across`
+// of them are side by side.
+KERNEL(256) adjointSums(const Combine a) {
+	double *shared = (double *)sharedMemory(); // [thread][by scale, by shift][4]
+	int t = threadX(), rows = 256 / a.across, row = t / a.across, c = (blockY() * a.across + t % a.across) * 4;
+	distance first = (distance)blockX() * a.chunk, end = first + a.chunk < a.pixels ? first + a.chunk : a.pixels;
+	double sums[2][4] = {};
+	if (c < a.pixel)
+		for (distance p = first + row; p < end; p += rows) {
+			int i = (int)p * a.pixel + c;
+			Four x = four(a.x, i), dx = {{0, 0, 0, 0}}, g, top;
+			if (a.second) dx = four(a.dx, i);
+			handOn(a, i, c, x, dx, g, top);
+			UNROLL
+			for (int e = 0; e < 4; e++) {
+				sums[0][e] += (double)x.v[e] * top.v[e];
+				if (a.second) sums[0][e] += (double)dx.v[e] * g.v[e];
+				sums[1][e] += top.v[e];
+			}
+		}
+	UNROLL
+	for (int k = 0; k < 2; k++)
+		UNROLL
+		for (int e = 0; e < 4; e++) shared[t * 8 + k * 4 + e] = sums[k][e];
+	barrier();
+	// Now a thread does one sum of those that the block has.
+	if (t >= a.across * 8) return;
+	int quad = t / 8, k = t / 4 % 2, e = t % 4;
+	c = (blockY() * a.across + quad) * 4 + e;
+	if (c >= a.pixel) return;
+	double sum = 0;
+	for (int r = 0; r < rows; r++) sum += shared[(r * a.across + quad) * 8 + k * 4 + e];
+	a.sums[((distance)blockX() * 2 + k) * a.pixel + c] = sum;
 }
 
 // sums adds up, for 32 channels and a run of pixels, the derivatives by scale, x·z̄, and shift, z̄. Without x those by the scale are zero.
