@@ -69,11 +69,18 @@ func (r *Restriction) Apply(ctx context.Context, vectors, products [][]float64) 
 		return err
 	}
 	for k, p := range products {
-		for _, s := range r.ranges {
-			p = p[copy(p, r.products[k][s.First:s.End]):]
-		}
+		r.eachPart(func(own, whole, size int) { copy(p[own:][:size], r.products[k][whole:]) })
 	}
 	return nil
+}
+
+// eachPart calls f for parts of the selected coordinates, by their places in a vector of those and in one of the whole, on all processors.
+func (r *Restriction) eachPart(f func(own, whole, size int)) {
+	own := 0
+	for _, s := range r.ranges {
+		each(s.End-s.First, func(_, first, end int) { f(own+first, s.First+first, end-first) })
+		own += s.End - s.First
+	}
 }
 
 // Scatter writes a vector of the selected coordinates to their places in whole, which is of
@@ -84,7 +91,5 @@ func (r *Restriction) Scatter(v, whole []float64) {
 }
 
 func (r *Restriction) place(v, whole []float64) {
-	for _, s := range r.ranges {
-		v = v[copy(whole[s.First:s.End], v):]
-	}
+	r.eachPart(func(own, at, size int) { copy(whole[at:][:size], v[own:]) })
 }
