@@ -113,8 +113,8 @@ func (f *fake) taken() (n uint64) {
 	return n
 }
 
-// evaluate opens a card of f and evaluates two images at three points.
-func (f *fake) evaluate(t *testing.T) error {
+// evaluate opens a card of f and evaluates two images at three points; it may go on to derivatives at one.
+func (f *fake) evaluate(t *testing.T, differentiate bool) error {
 	g, err := zoo.New("lenet5", zoo.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +141,15 @@ func (f *fake) evaluate(t *testing.T) error {
 			return err
 		}
 		outs := []engine.Output{engine.NewOutput(2, 0), engine.NewOutput(2, 0), engine.NewOutput(2, 0)}
-		return e.Evaluate(context.Background(), set, make([]nn.Point, 3), outs)
+		err = e.Evaluate(context.Background(), set, make([]nn.Point, 3), outs)
+		if err != nil || !differentiate {
+			return err
+		}
+		v, w := make([]float64, g.Parameters()), make([]float64, g.Parameters())
+		if _, err := e.Gradient(context.Background(), set, nn.Point{}, v); err != nil {
+			return err
+		}
+		return e.Products(context.Background(), [][]float64{v}, [][]float64{w})
 	}
 	err = work()
 	if closed := e.Close(); err == nil {
@@ -152,7 +160,7 @@ func (f *fake) evaluate(t *testing.T) error {
 
 func TestEveryErrorOfTheDriverIsReported(t *testing.T) {
 	healthy := &fake{}
-	if err := healthy.evaluate(t); err != nil {
+	if err := healthy.evaluate(t, false); err != nil {
 		t.Fatal(err)
 	}
 	if len(healthy.memory) != 0 {
@@ -162,7 +170,7 @@ func TestEveryErrorOfTheDriverIsReported(t *testing.T) {
 		for n := 1; n <= healthy.calls[name]; n++ {
 			for _, code := range []result{1, 2, 100, 214, 700, 719, 999} {
 				f := &fake{name: name, n: n, code: code}
-				err := f.evaluate(t)
+				err := f.evaluate(t, false)
 				if code == outOfMemory && (name == "memAlloc" || name == "ctxSetCurrent") && err == nil {
 					continue // went on with less
 				}
@@ -177,6 +185,30 @@ func TestEveryErrorOfTheDriverIsReported(t *testing.T) {
 				if name != "memFree" && name != "ctxSetCurrent" && len(f.memory) != 0 {
 					t.Errorf("call %d of %s gives %d: %d bytes were not given back", n, name, code, f.taken())
 				}
+			}
+		}
+	}
+}
+
+// TestErrorsOfDerivativesAreReported goes through the calls that they add to an evaluation.
+func TestErrorsOfDerivativesAreReported(t *testing.T) {
+	before, healthy := &fake{}, &fake{}
+	if err := errors.Join(before.evaluate(t, false), healthy.evaluate(t, true)); err != nil {
+		t.Fatal(err)
+	}
+	if len(healthy.memory) != 0 || len(healthy.pinned) != 0 || healthy.calls["memHostAlloc"] != 1 {
+		t.Errorf("%d bytes and %d of %d pinned parts were not given back", healthy.taken(), len(healthy.pinned), healthy.calls["memHostAlloc"])
+	}
+	for _, name := range []string{"memAlloc", "memHostAlloc", "memcpyHtoDAsync", "memcpyDtoHAsync", "launchKernel", "memFreeHost"} {
+		for n := before.calls[name] + 1; n <= healthy.calls[name]; n++ {
+			f := &fake{name: name, n: n, code: 719}
+			err := f.evaluate(t, true)
+			var failed *driverError
+			if !errors.As(err, &failed) || failed.code != f.code {
+				t.Errorf("call %d of %s: error %v", n, name, err)
+			}
+			if len(f.memory) != 0 || name != "memFreeHost" && len(f.pinned) != 0 {
+				t.Errorf("call %d of %s: %d bytes and %d pinned parts were not given back", n, name, f.taken(), len(f.pinned))
 			}
 		}
 	}
