@@ -31,7 +31,7 @@ type patchArguments struct {
 	tiling
 }
 
-// tiling is how pictures are divided into tiles: Tiling in patch.h.
+// tiling is how pictures are divided into tiles: Tiling in tiles.h.
 type tiling struct {
 	tiles, tilesOfBlock                                int32
 	pictures, parts, height, pixels                    int32
