@@ -29,9 +29,8 @@ func SpectralDensity(ctx context.Context, op Operator, probes, steps int, seed u
 		return nil, fmt.Errorf("spectral density: %d probes of %d steps in %d dimensions: all must be positive", probes, steps, n)
 	}
 	d := &Density{Status: Converged}
-	var spare [][]float64
 	for probe := range probes {
-		l := &lanczos{op: op, random: newStream(seed, uint64(probe)), spare: spare}
+		l := &lanczos{op: op, random: newStream(seed, uint64(probe))}
 		l.next = l.vector()
 		l.random.gaussian(l.next)
 		scale(l.next, 1/norm(l.next))
@@ -56,10 +55,7 @@ func SpectralDensity(ctx context.Context, op Operator, probes, steps int, seed u
 			q.Weights[j] = float64(first * first)
 		}
 		d.Probes = append(d.Probes, q)
-		spare = append(l.spare, l.basis...)
-		if l.next != nil {
-			spare = append(spare, l.next)
-		}
+		l.end()
 	}
 	return d, nil
 }

@@ -164,7 +164,21 @@ func contraction(kernel string, rows, columns, layers, bytes int) launch {
 func (c *conv) contract(h *hand, kernel string, from, to *picture, channels, columns int, p pairs, out, shift address, adds bool, bytes int) {
 	a := c.arguments(h, from, to, channels, columns, p)
 	a.out, a.shift, a.adds = out, shift, flag(adds)
-	h.launch(contraction(kernel, h.count*to.height*to.width, columns, c.Groups, bytes), unsafe.Pointer(a))
+	k := contraction(kernel, h.count*to.height*to.width, columns, c.Groups, bytes)
+	if kernel == "back" {
+		k.grid[0] = c.blocksBack(h.count, contractRows(columns))
+	}
+	h.launch(k, unsafe.Pointer(a))
+}
+
+// blocksBack is how many blocks of so many rows have the input's pixels, each those of one remainder by the stride.
+func (c *conv) blocksBack(images, rows int) (n int) {
+	for y := range c.Stride[0] {
+		for x := range c.Stride[1] {
+			n += blocks(images*blocks(max(0, c.in.height-y), c.Stride[0])*blocks(max(0, c.in.width-x), c.Stride[1]), rows)
+		}
+	}
+	return n
 }
 
 // Sums over pixels are cut into runs, enough to fill a card; of their lengths, in float32, the error depends.

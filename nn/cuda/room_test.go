@@ -302,9 +302,9 @@ func TestStatesLeaveRoomForImages(t *testing.T) {
 	}
 }
 
-// oversized is a set of n images that takes the memory of 400.
+// oversized is a set of n images that takes the memory of 1000.
 func oversized(t *testing.T, e *Engine, n int) *images {
-	set := loaded(t, e, 400).(*images)
+	set := loaded(t, e, 1000).(*images)
 	set.Images = formula.Images(1, n, e.graph.Input)
 	return set
 }

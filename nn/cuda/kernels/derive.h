@@ -30,6 +30,9 @@ enum { FORWARD, BACK, WEIGHTS };
 
 // Contraction computes tiles of M rows and N columns, 16 terms at a time, which are loaded to registers while those before are
 // multiplied. FORWARD and BACK have terms (place, channel); WEIGHTS has rows (place, channel).
+//
+// Going back over a stride, a pixel sees only places of the kernel that fit its remainders by the stride: a block's rows have the same
+// ones, and it goes through the terms of these places alone.
 template <typename T, int MODE, int N> struct Contraction {
 	enum { THREADS = 256, M = N == 16 ? 256 : 128, K = 16, QUADS = M * K / 4 / THREADS, ACROSS = N / 4, DOWN = M * ACROSS / THREADS, BETWEEN = THREADS / ACROSS };
 
@@ -51,6 +54,36 @@ template <typename T, int MODE, int N> struct Contraction {
 		s.x += by;
 		while (s.x >= a.rowWidth) s.x -= a.rowWidth, s.y++;
 		while (s.y >= a.rowHeight) s.y -= a.rowHeight, s.n++;
+	}
+
+	// Kin are the pixels of one remainder by the stride.
+	struct Kin { int y, x, height, width; };
+
+	DEVICE int beyond(int size, int first, int stride) { return (size - first + stride - 1) / stride; }
+
+	// kin finds those of a block and the first of its rows among them.
+	DEVICE Kin kin(const Contract &a, int block, int *m0) {
+		for (int i = 0;; i++) {
+			int y = i / a.strideX, x = i - y * a.strideX;
+			Kin k = {y, x, beyond(a.rowHeight, y, a.strideY), beyond(a.rowWidth, x, a.strideX)};
+			int count = (a.images * k.height * k.width + M - 1) / M;
+			if (block < count) {
+				*m0 = block * M;
+				return k;
+			}
+			block -= count;
+		}
+	}
+
+	DEVICE Spot spot(const Contract &a, const Kin &k, int m) {
+		int pixels = k.height * k.width, n = m / pixels, yx = m - n * pixels, y = yx / k.width;
+		return {n, k.y + y * a.strideY, k.x + (yx - y * k.width) * a.strideX};
+	}
+
+	// sees tells whether pixels see the place of a step.
+	DEVICE bool sees(const Contract &a, const Kin &k, int step) {
+		int place = step / a.channels, ky = place / a.kernelX, kx = place - ky * a.kernelX;
+		return (k.y + a.padY - ky * a.dilationY) % a.strideY == 0 && (k.x + a.padX - kx * a.dilationX) % a.strideX == 0;
 	}
 
 	DEVICE Spot spot(const Contract &a, int m) {
@@ -114,6 +147,12 @@ template <typename T, int MODE, int N> struct Contraction {
 		int t = threadX(), m0 = blockX() * M, n0 = blockY() * N;
 		int group = MODE == WEIGHTS ? blockZ() / a.splits : blockZ(), split = MODE == WEIGHTS ? blockZ() % a.splits : 0;
 		int pixels = a.images * a.rowHeight * a.rowWidth, inner = a.kernelY * a.kernelX * a.channels;
+		Kin kindred = {0, 0, 0, 0};
+		if (MODE == BACK) {
+			kindred = kin(a, blockX(), &m0);
+			pixels = a.images * kindred.height * kindred.width;
+		}
+		bool skips = MODE == BACK && a.strideY * a.strideX > 1 && a.channels % K == 0;
 		int rows = MODE == WEIGHTS ? inner : pixels;
 		int first = split * a.chunk, terms = MODE == WEIGHTS ? (pixels < first + a.chunk ? pixels : first + a.chunk) : inner;
 		distance weights = (distance)group * inner * a.columns;
@@ -131,7 +170,7 @@ template <typename T, int MODE, int N> struct Contraction {
 			UNROLL
 			for (int i = 0; i < QUADS; i++) {
 				int m = MODE == WEIGHTS ? first + t / (M / 4) + THREADS / (M / 4) * i : m0 + t / 4 + THREADS / 4 * i;
-				spots[i] = spot(a, m);
+				spots[i] = MODE == BACK ? spot(a, kindred, m) : spot(a, m);
 			}
 			int own = MODE == WEIGHTS ? m0 + t % (M / 4) * 4 : t % 4 * 4; // the first of its rows or next terms of a
 			Term next = term(a, own);
@@ -172,8 +211,16 @@ template <typename T, int MODE, int N> struct Contraction {
 				for (int e = 0; e < 4; e++)
 					if (n + e < a.columns) other[e] = row[e];
 			};
-			load(first);
-			for (int step = first; step < terms; step += K) {
+			auto onward = [&](int step) __attribute__((always_inline)) {
+				while (skips && step < terms && !sees(a, kindred, step)) {
+					step += K;
+					carry(a, next, K);
+				}
+				return step;
+			};
+			int step = onward(first);
+			if (step < terms) load(step);
+			while (step < terms) {
 				barrier();
 				UNROLL
 				for (int i = 0; i < QUADS; i++) {
@@ -194,7 +241,8 @@ template <typename T, int MODE, int N> struct Contraction {
 				}
 				barrier();
 				if (MODE != WEIGHTS) carry(a, next, K);
-				if (step + K < terms) load(step + K);
+				step = onward(step + K);
+				if (step < terms) load(step);
 				UNROLL
 				for (int k = 0; k < K; k++) {
 					Quad y = quad(&s.b[k][t % ACROSS * 4]);
@@ -220,7 +268,12 @@ template <typename T, int MODE, int N> struct Contraction {
 					if (n + e < a.columns) to[e] = sum[i][e];
 				continue;
 			}
-			T *to = (T *)a.out + (distance)m * a.rowPixel + group * a.columns + n;
+			distance pixel = m;
+			if (MODE == BACK) {
+				Spot s = spot(a, kindred, m);
+				pixel = ((distance)s.n * a.rowHeight + s.y) * a.rowWidth + s.x;
+			}
+			T *to = (T *)a.out + pixel * a.rowPixel + group * a.columns + n;
 			const T *shift = (const T *)a.shift + group * a.columns + n;
 			if (a.fours && n < a.columns) {
 				Quad y;
