@@ -29,8 +29,9 @@ func SpectralDensity(ctx context.Context, op Operator, probes, steps int, seed u
 		return nil, fmt.Errorf("spectral density: %d probes of %d steps in %d dimensions: all must be positive", probes, steps, n)
 	}
 	d := &Density{Status: Converged}
+	var spare [][]float64
 	for probe := range probes {
-		l := &lanczos{op: op, random: newStream(seed, uint64(probe))}
+		l := &lanczos{op: op, random: newStream(seed, uint64(probe)), spare: spare}
 		l.next = l.vector()
 		l.random.gaussian(l.next)
 		scale(l.next, 1/norm(l.next))
@@ -55,7 +56,10 @@ func SpectralDensity(ctx context.Context, op Operator, probes, steps int, seed u
 			q.Weights[j] = float64(first * first)
 		}
 		d.Probes = append(d.Probes, q)
-		l.end()
+		spare = append(l.spare, l.basis...)
+		if l.next != nil {
+			spare = append(spare, l.next)
+		}
 	}
 	return d, nil
 }

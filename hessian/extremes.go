@@ -111,7 +111,6 @@ func Extremes(ctx context.Context, op Operator, o Options) (*Spectrum, error) {
 		return nil, err
 	}
 	l := &lanczos{op: op, random: random, next: start}
-	defer l.end()
 	logComponent := math.Log((1 - o.Confidence) / 2 * share * math.Sqrt(math.Pi/2/float64(n)))
 	for {
 		err := l.expand(ctx)

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
-	"sync"
 
 	"gonum.org/v1/gonum/mat"
 )
@@ -158,19 +156,7 @@ func (l *lanczos) vector() []float64 {
 		l.spare = l.spare[:k-1]
 		return v
 	}
-	if v, ok := used.Get().(*[]float64); ok && len(*v) == l.op.Dim() {
-		return *v
-	}
 	return make([]float64, l.op.Dim())
-}
-
-// used are vectors of processes that have ended: new memory takes the system longer than a pass over them.
-var used sync.Pool
-
-func (l *lanczos) end() {
-	for _, v := range slices.Concat(l.basis, l.spare, [][]float64{l.next}) {
-		used.Put(&v)
-	}
 }
 
 // ritz holds the eigenpairs of H, in rising order: Ritz value j has the vector V·s[:, j], whose
