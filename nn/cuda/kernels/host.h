@@ -33,14 +33,17 @@ struct Thread {
 	Copy copies[COPIES];
 	int groupEnd[COPIES];
 	int copied, groups, open; // copies in the queue, closed groups, copies of the open one
-	float a[2][4], b[2][2]; // what it brings to a warp's product
 	int parity;
 	const float *row;
 	unsigned given;
 };
 
+// Brought is what a thread brings to a warp's product, pairs as two: of neighbours side by side, for all of them read it.
+struct Brought { float a[8], b[4]; };
+
 inline Thread threads[THREADS];
-inline char stacks[THREADS][STACK] __attribute__((aligned(64)));
+inline Brought brought[2][THREADS]; // by parity
+inline char stacks[THREADS][STACK + 832] __attribute__((aligned(64))); // whose tops do not meet in the caches: 13 lines apart
 inline char sharedBytes[SHARED] __attribute__((aligned(128)));
 inline void *scheduler;
 inline int current, blockX, blockY, blockZ;
@@ -175,15 +178,16 @@ DEVICE float positive(float x) { return x < 0 ? 0 : x; }
 DEVICE float accumulate(float c, const double *x, int n) {
 	double sum = c, largest = __builtin_fabs(sum);
 	for (int k = 0; k < n; k++) {
+		double size = __builtin_fabs(x[k]);
 		sum += x[k];
-		if (__builtin_fabs(x[k]) > largest) largest = __builtin_fabs(x[k]);
+		largest = size > largest ? size : largest;
 	}
 	if (!(__builtin_fabs(sum) < __builtin_inf()) || largest == 0) return (float)sum;
-	int exponent;
-	__builtin_frexp(largest, &exponent);
-	double unit = __builtin_ldexp(1, exponent - 25);
-	sum = __builtin_trunc(c / unit);
-	for (int k = 0; k < n; k++) sum += __builtin_trunc(x[k] / unit);
+	// A power of two, and its inverse: products of floats are far from float64's limits.
+	long long exponent = (__builtin_bit_cast(long long, largest) >> 52) - 1023 - 24;
+	double unit = __builtin_bit_cast(double, (1023 + exponent) << 52), inverse = __builtin_bit_cast(double, (1023 - exponent) << 52);
+	sum = __builtin_trunc(c * inverse);
+	for (int k = 0; k < n; k++) sum += __builtin_trunc(x[k] * inverse); // exact in any order
 	sum *= unit;
 	float near = (float)sum;
 	if (near > sum) near = __builtin_nextafterf(near, -__builtin_inff());
@@ -191,18 +195,18 @@ DEVICE float accumulate(float c, const double *x, int n) {
 }
 
 DEVICE void multiply(float c[4], const float a[4], const float b[2]) {
-	using host::threads;
-	host::Thread &own = threads[host::current];
-	int lane = host::current % 32, first = host::current - lane, g = lane / 4, t = lane % 4, parity = own.parity;
-	for (int i = 0; i < 4; i++) own.a[parity][i] = cut(a[i]);
-	for (int i = 0; i < 2; i++) own.b[parity][i] = cut(b[i]);
-	own.parity = !parity;
+	host::Thread &own = host::threads[host::current];
+	int lane = host::current % 32, first = host::current - lane, g = lane / 4, t = lane % 4;
+	host::Brought *warp = host::brought[own.parity] + first;
+	for (int i = 0; i < 4; i++) warp[lane].a[i] = cut(a[i]);
+	for (int i = 0; i < 2; i++) warp[lane].b[i] = cut(b[i]);
+	own.parity = !own.parity;
 	host::yield(host::PRODUCT);
 	for (int i = 0; i < 4; i++) {
 		double products[8];
 		for (int k = 0; k < 8; k++) {
-			float x = threads[first + g * 4 + k % 4].a[parity][i / 2 + k / 4 * 2];
-			float y = threads[first + (2 * t + i % 2) * 4 + k % 4].b[parity][k / 4];
+			float x = warp[g * 4 + k % 4].a[i / 2 + k / 4 * 2];
+			float y = warp[(2 * t + i % 2) * 4 + k % 4].b[k / 4];
 			products[k] = (double)x * y;
 		}
 		c[i] = accumulate(c[i], products, 8);
@@ -237,18 +241,18 @@ DEVICE unsigned largestOfFour(unsigned x) {
 DEVICE float half(unsigned pair, int i);
 
 DEVICE void multiply16(float c[4], const float a[4], const float b[2]) {
-	using host::threads;
-	host::Thread &own = threads[host::current];
-	int lane = host::current % 32, first = host::current - lane, g = lane / 4, t = lane % 4, parity = own.parity;
-	for (int i = 0; i < 4; i++) own.a[parity][i] = a[i];
-	for (int i = 0; i < 2; i++) own.b[parity][i] = b[i];
-	own.parity = !parity;
+	host::Thread &own = host::threads[host::current];
+	int lane = host::current % 32, first = host::current - lane, g = lane / 4, t = lane % 4;
+	host::Brought *warp = host::brought[own.parity] + first;
+	for (int i = 0; i < 8; i++) warp[lane].a[i] = half(__builtin_bit_cast(unsigned, a[i / 2]), i % 2);
+	for (int i = 0; i < 4; i++) warp[lane].b[i] = half(__builtin_bit_cast(unsigned, b[i / 2]), i % 2);
+	own.parity = !own.parity;
 	host::yield(host::PRODUCT16);
 	for (int i = 0; i < 4; i++) {
 		double products[16];
 		for (int k = 0; k < 16; k++) {
-			float x = half(__builtin_bit_cast(unsigned, threads[first + g * 4 + k % 8 / 2].a[parity][i / 2 + k / 8 * 2]), k % 2);
-			float y = half(__builtin_bit_cast(unsigned, threads[first + (2 * t + i % 2) * 4 + k % 8 / 2].b[parity][k / 8]), k % 2);
+			float x = warp[g * 4 + k % 8 / 2].a[(i / 2 + k / 8 * 2) * 2 + k % 2];
+			float y = warp[(2 * t + i % 2) * 4 + k % 8 / 2].b[k / 8 * 2 + k % 2];
 			products[k] = (double)x * y;
 		}
 		c[i] = accumulate(c[i], products, 16);
