@@ -191,7 +191,7 @@ const (
 // runs cuts the sum over so many pixels into splits of chunk pixels, longer than longestRun only where there are too many groups
 // for a grid of all their runs.
 func (c *conv) runs(pixels int) (splits, chunk int) {
-	chunk = min(max(blocks(pixels, max(1, wantedBlocks/c.blocks())), shortestRun), longestRun)
+	chunk = min(max(blocks(pixels, max(1, wantedBlocks/c.blocksOfRun())), shortestRun), longestRun)
 	chunk = int(roundUp(int64(max(chunk, blocks(pixels, mostBlocks/c.Groups))), contractTerms))
 	return blocks(pixels, chunk), chunk
 }
@@ -199,15 +199,15 @@ func (c *conv) runs(pixels int) (splits, chunk int) {
 // room is how many partial sums there are at most.
 func (c *conv) room(images int) int64 {
 	pixels := images * c.out.height * c.out.width
-	splits := min(max(wantedBlocks/c.blocks(), pixels/longestRun), pixels/shortestRun) + 1
+	splits := min(max(wantedBlocks/c.blocksOfRun(), pixels/longestRun), pixels/shortestRun) + 1
 	if c.tiles != nil {
 		splits = c.mostTileRuns(images)
 	}
 	return max(int64(splits)*int64(c.size()), sumsRoom(c.out, images))
 }
 
-// blocks is how many blocks of threads it takes for a run.
-func (c *conv) blocks() int {
+// blocksOfRun is how many blocks of threads a run takes.
+func (c *conv) blocksOfRun() int {
 	return blocks(c.places()*c.channels, contractRows(c.columns)) * blocks(c.columns, tileColumns(c.columns)) * c.Groups
 }
 

@@ -84,10 +84,10 @@ func (p Precision) products() Precision {
 	return p
 }
 
-// ofDerivatives is the precision of the convolutions that patch.h computes of derivatives, which are never less than float32's.
+// ofDerivatives is the precision of derivatives, never less than float32's, on cards that have shared memory for p.
 func (p Precision) ofDerivatives() Precision {
 	if p == TF32 {
-		return TF32x3
+		return FP16x3
 	}
 	return p
 }

@@ -227,12 +227,10 @@ func (d *derivatives) moveTo(e *Engine, at nn.Point) error {
 		entries[i] = make([]float32, e.graph.Entries[i].Shape.Size())
 		e.given.Entry(entries[i], i, at)
 	})
-	parameters := make([]float64, 0, e.graph.Parameters())
+	here := d.parameters.vectorHere
 	for i, entry := range e.graph.Entries {
 		if entry.Role == nn.Learnable {
-			for _, v := range entries[i] {
-				parameters = append(parameters, float64(v))
-			}
+			here = here[copy(here, entries[i]):]
 		}
 	}
 	var slopes, means []float64
@@ -247,7 +245,7 @@ func (d *derivatives) moveTo(e *Engine, at nn.Point) error {
 		err = h.device.upload(d.parameters.means, bytes(means))
 	}
 	if err == nil {
-		err = d.parameters.fill(h.phi64, parameters)
+		err = d.parameters.fill(h.phi64)
 	}
 	if err != nil {
 		return err
@@ -261,7 +259,8 @@ func (d *derivatives) turn(vector []float64) error {
 	if err := d.clear(h.gradient, 2*int64(d.tape.phi)); err != nil {
 		return err
 	}
-	if err := d.parameters.fill(h.gradient, vector); err != nil {
+	d.parameters.round(vector)
+	if err := d.parameters.fill(h.gradient); err != nil {
 		return err
 	}
 	return d.pack(h.gradient, h.dPhi, h.along)

@@ -72,13 +72,17 @@ func (p *parameters) eachPart(f func(first, end int)) {
 	p.threads.each(blocks(n, part), func(i int) { f(i*part, min((i+1)*part, n)) })
 }
 
-// fill computes φ, or its derivative along a vector, in float64: of values, rounded to float32.
-func (p *parameters) fill(phi address, values []float64) error {
+// round takes up a vector, rounded to float32.
+func (p *parameters) round(vector []float64) {
 	p.eachPart(func(first, end int) {
-		for i, v := range values[first:end] {
+		for i, v := range vector[first:end] {
 			p.vectorHere[first+i] = float32(v)
 		}
 	})
+}
+
+// fill computes φ, or its derivative along a vector, in float64, of what is in vectorHere.
+func (p *parameters) fill(phi address) error {
 	if err := p.device.upload(p.vector, bytes(p.vectorHere)); err != nil {
 		return err
 	}

@@ -29,6 +29,9 @@ func TestPartialSumsHaveRoom(t *testing.T) {
 						if need := int64(splits) * int64(c.size()); need > room {
 							t.Fatalf("%s: %d images of %v take %d sums of tiles, there is room for %d", name, images, c.Conv, need, room)
 						}
+						if bytes := c.weighShared(); bytes > 99<<10 {
+							t.Fatalf("%s: %v takes %d bytes of shared memory, more than cards of compute capability 8.6 have", name, c.Conv, bytes)
+						}
 						if all := blocks(images, c.tiles.pictures) * c.tiles.parts; splits*tiles < all || (splits-1)*tiles >= all {
 							t.Fatalf("%s: %d runs of %d are not %d tiles", name, splits, tiles, all)
 						}

@@ -123,6 +123,9 @@ func (c *conv) tilesIn(pixels int) int {
 	return max(1, pixels/(c.tiles.pictures*c.tiles.height*c.out.width))
 }
 
+// weighShared is how many bytes of shared memory weigh.h takes.
+func (c *conv) weighShared() int { return 4 * max(c.tiles.pixels*weighRow, weighSums) }
+
 // weighTiles is weigh by weigh.h.
 func (c *conv) weighTiles(h *hand, p pairs) {
 	splits, tiles := c.tileRuns(h.count)
@@ -132,6 +135,6 @@ func (c *conv) weighTiles(h *hand, p pairs) {
 	for i := range p {
 		a.x[i], a.g[i] = p[i][0], p[i][1]
 	}
-	h.launch(launch{kernel: "weighPatches", grid: [3]int{splits, c.pairs(), 1}, block: patchThreads, shared: 4 * max(c.tiles.pixels*weighRow, weighSums)}, unsafe.Pointer(a))
+	h.launch(launch{kernel: "weighPatches", grid: [3]int{splits, c.pairs(), 1}, block: patchThreads, shared: c.weighShared()}, unsafe.Pointer(a))
 	h.reduce(h.parts, c.at, c.size(), c.size(), splits)
 }

@@ -32,8 +32,8 @@ KERNEL(256) perturb(const Perturb a) {
 }
 
 // Panel is one layer's weights in the order of the product kernels, [plane][term][column], where term = place·stride + channel
-// and what the layer lacks is zero. Where the weights come from, they lie steps apart. With two planes, the first has the weights rounded to TF32 and the second what that leaves; with
-// one they are rounded if `rounded` says so.
+// and what the layer lacks is zero. Where the weights come from, they lie steps apart. With two planes, the first has the weights rounded to
+// TF32 and the second what that leaves; with one they are rounded if `rounded` says so.
 struct Panel {
 	distance source, packed; // where its weights begin in the states, and in the packed weights
 	distance units;          // in the factors: what the weights of an output are divided by, for FP16X3; else −1
