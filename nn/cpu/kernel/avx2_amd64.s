@@ -4852,14 +4852,14 @@ GLOBL halfVector<>(SB), RODATA|NOPTR, $32
 // func winogradFilter2AVX2(u []float32, uStride int, g []float32, gStride int, columns int)
 // Requires: AVX
 TEXT ·winogradFilter2AVX2(SB), $384-72
-	MOVQ u_base+0(FP), AX
-	MOVQ g_base+32(FP), CX
-	MOVQ uStride+24(FP), DX
-	SHLQ $0x02, DX
-	MOVQ gStride+56(FP), BX
-	SHLQ $0x02, BX
-	MOVQ columns+64(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ   u_base+0(FP), AX
+	MOVQ   g_base+32(FP), CX
+	MOVQ   uStride+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   gStride+56(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   columns+64(FP), SI
+	IMUL3Q $0x03, BX, DI
 
 columns:
 	MOVQ       CX, R8
@@ -8420,14 +8420,14 @@ GLOBL nearB2Vector<>(SB), RODATA|NOPTR, $32
 // func winogradFilter4AVX2(u []float32, uStride int, g []float32, gStride int, columns int)
 // Requires: AVX
 TEXT ·winogradFilter4AVX2(SB), $576-72
-	MOVQ u_base+0(FP), AX
-	MOVQ g_base+32(FP), CX
-	MOVQ uStride+24(FP), DX
-	SHLQ $0x02, DX
-	MOVQ gStride+56(FP), BX
-	SHLQ $0x02, BX
-	MOVQ columns+64(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ   u_base+0(FP), AX
+	MOVQ   g_base+32(FP), CX
+	MOVQ   uStride+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   gStride+56(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   columns+64(FP), SI
+	IMUL3Q $0x03, BX, DI
 
 columns:
 	MOVQ       CX, R8
@@ -8753,6 +8753,2655 @@ DATA nearB1Vector64<>+8(SB)/8, $0x3fc6f26016f26017
 DATA nearB1Vector64<>+16(SB)/8, $0x3fc6f26016f26017
 DATA nearB1Vector64<>+24(SB)/8, $0x3fc6f26016f26017
 GLOBL nearB1Vector64<>(SB), RODATA|NOPTR, $32
+
+// func winogradInput42AVX2(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·winogradInput42AVX2(SB), NOSPLIT, $0-120
+	VBROADCASTSS a2b2<>+0(SB), Y0
+	VBROADCASTSS a2plusb2<>+0(SB), Y1
+	VBROADCASTSS a1<>+0(SB), Y2
+	VBROADCASTSS a2<>+0(SB), Y3
+	VBROADCASTSS a3<>+0(SB), Y4
+	VBROADCASTSS b1<>+0(SB), Y4
+	VBROADCASTSS b2<>+0(SB), Y5
+	VBROADCASTSS b3<>+0(SB), Y6
+
+by2_channels:
+	CMPQ   channels+80(FP), $0x08
+	JLE    by1_channels
+	MOVQ   tiles+88(FP), AX
+	IMUL3Q $0x04, AX, AX
+	ADDQ   $0x01, AX
+	IMUL3Q $0x00000040, AX, AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   scratch_base+96(FP), DX
+	MOVQ   xRow+64(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (BX)(BX*2), SI
+	LEAQ   (AX)(AX*2), DI
+	MOVQ   xPixel+72(FP), R8
+	SHLQ   $0x02, R8
+	LEAQ   (DX)(AX*1), R9
+	LEAQ   (CX)(BX*4), R10
+
+by2_column:
+	PREFETCHT0   (R10)(BX*1)
+	PREFETCHT0   (R10)(BX*2)
+	PREFETCHT0   (R10)(SI*1)
+	PREFETCHT0   (R10)(BX*4)
+	ADDQ         R8, R10
+	VMOVUPS      (CX), Y6
+	VMOVUPS      (CX)(BX*1), Y7
+	VMOVUPS      (CX)(BX*2), Y8
+	VMOVUPS      (CX)(SI*1), Y9
+	VMOVUPS      (CX)(BX*4), Y10
+	VFNMADD231PS Y1, Y8, Y10
+	VFMADD231PS  Y0, Y6, Y10
+	VMOVUPS      Y10, (DX)(AX*4)
+	VMOVAPS      Y9, Y10
+	VMOVAPS      Y8, Y11
+	VFNMADD231PS Y5, Y7, Y10
+	VFNMADD231PS Y5, Y6, Y11
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  Y2, Y11, Y12
+	VMOVUPS      Y12, (DX)
+	VFNMADD231PS Y2, Y11, Y10
+	VMOVUPS      Y10, (DX)(AX*1)
+	VFNMADD231PS Y3, Y7, Y9
+	VFNMADD231PS Y3, Y6, Y8
+	VMOVAPS      Y9, Y6
+	VFMADD231PS  Y4, Y8, Y6
+	VMOVUPS      Y6, (DX)(AX*2)
+	VFNMADD231PS Y4, Y8, Y9
+	VMOVUPS      Y9, (DX)(DI*1)
+	VMOVUPS      32(CX), Y6
+	VMOVUPS      32(CX)(BX*1), Y7
+	VMOVUPS      32(CX)(BX*2), Y8
+	VMOVUPS      32(CX)(SI*1), Y9
+	VMOVUPS      32(CX)(BX*4), Y10
+	VFNMADD231PS Y1, Y8, Y10
+	VFMADD231PS  Y0, Y6, Y10
+	VMOVUPS      Y10, 32(DX)(AX*4)
+	VMOVAPS      Y9, Y10
+	VMOVAPS      Y8, Y11
+	VFNMADD231PS Y5, Y7, Y10
+	VFNMADD231PS Y5, Y6, Y11
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  Y2, Y11, Y12
+	VMOVUPS      Y12, 32(DX)
+	VFNMADD231PS Y2, Y11, Y10
+	VMOVUPS      Y10, 32(DX)(AX*1)
+	VFNMADD231PS Y3, Y7, Y9
+	VFNMADD231PS Y3, Y6, Y8
+	VMOVAPS      Y9, Y6
+	VFMADD231PS  Y4, Y8, Y6
+	VMOVUPS      Y6, 32(DX)(AX*2)
+	VFNMADD231PS Y4, Y8, Y9
+	VMOVUPS      Y9, 32(DX)(DI*1)
+	ADDQ         R8, CX
+	ADDQ         $0x40, DX
+	CMPQ         DX, R9
+	JLT          by2_column
+	MOVQ         scratch_base+96(FP), CX
+	MOVQ         v_base+0(FP), DX
+	MOVQ         vRow+32(FP), SI
+	SHLQ         $0x02, SI
+	MOVQ         vStride+24(FP), DI
+	SHLQ         $0x02, DI
+	MOVQ         $0x00000005, BX
+
+by2_row:
+	LEAQ (DI)(DI*2), R8
+	MOVQ CX, R9
+	MOVQ tiles+88(FP), R10
+
+by2_tile:
+	VMOVUPS      (R9), Y6
+	VMOVUPS      64(R9), Y7
+	VMOVUPS      128(R9), Y8
+	VMOVUPS      192(R9), Y9
+	VMOVUPS      256(R9), Y10
+	VFNMADD231PS Y1, Y8, Y10
+	VFMADD231PS  Y0, Y6, Y10
+	VMOVUPS      Y10, (DX)(DI*4)
+	VMOVAPS      Y9, Y10
+	VMOVAPS      Y8, Y11
+	VFNMADD231PS Y5, Y7, Y10
+	VFNMADD231PS Y5, Y6, Y11
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  Y2, Y11, Y12
+	VMOVUPS      Y12, (DX)
+	VFNMADD231PS Y2, Y11, Y10
+	VMOVUPS      Y10, (DX)(DI*1)
+	VFNMADD231PS Y3, Y7, Y9
+	VFNMADD231PS Y3, Y6, Y8
+	VMOVAPS      Y9, Y6
+	VFMADD231PS  Y4, Y8, Y6
+	VMOVUPS      Y6, (DX)(DI*2)
+	VFNMADD231PS Y4, Y8, Y9
+	VMOVUPS      Y9, (DX)(R8*1)
+	VMOVUPS      32(R9), Y6
+	VMOVUPS      96(R9), Y7
+	VMOVUPS      160(R9), Y8
+	VMOVUPS      224(R9), Y9
+	VMOVUPS      288(R9), Y10
+	VFNMADD231PS Y1, Y8, Y10
+	VFMADD231PS  Y0, Y6, Y10
+	VMOVUPS      Y10, 32(DX)(DI*4)
+	VMOVAPS      Y9, Y10
+	VMOVAPS      Y8, Y11
+	VFNMADD231PS Y5, Y7, Y10
+	VFNMADD231PS Y5, Y6, Y11
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  Y2, Y11, Y12
+	VMOVUPS      Y12, 32(DX)
+	VFNMADD231PS Y2, Y11, Y10
+	VMOVUPS      Y10, 32(DX)(DI*1)
+	VFNMADD231PS Y3, Y7, Y9
+	VFNMADD231PS Y3, Y6, Y8
+	VMOVAPS      Y9, Y6
+	VFMADD231PS  Y4, Y8, Y6
+	VMOVUPS      Y6, 32(DX)(DI*2)
+	VFNMADD231PS Y4, Y8, Y9
+	VMOVUPS      Y9, 32(DX)(R8*1)
+	ADDQ         $0x00000100, R9
+	ADDQ         SI, DX
+	DECQ         R10
+	JNZ          by2_tile
+	ADDQ         AX, CX
+	MOVQ         v_base+0(FP), DX
+	MOVQ         $0x00000006, R8
+	SUBQ         BX, R8
+	IMUL3Q       $0x00000005, R8, R8
+	IMULQ        DI, R8
+	ADDQ         R8, DX
+	DECQ         BX
+	JNZ          by2_row
+	ADDQ         $0x40, x_base+40(FP)
+	ADDQ         $0x40, v_base+0(FP)
+	SUBQ         $0x10, channels+80(FP)
+	JG           by2_channels
+	VZEROUPPER
+	RET
+
+by1_channels:
+	MOVQ   tiles+88(FP), AX
+	IMUL3Q $0x04, AX, AX
+	ADDQ   $0x01, AX
+	IMUL3Q $0x00000020, AX, AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   scratch_base+96(FP), DX
+	MOVQ   xRow+64(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (BX)(BX*2), SI
+	LEAQ   (AX)(AX*2), DI
+	MOVQ   xPixel+72(FP), R8
+	SHLQ   $0x02, R8
+	LEAQ   (DX)(AX*1), R9
+	LEAQ   (CX)(BX*4), R10
+
+by1_column:
+	PREFETCHT0   (R10)(BX*1)
+	PREFETCHT0   (R10)(BX*2)
+	PREFETCHT0   (R10)(SI*1)
+	PREFETCHT0   (R10)(BX*4)
+	ADDQ         R8, R10
+	VMOVUPS      (CX), Y6
+	VMOVUPS      (CX)(BX*1), Y7
+	VMOVUPS      (CX)(BX*2), Y8
+	VMOVUPS      (CX)(SI*1), Y9
+	VMOVUPS      (CX)(BX*4), Y10
+	VFNMADD231PS Y1, Y8, Y10
+	VFMADD231PS  Y0, Y6, Y10
+	VMOVUPS      Y10, (DX)(AX*4)
+	VMOVAPS      Y9, Y10
+	VMOVAPS      Y8, Y11
+	VFNMADD231PS Y5, Y7, Y10
+	VFNMADD231PS Y5, Y6, Y11
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  Y2, Y11, Y12
+	VMOVUPS      Y12, (DX)
+	VFNMADD231PS Y2, Y11, Y10
+	VMOVUPS      Y10, (DX)(AX*1)
+	VFNMADD231PS Y3, Y7, Y9
+	VFNMADD231PS Y3, Y6, Y8
+	VMOVAPS      Y9, Y6
+	VFMADD231PS  Y4, Y8, Y6
+	VMOVUPS      Y6, (DX)(AX*2)
+	VFNMADD231PS Y4, Y8, Y9
+	VMOVUPS      Y9, (DX)(DI*1)
+	ADDQ         R8, CX
+	ADDQ         $0x20, DX
+	CMPQ         DX, R9
+	JLT          by1_column
+	MOVQ         scratch_base+96(FP), CX
+	MOVQ         v_base+0(FP), DX
+	MOVQ         vRow+32(FP), SI
+	SHLQ         $0x02, SI
+	MOVQ         vStride+24(FP), DI
+	SHLQ         $0x02, DI
+	MOVQ         $0x00000005, BX
+
+by1_row:
+	LEAQ (DI)(DI*2), R8
+	MOVQ CX, R9
+	MOVQ tiles+88(FP), R10
+
+by1_tile:
+	VMOVUPS      (R9), Y6
+	VMOVUPS      32(R9), Y7
+	VMOVUPS      64(R9), Y8
+	VMOVUPS      96(R9), Y9
+	VMOVUPS      128(R9), Y10
+	VFNMADD231PS Y1, Y8, Y10
+	VFMADD231PS  Y0, Y6, Y10
+	VMOVUPS      Y10, (DX)(DI*4)
+	VMOVAPS      Y9, Y10
+	VMOVAPS      Y8, Y11
+	VFNMADD231PS Y5, Y7, Y10
+	VFNMADD231PS Y5, Y6, Y11
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  Y2, Y11, Y12
+	VMOVUPS      Y12, (DX)
+	VFNMADD231PS Y2, Y11, Y10
+	VMOVUPS      Y10, (DX)(DI*1)
+	VFNMADD231PS Y3, Y7, Y9
+	VFNMADD231PS Y3, Y6, Y8
+	VMOVAPS      Y9, Y6
+	VFMADD231PS  Y4, Y8, Y6
+	VMOVUPS      Y6, (DX)(DI*2)
+	VFNMADD231PS Y4, Y8, Y9
+	VMOVUPS      Y9, (DX)(R8*1)
+	ADDQ         $0x00000080, R9
+	ADDQ         SI, DX
+	DECQ         R10
+	JNZ          by1_tile
+	ADDQ         AX, CX
+	MOVQ         v_base+0(FP), DX
+	MOVQ         $0x00000006, R8
+	SUBQ         BX, R8
+	IMUL3Q       $0x00000005, R8, R8
+	IMULQ        DI, R8
+	ADDQ         R8, DX
+	DECQ         BX
+	JNZ          by1_row
+	ADDQ         $0x20, x_base+40(FP)
+	ADDQ         $0x20, v_base+0(FP)
+	SUBQ         $0x08, channels+80(FP)
+	JG           by1_channels
+	VZEROUPPER
+	RET
+
+// func winogradOutput42AVX2(dst []float32, dstRow int, dstPixel int, m []float32, mStride int, mRow int, tiles int, scale []float32, shift []float32, residual []float32, residualRow int, residualPixel int, bound float32)
+// Requires: AVX, FMA3
+TEXT ·winogradOutput42AVX2(SB), NOSPLIT, $0-180
+	MOVQ    scale_len+96(FP), AX
+	MOVQ    AX, CX
+	ANDQ    $0x07, CX
+	LEAQ    laneMasks<>+0(SB), DX
+	SHLQ    $0x05, CX
+	VMOVUPS (DX)(CX*1), Y0
+	SHLQ    $0x02, dstRow+24(FP)
+	SHLQ    $0x02, dstPixel+32(FP)
+	SHLQ    $0x02, mStride+64(FP)
+	SHLQ    $0x02, mRow+72(FP)
+	SHLQ    $0x02, residualRow+160(FP)
+	SHLQ    $0x02, residualPixel+168(FP)
+	CMPQ    residual_base+136(FP), $0x00
+	JEQ     plain
+	XORQ    CX, CX
+	MOVQ    AX, DX
+
+sum_line:
+	SUBQ   $0x10, DX
+	JL     sum_whole
+	MOVQ   m_base+40(FP), BX
+	LEAQ   (BX)(CX*4), BX
+	MOVQ   dst_base+0(FP), SI
+	LEAQ   (SI)(CX*4), SI
+	MOVQ   dstPixel+32(FP), DI
+	MOVQ   residual_base+136(FP), R8
+	LEAQ   (R8)(CX*4), R8
+	MOVQ   residualPixel+168(FP), R9
+	MOVQ   mStride+64(FP), R10
+	MOVQ   R10, R11
+	IMUL3Q $0x05, R10, R10
+	MOVQ   tiles+80(FP), R12
+
+sum_line_tile:
+	MOVQ         BX, R13
+	LEAQ         (R10)(R10*2), R14
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      (R13), Y3
+	VMOVUPS      (R13)(R10*2), Y4
+	VADDPS       (R13)(R10*1), Y3, Y3
+	VADDPS       (R13)(R14*1), Y4, Y4
+	VADDPS       Y4, Y3, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         R11, R13
+	VMOVUPS      (R13), Y4
+	VMOVUPS      (R13)(R10*2), Y6
+	VADDPS       (R13)(R10*1), Y4, Y4
+	VADDPS       (R13)(R14*1), Y6, Y6
+	VADDPS       Y6, Y4, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         R11, R13
+	VMOVUPS      (R13), Y6
+	VMOVUPS      (R13)(R10*2), Y8
+	VADDPS       (R13)(R10*1), Y6, Y6
+	VADDPS       (R13)(R14*1), Y8, Y8
+	VADDPS       Y8, Y6, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         R11, R13
+	VMOVUPS      (R13), Y8
+	VMOVUPS      (R13)(R10*2), Y10
+	VADDPS       (R13)(R10*1), Y8, Y8
+	VADDPS       (R13)(R14*1), Y10, Y10
+	VADDPS       Y10, Y8, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         R11, R13
+	VMOVUPS      (R13), Y10
+	VMOVUPS      (R13)(R10*2), Y12
+	VADDPS       (R13)(R10*1), Y10, Y10
+	VADDPS       (R13)(R14*1), Y12, Y12
+	VADDPS       Y12, Y10, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         R11, R13
+	VMOVAPS      Y5, Y1
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y1, Y7
+	VMOVAPS      Y9, Y1
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y1, Y11
+	VADDPS       Y9, Y5, Y1
+	VMOVAPS      Y3, Y2
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y2, Y4
+	VMOVAPS      Y6, Y2
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y2, Y8
+	VADDPS       Y6, Y3, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y3, Y3
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y9, Y5
+	VFMADD231PS  Y12, Y6, Y3
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y7, Y13
+	VFMADD231PS  Y6, Y4, Y10
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y13
+	VFMADD231PS  Y6, Y8, Y10
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y7
+	VFMADD231PS  Y6, Y8, Y4
+	MOVQ         scale_base+88(FP), R13
+	VMOVUPS      (R13)(CX*4), Y6
+	MOVQ         shift_base+112(FP), R13
+	VMOVUPS      (R13)(CX*4), Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         R8, R13
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       (R13), Y1, Y1
+	VADDPS       (R13)(R9*1), Y7, Y7
+	VADDPS       (R13)(R9*2), Y5, Y5
+	VADDPS       (R13)(R14*1), Y13, Y13
+	MOVQ         SI, R13
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, (R13)
+	VMAXPS       Y7, Y9, Y7
+	VMOVUPS      Y7, (R13)(DI*1)
+	VMAXPS       Y5, Y9, Y5
+	VMOVUPS      Y5, (R13)(DI*2)
+	VMAXPS       Y13, Y9, Y13
+	VMOVUPS      Y13, (R13)(R14*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         R8, R13
+	ADDQ         residualRow+160(FP), R13
+	ADDQ         residualRow+160(FP), R13
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       (R13), Y2, Y2
+	VADDPS       (R13)(R9*1), Y4, Y4
+	VADDPS       (R13)(R9*2), Y3, Y3
+	VADDPS       (R13)(R14*1), Y10, Y10
+	MOVQ         SI, R13
+	ADDQ         dstRow+24(FP), R13
+	ADDQ         dstRow+24(FP), R13
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y2, Y9, Y2
+	VMOVUPS      Y2, (R13)
+	VMAXPS       Y4, Y9, Y4
+	VMOVUPS      Y4, (R13)(DI*1)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, (R13)(DI*2)
+	VMAXPS       Y10, Y9, Y10
+	VMOVUPS      Y10, (R13)(R14*1)
+	MOVQ         BX, R13
+	LEAQ         (R10)(R10*2), R14
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      (R13), Y3
+	VMOVUPS      (R13)(R10*2), Y4
+	VMOVUPS      (R13)(R10*4), Y5
+	VSUBPS       (R13)(R10*1), Y3, Y3
+	VSUBPS       (R13)(R14*1), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         R11, R13
+	VMOVUPS      (R13), Y4
+	VMOVUPS      (R13)(R10*2), Y6
+	VMOVUPS      (R13)(R10*4), Y7
+	VSUBPS       (R13)(R10*1), Y4, Y4
+	VSUBPS       (R13)(R14*1), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         R11, R13
+	VMOVUPS      (R13), Y6
+	VMOVUPS      (R13)(R10*2), Y8
+	VMOVUPS      (R13)(R10*4), Y9
+	VSUBPS       (R13)(R10*1), Y6, Y6
+	VSUBPS       (R13)(R14*1), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         R11, R13
+	VMOVUPS      (R13), Y8
+	VMOVUPS      (R13)(R10*2), Y10
+	VMOVUPS      (R13)(R10*4), Y11
+	VSUBPS       (R13)(R10*1), Y8, Y8
+	VSUBPS       (R13)(R14*1), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         R11, R13
+	VMOVUPS      (R13), Y10
+	VMOVUPS      (R13)(R10*2), Y12
+	VMOVUPS      (R13)(R10*4), Y13
+	VSUBPS       (R13)(R10*1), Y10, Y10
+	VSUBPS       (R13)(R14*1), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         R11, R13
+	VMOVAPS      Y3, Y1
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y1, Y4
+	VMOVAPS      Y6, Y1
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y1, Y8
+	VADDPS       Y6, Y3, Y1
+	VMOVAPS      Y5, Y2
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y2, Y7
+	VMOVAPS      Y9, Y2
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y2, Y11
+	VADDPS       Y9, Y5, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y5, Y5
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y6, Y3
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y4, Y10
+	VFMADD231PS  Y6, Y7, Y13
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y6, Y11, Y13
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y6, Y11, Y7
+	MOVQ         scale_base+88(FP), R13
+	VMOVUPS      (R13)(CX*4), Y6
+	MOVQ         shift_base+112(FP), R13
+	VMOVUPS      (R13)(CX*4), Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         R8, R13
+	ADDQ         residualRow+160(FP), R13
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       (R13), Y1, Y1
+	VADDPS       (R13)(R9*1), Y4, Y4
+	VADDPS       (R13)(R9*2), Y3, Y3
+	VADDPS       (R13)(R14*1), Y10, Y10
+	MOVQ         SI, R13
+	ADDQ         dstRow+24(FP), R13
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, (R13)
+	VMAXPS       Y4, Y9, Y4
+	VMOVUPS      Y4, (R13)(DI*1)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, (R13)(DI*2)
+	VMAXPS       Y10, Y9, Y10
+	VMOVUPS      Y10, (R13)(R14*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         R8, R13
+	ADDQ         residualRow+160(FP), R13
+	ADDQ         residualRow+160(FP), R13
+	ADDQ         residualRow+160(FP), R13
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       (R13), Y2, Y2
+	VADDPS       (R13)(R9*1), Y7, Y7
+	VADDPS       (R13)(R9*2), Y5, Y5
+	VADDPS       (R13)(R14*1), Y13, Y13
+	MOVQ         SI, R13
+	ADDQ         dstRow+24(FP), R13
+	ADDQ         dstRow+24(FP), R13
+	ADDQ         dstRow+24(FP), R13
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y2, Y9, Y2
+	VMOVUPS      Y2, (R13)
+	VMAXPS       Y7, Y9, Y7
+	VMOVUPS      Y7, (R13)(DI*1)
+	VMAXPS       Y5, Y9, Y5
+	VMOVUPS      Y5, (R13)(DI*2)
+	VMAXPS       Y13, Y9, Y13
+	VMOVUPS      Y13, (R13)(R14*1)
+	MOVQ         BX, R13
+	LEAQ         (R10)(R10*2), R14
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      32(R13), Y3
+	VMOVUPS      32(R13)(R10*2), Y4
+	VADDPS       32(R13)(R10*1), Y3, Y3
+	VADDPS       32(R13)(R14*1), Y4, Y4
+	VADDPS       Y4, Y3, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         R11, R13
+	VMOVUPS      32(R13), Y4
+	VMOVUPS      32(R13)(R10*2), Y6
+	VADDPS       32(R13)(R10*1), Y4, Y4
+	VADDPS       32(R13)(R14*1), Y6, Y6
+	VADDPS       Y6, Y4, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         R11, R13
+	VMOVUPS      32(R13), Y6
+	VMOVUPS      32(R13)(R10*2), Y8
+	VADDPS       32(R13)(R10*1), Y6, Y6
+	VADDPS       32(R13)(R14*1), Y8, Y8
+	VADDPS       Y8, Y6, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         R11, R13
+	VMOVUPS      32(R13), Y8
+	VMOVUPS      32(R13)(R10*2), Y10
+	VADDPS       32(R13)(R10*1), Y8, Y8
+	VADDPS       32(R13)(R14*1), Y10, Y10
+	VADDPS       Y10, Y8, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         R11, R13
+	VMOVUPS      32(R13), Y10
+	VMOVUPS      32(R13)(R10*2), Y12
+	VADDPS       32(R13)(R10*1), Y10, Y10
+	VADDPS       32(R13)(R14*1), Y12, Y12
+	VADDPS       Y12, Y10, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         R11, R13
+	VMOVAPS      Y5, Y1
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y1, Y7
+	VMOVAPS      Y9, Y1
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y1, Y11
+	VADDPS       Y9, Y5, Y1
+	VMOVAPS      Y3, Y2
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y2, Y4
+	VMOVAPS      Y6, Y2
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y2, Y8
+	VADDPS       Y6, Y3, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y3, Y3
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y9, Y5
+	VFMADD231PS  Y12, Y6, Y3
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y7, Y13
+	VFMADD231PS  Y6, Y4, Y10
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y13
+	VFMADD231PS  Y6, Y8, Y10
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y7
+	VFMADD231PS  Y6, Y8, Y4
+	MOVQ         scale_base+88(FP), R13
+	VMOVUPS      32(R13)(CX*4), Y6
+	MOVQ         shift_base+112(FP), R13
+	VMOVUPS      32(R13)(CX*4), Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         R8, R13
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       32(R13), Y1, Y1
+	VADDPS       32(R13)(R9*1), Y7, Y7
+	VADDPS       32(R13)(R9*2), Y5, Y5
+	VADDPS       32(R13)(R14*1), Y13, Y13
+	MOVQ         SI, R13
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, 32(R13)
+	VMAXPS       Y7, Y9, Y7
+	VMOVUPS      Y7, 32(R13)(DI*1)
+	VMAXPS       Y5, Y9, Y5
+	VMOVUPS      Y5, 32(R13)(DI*2)
+	VMAXPS       Y13, Y9, Y13
+	VMOVUPS      Y13, 32(R13)(R14*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         R8, R13
+	ADDQ         residualRow+160(FP), R13
+	ADDQ         residualRow+160(FP), R13
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       32(R13), Y2, Y2
+	VADDPS       32(R13)(R9*1), Y4, Y4
+	VADDPS       32(R13)(R9*2), Y3, Y3
+	VADDPS       32(R13)(R14*1), Y10, Y10
+	MOVQ         SI, R13
+	ADDQ         dstRow+24(FP), R13
+	ADDQ         dstRow+24(FP), R13
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y2, Y9, Y2
+	VMOVUPS      Y2, 32(R13)
+	VMAXPS       Y4, Y9, Y4
+	VMOVUPS      Y4, 32(R13)(DI*1)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, 32(R13)(DI*2)
+	VMAXPS       Y10, Y9, Y10
+	VMOVUPS      Y10, 32(R13)(R14*1)
+	MOVQ         BX, R13
+	LEAQ         (R10)(R10*2), R14
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      32(R13), Y3
+	VMOVUPS      32(R13)(R10*2), Y4
+	VMOVUPS      32(R13)(R10*4), Y5
+	VSUBPS       32(R13)(R10*1), Y3, Y3
+	VSUBPS       32(R13)(R14*1), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         R11, R13
+	VMOVUPS      32(R13), Y4
+	VMOVUPS      32(R13)(R10*2), Y6
+	VMOVUPS      32(R13)(R10*4), Y7
+	VSUBPS       32(R13)(R10*1), Y4, Y4
+	VSUBPS       32(R13)(R14*1), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         R11, R13
+	VMOVUPS      32(R13), Y6
+	VMOVUPS      32(R13)(R10*2), Y8
+	VMOVUPS      32(R13)(R10*4), Y9
+	VSUBPS       32(R13)(R10*1), Y6, Y6
+	VSUBPS       32(R13)(R14*1), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         R11, R13
+	VMOVUPS      32(R13), Y8
+	VMOVUPS      32(R13)(R10*2), Y10
+	VMOVUPS      32(R13)(R10*4), Y11
+	VSUBPS       32(R13)(R10*1), Y8, Y8
+	VSUBPS       32(R13)(R14*1), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         R11, R13
+	VMOVUPS      32(R13), Y10
+	VMOVUPS      32(R13)(R10*2), Y12
+	VMOVUPS      32(R13)(R10*4), Y13
+	VSUBPS       32(R13)(R10*1), Y10, Y10
+	VSUBPS       32(R13)(R14*1), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         R11, R13
+	VMOVAPS      Y3, Y1
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y1, Y4
+	VMOVAPS      Y6, Y1
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y1, Y8
+	VADDPS       Y6, Y3, Y1
+	VMOVAPS      Y5, Y2
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y2, Y7
+	VMOVAPS      Y9, Y2
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y2, Y11
+	VADDPS       Y9, Y5, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y5, Y5
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y6, Y3
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y4, Y10
+	VFMADD231PS  Y6, Y7, Y13
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y6, Y11, Y13
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y6, Y11, Y7
+	MOVQ         scale_base+88(FP), R13
+	VMOVUPS      32(R13)(CX*4), Y6
+	MOVQ         shift_base+112(FP), R13
+	VMOVUPS      32(R13)(CX*4), Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         R8, R13
+	ADDQ         residualRow+160(FP), R13
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       32(R13), Y1, Y1
+	VADDPS       32(R13)(R9*1), Y4, Y4
+	VADDPS       32(R13)(R9*2), Y3, Y3
+	VADDPS       32(R13)(R14*1), Y10, Y10
+	MOVQ         SI, R13
+	ADDQ         dstRow+24(FP), R13
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, 32(R13)
+	VMAXPS       Y4, Y9, Y4
+	VMOVUPS      Y4, 32(R13)(DI*1)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, 32(R13)(DI*2)
+	VMAXPS       Y10, Y9, Y10
+	VMOVUPS      Y10, 32(R13)(R14*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         R8, R13
+	ADDQ         residualRow+160(FP), R13
+	ADDQ         residualRow+160(FP), R13
+	ADDQ         residualRow+160(FP), R13
+	LEAQ         (R9)(R9*2), R14
+	VADDPS       32(R13), Y2, Y2
+	VADDPS       32(R13)(R9*1), Y7, Y7
+	VADDPS       32(R13)(R9*2), Y5, Y5
+	VADDPS       32(R13)(R14*1), Y13, Y13
+	MOVQ         SI, R13
+	ADDQ         dstRow+24(FP), R13
+	ADDQ         dstRow+24(FP), R13
+	ADDQ         dstRow+24(FP), R13
+	LEAQ         (DI)(DI*2), R14
+	VMAXPS       Y2, Y9, Y2
+	VMOVUPS      Y2, 32(R13)
+	VMAXPS       Y7, Y9, Y7
+	VMOVUPS      Y7, 32(R13)(DI*1)
+	VMAXPS       Y5, Y9, Y5
+	VMOVUPS      Y5, 32(R13)(DI*2)
+	VMAXPS       Y13, Y9, Y13
+	VMOVUPS      Y13, 32(R13)(R14*1)
+	ADDQ         mRow+72(FP), BX
+	LEAQ         (SI)(DI*4), SI
+	LEAQ         (R8)(R9*4), R8
+	DECQ         R12
+	JNZ          sum_line_tile
+	ADDQ         $0x10, CX
+	JMP          sum_line
+
+sum_whole:
+	MOVQ   AX, DX
+	SUBQ   CX, DX
+	CMPQ   DX, $0x08
+	JLT    sum_part
+	MOVQ   m_base+40(FP), DX
+	LEAQ   (DX)(CX*4), DX
+	MOVQ   dst_base+0(FP), BX
+	LEAQ   (BX)(CX*4), BX
+	MOVQ   dstPixel+32(FP), SI
+	MOVQ   residual_base+136(FP), DI
+	LEAQ   (DI)(CX*4), DI
+	MOVQ   residualPixel+168(FP), R8
+	MOVQ   mStride+64(FP), R9
+	MOVQ   R9, R10
+	IMUL3Q $0x05, R9, R9
+	MOVQ   tiles+80(FP), R11
+
+sum_whole_tile:
+	MOVQ         DX, R12
+	LEAQ         (R9)(R9*2), R13
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      (R12), Y3
+	VMOVUPS      (R12)(R9*2), Y4
+	VADDPS       (R12)(R9*1), Y3, Y3
+	VADDPS       (R12)(R13*1), Y4, Y4
+	VADDPS       Y4, Y3, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         R10, R12
+	VMOVUPS      (R12), Y4
+	VMOVUPS      (R12)(R9*2), Y6
+	VADDPS       (R12)(R9*1), Y4, Y4
+	VADDPS       (R12)(R13*1), Y6, Y6
+	VADDPS       Y6, Y4, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         R10, R12
+	VMOVUPS      (R12), Y6
+	VMOVUPS      (R12)(R9*2), Y8
+	VADDPS       (R12)(R9*1), Y6, Y6
+	VADDPS       (R12)(R13*1), Y8, Y8
+	VADDPS       Y8, Y6, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         R10, R12
+	VMOVUPS      (R12), Y8
+	VMOVUPS      (R12)(R9*2), Y10
+	VADDPS       (R12)(R9*1), Y8, Y8
+	VADDPS       (R12)(R13*1), Y10, Y10
+	VADDPS       Y10, Y8, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         R10, R12
+	VMOVUPS      (R12), Y10
+	VMOVUPS      (R12)(R9*2), Y12
+	VADDPS       (R12)(R9*1), Y10, Y10
+	VADDPS       (R12)(R13*1), Y12, Y12
+	VADDPS       Y12, Y10, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         R10, R12
+	VMOVAPS      Y5, Y1
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y1, Y7
+	VMOVAPS      Y9, Y1
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y1, Y11
+	VADDPS       Y9, Y5, Y1
+	VMOVAPS      Y3, Y2
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y2, Y4
+	VMOVAPS      Y6, Y2
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y2, Y8
+	VADDPS       Y6, Y3, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y3, Y3
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y9, Y5
+	VFMADD231PS  Y12, Y6, Y3
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y7, Y13
+	VFMADD231PS  Y6, Y4, Y10
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y13
+	VFMADD231PS  Y6, Y8, Y10
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y7
+	VFMADD231PS  Y6, Y8, Y4
+	MOVQ         scale_base+88(FP), R12
+	VMOVUPS      (R12)(CX*4), Y6
+	MOVQ         shift_base+112(FP), R12
+	VMOVUPS      (R12)(CX*4), Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         DI, R12
+	LEAQ         (R8)(R8*2), R13
+	VADDPS       (R12), Y1, Y1
+	VADDPS       (R12)(R8*1), Y7, Y7
+	VADDPS       (R12)(R8*2), Y5, Y5
+	VADDPS       (R12)(R13*1), Y13, Y13
+	MOVQ         BX, R12
+	LEAQ         (SI)(SI*2), R13
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, (R12)
+	VMAXPS       Y7, Y9, Y7
+	VMOVUPS      Y7, (R12)(SI*1)
+	VMAXPS       Y5, Y9, Y5
+	VMOVUPS      Y5, (R12)(SI*2)
+	VMAXPS       Y13, Y9, Y13
+	VMOVUPS      Y13, (R12)(R13*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         DI, R12
+	ADDQ         residualRow+160(FP), R12
+	ADDQ         residualRow+160(FP), R12
+	LEAQ         (R8)(R8*2), R13
+	VADDPS       (R12), Y2, Y2
+	VADDPS       (R12)(R8*1), Y4, Y4
+	VADDPS       (R12)(R8*2), Y3, Y3
+	VADDPS       (R12)(R13*1), Y10, Y10
+	MOVQ         BX, R12
+	ADDQ         dstRow+24(FP), R12
+	ADDQ         dstRow+24(FP), R12
+	LEAQ         (SI)(SI*2), R13
+	VMAXPS       Y2, Y9, Y2
+	VMOVUPS      Y2, (R12)
+	VMAXPS       Y4, Y9, Y4
+	VMOVUPS      Y4, (R12)(SI*1)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, (R12)(SI*2)
+	VMAXPS       Y10, Y9, Y10
+	VMOVUPS      Y10, (R12)(R13*1)
+	MOVQ         DX, R12
+	LEAQ         (R9)(R9*2), R13
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      (R12), Y3
+	VMOVUPS      (R12)(R9*2), Y4
+	VMOVUPS      (R12)(R9*4), Y5
+	VSUBPS       (R12)(R9*1), Y3, Y3
+	VSUBPS       (R12)(R13*1), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         R10, R12
+	VMOVUPS      (R12), Y4
+	VMOVUPS      (R12)(R9*2), Y6
+	VMOVUPS      (R12)(R9*4), Y7
+	VSUBPS       (R12)(R9*1), Y4, Y4
+	VSUBPS       (R12)(R13*1), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         R10, R12
+	VMOVUPS      (R12), Y6
+	VMOVUPS      (R12)(R9*2), Y8
+	VMOVUPS      (R12)(R9*4), Y9
+	VSUBPS       (R12)(R9*1), Y6, Y6
+	VSUBPS       (R12)(R13*1), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         R10, R12
+	VMOVUPS      (R12), Y8
+	VMOVUPS      (R12)(R9*2), Y10
+	VMOVUPS      (R12)(R9*4), Y11
+	VSUBPS       (R12)(R9*1), Y8, Y8
+	VSUBPS       (R12)(R13*1), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         R10, R12
+	VMOVUPS      (R12), Y10
+	VMOVUPS      (R12)(R9*2), Y12
+	VMOVUPS      (R12)(R9*4), Y13
+	VSUBPS       (R12)(R9*1), Y10, Y10
+	VSUBPS       (R12)(R13*1), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         R10, R12
+	VMOVAPS      Y3, Y1
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y1, Y4
+	VMOVAPS      Y6, Y1
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y1, Y8
+	VADDPS       Y6, Y3, Y1
+	VMOVAPS      Y5, Y2
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y2, Y7
+	VMOVAPS      Y9, Y2
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y2, Y11
+	VADDPS       Y9, Y5, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y5, Y5
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y6, Y3
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y4, Y10
+	VFMADD231PS  Y6, Y7, Y13
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y6, Y11, Y13
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y6, Y11, Y7
+	MOVQ         scale_base+88(FP), R12
+	VMOVUPS      (R12)(CX*4), Y6
+	MOVQ         shift_base+112(FP), R12
+	VMOVUPS      (R12)(CX*4), Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         DI, R12
+	ADDQ         residualRow+160(FP), R12
+	LEAQ         (R8)(R8*2), R13
+	VADDPS       (R12), Y1, Y1
+	VADDPS       (R12)(R8*1), Y4, Y4
+	VADDPS       (R12)(R8*2), Y3, Y3
+	VADDPS       (R12)(R13*1), Y10, Y10
+	MOVQ         BX, R12
+	ADDQ         dstRow+24(FP), R12
+	LEAQ         (SI)(SI*2), R13
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, (R12)
+	VMAXPS       Y4, Y9, Y4
+	VMOVUPS      Y4, (R12)(SI*1)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, (R12)(SI*2)
+	VMAXPS       Y10, Y9, Y10
+	VMOVUPS      Y10, (R12)(R13*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         DI, R12
+	ADDQ         residualRow+160(FP), R12
+	ADDQ         residualRow+160(FP), R12
+	ADDQ         residualRow+160(FP), R12
+	LEAQ         (R8)(R8*2), R13
+	VADDPS       (R12), Y2, Y2
+	VADDPS       (R12)(R8*1), Y7, Y7
+	VADDPS       (R12)(R8*2), Y5, Y5
+	VADDPS       (R12)(R13*1), Y13, Y13
+	MOVQ         BX, R12
+	ADDQ         dstRow+24(FP), R12
+	ADDQ         dstRow+24(FP), R12
+	ADDQ         dstRow+24(FP), R12
+	LEAQ         (SI)(SI*2), R13
+	VMAXPS       Y2, Y9, Y2
+	VMOVUPS      Y2, (R12)
+	VMAXPS       Y7, Y9, Y7
+	VMOVUPS      Y7, (R12)(SI*1)
+	VMAXPS       Y5, Y9, Y5
+	VMOVUPS      Y5, (R12)(SI*2)
+	VMAXPS       Y13, Y9, Y13
+	VMOVUPS      Y13, (R12)(R13*1)
+	ADDQ         mRow+72(FP), DX
+	LEAQ         (BX)(SI*4), BX
+	LEAQ         (DI)(R8*4), DI
+	DECQ         R11
+	JNZ          sum_whole_tile
+	ADDQ         $0x08, CX
+	JMP          sum_whole
+
+sum_part:
+	TESTQ  DX, DX
+	JZ     sum_end
+	MOVQ   m_base+40(FP), AX
+	LEAQ   (AX)(CX*4), AX
+	MOVQ   dst_base+0(FP), DX
+	LEAQ   (DX)(CX*4), DX
+	MOVQ   dstPixel+32(FP), BX
+	MOVQ   residual_base+136(FP), SI
+	LEAQ   (SI)(CX*4), SI
+	MOVQ   residualPixel+168(FP), DI
+	MOVQ   mStride+64(FP), R8
+	MOVQ   R8, R9
+	IMUL3Q $0x05, R8, R8
+	MOVQ   tiles+80(FP), R10
+
+sum_part_tile:
+	MOVQ         AX, R11
+	LEAQ         (R8)(R8*2), R12
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      (R11), Y3
+	VMOVUPS      (R11)(R8*2), Y4
+	VADDPS       (R11)(R8*1), Y3, Y3
+	VADDPS       (R11)(R12*1), Y4, Y4
+	VADDPS       Y4, Y3, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y4
+	VMOVUPS      (R11)(R8*2), Y6
+	VADDPS       (R11)(R8*1), Y4, Y4
+	VADDPS       (R11)(R12*1), Y6, Y6
+	VADDPS       Y6, Y4, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y6
+	VMOVUPS      (R11)(R8*2), Y8
+	VADDPS       (R11)(R8*1), Y6, Y6
+	VADDPS       (R11)(R12*1), Y8, Y8
+	VADDPS       Y8, Y6, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y8
+	VMOVUPS      (R11)(R8*2), Y10
+	VADDPS       (R11)(R8*1), Y8, Y8
+	VADDPS       (R11)(R12*1), Y10, Y10
+	VADDPS       Y10, Y8, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y10
+	VMOVUPS      (R11)(R8*2), Y12
+	VADDPS       (R11)(R8*1), Y10, Y10
+	VADDPS       (R11)(R12*1), Y12, Y12
+	VADDPS       Y12, Y10, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         R9, R11
+	VMOVAPS      Y5, Y1
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y1, Y7
+	VMOVAPS      Y9, Y1
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y1, Y11
+	VADDPS       Y9, Y5, Y1
+	VMOVAPS      Y3, Y2
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y2, Y4
+	VMOVAPS      Y6, Y2
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y2, Y8
+	VADDPS       Y6, Y3, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y3, Y3
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y9, Y5
+	VFMADD231PS  Y12, Y6, Y3
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y7, Y13
+	VFMADD231PS  Y6, Y4, Y10
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y13
+	VFMADD231PS  Y6, Y8, Y10
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y7
+	VFMADD231PS  Y6, Y8, Y4
+	MOVQ         scale_base+88(FP), R11
+	VMASKMOVPS   (R11)(CX*4), Y0, Y6
+	MOVQ         shift_base+112(FP), R11
+	VMASKMOVPS   (R11)(CX*4), Y0, Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         SI, R11
+	LEAQ         (DI)(DI*2), R12
+	VMASKMOVPS   (R11), Y0, Y11
+	VADDPS       Y11, Y1, Y1
+	VMASKMOVPS   (R11)(DI*1), Y0, Y11
+	VADDPS       Y11, Y7, Y7
+	VMASKMOVPS   (R11)(DI*2), Y0, Y11
+	VADDPS       Y11, Y5, Y5
+	VMASKMOVPS   (R11)(R12*1), Y0, Y11
+	VADDPS       Y11, Y13, Y13
+	MOVQ         DX, R11
+	LEAQ         (BX)(BX*2), R12
+	VMAXPS       Y1, Y9, Y1
+	VMASKMOVPS   Y1, Y0, (R11)
+	VMAXPS       Y7, Y9, Y7
+	VMASKMOVPS   Y7, Y0, (R11)(BX*1)
+	VMAXPS       Y5, Y9, Y5
+	VMASKMOVPS   Y5, Y0, (R11)(BX*2)
+	VMAXPS       Y13, Y9, Y13
+	VMASKMOVPS   Y13, Y0, (R11)(R12*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         SI, R11
+	ADDQ         residualRow+160(FP), R11
+	ADDQ         residualRow+160(FP), R11
+	LEAQ         (DI)(DI*2), R12
+	VMASKMOVPS   (R11), Y0, Y1
+	VADDPS       Y1, Y2, Y2
+	VMASKMOVPS   (R11)(DI*1), Y0, Y1
+	VADDPS       Y1, Y4, Y4
+	VMASKMOVPS   (R11)(DI*2), Y0, Y1
+	VADDPS       Y1, Y3, Y3
+	VMASKMOVPS   (R11)(R12*1), Y0, Y1
+	VADDPS       Y1, Y10, Y10
+	MOVQ         DX, R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (BX)(BX*2), R12
+	VMAXPS       Y2, Y9, Y2
+	VMASKMOVPS   Y2, Y0, (R11)
+	VMAXPS       Y4, Y9, Y4
+	VMASKMOVPS   Y4, Y0, (R11)(BX*1)
+	VMAXPS       Y3, Y9, Y3
+	VMASKMOVPS   Y3, Y0, (R11)(BX*2)
+	VMAXPS       Y10, Y9, Y10
+	VMASKMOVPS   Y10, Y0, (R11)(R12*1)
+	MOVQ         AX, R11
+	LEAQ         (R8)(R8*2), R12
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      (R11), Y3
+	VMOVUPS      (R11)(R8*2), Y4
+	VMOVUPS      (R11)(R8*4), Y5
+	VSUBPS       (R11)(R8*1), Y3, Y3
+	VSUBPS       (R11)(R12*1), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y4
+	VMOVUPS      (R11)(R8*2), Y6
+	VMOVUPS      (R11)(R8*4), Y7
+	VSUBPS       (R11)(R8*1), Y4, Y4
+	VSUBPS       (R11)(R12*1), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y6
+	VMOVUPS      (R11)(R8*2), Y8
+	VMOVUPS      (R11)(R8*4), Y9
+	VSUBPS       (R11)(R8*1), Y6, Y6
+	VSUBPS       (R11)(R12*1), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y8
+	VMOVUPS      (R11)(R8*2), Y10
+	VMOVUPS      (R11)(R8*4), Y11
+	VSUBPS       (R11)(R8*1), Y8, Y8
+	VSUBPS       (R11)(R12*1), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y10
+	VMOVUPS      (R11)(R8*2), Y12
+	VMOVUPS      (R11)(R8*4), Y13
+	VSUBPS       (R11)(R8*1), Y10, Y10
+	VSUBPS       (R11)(R12*1), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         R9, R11
+	VMOVAPS      Y3, Y1
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y1, Y4
+	VMOVAPS      Y6, Y1
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y1, Y8
+	VADDPS       Y6, Y3, Y1
+	VMOVAPS      Y5, Y2
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y2, Y7
+	VMOVAPS      Y9, Y2
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y2, Y11
+	VADDPS       Y9, Y5, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y5, Y5
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y6, Y3
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y4, Y10
+	VFMADD231PS  Y6, Y7, Y13
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y6, Y11, Y13
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y6, Y11, Y7
+	MOVQ         scale_base+88(FP), R11
+	VMASKMOVPS   (R11)(CX*4), Y0, Y6
+	MOVQ         shift_base+112(FP), R11
+	VMASKMOVPS   (R11)(CX*4), Y0, Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         SI, R11
+	ADDQ         residualRow+160(FP), R11
+	LEAQ         (DI)(DI*2), R12
+	VMASKMOVPS   (R11), Y0, Y11
+	VADDPS       Y11, Y1, Y1
+	VMASKMOVPS   (R11)(DI*1), Y0, Y11
+	VADDPS       Y11, Y4, Y4
+	VMASKMOVPS   (R11)(DI*2), Y0, Y11
+	VADDPS       Y11, Y3, Y3
+	VMASKMOVPS   (R11)(R12*1), Y0, Y11
+	VADDPS       Y11, Y10, Y10
+	MOVQ         DX, R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (BX)(BX*2), R12
+	VMAXPS       Y1, Y9, Y1
+	VMASKMOVPS   Y1, Y0, (R11)
+	VMAXPS       Y4, Y9, Y4
+	VMASKMOVPS   Y4, Y0, (R11)(BX*1)
+	VMAXPS       Y3, Y9, Y3
+	VMASKMOVPS   Y3, Y0, (R11)(BX*2)
+	VMAXPS       Y10, Y9, Y10
+	VMASKMOVPS   Y10, Y0, (R11)(R12*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         SI, R11
+	ADDQ         residualRow+160(FP), R11
+	ADDQ         residualRow+160(FP), R11
+	ADDQ         residualRow+160(FP), R11
+	LEAQ         (DI)(DI*2), R12
+	VMASKMOVPS   (R11), Y0, Y1
+	VADDPS       Y1, Y2, Y2
+	VMASKMOVPS   (R11)(DI*1), Y0, Y1
+	VADDPS       Y1, Y7, Y7
+	VMASKMOVPS   (R11)(DI*2), Y0, Y1
+	VADDPS       Y1, Y5, Y5
+	VMASKMOVPS   (R11)(R12*1), Y0, Y1
+	VADDPS       Y1, Y13, Y13
+	MOVQ         DX, R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (BX)(BX*2), R12
+	VMAXPS       Y2, Y9, Y2
+	VMASKMOVPS   Y2, Y0, (R11)
+	VMAXPS       Y7, Y9, Y7
+	VMASKMOVPS   Y7, Y0, (R11)(BX*1)
+	VMAXPS       Y5, Y9, Y5
+	VMASKMOVPS   Y5, Y0, (R11)(BX*2)
+	VMAXPS       Y13, Y9, Y13
+	VMASKMOVPS   Y13, Y0, (R11)(R12*1)
+	ADDQ         mRow+72(FP), AX
+	LEAQ         (DX)(BX*4), DX
+	LEAQ         (SI)(DI*4), SI
+	DECQ         R10
+	JNZ          sum_part_tile
+
+sum_end:
+	VZEROUPPER
+	RET
+
+plain:
+	XORQ CX, CX
+	MOVQ AX, DX
+
+plain_line:
+	SUBQ   $0x10, DX
+	JL     plain_whole
+	MOVQ   m_base+40(FP), BX
+	LEAQ   (BX)(CX*4), BX
+	MOVQ   dst_base+0(FP), SI
+	LEAQ   (SI)(CX*4), SI
+	MOVQ   dstPixel+32(FP), DI
+	MOVQ   mStride+64(FP), R8
+	MOVQ   R8, R9
+	IMUL3Q $0x05, R8, R8
+	MOVQ   tiles+80(FP), R10
+
+plain_line_tile:
+	MOVQ         BX, R11
+	LEAQ         (R8)(R8*2), R12
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      (R11), Y3
+	VMOVUPS      (R11)(R8*2), Y4
+	VADDPS       (R11)(R8*1), Y3, Y3
+	VADDPS       (R11)(R12*1), Y4, Y4
+	VADDPS       Y4, Y3, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y4
+	VMOVUPS      (R11)(R8*2), Y6
+	VADDPS       (R11)(R8*1), Y4, Y4
+	VADDPS       (R11)(R12*1), Y6, Y6
+	VADDPS       Y6, Y4, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y6
+	VMOVUPS      (R11)(R8*2), Y8
+	VADDPS       (R11)(R8*1), Y6, Y6
+	VADDPS       (R11)(R12*1), Y8, Y8
+	VADDPS       Y8, Y6, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y8
+	VMOVUPS      (R11)(R8*2), Y10
+	VADDPS       (R11)(R8*1), Y8, Y8
+	VADDPS       (R11)(R12*1), Y10, Y10
+	VADDPS       Y10, Y8, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y10
+	VMOVUPS      (R11)(R8*2), Y12
+	VADDPS       (R11)(R8*1), Y10, Y10
+	VADDPS       (R11)(R12*1), Y12, Y12
+	VADDPS       Y12, Y10, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         R9, R11
+	VMOVAPS      Y5, Y1
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y1, Y7
+	VMOVAPS      Y9, Y1
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y1, Y11
+	VADDPS       Y9, Y5, Y1
+	VMOVAPS      Y3, Y2
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y2, Y4
+	VMOVAPS      Y6, Y2
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y2, Y8
+	VADDPS       Y6, Y3, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y3, Y3
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y9, Y5
+	VFMADD231PS  Y12, Y6, Y3
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y7, Y13
+	VFMADD231PS  Y6, Y4, Y10
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y13
+	VFMADD231PS  Y6, Y8, Y10
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y7
+	VFMADD231PS  Y6, Y8, Y4
+	MOVQ         scale_base+88(FP), R11
+	VMOVUPS      (R11)(CX*4), Y6
+	MOVQ         shift_base+112(FP), R11
+	VMOVUPS      (R11)(CX*4), Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         SI, R11
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, (R11)
+	VMAXPS       Y7, Y9, Y7
+	VMOVUPS      Y7, (R11)(DI*1)
+	VMAXPS       Y5, Y9, Y5
+	VMOVUPS      Y5, (R11)(DI*2)
+	VMAXPS       Y13, Y9, Y13
+	VMOVUPS      Y13, (R11)(R12*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         SI, R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y2, Y9, Y2
+	VMOVUPS      Y2, (R11)
+	VMAXPS       Y4, Y9, Y4
+	VMOVUPS      Y4, (R11)(DI*1)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, (R11)(DI*2)
+	VMAXPS       Y10, Y9, Y10
+	VMOVUPS      Y10, (R11)(R12*1)
+	MOVQ         BX, R11
+	LEAQ         (R8)(R8*2), R12
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      (R11), Y3
+	VMOVUPS      (R11)(R8*2), Y4
+	VMOVUPS      (R11)(R8*4), Y5
+	VSUBPS       (R11)(R8*1), Y3, Y3
+	VSUBPS       (R11)(R12*1), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y4
+	VMOVUPS      (R11)(R8*2), Y6
+	VMOVUPS      (R11)(R8*4), Y7
+	VSUBPS       (R11)(R8*1), Y4, Y4
+	VSUBPS       (R11)(R12*1), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y6
+	VMOVUPS      (R11)(R8*2), Y8
+	VMOVUPS      (R11)(R8*4), Y9
+	VSUBPS       (R11)(R8*1), Y6, Y6
+	VSUBPS       (R11)(R12*1), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y8
+	VMOVUPS      (R11)(R8*2), Y10
+	VMOVUPS      (R11)(R8*4), Y11
+	VSUBPS       (R11)(R8*1), Y8, Y8
+	VSUBPS       (R11)(R12*1), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         R9, R11
+	VMOVUPS      (R11), Y10
+	VMOVUPS      (R11)(R8*2), Y12
+	VMOVUPS      (R11)(R8*4), Y13
+	VSUBPS       (R11)(R8*1), Y10, Y10
+	VSUBPS       (R11)(R12*1), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         R9, R11
+	VMOVAPS      Y3, Y1
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y1, Y4
+	VMOVAPS      Y6, Y1
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y1, Y8
+	VADDPS       Y6, Y3, Y1
+	VMOVAPS      Y5, Y2
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y2, Y7
+	VMOVAPS      Y9, Y2
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y2, Y11
+	VADDPS       Y9, Y5, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y5, Y5
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y6, Y3
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y4, Y10
+	VFMADD231PS  Y6, Y7, Y13
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y6, Y11, Y13
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y6, Y11, Y7
+	MOVQ         scale_base+88(FP), R11
+	VMOVUPS      (R11)(CX*4), Y6
+	MOVQ         shift_base+112(FP), R11
+	VMOVUPS      (R11)(CX*4), Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         SI, R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, (R11)
+	VMAXPS       Y4, Y9, Y4
+	VMOVUPS      Y4, (R11)(DI*1)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, (R11)(DI*2)
+	VMAXPS       Y10, Y9, Y10
+	VMOVUPS      Y10, (R11)(R12*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         SI, R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y2, Y9, Y2
+	VMOVUPS      Y2, (R11)
+	VMAXPS       Y7, Y9, Y7
+	VMOVUPS      Y7, (R11)(DI*1)
+	VMAXPS       Y5, Y9, Y5
+	VMOVUPS      Y5, (R11)(DI*2)
+	VMAXPS       Y13, Y9, Y13
+	VMOVUPS      Y13, (R11)(R12*1)
+	MOVQ         BX, R11
+	LEAQ         (R8)(R8*2), R12
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      32(R11), Y3
+	VMOVUPS      32(R11)(R8*2), Y4
+	VADDPS       32(R11)(R8*1), Y3, Y3
+	VADDPS       32(R11)(R12*1), Y4, Y4
+	VADDPS       Y4, Y3, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         R9, R11
+	VMOVUPS      32(R11), Y4
+	VMOVUPS      32(R11)(R8*2), Y6
+	VADDPS       32(R11)(R8*1), Y4, Y4
+	VADDPS       32(R11)(R12*1), Y6, Y6
+	VADDPS       Y6, Y4, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         R9, R11
+	VMOVUPS      32(R11), Y6
+	VMOVUPS      32(R11)(R8*2), Y8
+	VADDPS       32(R11)(R8*1), Y6, Y6
+	VADDPS       32(R11)(R12*1), Y8, Y8
+	VADDPS       Y8, Y6, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         R9, R11
+	VMOVUPS      32(R11), Y8
+	VMOVUPS      32(R11)(R8*2), Y10
+	VADDPS       32(R11)(R8*1), Y8, Y8
+	VADDPS       32(R11)(R12*1), Y10, Y10
+	VADDPS       Y10, Y8, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         R9, R11
+	VMOVUPS      32(R11), Y10
+	VMOVUPS      32(R11)(R8*2), Y12
+	VADDPS       32(R11)(R8*1), Y10, Y10
+	VADDPS       32(R11)(R12*1), Y12, Y12
+	VADDPS       Y12, Y10, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         R9, R11
+	VMOVAPS      Y5, Y1
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y1, Y7
+	VMOVAPS      Y9, Y1
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y1, Y11
+	VADDPS       Y9, Y5, Y1
+	VMOVAPS      Y3, Y2
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y2, Y4
+	VMOVAPS      Y6, Y2
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y2, Y8
+	VADDPS       Y6, Y3, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y3, Y3
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y9, Y5
+	VFMADD231PS  Y12, Y6, Y3
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y7, Y13
+	VFMADD231PS  Y6, Y4, Y10
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y13
+	VFMADD231PS  Y6, Y8, Y10
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y7
+	VFMADD231PS  Y6, Y8, Y4
+	MOVQ         scale_base+88(FP), R11
+	VMOVUPS      32(R11)(CX*4), Y6
+	MOVQ         shift_base+112(FP), R11
+	VMOVUPS      32(R11)(CX*4), Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         SI, R11
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, 32(R11)
+	VMAXPS       Y7, Y9, Y7
+	VMOVUPS      Y7, 32(R11)(DI*1)
+	VMAXPS       Y5, Y9, Y5
+	VMOVUPS      Y5, 32(R11)(DI*2)
+	VMAXPS       Y13, Y9, Y13
+	VMOVUPS      Y13, 32(R11)(R12*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         SI, R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y2, Y9, Y2
+	VMOVUPS      Y2, 32(R11)
+	VMAXPS       Y4, Y9, Y4
+	VMOVUPS      Y4, 32(R11)(DI*1)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, 32(R11)(DI*2)
+	VMAXPS       Y10, Y9, Y10
+	VMOVUPS      Y10, 32(R11)(R12*1)
+	MOVQ         BX, R11
+	LEAQ         (R8)(R8*2), R12
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      32(R11), Y3
+	VMOVUPS      32(R11)(R8*2), Y4
+	VMOVUPS      32(R11)(R8*4), Y5
+	VSUBPS       32(R11)(R8*1), Y3, Y3
+	VSUBPS       32(R11)(R12*1), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         R9, R11
+	VMOVUPS      32(R11), Y4
+	VMOVUPS      32(R11)(R8*2), Y6
+	VMOVUPS      32(R11)(R8*4), Y7
+	VSUBPS       32(R11)(R8*1), Y4, Y4
+	VSUBPS       32(R11)(R12*1), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         R9, R11
+	VMOVUPS      32(R11), Y6
+	VMOVUPS      32(R11)(R8*2), Y8
+	VMOVUPS      32(R11)(R8*4), Y9
+	VSUBPS       32(R11)(R8*1), Y6, Y6
+	VSUBPS       32(R11)(R12*1), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         R9, R11
+	VMOVUPS      32(R11), Y8
+	VMOVUPS      32(R11)(R8*2), Y10
+	VMOVUPS      32(R11)(R8*4), Y11
+	VSUBPS       32(R11)(R8*1), Y8, Y8
+	VSUBPS       32(R11)(R12*1), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         R9, R11
+	VMOVUPS      32(R11), Y10
+	VMOVUPS      32(R11)(R8*2), Y12
+	VMOVUPS      32(R11)(R8*4), Y13
+	VSUBPS       32(R11)(R8*1), Y10, Y10
+	VSUBPS       32(R11)(R12*1), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         R9, R11
+	VMOVAPS      Y3, Y1
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y1, Y4
+	VMOVAPS      Y6, Y1
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y1, Y8
+	VADDPS       Y6, Y3, Y1
+	VMOVAPS      Y5, Y2
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y2, Y7
+	VMOVAPS      Y9, Y2
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y2, Y11
+	VADDPS       Y9, Y5, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y5, Y5
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y6, Y3
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y4, Y10
+	VFMADD231PS  Y6, Y7, Y13
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y6, Y11, Y13
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y6, Y11, Y7
+	MOVQ         scale_base+88(FP), R11
+	VMOVUPS      32(R11)(CX*4), Y6
+	MOVQ         shift_base+112(FP), R11
+	VMOVUPS      32(R11)(CX*4), Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         SI, R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, 32(R11)
+	VMAXPS       Y4, Y9, Y4
+	VMOVUPS      Y4, 32(R11)(DI*1)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, 32(R11)(DI*2)
+	VMAXPS       Y10, Y9, Y10
+	VMOVUPS      Y10, 32(R11)(R12*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         SI, R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	ADDQ         dstRow+24(FP), R11
+	LEAQ         (DI)(DI*2), R12
+	VMAXPS       Y2, Y9, Y2
+	VMOVUPS      Y2, 32(R11)
+	VMAXPS       Y7, Y9, Y7
+	VMOVUPS      Y7, 32(R11)(DI*1)
+	VMAXPS       Y5, Y9, Y5
+	VMOVUPS      Y5, 32(R11)(DI*2)
+	VMAXPS       Y13, Y9, Y13
+	VMOVUPS      Y13, 32(R11)(R12*1)
+	ADDQ         mRow+72(FP), BX
+	LEAQ         (SI)(DI*4), SI
+	DECQ         R10
+	JNZ          plain_line_tile
+	ADDQ         $0x10, CX
+	JMP          plain_line
+
+plain_whole:
+	MOVQ   AX, DX
+	SUBQ   CX, DX
+	CMPQ   DX, $0x08
+	JLT    plain_part
+	MOVQ   m_base+40(FP), DX
+	LEAQ   (DX)(CX*4), DX
+	MOVQ   dst_base+0(FP), BX
+	LEAQ   (BX)(CX*4), BX
+	MOVQ   dstPixel+32(FP), SI
+	MOVQ   mStride+64(FP), DI
+	MOVQ   DI, R8
+	IMUL3Q $0x05, DI, DI
+	MOVQ   tiles+80(FP), R9
+
+plain_whole_tile:
+	MOVQ         DX, R10
+	LEAQ         (DI)(DI*2), R11
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      (R10), Y3
+	VMOVUPS      (R10)(DI*2), Y4
+	VADDPS       (R10)(DI*1), Y3, Y3
+	VADDPS       (R10)(R11*1), Y4, Y4
+	VADDPS       Y4, Y3, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         R8, R10
+	VMOVUPS      (R10), Y4
+	VMOVUPS      (R10)(DI*2), Y6
+	VADDPS       (R10)(DI*1), Y4, Y4
+	VADDPS       (R10)(R11*1), Y6, Y6
+	VADDPS       Y6, Y4, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         R8, R10
+	VMOVUPS      (R10), Y6
+	VMOVUPS      (R10)(DI*2), Y8
+	VADDPS       (R10)(DI*1), Y6, Y6
+	VADDPS       (R10)(R11*1), Y8, Y8
+	VADDPS       Y8, Y6, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         R8, R10
+	VMOVUPS      (R10), Y8
+	VMOVUPS      (R10)(DI*2), Y10
+	VADDPS       (R10)(DI*1), Y8, Y8
+	VADDPS       (R10)(R11*1), Y10, Y10
+	VADDPS       Y10, Y8, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         R8, R10
+	VMOVUPS      (R10), Y10
+	VMOVUPS      (R10)(DI*2), Y12
+	VADDPS       (R10)(DI*1), Y10, Y10
+	VADDPS       (R10)(R11*1), Y12, Y12
+	VADDPS       Y12, Y10, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         R8, R10
+	VMOVAPS      Y5, Y1
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y1, Y7
+	VMOVAPS      Y9, Y1
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y1, Y11
+	VADDPS       Y9, Y5, Y1
+	VMOVAPS      Y3, Y2
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y2, Y4
+	VMOVAPS      Y6, Y2
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y2, Y8
+	VADDPS       Y6, Y3, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y3, Y3
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y9, Y5
+	VFMADD231PS  Y12, Y6, Y3
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y7, Y13
+	VFMADD231PS  Y6, Y4, Y10
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y13
+	VFMADD231PS  Y6, Y8, Y10
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y7
+	VFMADD231PS  Y6, Y8, Y4
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      (R10)(CX*4), Y6
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      (R10)(CX*4), Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         BX, R10
+	LEAQ         (SI)(SI*2), R11
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, (R10)
+	VMAXPS       Y7, Y9, Y7
+	VMOVUPS      Y7, (R10)(SI*1)
+	VMAXPS       Y5, Y9, Y5
+	VMOVUPS      Y5, (R10)(SI*2)
+	VMAXPS       Y13, Y9, Y13
+	VMOVUPS      Y13, (R10)(R11*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         BX, R10
+	ADDQ         dstRow+24(FP), R10
+	ADDQ         dstRow+24(FP), R10
+	LEAQ         (SI)(SI*2), R11
+	VMAXPS       Y2, Y9, Y2
+	VMOVUPS      Y2, (R10)
+	VMAXPS       Y4, Y9, Y4
+	VMOVUPS      Y4, (R10)(SI*1)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, (R10)(SI*2)
+	VMAXPS       Y10, Y9, Y10
+	VMOVUPS      Y10, (R10)(R11*1)
+	MOVQ         DX, R10
+	LEAQ         (DI)(DI*2), R11
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      (R10), Y3
+	VMOVUPS      (R10)(DI*2), Y4
+	VMOVUPS      (R10)(DI*4), Y5
+	VSUBPS       (R10)(DI*1), Y3, Y3
+	VSUBPS       (R10)(R11*1), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         R8, R10
+	VMOVUPS      (R10), Y4
+	VMOVUPS      (R10)(DI*2), Y6
+	VMOVUPS      (R10)(DI*4), Y7
+	VSUBPS       (R10)(DI*1), Y4, Y4
+	VSUBPS       (R10)(R11*1), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         R8, R10
+	VMOVUPS      (R10), Y6
+	VMOVUPS      (R10)(DI*2), Y8
+	VMOVUPS      (R10)(DI*4), Y9
+	VSUBPS       (R10)(DI*1), Y6, Y6
+	VSUBPS       (R10)(R11*1), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         R8, R10
+	VMOVUPS      (R10), Y8
+	VMOVUPS      (R10)(DI*2), Y10
+	VMOVUPS      (R10)(DI*4), Y11
+	VSUBPS       (R10)(DI*1), Y8, Y8
+	VSUBPS       (R10)(R11*1), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         R8, R10
+	VMOVUPS      (R10), Y10
+	VMOVUPS      (R10)(DI*2), Y12
+	VMOVUPS      (R10)(DI*4), Y13
+	VSUBPS       (R10)(DI*1), Y10, Y10
+	VSUBPS       (R10)(R11*1), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         R8, R10
+	VMOVAPS      Y3, Y1
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y1, Y4
+	VMOVAPS      Y6, Y1
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y1, Y8
+	VADDPS       Y6, Y3, Y1
+	VMOVAPS      Y5, Y2
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y2, Y7
+	VMOVAPS      Y9, Y2
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y2, Y11
+	VADDPS       Y9, Y5, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y5, Y5
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y6, Y3
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y4, Y10
+	VFMADD231PS  Y6, Y7, Y13
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y6, Y11, Y13
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y6, Y11, Y7
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      (R10)(CX*4), Y6
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      (R10)(CX*4), Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         BX, R10
+	ADDQ         dstRow+24(FP), R10
+	LEAQ         (SI)(SI*2), R11
+	VMAXPS       Y1, Y9, Y1
+	VMOVUPS      Y1, (R10)
+	VMAXPS       Y4, Y9, Y4
+	VMOVUPS      Y4, (R10)(SI*1)
+	VMAXPS       Y3, Y9, Y3
+	VMOVUPS      Y3, (R10)(SI*2)
+	VMAXPS       Y10, Y9, Y10
+	VMOVUPS      Y10, (R10)(R11*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         BX, R10
+	ADDQ         dstRow+24(FP), R10
+	ADDQ         dstRow+24(FP), R10
+	ADDQ         dstRow+24(FP), R10
+	LEAQ         (SI)(SI*2), R11
+	VMAXPS       Y2, Y9, Y2
+	VMOVUPS      Y2, (R10)
+	VMAXPS       Y7, Y9, Y7
+	VMOVUPS      Y7, (R10)(SI*1)
+	VMAXPS       Y5, Y9, Y5
+	VMOVUPS      Y5, (R10)(SI*2)
+	VMAXPS       Y13, Y9, Y13
+	VMOVUPS      Y13, (R10)(R11*1)
+	ADDQ         mRow+72(FP), DX
+	LEAQ         (BX)(SI*4), BX
+	DECQ         R9
+	JNZ          plain_whole_tile
+	ADDQ         $0x08, CX
+	JMP          plain_whole
+
+plain_part:
+	TESTQ  DX, DX
+	JZ     plain_end
+	MOVQ   m_base+40(FP), AX
+	LEAQ   (AX)(CX*4), AX
+	MOVQ   dst_base+0(FP), DX
+	LEAQ   (DX)(CX*4), DX
+	MOVQ   dstPixel+32(FP), BX
+	MOVQ   mStride+64(FP), SI
+	MOVQ   SI, DI
+	IMUL3Q $0x05, SI, SI
+	MOVQ   tiles+80(FP), R8
+
+plain_part_tile:
+	MOVQ         AX, R9
+	LEAQ         (SI)(SI*2), R10
+	VMOVUPS      a2Vector<>+0(SB), Y1
+	VMOVUPS      b2Vector<>+0(SB), Y2
+	VMOVUPS      (R9), Y3
+	VMOVUPS      (R9)(SI*2), Y4
+	VADDPS       (R9)(SI*1), Y3, Y3
+	VADDPS       (R9)(R10*1), Y4, Y4
+	VADDPS       Y4, Y3, Y5
+	VMULPS       Y1, Y3, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	ADDQ         DI, R9
+	VMOVUPS      (R9), Y4
+	VMOVUPS      (R9)(SI*2), Y6
+	VADDPS       (R9)(SI*1), Y4, Y4
+	VADDPS       (R9)(R10*1), Y6, Y6
+	VADDPS       Y6, Y4, Y7
+	VMULPS       Y1, Y4, Y4
+	VFMADD231PS  Y2, Y6, Y4
+	ADDQ         DI, R9
+	VMOVUPS      (R9), Y6
+	VMOVUPS      (R9)(SI*2), Y8
+	VADDPS       (R9)(SI*1), Y6, Y6
+	VADDPS       (R9)(R10*1), Y8, Y8
+	VADDPS       Y8, Y6, Y9
+	VMULPS       Y1, Y6, Y6
+	VFMADD231PS  Y2, Y8, Y6
+	ADDQ         DI, R9
+	VMOVUPS      (R9), Y8
+	VMOVUPS      (R9)(SI*2), Y10
+	VADDPS       (R9)(SI*1), Y8, Y8
+	VADDPS       (R9)(R10*1), Y10, Y10
+	VADDPS       Y10, Y8, Y11
+	VMULPS       Y1, Y8, Y8
+	VFMADD231PS  Y2, Y10, Y8
+	ADDQ         DI, R9
+	VMOVUPS      (R9), Y10
+	VMOVUPS      (R9)(SI*2), Y12
+	VADDPS       (R9)(SI*1), Y10, Y10
+	VADDPS       (R9)(R10*1), Y12, Y12
+	VADDPS       Y12, Y10, Y13
+	VMULPS       Y1, Y10, Y10
+	VFMADD231PS  Y2, Y12, Y10
+	ADDQ         DI, R9
+	VMOVAPS      Y5, Y1
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y1, Y7
+	VMOVAPS      Y9, Y1
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y1, Y11
+	VADDPS       Y9, Y5, Y1
+	VMOVAPS      Y3, Y2
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y2, Y4
+	VMOVAPS      Y6, Y2
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y2, Y8
+	VADDPS       Y6, Y3, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y3, Y3
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y9, Y5
+	VFMADD231PS  Y12, Y6, Y3
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y7, Y13
+	VFMADD231PS  Y6, Y4, Y10
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y13
+	VFMADD231PS  Y6, Y8, Y10
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y11, Y7
+	VFMADD231PS  Y6, Y8, Y4
+	MOVQ         scale_base+88(FP), R9
+	VMASKMOVPS   (R9)(CX*4), Y0, Y6
+	MOVQ         shift_base+112(FP), R9
+	VMASKMOVPS   (R9)(CX*4), Y0, Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         DX, R9
+	LEAQ         (BX)(BX*2), R10
+	VMAXPS       Y1, Y9, Y1
+	VMASKMOVPS   Y1, Y0, (R9)
+	VMAXPS       Y7, Y9, Y7
+	VMASKMOVPS   Y7, Y0, (R9)(BX*1)
+	VMAXPS       Y5, Y9, Y5
+	VMASKMOVPS   Y5, Y0, (R9)(BX*2)
+	VMAXPS       Y13, Y9, Y13
+	VMASKMOVPS   Y13, Y0, (R9)(R10*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         DX, R9
+	ADDQ         dstRow+24(FP), R9
+	ADDQ         dstRow+24(FP), R9
+	LEAQ         (BX)(BX*2), R10
+	VMAXPS       Y2, Y9, Y2
+	VMASKMOVPS   Y2, Y0, (R9)
+	VMAXPS       Y4, Y9, Y4
+	VMASKMOVPS   Y4, Y0, (R9)(BX*1)
+	VMAXPS       Y3, Y9, Y3
+	VMASKMOVPS   Y3, Y0, (R9)(BX*2)
+	VMAXPS       Y10, Y9, Y10
+	VMASKMOVPS   Y10, Y0, (R9)(R10*1)
+	MOVQ         AX, R9
+	LEAQ         (SI)(SI*2), R10
+	VMOVUPS      a3Vector<>+0(SB), Y1
+	VMOVUPS      b3Vector<>+0(SB), Y2
+	VMOVUPS      (R9), Y3
+	VMOVUPS      (R9)(SI*2), Y4
+	VMOVUPS      (R9)(SI*4), Y5
+	VSUBPS       (R9)(SI*1), Y3, Y3
+	VSUBPS       (R9)(R10*1), Y4, Y4
+	VFMADD231PS  Y1, Y3, Y5
+	VFMADD231PS  Y2, Y4, Y5
+	VMULPS       a1Vector<>+0(SB), Y3, Y3
+	VFMADD231PS  b1Vector<>+0(SB), Y4, Y3
+	ADDQ         DI, R9
+	VMOVUPS      (R9), Y4
+	VMOVUPS      (R9)(SI*2), Y6
+	VMOVUPS      (R9)(SI*4), Y7
+	VSUBPS       (R9)(SI*1), Y4, Y4
+	VSUBPS       (R9)(R10*1), Y6, Y6
+	VFMADD231PS  Y1, Y4, Y7
+	VFMADD231PS  Y2, Y6, Y7
+	VMULPS       a1Vector<>+0(SB), Y4, Y4
+	VFMADD231PS  b1Vector<>+0(SB), Y6, Y4
+	ADDQ         DI, R9
+	VMOVUPS      (R9), Y6
+	VMOVUPS      (R9)(SI*2), Y8
+	VMOVUPS      (R9)(SI*4), Y9
+	VSUBPS       (R9)(SI*1), Y6, Y6
+	VSUBPS       (R9)(R10*1), Y8, Y8
+	VFMADD231PS  Y1, Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       a1Vector<>+0(SB), Y6, Y6
+	VFMADD231PS  b1Vector<>+0(SB), Y8, Y6
+	ADDQ         DI, R9
+	VMOVUPS      (R9), Y8
+	VMOVUPS      (R9)(SI*2), Y10
+	VMOVUPS      (R9)(SI*4), Y11
+	VSUBPS       (R9)(SI*1), Y8, Y8
+	VSUBPS       (R9)(R10*1), Y10, Y10
+	VFMADD231PS  Y1, Y8, Y11
+	VFMADD231PS  Y2, Y10, Y11
+	VMULPS       a1Vector<>+0(SB), Y8, Y8
+	VFMADD231PS  b1Vector<>+0(SB), Y10, Y8
+	ADDQ         DI, R9
+	VMOVUPS      (R9), Y10
+	VMOVUPS      (R9)(SI*2), Y12
+	VMOVUPS      (R9)(SI*4), Y13
+	VSUBPS       (R9)(SI*1), Y10, Y10
+	VSUBPS       (R9)(R10*1), Y12, Y12
+	VFMADD231PS  Y1, Y10, Y13
+	VFMADD231PS  Y2, Y12, Y13
+	VMULPS       a1Vector<>+0(SB), Y10, Y10
+	VFMADD231PS  b1Vector<>+0(SB), Y12, Y10
+	ADDQ         DI, R9
+	VMOVAPS      Y3, Y1
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y4, Y1, Y4
+	VMOVAPS      Y6, Y1
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y8, Y1, Y8
+	VADDPS       Y6, Y3, Y1
+	VMOVAPS      Y5, Y2
+	VADDPS       Y7, Y5, Y5
+	VSUBPS       Y7, Y2, Y7
+	VMOVAPS      Y9, Y2
+	VADDPS       Y11, Y9, Y9
+	VSUBPS       Y11, Y2, Y11
+	VADDPS       Y9, Y5, Y2
+	VMOVUPS      a2Vector<>+0(SB), Y12
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y5, Y5
+	VMOVUPS      b2Vector<>+0(SB), Y12
+	VFMADD231PS  Y12, Y6, Y3
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      a3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y4, Y10
+	VFMADD231PS  Y6, Y7, Y13
+	VMOVUPS      b3Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y10
+	VFMADD231PS  Y6, Y11, Y13
+	VMOVUPS      a1Vector<>+0(SB), Y6
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      b1Vector<>+0(SB), Y6
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y6, Y11, Y7
+	MOVQ         scale_base+88(FP), R9
+	VMASKMOVPS   (R9)(CX*4), Y0, Y6
+	MOVQ         shift_base+112(FP), R9
+	VMASKMOVPS   (R9)(CX*4), Y0, Y8
+	VBROADCASTSS bound+176(FP), Y9
+	VFMADD213PS  Y8, Y6, Y1
+	VFMADD213PS  Y8, Y6, Y4
+	VFMADD213PS  Y8, Y6, Y3
+	VFMADD213PS  Y8, Y6, Y10
+	MOVQ         DX, R9
+	ADDQ         dstRow+24(FP), R9
+	LEAQ         (BX)(BX*2), R10
+	VMAXPS       Y1, Y9, Y1
+	VMASKMOVPS   Y1, Y0, (R9)
+	VMAXPS       Y4, Y9, Y4
+	VMASKMOVPS   Y4, Y0, (R9)(BX*1)
+	VMAXPS       Y3, Y9, Y3
+	VMASKMOVPS   Y3, Y0, (R9)(BX*2)
+	VMAXPS       Y10, Y9, Y10
+	VMASKMOVPS   Y10, Y0, (R9)(R10*1)
+	VFMADD213PS  Y8, Y6, Y2
+	VFMADD213PS  Y8, Y6, Y7
+	VFMADD213PS  Y8, Y6, Y5
+	VFMADD213PS  Y8, Y6, Y13
+	MOVQ         DX, R9
+	ADDQ         dstRow+24(FP), R9
+	ADDQ         dstRow+24(FP), R9
+	ADDQ         dstRow+24(FP), R9
+	LEAQ         (BX)(BX*2), R10
+	VMAXPS       Y2, Y9, Y2
+	VMASKMOVPS   Y2, Y0, (R9)
+	VMAXPS       Y7, Y9, Y7
+	VMASKMOVPS   Y7, Y0, (R9)(BX*1)
+	VMAXPS       Y5, Y9, Y5
+	VMASKMOVPS   Y5, Y0, (R9)(BX*2)
+	VMAXPS       Y13, Y9, Y13
+	VMASKMOVPS   Y13, Y0, (R9)(R10*1)
+	ADDQ         mRow+72(FP), AX
+	LEAQ         (DX)(BX*4), DX
+	DECQ         R8
+	JNZ          plain_part_tile
+
+plain_end:
+	VZEROUPPER
+	RET
+
+// func winogradFilter42AVX2(u []float32, uStride int, g []float32, gStride int, columns int)
+// Requires: AVX
+TEXT ·winogradFilter42AVX2(SB), $320-72
+	MOVQ   u_base+0(FP), AX
+	MOVQ   g_base+32(FP), CX
+	MOVQ   uStride+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   gStride+56(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   columns+64(FP), SI
+	IMUL3Q $0x02, BX, DI
+
+columns:
+	MOVQ       CX, R8
+	VCVTPS2PD  (R8), Y0
+	VCVTPS2PD  (R8)(DI*1), Y1
+	VMULPD     squareAVector64<>+0(SB), Y1, Y2
+	VMULPD     nearA0Vector64<>+0(SB), Y2, Y2
+	VMULPD     nearA1Vector64<>+0(SB), Y0, Y3
+	VADDPD     Y3, Y2, Y4
+	VSUBPD     Y3, Y2, Y2
+	VMULPD     squareBVector64<>+0(SB), Y1, Y3
+	VMULPD     nearB0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearB1Vector64<>+0(SB), Y0, Y0
+	VADDPD     Y0, Y3, Y5
+	VSUBPD     Y0, Y3, Y0
+	VMOVUPD    Y4, (SP)
+	VMOVUPD    Y2, 64(SP)
+	VMOVUPD    Y5, 128(SP)
+	VMOVUPD    Y0, 192(SP)
+	VMOVUPD    Y1, 256(SP)
+	ADDQ       BX, R8
+	VCVTPS2PD  (R8), Y0
+	VCVTPS2PD  (R8)(DI*1), Y1
+	VMULPD     squareAVector64<>+0(SB), Y1, Y2
+	VMULPD     nearA0Vector64<>+0(SB), Y2, Y2
+	VMULPD     nearA1Vector64<>+0(SB), Y0, Y3
+	VADDPD     Y3, Y2, Y4
+	VSUBPD     Y3, Y2, Y2
+	VMULPD     squareBVector64<>+0(SB), Y1, Y3
+	VMULPD     nearB0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearB1Vector64<>+0(SB), Y0, Y0
+	VADDPD     Y0, Y3, Y5
+	VSUBPD     Y0, Y3, Y0
+	VMOVUPD    Y4, 32(SP)
+	VMOVUPD    Y2, 96(SP)
+	VMOVUPD    Y5, 160(SP)
+	VMOVUPD    Y0, 224(SP)
+	VMOVUPD    Y1, 288(SP)
+	ADDQ       BX, R8
+	MOVQ       AX, R8
+	VMOVUPD    (SP), Y0
+	VMOVUPD    32(SP), Y1
+	VMULPD     squareAVector64<>+0(SB), Y1, Y2
+	VMULPD     nearA0Vector64<>+0(SB), Y2, Y2
+	VMULPD     nearA1Vector64<>+0(SB), Y0, Y3
+	VADDPD     Y3, Y2, Y4
+	VSUBPD     Y3, Y2, Y2
+	VMULPD     squareBVector64<>+0(SB), Y1, Y3
+	VMULPD     nearB0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearB1Vector64<>+0(SB), Y0, Y0
+	VADDPD     Y0, Y3, Y5
+	VSUBPD     Y0, Y3, Y0
+	VCVTPD2PSY Y4, X4
+	VMOVUPS    X4, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y5, X5
+	VMOVUPS    X5, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    64(SP), Y0
+	VMOVUPD    96(SP), Y1
+	VMULPD     squareAVector64<>+0(SB), Y1, Y2
+	VMULPD     nearA0Vector64<>+0(SB), Y2, Y2
+	VMULPD     nearA1Vector64<>+0(SB), Y0, Y3
+	VADDPD     Y3, Y2, Y4
+	VSUBPD     Y3, Y2, Y2
+	VMULPD     squareBVector64<>+0(SB), Y1, Y3
+	VMULPD     nearB0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearB1Vector64<>+0(SB), Y0, Y0
+	VADDPD     Y0, Y3, Y5
+	VSUBPD     Y0, Y3, Y0
+	VCVTPD2PSY Y4, X4
+	VMOVUPS    X4, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y5, X5
+	VMOVUPS    X5, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    128(SP), Y0
+	VMOVUPD    160(SP), Y1
+	VMULPD     squareAVector64<>+0(SB), Y1, Y2
+	VMULPD     nearA0Vector64<>+0(SB), Y2, Y2
+	VMULPD     nearA1Vector64<>+0(SB), Y0, Y3
+	VADDPD     Y3, Y2, Y4
+	VSUBPD     Y3, Y2, Y2
+	VMULPD     squareBVector64<>+0(SB), Y1, Y3
+	VMULPD     nearB0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearB1Vector64<>+0(SB), Y0, Y0
+	VADDPD     Y0, Y3, Y5
+	VSUBPD     Y0, Y3, Y0
+	VCVTPD2PSY Y4, X4
+	VMOVUPS    X4, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y5, X5
+	VMOVUPS    X5, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    192(SP), Y0
+	VMOVUPD    224(SP), Y1
+	VMULPD     squareAVector64<>+0(SB), Y1, Y2
+	VMULPD     nearA0Vector64<>+0(SB), Y2, Y2
+	VMULPD     nearA1Vector64<>+0(SB), Y0, Y3
+	VADDPD     Y3, Y2, Y4
+	VSUBPD     Y3, Y2, Y2
+	VMULPD     squareBVector64<>+0(SB), Y1, Y3
+	VMULPD     nearB0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearB1Vector64<>+0(SB), Y0, Y0
+	VADDPD     Y0, Y3, Y5
+	VSUBPD     Y0, Y3, Y0
+	VCVTPD2PSY Y4, X4
+	VMOVUPS    X4, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y5, X5
+	VMOVUPS    X5, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    256(SP), Y0
+	VMOVUPD    288(SP), Y1
+	VMULPD     squareAVector64<>+0(SB), Y1, Y2
+	VMULPD     nearA0Vector64<>+0(SB), Y2, Y2
+	VMULPD     nearA1Vector64<>+0(SB), Y0, Y3
+	VADDPD     Y3, Y2, Y4
+	VSUBPD     Y3, Y2, Y2
+	VMULPD     squareBVector64<>+0(SB), Y1, Y3
+	VMULPD     nearB0Vector64<>+0(SB), Y3, Y3
+	VMULPD     nearB1Vector64<>+0(SB), Y0, Y0
+	VADDPD     Y0, Y3, Y5
+	VSUBPD     Y0, Y3, Y0
+	VCVTPD2PSY Y4, X4
+	VMOVUPS    X4, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y2, X2
+	VMOVUPS    X2, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y5, X5
+	VMOVUPS    X5, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y0, X0
+	VMOVUPS    X0, (R8)
+	ADDQ       DX, R8
+	VCVTPD2PSY Y1, X1
+	VMOVUPS    X1, (R8)
+	ADDQ       DX, R8
+	ADDQ       $0x10, AX
+	ADDQ       $0x10, CX
+	SUBQ       $0x04, SI
+	JG         columns
+	VZEROUPPER
+	RET
 
 // func affineAVX2(dst []float32, dstStride int, x []float32, xStride int, pixels int, scale []float32, shift []float32, residual []float32, residualStride int, bound float32)
 // Requires: AVX, FMA3, MMX+

@@ -7027,14 +7027,14 @@ GLOBL halfVector<>(SB), RODATA|NOPTR, $64
 // func winogradFilter2AVX512(u []float32, uStride int, g []float32, gStride int, columns int)
 // Requires: AVX, AVX512F
 TEXT ·winogradFilter2AVX512(SB), $768-72
-	MOVQ u_base+0(FP), AX
-	MOVQ g_base+32(FP), CX
-	MOVQ uStride+24(FP), DX
-	SHLQ $0x02, DX
-	MOVQ gStride+56(FP), BX
-	SHLQ $0x02, BX
-	MOVQ columns+64(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ   u_base+0(FP), AX
+	MOVQ   g_base+32(FP), CX
+	MOVQ   uStride+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   gStride+56(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   columns+64(FP), SI
+	IMUL3Q $0x03, BX, DI
 
 columns:
 	MOVQ      CX, R8
@@ -8995,14 +8995,14 @@ GLOBL nearB2Vector<>(SB), RODATA|NOPTR, $64
 // func winogradFilter4AVX512(u []float32, uStride int, g []float32, gStride int, columns int)
 // Requires: AVX, AVX512F
 TEXT ·winogradFilter4AVX512(SB), $1152-72
-	MOVQ u_base+0(FP), AX
-	MOVQ g_base+32(FP), CX
-	MOVQ uStride+24(FP), DX
-	SHLQ $0x02, DX
-	MOVQ gStride+56(FP), BX
-	SHLQ $0x02, BX
-	MOVQ columns+64(FP), SI
-	LEAQ (BX)(BX*2), DI
+	MOVQ   u_base+0(FP), AX
+	MOVQ   g_base+32(FP), CX
+	MOVQ   uStride+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   gStride+56(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   columns+64(FP), SI
+	IMUL3Q $0x03, BX, DI
 
 columns:
 	MOVQ      CX, R8
@@ -9356,6 +9356,1377 @@ DATA nearB1Vector64<>+40(SB)/8, $0x3fc6f26016f26017
 DATA nearB1Vector64<>+48(SB)/8, $0x3fc6f26016f26017
 DATA nearB1Vector64<>+56(SB)/8, $0x3fc6f26016f26017
 GLOBL nearB1Vector64<>(SB), RODATA|NOPTR, $64
+
+// func winogradInput42AVX512(v []float32, vStride int, vRow int, x []float32, xRow int, xPixel int, channels int, tiles int, scratch []float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·winogradInput42AVX512(SB), NOSPLIT, $0-120
+	VBROADCASTSS a2b2<>+0(SB), Z0
+	VBROADCASTSS a2plusb2<>+0(SB), Z1
+	VBROADCASTSS a1<>+0(SB), Z2
+	VBROADCASTSS a2<>+0(SB), Z3
+	VBROADCASTSS a3<>+0(SB), Z4
+	VBROADCASTSS b1<>+0(SB), Z4
+	VBROADCASTSS b2<>+0(SB), Z5
+	VBROADCASTSS b3<>+0(SB), Z6
+
+by1_channels:
+	MOVQ   tiles+88(FP), AX
+	IMUL3Q $0x04, AX, AX
+	ADDQ   $0x01, AX
+	IMUL3Q $0x00000040, AX, AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   scratch_base+96(FP), DX
+	MOVQ   xRow+64(FP), BX
+	SHLQ   $0x02, BX
+	LEAQ   (BX)(BX*2), SI
+	LEAQ   (AX)(AX*2), DI
+	MOVQ   xPixel+72(FP), R8
+	SHLQ   $0x02, R8
+	LEAQ   (DX)(AX*1), R9
+	LEAQ   (CX)(BX*4), R10
+
+by1_column:
+	PREFETCHT0   (R10)(BX*1)
+	PREFETCHT0   (R10)(BX*2)
+	PREFETCHT0   (R10)(SI*1)
+	PREFETCHT0   (R10)(BX*4)
+	ADDQ         R8, R10
+	VMOVUPS      (CX), Z6
+	VMOVUPS      (CX)(BX*1), Z7
+	VMOVUPS      (CX)(BX*2), Z8
+	VMOVUPS      (CX)(SI*1), Z9
+	VMOVUPS      (CX)(BX*4), Z10
+	VFNMADD231PS Z1, Z8, Z10
+	VFMADD231PS  Z0, Z6, Z10
+	VMOVUPS      Z10, (DX)(AX*4)
+	VMOVAPS      Z9, Z10
+	VMOVAPS      Z8, Z11
+	VFNMADD231PS Z5, Z7, Z10
+	VFNMADD231PS Z5, Z6, Z11
+	VMOVAPS      Z10, Z12
+	VFMADD231PS  Z2, Z11, Z12
+	VMOVUPS      Z12, (DX)
+	VFNMADD231PS Z2, Z11, Z10
+	VMOVUPS      Z10, (DX)(AX*1)
+	VFNMADD231PS Z3, Z7, Z9
+	VFNMADD231PS Z3, Z6, Z8
+	VMOVAPS      Z9, Z6
+	VFMADD231PS  Z4, Z8, Z6
+	VMOVUPS      Z6, (DX)(AX*2)
+	VFNMADD231PS Z4, Z8, Z9
+	VMOVUPS      Z9, (DX)(DI*1)
+	ADDQ         R8, CX
+	ADDQ         $0x40, DX
+	CMPQ         DX, R9
+	JLT          by1_column
+	MOVQ         scratch_base+96(FP), CX
+	MOVQ         v_base+0(FP), DX
+	MOVQ         vRow+32(FP), SI
+	SHLQ         $0x02, SI
+	MOVQ         vStride+24(FP), DI
+	SHLQ         $0x02, DI
+	MOVQ         $0x00000005, BX
+
+by1_row:
+	LEAQ (DI)(DI*2), R8
+	MOVQ CX, R9
+	MOVQ tiles+88(FP), R10
+
+by1_tile:
+	VMOVUPS      (R9), Z6
+	VMOVUPS      64(R9), Z7
+	VMOVUPS      128(R9), Z8
+	VMOVUPS      192(R9), Z9
+	VMOVUPS      256(R9), Z10
+	VFNMADD231PS Z1, Z8, Z10
+	VFMADD231PS  Z0, Z6, Z10
+	VMOVUPS      Z10, (DX)(DI*4)
+	VMOVAPS      Z9, Z10
+	VMOVAPS      Z8, Z11
+	VFNMADD231PS Z5, Z7, Z10
+	VFNMADD231PS Z5, Z6, Z11
+	VMOVAPS      Z10, Z12
+	VFMADD231PS  Z2, Z11, Z12
+	VMOVUPS      Z12, (DX)
+	VFNMADD231PS Z2, Z11, Z10
+	VMOVUPS      Z10, (DX)(DI*1)
+	VFNMADD231PS Z3, Z7, Z9
+	VFNMADD231PS Z3, Z6, Z8
+	VMOVAPS      Z9, Z6
+	VFMADD231PS  Z4, Z8, Z6
+	VMOVUPS      Z6, (DX)(DI*2)
+	VFNMADD231PS Z4, Z8, Z9
+	VMOVUPS      Z9, (DX)(R8*1)
+	ADDQ         $0x00000100, R9
+	ADDQ         SI, DX
+	DECQ         R10
+	JNZ          by1_tile
+	ADDQ         AX, CX
+	MOVQ         v_base+0(FP), DX
+	MOVQ         $0x00000006, R8
+	SUBQ         BX, R8
+	IMUL3Q       $0x00000005, R8, R8
+	IMULQ        DI, R8
+	ADDQ         R8, DX
+	DECQ         BX
+	JNZ          by1_row
+	ADDQ         $0x40, x_base+40(FP)
+	ADDQ         $0x40, v_base+0(FP)
+	SUBQ         $0x10, channels+80(FP)
+	JG           by1_channels
+	VZEROUPPER
+	RET
+
+// func winogradOutput42AVX512(dst []float32, dstRow int, dstPixel int, m []float32, mStride int, mRow int, tiles int, scale []float32, shift []float32, residual []float32, residualRow int, residualPixel int, bound float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·winogradOutput42AVX512(SB), NOSPLIT, $0-180
+	VBROADCASTSS a2b2<>+0(SB), Z0
+	VBROADCASTSS a2plusb2<>+0(SB), Z0
+	VBROADCASTSS a1<>+0(SB), Z0
+	VBROADCASTSS a2<>+0(SB), Z1
+	VBROADCASTSS a3<>+0(SB), Z2
+	VBROADCASTSS b1<>+0(SB), Z3
+	VBROADCASTSS b2<>+0(SB), Z4
+	VBROADCASTSS b3<>+0(SB), Z5
+	MOVQ         scale_len+96(FP), AX
+	MOVQ         AX, CX
+	ANDQ         $0x0f, CX
+	MOVL         $0xffffffff, DX
+	BZHIL        CX, DX, DX
+	KMOVW        DX, K1
+	SHLQ         $0x02, dstRow+24(FP)
+	SHLQ         $0x02, dstPixel+32(FP)
+	SHLQ         $0x02, mStride+64(FP)
+	SHLQ         $0x02, mRow+72(FP)
+	SHLQ         $0x02, residualRow+160(FP)
+	SHLQ         $0x02, residualPixel+168(FP)
+	CMPQ         residual_base+136(FP), $0x00
+	JEQ          plain
+	XORQ         CX, CX
+
+sum_whole:
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	CMPQ         DX, $0x10
+	JLT          sum_part
+	MOVQ         m_base+40(FP), DX
+	LEAQ         (DX)(CX*4), DX
+	MOVQ         dst_base+0(FP), BX
+	LEAQ         (BX)(CX*4), BX
+	MOVQ         dstPixel+32(FP), SI
+	MOVQ         residual_base+136(FP), DI
+	LEAQ         (DI)(CX*4), DI
+	MOVQ         residualPixel+168(FP), R8
+	MOVQ         mStride+64(FP), R9
+	MOVQ         R9, R10
+	IMUL3Q       $0x05, R9, R9
+	MOVQ         tiles+80(FP), R11
+	MOVQ         scale_base+88(FP), R12
+	VMOVUPS      (R12)(CX*4), Z6
+	MOVQ         shift_base+112(FP), R12
+	VMOVUPS      (R12)(CX*4), Z7
+	VBROADCASTSS bound+176(FP), Z8
+
+sum_whole_tile:
+	MOVQ        DX, R12
+	LEAQ        (R9)(R9*2), R13
+	VMOVUPS     (R12), Z9
+	VMOVUPS     (R12)(R9*2), Z10
+	VADDPS      (R12)(R9*1), Z9, Z9
+	VADDPS      (R12)(R13*1), Z10, Z10
+	VADDPS      Z10, Z9, Z11
+	VMULPS      Z1, Z9, Z9
+	VFMADD231PS Z4, Z10, Z9
+	ADDQ        R10, R12
+	VMOVUPS     (R12), Z10
+	VMOVUPS     (R12)(R9*2), Z12
+	VADDPS      (R12)(R9*1), Z10, Z10
+	VADDPS      (R12)(R13*1), Z12, Z12
+	VADDPS      Z12, Z10, Z13
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z12, Z10
+	ADDQ        R10, R12
+	VMOVUPS     (R12), Z12
+	VMOVUPS     (R12)(R9*2), Z14
+	VADDPS      (R12)(R9*1), Z12, Z12
+	VADDPS      (R12)(R13*1), Z14, Z14
+	VADDPS      Z14, Z12, Z15
+	VMULPS      Z1, Z12, Z12
+	VFMADD231PS Z4, Z14, Z12
+	ADDQ        R10, R12
+	VMOVUPS     (R12), Z14
+	VMOVUPS     (R12)(R9*2), Z16
+	VADDPS      (R12)(R9*1), Z14, Z14
+	VADDPS      (R12)(R13*1), Z16, Z16
+	VADDPS      Z16, Z14, Z17
+	VMULPS      Z1, Z14, Z14
+	VFMADD231PS Z4, Z16, Z14
+	ADDQ        R10, R12
+	VMOVUPS     (R12), Z16
+	VMOVUPS     (R12)(R9*2), Z18
+	VADDPS      (R12)(R9*1), Z16, Z16
+	VADDPS      (R12)(R13*1), Z18, Z18
+	VADDPS      Z18, Z16, Z19
+	VMULPS      Z1, Z16, Z16
+	VFMADD231PS Z4, Z18, Z16
+	ADDQ        R10, R12
+	VMOVAPS     Z11, Z18
+	VADDPS      Z13, Z11, Z11
+	VSUBPS      Z13, Z18, Z13
+	VMOVAPS     Z15, Z18
+	VADDPS      Z17, Z15, Z15
+	VSUBPS      Z17, Z18, Z17
+	VADDPS      Z15, Z11, Z18
+	VMOVAPS     Z9, Z20
+	VADDPS      Z10, Z9, Z9
+	VSUBPS      Z10, Z20, Z10
+	VMOVAPS     Z12, Z20
+	VADDPS      Z14, Z12, Z12
+	VSUBPS      Z14, Z20, Z14
+	VADDPS      Z12, Z9, Z20
+	VMULPS      Z1, Z11, Z11
+	VMULPS      Z1, Z9, Z9
+	VFMADD231PS Z4, Z15, Z11
+	VFMADD231PS Z4, Z12, Z9
+	VFMADD231PS Z2, Z13, Z19
+	VFMADD231PS Z2, Z10, Z16
+	VFMADD231PS Z5, Z17, Z19
+	VFMADD231PS Z5, Z14, Z16
+	VMULPS      Z0, Z13, Z13
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z3, Z17, Z13
+	VFMADD231PS Z3, Z14, Z10
+	VFMADD213PS Z7, Z6, Z18
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z19
+	MOVQ        DI, R12
+	LEAQ        (R8)(R8*2), R13
+	VADDPS      (R12), Z18, Z18
+	VADDPS      (R12)(R8*1), Z13, Z13
+	VADDPS      (R12)(R8*2), Z11, Z11
+	VADDPS      (R12)(R13*1), Z19, Z19
+	MOVQ        BX, R12
+	LEAQ        (SI)(SI*2), R13
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, (R12)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, (R12)(SI*1)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, (R12)(SI*2)
+	VMAXPS      Z19, Z8, Z19
+	VMOVUPS     Z19, (R12)(R13*1)
+	VFMADD213PS Z7, Z6, Z20
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z16
+	MOVQ        DI, R12
+	ADDQ        residualRow+160(FP), R12
+	ADDQ        residualRow+160(FP), R12
+	LEAQ        (R8)(R8*2), R13
+	VADDPS      (R12), Z20, Z20
+	VADDPS      (R12)(R8*1), Z10, Z10
+	VADDPS      (R12)(R8*2), Z9, Z9
+	VADDPS      (R12)(R13*1), Z16, Z16
+	MOVQ        BX, R12
+	ADDQ        dstRow+24(FP), R12
+	ADDQ        dstRow+24(FP), R12
+	LEAQ        (SI)(SI*2), R13
+	VMAXPS      Z20, Z8, Z20
+	VMOVUPS     Z20, (R12)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, (R12)(SI*1)
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, (R12)(SI*2)
+	VMAXPS      Z16, Z8, Z16
+	VMOVUPS     Z16, (R12)(R13*1)
+	MOVQ        DX, R12
+	LEAQ        (R9)(R9*2), R13
+	VMOVUPS     (R12), Z9
+	VMOVUPS     (R12)(R9*2), Z10
+	VMOVUPS     (R12)(R9*4), Z11
+	VSUBPS      (R12)(R9*1), Z9, Z9
+	VSUBPS      (R12)(R13*1), Z10, Z10
+	VFMADD231PS Z2, Z9, Z11
+	VFMADD231PS Z5, Z10, Z11
+	VMULPS      Z0, Z9, Z9
+	VFMADD231PS Z3, Z10, Z9
+	ADDQ        R10, R12
+	VMOVUPS     (R12), Z10
+	VMOVUPS     (R12)(R9*2), Z12
+	VMOVUPS     (R12)(R9*4), Z13
+	VSUBPS      (R12)(R9*1), Z10, Z10
+	VSUBPS      (R12)(R13*1), Z12, Z12
+	VFMADD231PS Z2, Z10, Z13
+	VFMADD231PS Z5, Z12, Z13
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z3, Z12, Z10
+	ADDQ        R10, R12
+	VMOVUPS     (R12), Z12
+	VMOVUPS     (R12)(R9*2), Z14
+	VMOVUPS     (R12)(R9*4), Z15
+	VSUBPS      (R12)(R9*1), Z12, Z12
+	VSUBPS      (R12)(R13*1), Z14, Z14
+	VFMADD231PS Z2, Z12, Z15
+	VFMADD231PS Z5, Z14, Z15
+	VMULPS      Z0, Z12, Z12
+	VFMADD231PS Z3, Z14, Z12
+	ADDQ        R10, R12
+	VMOVUPS     (R12), Z14
+	VMOVUPS     (R12)(R9*2), Z16
+	VMOVUPS     (R12)(R9*4), Z17
+	VSUBPS      (R12)(R9*1), Z14, Z14
+	VSUBPS      (R12)(R13*1), Z16, Z16
+	VFMADD231PS Z2, Z14, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VMULPS      Z0, Z14, Z14
+	VFMADD231PS Z3, Z16, Z14
+	ADDQ        R10, R12
+	VMOVUPS     (R12), Z16
+	VMOVUPS     (R12)(R9*2), Z18
+	VMOVUPS     (R12)(R9*4), Z19
+	VSUBPS      (R12)(R9*1), Z16, Z16
+	VSUBPS      (R12)(R13*1), Z18, Z18
+	VFMADD231PS Z2, Z16, Z19
+	VFMADD231PS Z5, Z18, Z19
+	VMULPS      Z0, Z16, Z16
+	VFMADD231PS Z3, Z18, Z16
+	ADDQ        R10, R12
+	VMOVAPS     Z9, Z18
+	VADDPS      Z10, Z9, Z9
+	VSUBPS      Z10, Z18, Z10
+	VMOVAPS     Z12, Z18
+	VADDPS      Z14, Z12, Z12
+	VSUBPS      Z14, Z18, Z14
+	VADDPS      Z12, Z9, Z18
+	VMOVAPS     Z11, Z20
+	VADDPS      Z13, Z11, Z11
+	VSUBPS      Z13, Z20, Z13
+	VMOVAPS     Z15, Z20
+	VADDPS      Z17, Z15, Z15
+	VSUBPS      Z17, Z20, Z17
+	VADDPS      Z15, Z11, Z20
+	VMULPS      Z1, Z9, Z9
+	VMULPS      Z1, Z11, Z11
+	VFMADD231PS Z4, Z12, Z9
+	VFMADD231PS Z4, Z15, Z11
+	VFMADD231PS Z2, Z10, Z16
+	VFMADD231PS Z2, Z13, Z19
+	VFMADD231PS Z5, Z14, Z16
+	VFMADD231PS Z5, Z17, Z19
+	VMULPS      Z0, Z10, Z10
+	VMULPS      Z0, Z13, Z13
+	VFMADD231PS Z3, Z14, Z10
+	VFMADD231PS Z3, Z17, Z13
+	VFMADD213PS Z7, Z6, Z18
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z16
+	MOVQ        DI, R12
+	ADDQ        residualRow+160(FP), R12
+	LEAQ        (R8)(R8*2), R13
+	VADDPS      (R12), Z18, Z18
+	VADDPS      (R12)(R8*1), Z10, Z10
+	VADDPS      (R12)(R8*2), Z9, Z9
+	VADDPS      (R12)(R13*1), Z16, Z16
+	MOVQ        BX, R12
+	ADDQ        dstRow+24(FP), R12
+	LEAQ        (SI)(SI*2), R13
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, (R12)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, (R12)(SI*1)
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, (R12)(SI*2)
+	VMAXPS      Z16, Z8, Z16
+	VMOVUPS     Z16, (R12)(R13*1)
+	VFMADD213PS Z7, Z6, Z20
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z19
+	MOVQ        DI, R12
+	ADDQ        residualRow+160(FP), R12
+	ADDQ        residualRow+160(FP), R12
+	ADDQ        residualRow+160(FP), R12
+	LEAQ        (R8)(R8*2), R13
+	VADDPS      (R12), Z20, Z20
+	VADDPS      (R12)(R8*1), Z13, Z13
+	VADDPS      (R12)(R8*2), Z11, Z11
+	VADDPS      (R12)(R13*1), Z19, Z19
+	MOVQ        BX, R12
+	ADDQ        dstRow+24(FP), R12
+	ADDQ        dstRow+24(FP), R12
+	ADDQ        dstRow+24(FP), R12
+	LEAQ        (SI)(SI*2), R13
+	VMAXPS      Z20, Z8, Z20
+	VMOVUPS     Z20, (R12)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, (R12)(SI*1)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, (R12)(SI*2)
+	VMAXPS      Z19, Z8, Z19
+	VMOVUPS     Z19, (R12)(R13*1)
+	ADDQ        mRow+72(FP), DX
+	LEAQ        (BX)(SI*4), BX
+	LEAQ        (DI)(R8*4), DI
+	DECQ        R11
+	JNZ         sum_whole_tile
+	ADDQ        $0x10, CX
+	JMP         sum_whole
+
+sum_part:
+	TESTQ        DX, DX
+	JZ           sum_end
+	MOVQ         m_base+40(FP), AX
+	LEAQ         (AX)(CX*4), AX
+	MOVQ         dst_base+0(FP), DX
+	LEAQ         (DX)(CX*4), DX
+	MOVQ         dstPixel+32(FP), BX
+	MOVQ         residual_base+136(FP), SI
+	LEAQ         (SI)(CX*4), SI
+	MOVQ         residualPixel+168(FP), DI
+	MOVQ         mStride+64(FP), R8
+	MOVQ         R8, R9
+	IMUL3Q       $0x05, R8, R8
+	MOVQ         tiles+80(FP), R10
+	MOVQ         scale_base+88(FP), R11
+	VMOVUPS.Z    (R11)(CX*4), K1, Z6
+	MOVQ         shift_base+112(FP), R11
+	VMOVUPS.Z    (R11)(CX*4), K1, Z7
+	VBROADCASTSS bound+176(FP), Z8
+
+sum_part_tile:
+	MOVQ        AX, CX
+	LEAQ        (R8)(R8*2), R11
+	VMOVUPS     (CX), Z9
+	VMOVUPS     (CX)(R8*2), Z10
+	VADDPS      (CX)(R8*1), Z9, Z9
+	VADDPS      (CX)(R11*1), Z10, Z10
+	VADDPS      Z10, Z9, Z11
+	VMULPS      Z1, Z9, Z9
+	VFMADD231PS Z4, Z10, Z9
+	ADDQ        R9, CX
+	VMOVUPS     (CX), Z10
+	VMOVUPS     (CX)(R8*2), Z12
+	VADDPS      (CX)(R8*1), Z10, Z10
+	VADDPS      (CX)(R11*1), Z12, Z12
+	VADDPS      Z12, Z10, Z13
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z12, Z10
+	ADDQ        R9, CX
+	VMOVUPS     (CX), Z12
+	VMOVUPS     (CX)(R8*2), Z14
+	VADDPS      (CX)(R8*1), Z12, Z12
+	VADDPS      (CX)(R11*1), Z14, Z14
+	VADDPS      Z14, Z12, Z15
+	VMULPS      Z1, Z12, Z12
+	VFMADD231PS Z4, Z14, Z12
+	ADDQ        R9, CX
+	VMOVUPS     (CX), Z14
+	VMOVUPS     (CX)(R8*2), Z16
+	VADDPS      (CX)(R8*1), Z14, Z14
+	VADDPS      (CX)(R11*1), Z16, Z16
+	VADDPS      Z16, Z14, Z17
+	VMULPS      Z1, Z14, Z14
+	VFMADD231PS Z4, Z16, Z14
+	ADDQ        R9, CX
+	VMOVUPS     (CX), Z16
+	VMOVUPS     (CX)(R8*2), Z18
+	VADDPS      (CX)(R8*1), Z16, Z16
+	VADDPS      (CX)(R11*1), Z18, Z18
+	VADDPS      Z18, Z16, Z19
+	VMULPS      Z1, Z16, Z16
+	VFMADD231PS Z4, Z18, Z16
+	ADDQ        R9, CX
+	VMOVAPS     Z11, Z18
+	VADDPS      Z13, Z11, Z11
+	VSUBPS      Z13, Z18, Z13
+	VMOVAPS     Z15, Z18
+	VADDPS      Z17, Z15, Z15
+	VSUBPS      Z17, Z18, Z17
+	VADDPS      Z15, Z11, Z18
+	VMOVAPS     Z9, Z20
+	VADDPS      Z10, Z9, Z9
+	VSUBPS      Z10, Z20, Z10
+	VMOVAPS     Z12, Z20
+	VADDPS      Z14, Z12, Z12
+	VSUBPS      Z14, Z20, Z14
+	VADDPS      Z12, Z9, Z20
+	VMULPS      Z1, Z11, Z11
+	VMULPS      Z1, Z9, Z9
+	VFMADD231PS Z4, Z15, Z11
+	VFMADD231PS Z4, Z12, Z9
+	VFMADD231PS Z2, Z13, Z19
+	VFMADD231PS Z2, Z10, Z16
+	VFMADD231PS Z5, Z17, Z19
+	VFMADD231PS Z5, Z14, Z16
+	VMULPS      Z0, Z13, Z13
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z3, Z17, Z13
+	VFMADD231PS Z3, Z14, Z10
+	VFMADD213PS Z7, Z6, Z18
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z19
+	MOVQ        SI, CX
+	LEAQ        (DI)(DI*2), R11
+	VMOVUPS.Z   (CX), K1, Z12
+	VADDPS      Z12, Z18, Z18
+	VMOVUPS.Z   (CX)(DI*1), K1, Z12
+	VADDPS      Z12, Z13, Z13
+	VMOVUPS.Z   (CX)(DI*2), K1, Z12
+	VADDPS      Z12, Z11, Z11
+	VMOVUPS.Z   (CX)(R11*1), K1, Z12
+	VADDPS      Z12, Z19, Z19
+	MOVQ        DX, CX
+	LEAQ        (BX)(BX*2), R11
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, K1, (CX)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, K1, (CX)(BX*1)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, K1, (CX)(BX*2)
+	VMAXPS      Z19, Z8, Z19
+	VMOVUPS     Z19, K1, (CX)(R11*1)
+	VFMADD213PS Z7, Z6, Z20
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z16
+	MOVQ        SI, CX
+	ADDQ        residualRow+160(FP), CX
+	ADDQ        residualRow+160(FP), CX
+	LEAQ        (DI)(DI*2), R11
+	VMOVUPS.Z   (CX), K1, Z11
+	VADDPS      Z11, Z20, Z20
+	VMOVUPS.Z   (CX)(DI*1), K1, Z11
+	VADDPS      Z11, Z10, Z10
+	VMOVUPS.Z   (CX)(DI*2), K1, Z11
+	VADDPS      Z11, Z9, Z9
+	VMOVUPS.Z   (CX)(R11*1), K1, Z11
+	VADDPS      Z11, Z16, Z16
+	MOVQ        DX, CX
+	ADDQ        dstRow+24(FP), CX
+	ADDQ        dstRow+24(FP), CX
+	LEAQ        (BX)(BX*2), R11
+	VMAXPS      Z20, Z8, Z20
+	VMOVUPS     Z20, K1, (CX)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, K1, (CX)(BX*1)
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, K1, (CX)(BX*2)
+	VMAXPS      Z16, Z8, Z16
+	VMOVUPS     Z16, K1, (CX)(R11*1)
+	MOVQ        AX, CX
+	LEAQ        (R8)(R8*2), R11
+	VMOVUPS     (CX), Z9
+	VMOVUPS     (CX)(R8*2), Z10
+	VMOVUPS     (CX)(R8*4), Z11
+	VSUBPS      (CX)(R8*1), Z9, Z9
+	VSUBPS      (CX)(R11*1), Z10, Z10
+	VFMADD231PS Z2, Z9, Z11
+	VFMADD231PS Z5, Z10, Z11
+	VMULPS      Z0, Z9, Z9
+	VFMADD231PS Z3, Z10, Z9
+	ADDQ        R9, CX
+	VMOVUPS     (CX), Z10
+	VMOVUPS     (CX)(R8*2), Z12
+	VMOVUPS     (CX)(R8*4), Z13
+	VSUBPS      (CX)(R8*1), Z10, Z10
+	VSUBPS      (CX)(R11*1), Z12, Z12
+	VFMADD231PS Z2, Z10, Z13
+	VFMADD231PS Z5, Z12, Z13
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z3, Z12, Z10
+	ADDQ        R9, CX
+	VMOVUPS     (CX), Z12
+	VMOVUPS     (CX)(R8*2), Z14
+	VMOVUPS     (CX)(R8*4), Z15
+	VSUBPS      (CX)(R8*1), Z12, Z12
+	VSUBPS      (CX)(R11*1), Z14, Z14
+	VFMADD231PS Z2, Z12, Z15
+	VFMADD231PS Z5, Z14, Z15
+	VMULPS      Z0, Z12, Z12
+	VFMADD231PS Z3, Z14, Z12
+	ADDQ        R9, CX
+	VMOVUPS     (CX), Z14
+	VMOVUPS     (CX)(R8*2), Z16
+	VMOVUPS     (CX)(R8*4), Z17
+	VSUBPS      (CX)(R8*1), Z14, Z14
+	VSUBPS      (CX)(R11*1), Z16, Z16
+	VFMADD231PS Z2, Z14, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VMULPS      Z0, Z14, Z14
+	VFMADD231PS Z3, Z16, Z14
+	ADDQ        R9, CX
+	VMOVUPS     (CX), Z16
+	VMOVUPS     (CX)(R8*2), Z18
+	VMOVUPS     (CX)(R8*4), Z19
+	VSUBPS      (CX)(R8*1), Z16, Z16
+	VSUBPS      (CX)(R11*1), Z18, Z18
+	VFMADD231PS Z2, Z16, Z19
+	VFMADD231PS Z5, Z18, Z19
+	VMULPS      Z0, Z16, Z16
+	VFMADD231PS Z3, Z18, Z16
+	ADDQ        R9, CX
+	VMOVAPS     Z9, Z18
+	VADDPS      Z10, Z9, Z9
+	VSUBPS      Z10, Z18, Z10
+	VMOVAPS     Z12, Z18
+	VADDPS      Z14, Z12, Z12
+	VSUBPS      Z14, Z18, Z14
+	VADDPS      Z12, Z9, Z18
+	VMOVAPS     Z11, Z20
+	VADDPS      Z13, Z11, Z11
+	VSUBPS      Z13, Z20, Z13
+	VMOVAPS     Z15, Z20
+	VADDPS      Z17, Z15, Z15
+	VSUBPS      Z17, Z20, Z17
+	VADDPS      Z15, Z11, Z20
+	VMULPS      Z1, Z9, Z9
+	VMULPS      Z1, Z11, Z11
+	VFMADD231PS Z4, Z12, Z9
+	VFMADD231PS Z4, Z15, Z11
+	VFMADD231PS Z2, Z10, Z16
+	VFMADD231PS Z2, Z13, Z19
+	VFMADD231PS Z5, Z14, Z16
+	VFMADD231PS Z5, Z17, Z19
+	VMULPS      Z0, Z10, Z10
+	VMULPS      Z0, Z13, Z13
+	VFMADD231PS Z3, Z14, Z10
+	VFMADD231PS Z3, Z17, Z13
+	VFMADD213PS Z7, Z6, Z18
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z16
+	MOVQ        SI, CX
+	ADDQ        residualRow+160(FP), CX
+	LEAQ        (DI)(DI*2), R11
+	VMOVUPS.Z   (CX), K1, Z12
+	VADDPS      Z12, Z18, Z18
+	VMOVUPS.Z   (CX)(DI*1), K1, Z12
+	VADDPS      Z12, Z10, Z10
+	VMOVUPS.Z   (CX)(DI*2), K1, Z12
+	VADDPS      Z12, Z9, Z9
+	VMOVUPS.Z   (CX)(R11*1), K1, Z12
+	VADDPS      Z12, Z16, Z16
+	MOVQ        DX, CX
+	ADDQ        dstRow+24(FP), CX
+	LEAQ        (BX)(BX*2), R11
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, K1, (CX)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, K1, (CX)(BX*1)
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, K1, (CX)(BX*2)
+	VMAXPS      Z16, Z8, Z16
+	VMOVUPS     Z16, K1, (CX)(R11*1)
+	VFMADD213PS Z7, Z6, Z20
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z19
+	MOVQ        SI, CX
+	ADDQ        residualRow+160(FP), CX
+	ADDQ        residualRow+160(FP), CX
+	ADDQ        residualRow+160(FP), CX
+	LEAQ        (DI)(DI*2), R11
+	VMOVUPS.Z   (CX), K1, Z9
+	VADDPS      Z9, Z20, Z20
+	VMOVUPS.Z   (CX)(DI*1), K1, Z9
+	VADDPS      Z9, Z13, Z13
+	VMOVUPS.Z   (CX)(DI*2), K1, Z9
+	VADDPS      Z9, Z11, Z11
+	VMOVUPS.Z   (CX)(R11*1), K1, Z9
+	VADDPS      Z9, Z19, Z19
+	MOVQ        DX, CX
+	ADDQ        dstRow+24(FP), CX
+	ADDQ        dstRow+24(FP), CX
+	ADDQ        dstRow+24(FP), CX
+	LEAQ        (BX)(BX*2), R11
+	VMAXPS      Z20, Z8, Z20
+	VMOVUPS     Z20, K1, (CX)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, K1, (CX)(BX*1)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, K1, (CX)(BX*2)
+	VMAXPS      Z19, Z8, Z19
+	VMOVUPS     Z19, K1, (CX)(R11*1)
+	ADDQ        mRow+72(FP), AX
+	LEAQ        (DX)(BX*4), DX
+	LEAQ        (SI)(DI*4), SI
+	DECQ        R10
+	JNZ         sum_part_tile
+
+sum_end:
+	VZEROUPPER
+	RET
+
+plain:
+	XORQ CX, CX
+
+plain_whole:
+	MOVQ         AX, DX
+	SUBQ         CX, DX
+	CMPQ         DX, $0x10
+	JLT          plain_part
+	MOVQ         m_base+40(FP), DX
+	LEAQ         (DX)(CX*4), DX
+	MOVQ         dst_base+0(FP), BX
+	LEAQ         (BX)(CX*4), BX
+	MOVQ         dstPixel+32(FP), SI
+	MOVQ         mStride+64(FP), DI
+	MOVQ         DI, R8
+	IMUL3Q       $0x05, DI, DI
+	MOVQ         tiles+80(FP), R9
+	MOVQ         scale_base+88(FP), R10
+	VMOVUPS      (R10)(CX*4), Z6
+	MOVQ         shift_base+112(FP), R10
+	VMOVUPS      (R10)(CX*4), Z7
+	VBROADCASTSS bound+176(FP), Z8
+
+plain_whole_tile:
+	MOVQ        DX, R10
+	LEAQ        (DI)(DI*2), R11
+	VMOVUPS     (R10), Z9
+	VMOVUPS     (R10)(DI*2), Z10
+	VADDPS      (R10)(DI*1), Z9, Z9
+	VADDPS      (R10)(R11*1), Z10, Z10
+	VADDPS      Z10, Z9, Z11
+	VMULPS      Z1, Z9, Z9
+	VFMADD231PS Z4, Z10, Z9
+	ADDQ        R8, R10
+	VMOVUPS     (R10), Z10
+	VMOVUPS     (R10)(DI*2), Z12
+	VADDPS      (R10)(DI*1), Z10, Z10
+	VADDPS      (R10)(R11*1), Z12, Z12
+	VADDPS      Z12, Z10, Z13
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z12, Z10
+	ADDQ        R8, R10
+	VMOVUPS     (R10), Z12
+	VMOVUPS     (R10)(DI*2), Z14
+	VADDPS      (R10)(DI*1), Z12, Z12
+	VADDPS      (R10)(R11*1), Z14, Z14
+	VADDPS      Z14, Z12, Z15
+	VMULPS      Z1, Z12, Z12
+	VFMADD231PS Z4, Z14, Z12
+	ADDQ        R8, R10
+	VMOVUPS     (R10), Z14
+	VMOVUPS     (R10)(DI*2), Z16
+	VADDPS      (R10)(DI*1), Z14, Z14
+	VADDPS      (R10)(R11*1), Z16, Z16
+	VADDPS      Z16, Z14, Z17
+	VMULPS      Z1, Z14, Z14
+	VFMADD231PS Z4, Z16, Z14
+	ADDQ        R8, R10
+	VMOVUPS     (R10), Z16
+	VMOVUPS     (R10)(DI*2), Z18
+	VADDPS      (R10)(DI*1), Z16, Z16
+	VADDPS      (R10)(R11*1), Z18, Z18
+	VADDPS      Z18, Z16, Z19
+	VMULPS      Z1, Z16, Z16
+	VFMADD231PS Z4, Z18, Z16
+	ADDQ        R8, R10
+	VMOVAPS     Z11, Z18
+	VADDPS      Z13, Z11, Z11
+	VSUBPS      Z13, Z18, Z13
+	VMOVAPS     Z15, Z18
+	VADDPS      Z17, Z15, Z15
+	VSUBPS      Z17, Z18, Z17
+	VADDPS      Z15, Z11, Z18
+	VMOVAPS     Z9, Z20
+	VADDPS      Z10, Z9, Z9
+	VSUBPS      Z10, Z20, Z10
+	VMOVAPS     Z12, Z20
+	VADDPS      Z14, Z12, Z12
+	VSUBPS      Z14, Z20, Z14
+	VADDPS      Z12, Z9, Z20
+	VMULPS      Z1, Z11, Z11
+	VMULPS      Z1, Z9, Z9
+	VFMADD231PS Z4, Z15, Z11
+	VFMADD231PS Z4, Z12, Z9
+	VFMADD231PS Z2, Z13, Z19
+	VFMADD231PS Z2, Z10, Z16
+	VFMADD231PS Z5, Z17, Z19
+	VFMADD231PS Z5, Z14, Z16
+	VMULPS      Z0, Z13, Z13
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z3, Z17, Z13
+	VFMADD231PS Z3, Z14, Z10
+	VFMADD213PS Z7, Z6, Z18
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z19
+	MOVQ        BX, R10
+	LEAQ        (SI)(SI*2), R11
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, (R10)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, (R10)(SI*1)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, (R10)(SI*2)
+	VMAXPS      Z19, Z8, Z19
+	VMOVUPS     Z19, (R10)(R11*1)
+	VFMADD213PS Z7, Z6, Z20
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z16
+	MOVQ        BX, R10
+	ADDQ        dstRow+24(FP), R10
+	ADDQ        dstRow+24(FP), R10
+	LEAQ        (SI)(SI*2), R11
+	VMAXPS      Z20, Z8, Z20
+	VMOVUPS     Z20, (R10)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, (R10)(SI*1)
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, (R10)(SI*2)
+	VMAXPS      Z16, Z8, Z16
+	VMOVUPS     Z16, (R10)(R11*1)
+	MOVQ        DX, R10
+	LEAQ        (DI)(DI*2), R11
+	VMOVUPS     (R10), Z9
+	VMOVUPS     (R10)(DI*2), Z10
+	VMOVUPS     (R10)(DI*4), Z11
+	VSUBPS      (R10)(DI*1), Z9, Z9
+	VSUBPS      (R10)(R11*1), Z10, Z10
+	VFMADD231PS Z2, Z9, Z11
+	VFMADD231PS Z5, Z10, Z11
+	VMULPS      Z0, Z9, Z9
+	VFMADD231PS Z3, Z10, Z9
+	ADDQ        R8, R10
+	VMOVUPS     (R10), Z10
+	VMOVUPS     (R10)(DI*2), Z12
+	VMOVUPS     (R10)(DI*4), Z13
+	VSUBPS      (R10)(DI*1), Z10, Z10
+	VSUBPS      (R10)(R11*1), Z12, Z12
+	VFMADD231PS Z2, Z10, Z13
+	VFMADD231PS Z5, Z12, Z13
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z3, Z12, Z10
+	ADDQ        R8, R10
+	VMOVUPS     (R10), Z12
+	VMOVUPS     (R10)(DI*2), Z14
+	VMOVUPS     (R10)(DI*4), Z15
+	VSUBPS      (R10)(DI*1), Z12, Z12
+	VSUBPS      (R10)(R11*1), Z14, Z14
+	VFMADD231PS Z2, Z12, Z15
+	VFMADD231PS Z5, Z14, Z15
+	VMULPS      Z0, Z12, Z12
+	VFMADD231PS Z3, Z14, Z12
+	ADDQ        R8, R10
+	VMOVUPS     (R10), Z14
+	VMOVUPS     (R10)(DI*2), Z16
+	VMOVUPS     (R10)(DI*4), Z17
+	VSUBPS      (R10)(DI*1), Z14, Z14
+	VSUBPS      (R10)(R11*1), Z16, Z16
+	VFMADD231PS Z2, Z14, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VMULPS      Z0, Z14, Z14
+	VFMADD231PS Z3, Z16, Z14
+	ADDQ        R8, R10
+	VMOVUPS     (R10), Z16
+	VMOVUPS     (R10)(DI*2), Z18
+	VMOVUPS     (R10)(DI*4), Z19
+	VSUBPS      (R10)(DI*1), Z16, Z16
+	VSUBPS      (R10)(R11*1), Z18, Z18
+	VFMADD231PS Z2, Z16, Z19
+	VFMADD231PS Z5, Z18, Z19
+	VMULPS      Z0, Z16, Z16
+	VFMADD231PS Z3, Z18, Z16
+	ADDQ        R8, R10
+	VMOVAPS     Z9, Z18
+	VADDPS      Z10, Z9, Z9
+	VSUBPS      Z10, Z18, Z10
+	VMOVAPS     Z12, Z18
+	VADDPS      Z14, Z12, Z12
+	VSUBPS      Z14, Z18, Z14
+	VADDPS      Z12, Z9, Z18
+	VMOVAPS     Z11, Z20
+	VADDPS      Z13, Z11, Z11
+	VSUBPS      Z13, Z20, Z13
+	VMOVAPS     Z15, Z20
+	VADDPS      Z17, Z15, Z15
+	VSUBPS      Z17, Z20, Z17
+	VADDPS      Z15, Z11, Z20
+	VMULPS      Z1, Z9, Z9
+	VMULPS      Z1, Z11, Z11
+	VFMADD231PS Z4, Z12, Z9
+	VFMADD231PS Z4, Z15, Z11
+	VFMADD231PS Z2, Z10, Z16
+	VFMADD231PS Z2, Z13, Z19
+	VFMADD231PS Z5, Z14, Z16
+	VFMADD231PS Z5, Z17, Z19
+	VMULPS      Z0, Z10, Z10
+	VMULPS      Z0, Z13, Z13
+	VFMADD231PS Z3, Z14, Z10
+	VFMADD231PS Z3, Z17, Z13
+	VFMADD213PS Z7, Z6, Z18
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z16
+	MOVQ        BX, R10
+	ADDQ        dstRow+24(FP), R10
+	LEAQ        (SI)(SI*2), R11
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, (R10)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, (R10)(SI*1)
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, (R10)(SI*2)
+	VMAXPS      Z16, Z8, Z16
+	VMOVUPS     Z16, (R10)(R11*1)
+	VFMADD213PS Z7, Z6, Z20
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z19
+	MOVQ        BX, R10
+	ADDQ        dstRow+24(FP), R10
+	ADDQ        dstRow+24(FP), R10
+	ADDQ        dstRow+24(FP), R10
+	LEAQ        (SI)(SI*2), R11
+	VMAXPS      Z20, Z8, Z20
+	VMOVUPS     Z20, (R10)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, (R10)(SI*1)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, (R10)(SI*2)
+	VMAXPS      Z19, Z8, Z19
+	VMOVUPS     Z19, (R10)(R11*1)
+	ADDQ        mRow+72(FP), DX
+	LEAQ        (BX)(SI*4), BX
+	DECQ        R9
+	JNZ         plain_whole_tile
+	ADDQ        $0x10, CX
+	JMP         plain_whole
+
+plain_part:
+	TESTQ        DX, DX
+	JZ           plain_end
+	MOVQ         m_base+40(FP), AX
+	LEAQ         (AX)(CX*4), AX
+	MOVQ         dst_base+0(FP), DX
+	LEAQ         (DX)(CX*4), DX
+	MOVQ         dstPixel+32(FP), BX
+	MOVQ         mStride+64(FP), SI
+	MOVQ         SI, DI
+	IMUL3Q       $0x05, SI, SI
+	MOVQ         tiles+80(FP), R8
+	MOVQ         scale_base+88(FP), R9
+	VMOVUPS.Z    (R9)(CX*4), K1, Z6
+	MOVQ         shift_base+112(FP), R9
+	VMOVUPS.Z    (R9)(CX*4), K1, Z7
+	VBROADCASTSS bound+176(FP), Z8
+
+plain_part_tile:
+	MOVQ        AX, CX
+	LEAQ        (SI)(SI*2), R9
+	VMOVUPS     (CX), Z9
+	VMOVUPS     (CX)(SI*2), Z10
+	VADDPS      (CX)(SI*1), Z9, Z9
+	VADDPS      (CX)(R9*1), Z10, Z10
+	VADDPS      Z10, Z9, Z11
+	VMULPS      Z1, Z9, Z9
+	VFMADD231PS Z4, Z10, Z9
+	ADDQ        DI, CX
+	VMOVUPS     (CX), Z10
+	VMOVUPS     (CX)(SI*2), Z12
+	VADDPS      (CX)(SI*1), Z10, Z10
+	VADDPS      (CX)(R9*1), Z12, Z12
+	VADDPS      Z12, Z10, Z13
+	VMULPS      Z1, Z10, Z10
+	VFMADD231PS Z4, Z12, Z10
+	ADDQ        DI, CX
+	VMOVUPS     (CX), Z12
+	VMOVUPS     (CX)(SI*2), Z14
+	VADDPS      (CX)(SI*1), Z12, Z12
+	VADDPS      (CX)(R9*1), Z14, Z14
+	VADDPS      Z14, Z12, Z15
+	VMULPS      Z1, Z12, Z12
+	VFMADD231PS Z4, Z14, Z12
+	ADDQ        DI, CX
+	VMOVUPS     (CX), Z14
+	VMOVUPS     (CX)(SI*2), Z16
+	VADDPS      (CX)(SI*1), Z14, Z14
+	VADDPS      (CX)(R9*1), Z16, Z16
+	VADDPS      Z16, Z14, Z17
+	VMULPS      Z1, Z14, Z14
+	VFMADD231PS Z4, Z16, Z14
+	ADDQ        DI, CX
+	VMOVUPS     (CX), Z16
+	VMOVUPS     (CX)(SI*2), Z18
+	VADDPS      (CX)(SI*1), Z16, Z16
+	VADDPS      (CX)(R9*1), Z18, Z18
+	VADDPS      Z18, Z16, Z19
+	VMULPS      Z1, Z16, Z16
+	VFMADD231PS Z4, Z18, Z16
+	ADDQ        DI, CX
+	VMOVAPS     Z11, Z18
+	VADDPS      Z13, Z11, Z11
+	VSUBPS      Z13, Z18, Z13
+	VMOVAPS     Z15, Z18
+	VADDPS      Z17, Z15, Z15
+	VSUBPS      Z17, Z18, Z17
+	VADDPS      Z15, Z11, Z18
+	VMOVAPS     Z9, Z20
+	VADDPS      Z10, Z9, Z9
+	VSUBPS      Z10, Z20, Z10
+	VMOVAPS     Z12, Z20
+	VADDPS      Z14, Z12, Z12
+	VSUBPS      Z14, Z20, Z14
+	VADDPS      Z12, Z9, Z20
+	VMULPS      Z1, Z11, Z11
+	VMULPS      Z1, Z9, Z9
+	VFMADD231PS Z4, Z15, Z11
+	VFMADD231PS Z4, Z12, Z9
+	VFMADD231PS Z2, Z13, Z19
+	VFMADD231PS Z2, Z10, Z16
+	VFMADD231PS Z5, Z17, Z19
+	VFMADD231PS Z5, Z14, Z16
+	VMULPS      Z0, Z13, Z13
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z3, Z17, Z13
+	VFMADD231PS Z3, Z14, Z10
+	VFMADD213PS Z7, Z6, Z18
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z19
+	MOVQ        DX, CX
+	LEAQ        (BX)(BX*2), R9
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, K1, (CX)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, K1, (CX)(BX*1)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, K1, (CX)(BX*2)
+	VMAXPS      Z19, Z8, Z19
+	VMOVUPS     Z19, K1, (CX)(R9*1)
+	VFMADD213PS Z7, Z6, Z20
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z16
+	MOVQ        DX, CX
+	ADDQ        dstRow+24(FP), CX
+	ADDQ        dstRow+24(FP), CX
+	LEAQ        (BX)(BX*2), R9
+	VMAXPS      Z20, Z8, Z20
+	VMOVUPS     Z20, K1, (CX)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, K1, (CX)(BX*1)
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, K1, (CX)(BX*2)
+	VMAXPS      Z16, Z8, Z16
+	VMOVUPS     Z16, K1, (CX)(R9*1)
+	MOVQ        AX, CX
+	LEAQ        (SI)(SI*2), R9
+	VMOVUPS     (CX), Z9
+	VMOVUPS     (CX)(SI*2), Z10
+	VMOVUPS     (CX)(SI*4), Z11
+	VSUBPS      (CX)(SI*1), Z9, Z9
+	VSUBPS      (CX)(R9*1), Z10, Z10
+	VFMADD231PS Z2, Z9, Z11
+	VFMADD231PS Z5, Z10, Z11
+	VMULPS      Z0, Z9, Z9
+	VFMADD231PS Z3, Z10, Z9
+	ADDQ        DI, CX
+	VMOVUPS     (CX), Z10
+	VMOVUPS     (CX)(SI*2), Z12
+	VMOVUPS     (CX)(SI*4), Z13
+	VSUBPS      (CX)(SI*1), Z10, Z10
+	VSUBPS      (CX)(R9*1), Z12, Z12
+	VFMADD231PS Z2, Z10, Z13
+	VFMADD231PS Z5, Z12, Z13
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z3, Z12, Z10
+	ADDQ        DI, CX
+	VMOVUPS     (CX), Z12
+	VMOVUPS     (CX)(SI*2), Z14
+	VMOVUPS     (CX)(SI*4), Z15
+	VSUBPS      (CX)(SI*1), Z12, Z12
+	VSUBPS      (CX)(R9*1), Z14, Z14
+	VFMADD231PS Z2, Z12, Z15
+	VFMADD231PS Z5, Z14, Z15
+	VMULPS      Z0, Z12, Z12
+	VFMADD231PS Z3, Z14, Z12
+	ADDQ        DI, CX
+	VMOVUPS     (CX), Z14
+	VMOVUPS     (CX)(SI*2), Z16
+	VMOVUPS     (CX)(SI*4), Z17
+	VSUBPS      (CX)(SI*1), Z14, Z14
+	VSUBPS      (CX)(R9*1), Z16, Z16
+	VFMADD231PS Z2, Z14, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VMULPS      Z0, Z14, Z14
+	VFMADD231PS Z3, Z16, Z14
+	ADDQ        DI, CX
+	VMOVUPS     (CX), Z16
+	VMOVUPS     (CX)(SI*2), Z18
+	VMOVUPS     (CX)(SI*4), Z19
+	VSUBPS      (CX)(SI*1), Z16, Z16
+	VSUBPS      (CX)(R9*1), Z18, Z18
+	VFMADD231PS Z2, Z16, Z19
+	VFMADD231PS Z5, Z18, Z19
+	VMULPS      Z0, Z16, Z16
+	VFMADD231PS Z3, Z18, Z16
+	ADDQ        DI, CX
+	VMOVAPS     Z9, Z18
+	VADDPS      Z10, Z9, Z9
+	VSUBPS      Z10, Z18, Z10
+	VMOVAPS     Z12, Z18
+	VADDPS      Z14, Z12, Z12
+	VSUBPS      Z14, Z18, Z14
+	VADDPS      Z12, Z9, Z18
+	VMOVAPS     Z11, Z20
+	VADDPS      Z13, Z11, Z11
+	VSUBPS      Z13, Z20, Z13
+	VMOVAPS     Z15, Z20
+	VADDPS      Z17, Z15, Z15
+	VSUBPS      Z17, Z20, Z17
+	VADDPS      Z15, Z11, Z20
+	VMULPS      Z1, Z9, Z9
+	VMULPS      Z1, Z11, Z11
+	VFMADD231PS Z4, Z12, Z9
+	VFMADD231PS Z4, Z15, Z11
+	VFMADD231PS Z2, Z10, Z16
+	VFMADD231PS Z2, Z13, Z19
+	VFMADD231PS Z5, Z14, Z16
+	VFMADD231PS Z5, Z17, Z19
+	VMULPS      Z0, Z10, Z10
+	VMULPS      Z0, Z13, Z13
+	VFMADD231PS Z3, Z14, Z10
+	VFMADD231PS Z3, Z17, Z13
+	VFMADD213PS Z7, Z6, Z18
+	VFMADD213PS Z7, Z6, Z10
+	VFMADD213PS Z7, Z6, Z9
+	VFMADD213PS Z7, Z6, Z16
+	MOVQ        DX, CX
+	ADDQ        dstRow+24(FP), CX
+	LEAQ        (BX)(BX*2), R9
+	VMAXPS      Z18, Z8, Z18
+	VMOVUPS     Z18, K1, (CX)
+	VMAXPS      Z10, Z8, Z10
+	VMOVUPS     Z10, K1, (CX)(BX*1)
+	VMAXPS      Z9, Z8, Z9
+	VMOVUPS     Z9, K1, (CX)(BX*2)
+	VMAXPS      Z16, Z8, Z16
+	VMOVUPS     Z16, K1, (CX)(R9*1)
+	VFMADD213PS Z7, Z6, Z20
+	VFMADD213PS Z7, Z6, Z13
+	VFMADD213PS Z7, Z6, Z11
+	VFMADD213PS Z7, Z6, Z19
+	MOVQ        DX, CX
+	ADDQ        dstRow+24(FP), CX
+	ADDQ        dstRow+24(FP), CX
+	ADDQ        dstRow+24(FP), CX
+	LEAQ        (BX)(BX*2), R9
+	VMAXPS      Z20, Z8, Z20
+	VMOVUPS     Z20, K1, (CX)
+	VMAXPS      Z13, Z8, Z13
+	VMOVUPS     Z13, K1, (CX)(BX*1)
+	VMAXPS      Z11, Z8, Z11
+	VMOVUPS     Z11, K1, (CX)(BX*2)
+	VMAXPS      Z19, Z8, Z19
+	VMOVUPS     Z19, K1, (CX)(R9*1)
+	ADDQ        mRow+72(FP), AX
+	LEAQ        (DX)(BX*4), DX
+	DECQ        R8
+	JNZ         plain_part_tile
+
+plain_end:
+	VZEROUPPER
+	RET
+
+// func winogradFilter42AVX512(u []float32, uStride int, g []float32, gStride int, columns int)
+// Requires: AVX, AVX512F
+TEXT ·winogradFilter42AVX512(SB), $640-72
+	MOVQ   u_base+0(FP), AX
+	MOVQ   g_base+32(FP), CX
+	MOVQ   uStride+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   gStride+56(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   columns+64(FP), SI
+	IMUL3Q $0x02, BX, DI
+
+columns:
+	MOVQ      CX, R8
+	VCVTPS2PD (R8), Z0
+	VCVTPS2PD (R8)(DI*1), Z1
+	VMULPD    squareAVector64<>+0(SB), Z1, Z2
+	VMULPD    nearA0Vector64<>+0(SB), Z2, Z2
+	VMULPD    nearA1Vector64<>+0(SB), Z0, Z3
+	VADDPD    Z3, Z2, Z4
+	VSUBPD    Z3, Z2, Z2
+	VMULPD    squareBVector64<>+0(SB), Z1, Z3
+	VMULPD    nearB0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearB1Vector64<>+0(SB), Z0, Z0
+	VADDPD    Z0, Z3, Z5
+	VSUBPD    Z0, Z3, Z0
+	VMOVUPD   Z4, (SP)
+	VMOVUPD   Z2, 128(SP)
+	VMOVUPD   Z5, 256(SP)
+	VMOVUPD   Z0, 384(SP)
+	VMOVUPD   Z1, 512(SP)
+	ADDQ      BX, R8
+	VCVTPS2PD (R8), Z0
+	VCVTPS2PD (R8)(DI*1), Z1
+	VMULPD    squareAVector64<>+0(SB), Z1, Z2
+	VMULPD    nearA0Vector64<>+0(SB), Z2, Z2
+	VMULPD    nearA1Vector64<>+0(SB), Z0, Z3
+	VADDPD    Z3, Z2, Z4
+	VSUBPD    Z3, Z2, Z2
+	VMULPD    squareBVector64<>+0(SB), Z1, Z3
+	VMULPD    nearB0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearB1Vector64<>+0(SB), Z0, Z0
+	VADDPD    Z0, Z3, Z5
+	VSUBPD    Z0, Z3, Z0
+	VMOVUPD   Z4, 64(SP)
+	VMOVUPD   Z2, 192(SP)
+	VMOVUPD   Z5, 320(SP)
+	VMOVUPD   Z0, 448(SP)
+	VMOVUPD   Z1, 576(SP)
+	ADDQ      BX, R8
+	MOVQ      AX, R8
+	VMOVUPD   (SP), Z0
+	VMOVUPD   64(SP), Z1
+	VMULPD    squareAVector64<>+0(SB), Z1, Z2
+	VMULPD    nearA0Vector64<>+0(SB), Z2, Z2
+	VMULPD    nearA1Vector64<>+0(SB), Z0, Z3
+	VADDPD    Z3, Z2, Z4
+	VSUBPD    Z3, Z2, Z2
+	VMULPD    squareBVector64<>+0(SB), Z1, Z3
+	VMULPD    nearB0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearB1Vector64<>+0(SB), Z0, Z0
+	VADDPD    Z0, Z3, Z5
+	VSUBPD    Z0, Z3, Z0
+	VCVTPD2PS Z4, Y4
+	VMOVUPS   Y4, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z5, Y5
+	VMOVUPS   Y5, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (R8)
+	ADDQ      DX, R8
+	VMOVUPD   128(SP), Z0
+	VMOVUPD   192(SP), Z1
+	VMULPD    squareAVector64<>+0(SB), Z1, Z2
+	VMULPD    nearA0Vector64<>+0(SB), Z2, Z2
+	VMULPD    nearA1Vector64<>+0(SB), Z0, Z3
+	VADDPD    Z3, Z2, Z4
+	VSUBPD    Z3, Z2, Z2
+	VMULPD    squareBVector64<>+0(SB), Z1, Z3
+	VMULPD    nearB0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearB1Vector64<>+0(SB), Z0, Z0
+	VADDPD    Z0, Z3, Z5
+	VSUBPD    Z0, Z3, Z0
+	VCVTPD2PS Z4, Y4
+	VMOVUPS   Y4, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z5, Y5
+	VMOVUPS   Y5, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (R8)
+	ADDQ      DX, R8
+	VMOVUPD   256(SP), Z0
+	VMOVUPD   320(SP), Z1
+	VMULPD    squareAVector64<>+0(SB), Z1, Z2
+	VMULPD    nearA0Vector64<>+0(SB), Z2, Z2
+	VMULPD    nearA1Vector64<>+0(SB), Z0, Z3
+	VADDPD    Z3, Z2, Z4
+	VSUBPD    Z3, Z2, Z2
+	VMULPD    squareBVector64<>+0(SB), Z1, Z3
+	VMULPD    nearB0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearB1Vector64<>+0(SB), Z0, Z0
+	VADDPD    Z0, Z3, Z5
+	VSUBPD    Z0, Z3, Z0
+	VCVTPD2PS Z4, Y4
+	VMOVUPS   Y4, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z5, Y5
+	VMOVUPS   Y5, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (R8)
+	ADDQ      DX, R8
+	VMOVUPD   384(SP), Z0
+	VMOVUPD   448(SP), Z1
+	VMULPD    squareAVector64<>+0(SB), Z1, Z2
+	VMULPD    nearA0Vector64<>+0(SB), Z2, Z2
+	VMULPD    nearA1Vector64<>+0(SB), Z0, Z3
+	VADDPD    Z3, Z2, Z4
+	VSUBPD    Z3, Z2, Z2
+	VMULPD    squareBVector64<>+0(SB), Z1, Z3
+	VMULPD    nearB0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearB1Vector64<>+0(SB), Z0, Z0
+	VADDPD    Z0, Z3, Z5
+	VSUBPD    Z0, Z3, Z0
+	VCVTPD2PS Z4, Y4
+	VMOVUPS   Y4, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z5, Y5
+	VMOVUPS   Y5, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (R8)
+	ADDQ      DX, R8
+	VMOVUPD   512(SP), Z0
+	VMOVUPD   576(SP), Z1
+	VMULPD    squareAVector64<>+0(SB), Z1, Z2
+	VMULPD    nearA0Vector64<>+0(SB), Z2, Z2
+	VMULPD    nearA1Vector64<>+0(SB), Z0, Z3
+	VADDPD    Z3, Z2, Z4
+	VSUBPD    Z3, Z2, Z2
+	VMULPD    squareBVector64<>+0(SB), Z1, Z3
+	VMULPD    nearB0Vector64<>+0(SB), Z3, Z3
+	VMULPD    nearB1Vector64<>+0(SB), Z0, Z0
+	VADDPD    Z0, Z3, Z5
+	VSUBPD    Z0, Z3, Z0
+	VCVTPD2PS Z4, Y4
+	VMOVUPS   Y4, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z5, Y5
+	VMOVUPS   Y5, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, (R8)
+	ADDQ      DX, R8
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (R8)
+	ADDQ      DX, R8
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	SUBQ      $0x08, SI
+	JG        columns
+	VZEROUPPER
+	RET
 
 // func affineAVX512(dst []float32, dstStride int, x []float32, xStride int, pixels int, scale []float32, shift []float32, residual []float32, residualStride int, bound float32)
 // Requires: AVX, AVX512F, BMI2, MMX+

@@ -175,11 +175,20 @@ const (
 	weightRoundings  = 2 * 5
 )
 
-func TestAdjointIsATimesYTimesATransposed(t *testing.T) {
+// eachTransposed runs f for the transforms that have transposes.
+func eachTransposed(t *testing.T, f func(t *testing.T, k Kernel, w Winograd)) {
 	eachTransform(t, func(t *testing.T, k Kernel, w Winograd) {
+		if w.Taps == 3 {
+			f(t, k, w)
+		}
+	})
+}
+
+func TestAdjointIsATimesYTimesATransposed(t *testing.T) {
+	eachTransposed(t, func(t *testing.T, k Kernel, w Winograd) {
 		rng := rand.New(rand.NewPCG(57, 58))
-		_, _, matrix := interpolation(w.Tile)
-		a, n := transpose(matrix.floats()), w.Tile+2
+		_, _, matrix := interpolation(w)
+		a, n := transpose(matrix.floats()), w.Inputs()
 		for channels := 1; channels <= 40; channels++ {
 			tiles := 1 + channels%4
 			p := randomPicture(rng, k, w, channels, tiles)
@@ -190,7 +199,7 @@ func TestAdjointIsATimesYTimesATransposed(t *testing.T) {
 			vRow := roundUp(channels, k.Lanes) + gap
 			vStride := tiles*vRow + gap
 			v, checkV := blank(t, w.Positions()*vStride)
-			scratch, checkScratch := blank(t, n*(w.Tile*tiles+2)*Line)
+			scratch, checkScratch := blank(t, n*p.columns*Line)
 			w.Adjoint(v, vStride, vRow, p.x, p.row, p.pixel, channels, tiles, scratch)
 			checkV()
 			checkScratch()
@@ -212,10 +221,10 @@ func TestAdjointIsATimesYTimesATransposed(t *testing.T) {
 }
 
 func TestWeightsIsGTransposedTimesMTimesG(t *testing.T) {
-	eachTransform(t, func(t *testing.T, k Kernel, w Winograd) {
+	eachTransposed(t, func(t *testing.T, k Kernel, w Winograd) {
 		rng := rand.New(rand.NewPCG(59, 60))
-		_, matrix, _ := interpolation(w.Tile)
-		gt, n := transpose(matrix.floats()), w.Tile+2
+		_, matrix, _ := interpolation(w)
+		gt, n := transpose(matrix.floats()), w.Inputs()
 		for vectors := 1; vectors < 5; vectors++ {
 			for _, special := range []bool{false, true} {
 				columns := vectors * k.Lanes
@@ -248,13 +257,13 @@ func TestWeightsIsGTransposedTimesMTimesG(t *testing.T) {
 func TestFilterIsGTimesGTimesGTransposedRoundedOnce(t *testing.T) {
 	eachTransform(t, func(t *testing.T, k Kernel, w Winograd) {
 		rng := rand.New(rand.NewPCG(79, 80))
-		_, matrix, _ := interpolation(w.Tile)
+		_, matrix, _ := interpolation(w)
 		exact := matrix.floats()
-		plainFilter := map[int]Winograd{2: plain.F2, 4: plain.F4}[w.Tile].Filter
+		plainFilter := plain.form(w).Filter
 		for vectors := 1; vectors < 5; vectors++ {
 			columns := vectors * k.Lanes
 			gStride, uStride := columns+rng.IntN(3), columns+rng.IntN(3)
-			g := random(rng, 9*gStride)
+			g := random(rng, w.Taps*w.Taps*gStride)
 			u, check := blank(t, (w.Positions()-1)*uStride+columns)
 			w.Filter(u, uStride, g, gStride, columns)
 			check()
@@ -268,7 +277,7 @@ func TestFilterIsGTimesGTimesGTransposedRoundedOnce(t *testing.T) {
 				if c >= columns {
 					continue
 				}
-				want, _ := sandwich(exact, position/(w.Tile+2), position%(w.Tile+2), func(k, l int) float64 { return float64(g[(3*k+l)*gStride+c]) })
+				want, _ := sandwich(exact, position/w.Inputs(), position%w.Inputs(), func(k, l int) float64 { return float64(g[(w.Taps*k+l)*gStride+c]) })
 				if float64(got) > want+half(want) || float64(got) < want-half(want) {
 					t.Fatalf("%d columns: position %d, column %d is %v, not %v rounded", columns, position, c, got, want)
 				}

@@ -106,8 +106,9 @@ type Kernel struct {
 	// residual may be nil, or dst. There is at least one pixel.
 	Rectify64 func(dst []float64, dstStride int, x []float64, xStride int, pixels int, shift, residual []float64, bits []byte, bitStride int)
 
-	// F2 and F4 are the transforms of Winograd's convolutions of 2×2 and 4×4 outputs a tile.
-	F2, F4 Winograd
+	// F2 and F4 are the transforms of Winograd's 3×3 convolutions of 2×2 and 4×4 outputs a tile, F42 those of 2×2 convolutions of 4×4
+	// outputs.
+	F2, F4, F42 Winograd
 
 	// Affine scales and shifts the channels c < len(scale) = len(shift) of a row of
 	// pixels, adds a residual unless it is nil, and bounds from below (−∞ bounds nothing):
@@ -204,7 +205,8 @@ func (k *Kernel) Columns64(channels int) int {
 var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Lanes: 8, Near: 24,
 	Gemm: gemmPlain, GemmTo: gemmToPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Rectify: rectifyPlain, Moments: momentsPlain, Blend: blendPlain, Gemm64: gemm64Plain, Rectify64: rectify64Plain, Affine: affinePlain,
 	ELU: eluPlain, Depthwise: depthwisePlain, MaxRow: maxRowPlain, ArgmaxPixel: argmaxPixelPlain, MeanRow: meanRowPlain, Peak: peakPlain,
-	F2: winogradPlain(2, input2, output2, spread2, weights2, filter2), F4: winogradPlain(4, input4, output4, spread4, weights4, filter4)}
+	F2: winogradPlain(2, 3, input2, output2, spread2, weights2, filter2), F4: winogradPlain(4, 3, input4, output4, spread4, weights4, filter4),
+	F42: winogradPlain(4, 2, input42, output42, nil, nil, filter42)}
 
 // kernels are those that this processor can run, the fastest first.
 var kernels = append(native(), plain)

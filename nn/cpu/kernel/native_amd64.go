@@ -11,15 +11,17 @@ func native() []Kernel {
 		found = append(found, Kernel{Name: "avx512", Arithmetic: Fused, Rows: 8, Lanes: 16, Near: 72,
 			Gemm: gemmAVX512, GemmTo: gemmToAVX512, Batched: batchedAVX512, Outer: outerAVX512, Mask: maskAVX512, Rectify: rectifyAVX512, Moments: momentsAVX512, Blend: blendAVX512, Gemm64: gemm64AVX512, Rectify64: rectify64AVX512, Affine: affineAVX512,
 			ELU: eluAVX512, Depthwise: depthwiseAVX512, MaxRow: maxRowAVX512, ArgmaxPixel: argmaxPixelAVX512, MeanRow: meanRowAVX512, Peak: peakAVX512,
-			F2: Winograd{2, winogradInput2AVX512, winogradOutput2AVX512, winogradAdjoint2AVX512, winogradWeights2AVX512, winogradFilter2AVX512},
-			F4: Winograd{4, winogradInput4AVX512, winogradOutput4AVX512, winogradAdjoint4AVX512, winogradWeights4AVX512, winogradFilter4AVX512}})
+			F2:  Winograd{2, 3, winogradInput2AVX512, winogradOutput2AVX512, winogradAdjoint2AVX512, winogradWeights2AVX512, winogradFilter2AVX512},
+			F4:  Winograd{4, 3, winogradInput4AVX512, winogradOutput4AVX512, winogradAdjoint4AVX512, winogradWeights4AVX512, winogradFilter4AVX512},
+			F42: Winograd{Tile: 4, Taps: 2, Input: winogradInput42AVX512, Output: winogradOutput42AVX512, Filter: winogradFilter42AVX512}})
 	}
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
 		found = append(found, Kernel{Name: "avx2", Arithmetic: Fused, Rows: 6, Lanes: 8, Near: 24,
 			Gemm: gemmAVX2, GemmTo: gemmToAVX2, Batched: batchedAVX2, Outer: outerAVX2, Mask: maskAVX2, Rectify: rectifyAVX2, Moments: momentsAVX2, Blend: blendAVX2, Gemm64: gemm64AVX2, Rectify64: rectify64AVX2, Affine: affineAVX2,
 			ELU: eluAVX2, Depthwise: depthwiseAVX2, MaxRow: maxRowAVX2, ArgmaxPixel: argmaxPixelAVX2, MeanRow: meanRowAVX2, Peak: peakAVX2,
-			F2: Winograd{2, winogradInput2AVX2, winogradOutput2AVX2, winogradAdjoint2AVX2, winogradWeights2AVX2, winogradFilter2AVX2},
-			F4: Winograd{4, winogradInput4AVX2, winogradOutput4AVX2, winogradAdjoint4AVX2, winogradWeights4AVX2, winogradFilter4AVX2}})
+			F2:  Winograd{2, 3, winogradInput2AVX2, winogradOutput2AVX2, winogradAdjoint2AVX2, winogradWeights2AVX2, winogradFilter2AVX2},
+			F4:  Winograd{4, 3, winogradInput4AVX2, winogradOutput4AVX2, winogradAdjoint4AVX2, winogradWeights4AVX2, winogradFilter4AVX2},
+			F42: Winograd{Tile: 4, Taps: 2, Input: winogradInput42AVX2, Output: winogradOutput42AVX2, Filter: winogradFilter42AVX2}})
 	}
 	return found
 }
@@ -49,7 +51,14 @@ func winogradOutput2AVX2(dst []float32, dstRow, dstPixel int, m []float32, mStri
 func winogradInput4AVX2(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, scratch []float32)
 
 //go:noescape
+func winogradInput42AVX2(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, scratch []float32)
+
+//go:noescape
 func winogradOutput4AVX2(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int,
+	scale, shift, residual []float32, residualRow, residualPixel int, bound float32)
+
+//go:noescape
+func winogradOutput42AVX2(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int,
 	scale, shift, residual []float32, residualRow, residualPixel int, bound float32)
 
 //go:noescape
@@ -77,7 +86,14 @@ func winogradOutput2AVX512(dst []float32, dstRow, dstPixel int, m []float32, mSt
 func winogradInput4AVX512(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, scratch []float32)
 
 //go:noescape
+func winogradInput42AVX512(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, scratch []float32)
+
+//go:noescape
 func winogradOutput4AVX512(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int,
+	scale, shift, residual []float32, residualRow, residualPixel int, bound float32)
+
+//go:noescape
+func winogradOutput42AVX512(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int,
 	scale, shift, residual []float32, residualRow, residualPixel int, bound float32)
 
 //go:noescape
@@ -191,7 +207,13 @@ func winogradFilter2AVX2(u []float32, uStride int, g []float32, gStride, columns
 func winogradFilter4AVX2(u []float32, uStride int, g []float32, gStride, columns int)
 
 //go:noescape
+func winogradFilter42AVX2(u []float32, uStride int, g []float32, gStride, columns int)
+
+//go:noescape
 func winogradFilter2AVX512(u []float32, uStride int, g []float32, gStride, columns int)
 
 //go:noescape
 func winogradFilter4AVX512(u []float32, uStride int, g []float32, gStride, columns int)
+
+//go:noescape
+func winogradFilter42AVX512(u []float32, uStride int, g []float32, gStride, columns int)

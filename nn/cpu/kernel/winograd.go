@@ -1,14 +1,14 @@
 package kernel
 
-// Winograd holds the transforms of a 3×3 convolution with stride 1 that computes tiles of
-// Tile×Tile outputs from n×n inputs, n = Tile+2, by n² products a pair of channels instead
-// of 9·Tile² (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016):
+// Winograd holds the transforms of a Taps×Taps convolution with stride 1 that computes tiles of
+// Tile×Tile outputs from n×n inputs, n = Tile+Taps−1, by n² products a pair of channels instead
+// of Taps²·Tile² (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016):
 //
 //	output = Aᵀ·[(G·g·Gᵀ) ⊙ (Bᵀ·d·B)]·A
 //
 // summed over the input channels between the brackets and Aᵀ·…·A. The matrices follow from points of interpolation: see A and B.
 type Winograd struct {
-	Tile int
+	Tile, Taps int
 
 	// Input transforms the inputs of a row of tiles. Tile t sees the pixels from Tile·t on of
 	// n rows of x:
@@ -16,7 +16,7 @@ type Winograd struct {
 	//	v[(i·n + j)·vStride + t·vRow + c] = Σ_k Σ_l Bᵀ[i,k] · x[k·xRow + (Tile·t + l)·xPixel + c] · Bᵀ[j,l]
 	//
 	// columns (over k) first. channels is rounded up to whole vectors: x must be readable and
-	// v writable as far. scratch has n·(Tile·tiles + 2)·Line values.
+	// v writable as far. scratch has n·(Tile·tiles + Taps−1)·Line values.
 	Input func(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, scratch []float32)
 
 	// Output is the inverse for a row of tiles, with Affine's epilogue:
@@ -30,7 +30,7 @@ type Winograd struct {
 	Output func(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int,
 		scale, shift, residual []float32, residualRow, residualPixel int, bound float32)
 
-	// Adjoint is the transpose of Output's sums for a row of tiles. Tile t sees Tile rows and the
+	// Adjoint is the transpose of Output's sums for a row of tiles, of 3×3 convolutions alone. Tile t sees Tile rows and the
 	// pixels from Tile·t on of y:
 	//
 	//	v[(i·n + j)·vStride + t·vRow + c] = Σ_k Σ_l A[i,k] · y[k·yRow + (Tile·t + l)·yPixel + c] · A[j,l]
@@ -38,7 +38,7 @@ type Winograd struct {
 	// columns (over k) first, with channels as for Input. scratch has n·Tile·tiles·Line values.
 	Adjoint func(v []float32, vStride, vRow int, y []float32, yRow, yPixel, channels, tiles int, scratch []float32)
 
-	// Weights is the transpose of the transform of the weights, for c < columns, in whole vectors:
+	// Weights is the transpose of the transform of the weights, of 3×3 convolutions alone, for c < columns, in whole vectors:
 	//
 	//	g[(3k + l)·gStride + c] = Σ_i Σ_j G[i,k] · m[(i·n + j)·mStride + c] · G[j,l]
 	//
@@ -47,25 +47,29 @@ type Winograd struct {
 
 	// Filter transforms the weights, for c < columns, in whole vectors:
 	//
-	//	u[(i·n + j)·uStride + c] = Σ_k Σ_l G[i,k] · g[(3k + l)·gStride + c] · G[j,l]
+	//	u[(i·n + j)·uStride + c] = Σ_k Σ_l G[i,k] · g[(Taps·k + l)·gStride + c] · G[j,l]
 	//
 	// columns (over k) first, in float64, rounded to float32 once. All kernels give the same bits.
 	Filter func(u []float32, uStride int, g []float32, gStride, columns int)
 }
 
-// Positions is the number of products for a tile and a pair of channels.
-func (w *Winograd) Positions() int { return (w.Tile + 2) * (w.Tile + 2) }
+// Inputs is n, the rows and columns of a tile's inputs.
+func (w *Winograd) Inputs() int { return w.Tile + w.Taps - 1 }
+
+// Positions is the number of products for a tile and a pair of channels. Those of the last row and column, at the point ∞, have the last
+// taps alone for a weight.
+func (w *Winograd) Positions() int { return w.Inputs() * w.Inputs() }
 
 // The points of interpolation of F4 are 0, ±A, ±B and ∞. All constants that follow from
 // them are exact in float32, and the rounding errors are half those of the usual 1 and 2.
-// F2 has 0, ±1 and ∞.
+// F42 has the same but for 0: it is F4 for kernels whose first taps are zero. F2 has 0, ±1 and ∞.
 const (
 	A = 0.625
 	B = 1.5
 )
 
-// input2 and input4 write a column of Bᵀ·d to v, output2 and output4 one of Aᵀ·m to s, spread2 and
-// spread4 one of A·y to v, weights2 and weights4 one of Gᵀ·m to g, filter2 and filter4 one of G·(x, y, z) to u.
+// input2, input4 and input42 write a column of Bᵀ·d to v, output2 and so on one of Aᵀ·m to s, spread2 and
+// spread4 one of A·y to v, weights2 and weights4 one of Gᵀ·m to g, filter2 and so on one of G·g to u.
 
 func input2(v, d []float32) {
 	v[0], v[1], v[2], v[3] = d[0]-d[2], d[1]+d[2], d[2]-d[1], d[1]-d[3]
@@ -75,22 +79,36 @@ func output2(s, m []float32) {
 	s[0], s[1] = m[0]+m[1]+m[2], m[1]-m[2]-m[3]
 }
 
+// The coefficients of (z² − A²)·(z² − B²).
+const (
+	constantOf = A * A * B * B
+	squareOf   = A*A + B*B
+)
+
 func input4(v, d []float32) {
-	const product, sum = A * A * B * B, A*A + B*B
-	upperA, lowerA := d[4]-float32(B*B*d[2]), d[3]-float32(B*B*d[1])
-	upperB, lowerB := d[4]-float32(A*A*d[2]), d[3]-float32(A*A*d[1])
-	v[0] = d[4] - float32(sum*d[2]) + float32(product*d[0])
-	v[1], v[2] = upperA+float32(A*lowerA), upperA-float32(A*lowerA)
-	v[3], v[4] = upperB+float32(B*lowerB), upperB-float32(B*lowerB)
-	v[5] = d[5] - float32(sum*d[3]) + float32(product*d[1])
+	v[0] = d[4] - float32(squareOf*d[2]) + float32(constantOf*d[0])
+	input42(v[1:], d[1:])
+}
+
+func input42(v, d []float32) {
+	upperA, lowerA := d[3]-float32(B*B*d[1]), d[2]-float32(B*B*d[0])
+	upperB, lowerB := d[3]-float32(A*A*d[1]), d[2]-float32(A*A*d[0])
+	v[0], v[1] = upperA+float32(A*lowerA), upperA-float32(A*lowerA)
+	v[2], v[3] = upperB+float32(B*lowerB), upperB-float32(B*lowerB)
+	v[4] = d[4] - float32(squareOf*d[2]) + float32(constantOf*d[0])
 }
 
 func output4(s, m []float32) {
-	sumA, differenceA, sumB, differenceB := m[1]+m[2], m[1]-m[2], m[3]+m[4], m[3]-m[4]
-	s[0] = m[0] + sumA + sumB
+	output42(s, m[1:])
+	s[0] = m[0] + (m[1] + m[2]) + (m[3] + m[4])
+}
+
+func output42(s, m []float32) {
+	sumA, differenceA, sumB, differenceB := m[0]+m[1], m[0]-m[1], m[2]+m[3], m[2]-m[3]
+	s[0] = sumA + sumB
 	s[1] = float32(A*differenceA) + float32(B*differenceB)
 	s[2] = float32(A*A*sumA) + float32(B*B*sumB)
-	s[3] = m[5] + float32(A*A*A*differenceA) + float32(B*B*B*differenceB)
+	s[3] = m[4] + float32(A*A*A*differenceA) + float32(B*B*B*differenceB)
 }
 
 func spread2(v, y []float32) {
@@ -124,21 +142,27 @@ func weights4(g, m []float32) {
 
 // The conversions keep compilers from fusing products and sums.
 
-func filter2(u []float64, x, y, z float64) {
-	even, odd := (x+z)/2, y/2
-	u[0], u[1], u[2], u[3] = x, even+odd, even-odd, z
+func filter2(u, g []float64) {
+	even, odd := (g[0]+g[2])/2, g[1]/2
+	u[0], u[1], u[2], u[3] = g[0], even+odd, even-odd, g[2]
 }
 
-func filter4(u []float64, x, y, z float64) {
-	evenA, oddA := float64((x+float64(A*A*z))*nearA), float64(y*(A*nearA))
-	evenB, oddB := float64((x+float64(B*B*z))*nearB), float64(y*(B*nearB))
-	u[0], u[1], u[2], u[3], u[4], u[5] = x*origin, evenA+oddA, evenA-oddA, evenB+oddB, evenB-oddB, z
+func filter4(u, g []float64) {
+	evenA, oddA := float64((g[0]+float64(A*A*g[2]))*nearA), float64(g[1]*(A*nearA))
+	evenB, oddB := float64((g[0]+float64(B*B*g[2]))*nearB), float64(g[1]*(B*nearB))
+	u[0], u[1], u[2], u[3], u[4], u[5] = g[0]*origin, evenA+oddA, evenA-oddA, evenB+oddB, evenB-oddB, g[2]
+}
+
+func filter42(u, g []float64) {
+	evenA, oddA := float64(float64(A*A*g[1])*nearA), float64(g[0]*(A*nearA))
+	evenB, oddB := float64(float64(B*B*g[1])*nearB), float64(g[0]*(B*nearB))
+	u[0], u[1], u[2], u[3], u[4] = evenA+oddA, evenA-oddA, evenB+oddB, evenB-oddB, g[1]
 }
 
 // winogradPlain is the transforms of a tile, made of those of a column.
-func winogradPlain(tile int, input, output, spread, weights func(to, from []float32), filter func(to []float64, x, y, z float64)) Winograd {
-	n := tile + 2
-	return Winograd{Tile: tile,
+func winogradPlain(tile, taps int, input, output, spread, weights func(to, from []float32), filter func(to, from []float64)) Winograd {
+	n := tile + taps - 1
+	return Winograd{Tile: tile, Taps: taps,
 		Input: func(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, _ []float32) {
 			for t := range tiles {
 				for c := range channels {
@@ -191,14 +215,17 @@ func winogradPlain(tile int, input, output, spread, weights func(to, from []floa
 		},
 		Filter: func(u []float32, uStride int, g []float32, gStride, columns int) {
 			for c := range columns {
-				at := func(k, l int) float64 { return float64(g[(3*k+l)*gStride+c]) }
 				var half [3][6]float64
-				for l := range half {
-					filter(half[l][:], at(0, l), at(1, l), at(2, l))
+				for l := range taps {
+					var column [3]float64
+					for k := range taps {
+						column[k] = float64(g[(taps*k+l)*gStride+c])
+					}
+					filter(half[l][:], column[:])
 				}
 				for i := range n {
 					var row [6]float64
-					filter(row[:], half[0][i], half[1][i], half[2][i])
+					filter(row[:], []float64{half[0][i], half[1][i], half[2][i]})
 					for j, v := range row[:n] {
 						u[(i*n+j)*uStride+c] = float32(v)
 					}

@@ -41,11 +41,12 @@ func (m matrix) floats() [][]float64 {
 //	Aᵀ[y,i] = p_iʸ
 //
 // where ∞ leaves the highest power alone. F2's signs are those of Lavin and Gray.
-func interpolation(tile int) (bt, g, at matrix) {
-	points, negative := []float64{0, A, -A, B, -B}, []int{}
-	if tile == 2 {
+func interpolation(w Winograd) (bt, g, at matrix) {
+	points, negative := []float64{0, A, -A, B, -B}[3-w.Taps:], []int{}
+	if w.Tile == 2 {
 		points, negative = []float64{0, 1, -1}, []int{0, 3}
 	}
+	tile := w.Tile
 	n := len(points) + 1
 	at = make(matrix, tile)
 	for i := range n {
@@ -83,7 +84,7 @@ func interpolation(tile int) (bt, g, at matrix) {
 			}
 			return p
 		}
-		weights := powers(3)
+		weights := powers(w.Taps)
 		for _, w := range weights {
 			w.Quo(w, norm)
 		}
@@ -118,10 +119,10 @@ func TestThePointsOfWinogradGiveExactCorrelations(t *testing.T) {
 		}
 		return x
 	}
-	for _, tile := range []int{2, 4} {
-		bt, g, at := interpolation(tile)
+	for _, form := range []Winograd{plain.F2, plain.F4, plain.F42} {
+		bt, g, at := interpolation(form)
 		for range 20 {
-			d, w := integers(tile+2), integers(3)
+			d, w := integers(form.Inputs()), integers(form.Taps)
 			product := bt.times(d)
 			for i, v := range g.times(w) {
 				product[i].Mul(product[i], v)
@@ -132,7 +133,7 @@ func TestThePointsOfWinogradGiveExactCorrelations(t *testing.T) {
 					want.Add(want, new(big.Rat).Mul(d[y+k], v))
 				}
 				if got.Cmp(want) != 0 {
-					t.Fatalf("F(%d, 3): output %d is %v, not %v", tile, y, got, want)
+					t.Fatalf("F(%d, %d): output %d is %v, not %v", form.Tile, form.Taps, y, got, want)
 				}
 			}
 		}
@@ -159,11 +160,18 @@ const (
 	epilogueRoundings = 3
 )
 
+func (w *Winograd) name() string { return fmt.Sprintf("F(%d,%d)", w.Tile, w.Taps) }
+
+// form is k's transforms for the tiles and taps of w.
+func (k *Kernel) form(w Winograd) Winograd {
+	return map[[2]int]Winograd{{2, 3}: k.F2, {4, 3}: k.F4, {4, 2}: k.F42}[[2]int{w.Tile, w.Taps}]
+}
+
 // eachTransform runs f for the transforms of every kernel.
 func eachTransform(t *testing.T, f func(t *testing.T, k Kernel, w Winograd)) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
-		for _, w := range []Winograd{k.F2, k.F4} {
-			t.Run(fmt.Sprintf("F%d", w.Tile), func(t *testing.T) { f(t, k, w) })
+		for _, w := range []Winograd{k.F2, k.F4, k.F42} {
+			t.Run(w.name(), func(t *testing.T) { f(t, k, w) })
 		}
 	})
 }
@@ -176,10 +184,10 @@ type picture struct {
 
 // randomPicture has gaps of NaN between its pixels, which Input may read, and its rows, which it may too.
 func randomPicture(rng *rand.Rand, k Kernel, w Winograd, channels, tiles int) picture {
-	p := picture{pixel: channels + rng.IntN(3), channels: channels, tiles: tiles, columns: w.Tile*tiles + 2}
+	p := picture{pixel: channels + rng.IntN(3), channels: channels, tiles: tiles, columns: w.Tile*tiles + w.Taps - 1}
 	p.row = p.columns*p.pixel + rng.IntN(4)
-	p.x = slices.Repeat([]float32{nan}, (w.Tile+1)*p.row+(p.columns-1)*p.pixel+roundUp(channels, k.Lanes))
-	for y := range w.Tile + 2 {
+	p.x = slices.Repeat([]float32{nan}, (w.Inputs()-1)*p.row+(p.columns-1)*p.pixel+roundUp(channels, k.Lanes))
+	for y := range w.Inputs() {
 		for x := range p.columns {
 			copy(p.x[y*p.row+x*p.pixel:], random(rng, channels))
 		}
@@ -192,7 +200,7 @@ func (p picture) at(y, x, c int) float64 { return float64(p.x[y*p.row+x*p.pixel+
 // strew puts each of the values at a few of the pixels.
 func (p picture) strew(rng *rand.Rand, w Winograd, values ...float32) {
 	for _, v := range values {
-		p.x[rng.IntN(w.Tile+2)*p.row+rng.IntN(p.columns)*p.pixel+rng.IntN(p.channels)] = v
+		p.x[rng.IntN(w.Inputs())*p.row+rng.IntN(p.columns)*p.pixel+rng.IntN(p.channels)] = v
 	}
 }
 
@@ -202,7 +210,7 @@ func (p picture) input(t *testing.T, k Kernel, w Winograd, tiles, gap int) (v []
 	vRow = roundUp(p.channels, k.Lanes) + gap
 	vStride = tiles*vRow + gap
 	v, checkV := blank(t, w.Positions()*vStride)
-	scratch, checkScratch := blank(t, (w.Tile+2)*p.columns*Line)
+	scratch, checkScratch := blank(t, w.Inputs()*p.columns*Line)
 	w.Input(v, vStride, vRow, p.x, p.row, p.pixel, p.channels, p.tiles, scratch)
 	checkV()
 	checkScratch()
@@ -212,8 +220,8 @@ func (p picture) input(t *testing.T, k Kernel, w Winograd, tiles, gap int) (v []
 func TestInputIsBTransposedTimesDTimesB(t *testing.T) {
 	eachTransform(t, func(t *testing.T, k Kernel, w Winograd) {
 		rng := rand.New(rand.NewPCG(33, 34))
-		matrix, _, _ := interpolation(w.Tile)
-		bt, n := matrix.floats(), w.Tile+2
+		matrix, _, _ := interpolation(w)
+		bt, n := matrix.floats(), w.Inputs()
 		for channels := 1; channels <= 40; channels++ {
 			p := randomPicture(rng, k, w, channels, 1+channels%4)
 			if channels%3 == 0 {
@@ -291,8 +299,8 @@ func (o inverse) finish(sum, size float64, i, c int) (float64, float64) {
 func TestOutputIsATransposedTimesMTimesAWithTheEpilogue(t *testing.T) {
 	eachTransform(t, func(t *testing.T, k Kernel, w Winograd) {
 		rng := rand.New(rand.NewPCG(35, 36))
-		_, _, matrix := interpolation(w.Tile)
-		at, n := matrix.floats(), w.Tile+2
+		_, _, matrix := interpolation(w)
+		at, n := matrix.floats(), w.Inputs()
 		for channels := 1; channels <= 40; channels++ {
 			for option := range 4 {
 				add, special := option&1 != 0, option&2 != 0
@@ -344,31 +352,36 @@ func TestOutputWorksInPlaceOfTheResidual(t *testing.T) {
 	})
 }
 
-// convolution is a 3×3 convolution of a row of tiles by way of Input, Batched and Output.
+// convolution is one with stride 1 of a row of tiles by way of Input, Batched and Output.
 type convolution struct {
 	picture
 	outputs int
-	g       []float64 // [output][channel][3][3]
+	taps    int       // rows and columns of a kernel
+	g       []float64 // [output][channel][tap][tap]
 	inverse
 }
 
 func randomConvolution(rng *rand.Rand, k Kernel, w Winograd, channels, outputs, tiles int, bound float32) convolution {
-	c := convolution{picture: randomPicture(rng, k, w, channels, tiles), outputs: outputs,
-		inverse: randomInverse(rng, k, w, outputs, tiles, true, bound), g: make([]float64, outputs*channels*9)}
+	c := convolution{picture: randomPicture(rng, k, w, channels, tiles), outputs: outputs, taps: w.Taps,
+		inverse: randomInverse(rng, k, w, outputs, tiles, true, bound), g: make([]float64, outputs*channels*w.Taps*w.Taps)}
 	for i := range c.g {
 		c.g[i] = float64(rng.Float32()*2 - 1)
 	}
 	return c
 }
 
+func (c convolution) tap(output, channel, y, x int) float64 {
+	return c.g[((output*c.channels+channel)*c.taps+y)*c.taps+x]
+}
+
 // weights are G·g·Gᵀ in float64.
 func (c convolution) weights(w Winograd) (u func(position, channel, output int) float64) {
-	_, matrix, _ := interpolation(w.Tile)
-	g, n := matrix.floats(), w.Tile+2
+	_, matrix, _ := interpolation(w)
+	g, n := matrix.floats(), w.Inputs()
 	all := make([]float64, w.Positions()*c.channels*c.outputs)
 	for i := range all {
 		position, channel, output := i/c.outputs/c.channels, i/c.outputs%c.channels, i%c.outputs
-		all[i], _ = sandwich(g, position/n, position%n, func(y, x int) float64 { return c.g[(output*c.channels+channel)*9+y*3+x] })
+		all[i], _ = sandwich(g, position/n, position%n, func(y, x int) float64 { return c.tap(output, channel, y, x) })
 	}
 	return func(position, channel, output int) float64 {
 		return all[(position*c.channels+channel)*c.outputs+output]
@@ -400,8 +413,8 @@ func (c convolution) compute(t *testing.T, k Kernel, w Winograd) []float32 {
 
 // magnitudes bounds what the transforms add up: |Aᵀ|·(|U| ⊙ (|Bᵀ|·|d|·|B|))·|A| as a function of the output's place.
 func (c convolution) magnitudes(w Winograd) func(y, x, output int) float64 {
-	matrixB, _, matrixA := interpolation(w.Tile)
-	bt, at, n, u := matrixB.floats(), matrixA.floats(), w.Tile+2, c.weights(w)
+	matrixB, _, matrixA := interpolation(w)
+	bt, at, n, u := matrixB.floats(), matrixA.floats(), w.Inputs(), c.weights(w)
 	m := make([]float64, w.Positions()*c.picture.tiles*c.outputs)
 	for position := range w.Positions() {
 		for tile := range c.picture.tiles {
@@ -424,9 +437,9 @@ func (c convolution) magnitudes(w Winograd) func(y, x, output int) float64 {
 // direct is an element of the convolution in float64.
 func (c convolution) direct(y, x, output int) (sum float64) {
 	for channel := range c.channels {
-		for i := range 3 {
-			for j := range 3 {
-				sum += c.at(y+i, x+j, channel) * c.g[(output*c.channels+channel)*9+i*3+j]
+		for i := range c.taps {
+			for j := range c.taps {
+				sum += c.at(y+i, x+j, channel) * c.tap(output, channel, i, j)
 			}
 		}
 	}
@@ -467,7 +480,7 @@ func TestNaNAndInfinityMakeNoWrongNumbers(t *testing.T) {
 			c := randomConvolution(rng, k, w, 1+rng.IntN(5), 1+rng.IntN(5), 3, bounds[round%2])
 			size := c.magnitudes(w)
 			special := []float32{nan, inf, -inf}[round%3]
-			place := [2]int{rng.IntN(w.Tile + 2), rng.IntN(c.columns)}
+			place := [2]int{rng.IntN(w.Inputs()), rng.IntN(c.columns)}
 			c.x[place[0]*c.picture.row+place[1]*c.picture.pixel+rng.IntN(c.channels)] = special
 			for i, got := range c.compute(t, k, w) {
 				y, x, o, ok := c.place(i)
@@ -476,7 +489,7 @@ func TestNaNAndInfinityMakeNoWrongNumbers(t *testing.T) {
 				}
 				want, sizes := c.finish(c.direct(y, x, o), size(y, x, o), i, o)
 				first := x / w.Tile * w.Tile
-				seen := first <= place[1] && place[1] < first+w.Tile+2
+				seen := first <= place[1] && place[1] < first+w.Inputs()
 				if !within(got, want, sizes, c.roundings()) && !(seen && got != got) {
 					t.Fatalf("%v at %v: row %d, pixel %d is %v, not %v", special, place, y, x, got, want)
 				}
@@ -489,17 +502,11 @@ func TestTransformsOfOneArithmeticGiveTheSameBits(t *testing.T) {
 	rng := rand.New(rand.NewPCG(43, 44))
 	for round := range 200 {
 		widest := Kernel{Lanes: 16}
-		w := Winograd{Tile: 2 + round%2*2}
-		transform := func(k Kernel) Winograd {
-			if w.Tile == 2 {
-				return k.F2
-			}
-			return k.F4
-		}
+		w := []Winograd{plain.F2, plain.F4, plain.F42}[round%3]
 		channels, tiles := 1+rng.IntN(40), 1+rng.IntN(4)
 		p := randomPicture(rng, widest, w, channels, tiles)
 		sameOfAll(t, func(k Kernel) (first []float32) {
-			v, vStride, vRow := p.input(t, k, transform(k), tiles, 0)
+			v, vStride, vRow := p.input(t, k, k.form(w), tiles, 0)
 			for position := range w.Positions() {
 				for tile := range tiles {
 					first = append(first, v[position*vStride+tile*vRow:][:channels]...)
@@ -510,7 +517,7 @@ func TestTransformsOfOneArithmeticGiveTheSameBits(t *testing.T) {
 		o := randomInverse(rng, widest, w, channels, tiles, rng.IntN(2) == 0, bounds[rng.IntN(2)])
 		sameOfAll(t, func(k Kernel) []float32 {
 			dst := make([]float32, o.size())
-			o.run(transform(k), dst)
+			o.run(k.form(w), dst)
 			return dst
 		})
 	}
@@ -519,9 +526,9 @@ func TestTransformsOfOneArithmeticGiveTheSameBits(t *testing.T) {
 // benchmarkTransform reports the time for a tile and 16 channels in a row of 8 tiles.
 func benchmarkTransform(b *testing.B, prepare func(k Kernel, w Winograd, channels, tiles int) (run func())) {
 	for _, k := range Available() {
-		for _, w := range []Winograd{k.F2, k.F4} {
+		for _, w := range []Winograd{k.F2, k.F4, k.F42} {
 			for _, channels := range []int{16, 32, 64} {
-				b.Run(fmt.Sprintf("%s/F%d/%d", k.Name, w.Tile, channels), func(b *testing.B) {
+				b.Run(fmt.Sprintf("%s/%s/%d", k.Name, w.name(), channels), func(b *testing.B) {
 					const tiles = 8
 					run := prepare(k, w, channels, tiles)
 					for b.Loop() {
@@ -536,7 +543,7 @@ func benchmarkTransform(b *testing.B, prepare func(k Kernel, w Winograd, channel
 
 func BenchmarkInput(b *testing.B) {
 	benchmarkTransform(b, func(k Kernel, w Winograd, channels, tiles int) func() {
-		n, pixels := w.Tile+2, w.Tile*tiles+2
+		n, pixels := w.Inputs(), w.Tile*tiles+w.Taps-1
 		x, stride := random(rand.New(rand.NewPCG(1, 1)), n*pixels*channels), tiles*channels+16
 		v, scratch := make([]float32, w.Positions()*stride), make([]float32, n*pixels*Line)
 		return func() { w.Input(v, stride, channels, x, pixels*channels, channels, channels, tiles, scratch) }

@@ -21,12 +21,14 @@ func main() {
 	s.rectify64()
 	s.batched()
 	s.outer()
-	for _, tile := range []int{2, 4} {
-		s.winogradInput(tile)
-		s.winogradOutput(tile)
-		s.winogradAdjoint(tile)
-		s.winogradWeights(tile)
-		s.winogradFilter(tile)
+	for _, f := range forms {
+		s.winogradInput(f)
+		s.winogradOutput(f)
+		if f.taps == 3 {
+			s.winogradAdjoint(f.tile)
+			s.winogradWeights(f.tile)
+		}
+		s.winogradFilter(f)
 	}
 	s.affine()
 	s.mask()

@@ -8,9 +8,25 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
+// form is a set of transforms: kernel.F2, F4 or F42.
+type form struct{ tile, taps int }
+
+// forms are all of them.
+var forms = []form{{2, 3}, {4, 3}, {4, 2}}
+
+// String is the tile, and the taps where they are not three.
+func (f form) String() string {
+	if f.taps == 3 {
+		return name("%d", f.tile)
+	}
+	return name("%d%d", f.tile, f.taps)
+}
+
+func (f form) n() int { return f.tile + f.taps - 1 }
+
 // transform is one dimension of Winograd's transforms, on registers that it overwrites.
 type transform struct {
-	tile   int
+	form
 	input  func(d []VecVirtual, store func(i int, v VecVirtual))
 	output func(rows [][]VecVirtual) [][]VecVirtual
 	passes []pass // output in parts that leave registers for a whole tile
@@ -22,15 +38,13 @@ type pass struct {
 	columns func() (apply func(q func(i int) Mem) []VecVirtual)
 }
 
-// transform is that for the given tile. Constants that are kept are loaded where it is called.
-func (s isa) transform(tile int, factor func(label string, x float32) Op) transform {
-	if tile == 2 {
-		return s.f2()
+// transform is that of the given form. Constants that are kept are loaded where it is called.
+func (s isa) transform(f form, factor func(label string, x float32) Op) transform {
+	if f.tile == 2 {
+		return s.f2(f)
 	}
-	return s.f4(factor)
+	return s.f4(f, factor)
 }
-
-func (t transform) n() int { return t.tile + 2 }
 
 func (s isa) copyOf(v VecVirtual) VecVirtual {
 	to := s.vec()
@@ -77,7 +91,7 @@ const (
 )
 
 // f2 interpolates at 0, ±1 and ∞.
-func (s isa) f2() transform {
+func (s isa) f2(f form) transform {
 	output := func(q []VecVirtual) []VecVirtual {
 		VADDPS(q[1], q[0], q[0])
 		VADDPS(q[2], q[0], q[0])
@@ -86,7 +100,7 @@ func (s isa) f2() transform {
 		return q[:2]
 	}
 	return transform{
-		tile: 2,
+		form: f,
 		input: func(d []VecVirtual, store func(int, VecVirtual)) {
 			sum := s.vec()
 			VADDPS(d[2], d[1], sum)
@@ -111,15 +125,16 @@ func (s isa) f2() transform {
 	}
 }
 
-// f4 interpolates at 0, ±a, ±b and ∞.
-func (s isa) f4(factor func(label string, x float32) Op) transform {
+// f4 interpolates at ±a, ±b and ∞, and with three taps at 0 before.
+func (s isa) f4(f form, factor func(label string, x float32) Op) transform {
 	const a, b = pointA, pointB
 	product, sum := factor("a2b2", a*a*b*b), factor("a2plusb2", a*a+b*b)
 	a1, a2, a3 := factor("a1", a), factor("a2", a*a), factor("a3", a*a*a)
 	b1, b2, b3 := factor("b1", b), factor("b2", b*b), factor("b3", b*b*b)
+	zero := f.taps - 2 // positions before the one of a: that of 0, if any
 
 	return transform{
-		tile: 4,
+		form: f,
 		input: func(d []VecVirtual, store func(int, VecVirtual)) {
 			// pair stores upper ± f·lower.
 			pair := func(i int, upper VecVirtual, f Op, lower VecVirtual) {
@@ -129,47 +144,59 @@ func (s isa) f4(factor func(label string, x float32) Op) transform {
 				VFNMADD231PS(f, lower, upper)
 				store(i+1, upper)
 			}
-			first := s.copyOf(d[4])
-			VFNMADD231PS(sum, d[2], first)
-			VFMADD231PS(product, d[0], first)
-			store(0, first)
-			VFNMADD231PS(sum, d[3], d[5])
-			VFMADD231PS(product, d[1], d[5])
-			store(5, d[5])
-			upper, lower := s.copyOf(d[4]), s.copyOf(d[3])
-			VFNMADD231PS(b2, d[2], upper)
-			VFNMADD231PS(b2, d[1], lower)
-			pair(1, upper, a1, lower)
-			VFNMADD231PS(a2, d[2], d[4])
+			if zero > 0 {
+				first := s.copyOf(d[4])
+				VFNMADD231PS(sum, d[2], first)
+				VFMADD231PS(product, d[0], first)
+				store(0, first)
+			}
+			d = d[zero:]
+			VFNMADD231PS(sum, d[2], d[4])
+			VFMADD231PS(product, d[0], d[4])
+			store(zero+4, d[4])
+			upper, lower := s.copyOf(d[3]), s.copyOf(d[2])
+			VFNMADD231PS(b2, d[1], upper)
+			VFNMADD231PS(b2, d[0], lower)
+			pair(zero, upper, a1, lower)
 			VFNMADD231PS(a2, d[1], d[3])
-			pair(3, d[4], b1, d[3])
+			VFNMADD231PS(a2, d[0], d[2])
+			pair(zero+2, d[3], b1, d[2])
 		},
 		output: func(rows [][]VecVirtual) [][]VecVirtual {
-			for _, q := range rows { // q₀, q₁+q₂, q₁−q₂, q₃+q₄, q₃−q₄, q₅
-				for i := 1; i < 5; i += 2 {
-					q1 := s.copyOf(q[i])
-					VADDPS(q[i+1], q[i], q[i])
-					VSUBPS(q[i+1], q1, q[i+1])
+			var first []VecVirtual
+			for r, q := range rows { // of p = q[zero:]: p₀+p₁, p₀−p₁, p₂+p₃, p₂−p₃, p₄
+				p := q[zero:]
+				for i := 0; i < 4; i += 2 {
+					p0 := s.copyOf(p[i])
+					VADDPS(p[i+1], p[i], p[i])
+					VSUBPS(p[i+1], p0, p[i+1])
 				}
-				VADDPS(q[1], q[0], q[0])
-				VADDPS(q[3], q[0], q[0])
+				if zero > 0 {
+					first = append(first, q[0])
+					VADDPS(p[0], q[0], q[0])
+					VADDPS(p[2], q[0], q[0])
+				} else {
+					first = append(first, s.vec())
+					VADDPS(p[2], p[0], first[r])
+				}
+				rows[r] = p
 			}
 			// all does the same for all rows, whose factor is fetched once.
-			all := func(factor Op, f func(factor Op, q []VecVirtual)) {
+			all := func(factor Op, f func(factor Op, p []VecVirtual)) {
 				factor = s.inRegister(factor)
-				for _, q := range rows {
-					f(factor, q)
+				for _, p := range rows {
+					f(factor, p)
 				}
 			}
-			all(a2, func(a2 Op, q []VecVirtual) { VMULPS(a2, q[1], q[1]) })
-			all(b2, func(b2 Op, q []VecVirtual) { VFMADD231PS(b2, q[3], q[1]) })
-			all(a3, func(a3 Op, q []VecVirtual) { VFMADD231PS(a3, q[2], q[5]) })
-			all(b3, func(b3 Op, q []VecVirtual) { VFMADD231PS(b3, q[4], q[5]) })
-			all(a1, func(a1 Op, q []VecVirtual) { VMULPS(a1, q[2], q[2]) })
-			all(b1, func(b1 Op, q []VecVirtual) { VFMADD231PS(b1, q[4], q[2]) })
+			all(a2, func(a2 Op, p []VecVirtual) { VMULPS(a2, p[0], p[0]) })
+			all(b2, func(b2 Op, p []VecVirtual) { VFMADD231PS(b2, p[2], p[0]) })
+			all(a3, func(a3 Op, p []VecVirtual) { VFMADD231PS(a3, p[1], p[4]) })
+			all(b3, func(b3 Op, p []VecVirtual) { VFMADD231PS(b3, p[3], p[4]) })
+			all(a1, func(a1 Op, p []VecVirtual) { VMULPS(a1, p[1], p[1]) })
+			all(b1, func(b1 Op, p []VecVirtual) { VFMADD231PS(b1, p[3], p[1]) })
 			var out [][]VecVirtual
-			for _, q := range rows {
-				out = append(out, []VecVirtual{q[0], q[2], q[1], q[5]})
+			for r, p := range rows {
+				out = append(out, []VecVirtual{first[r], p[1], p[0], p[4]})
 			}
 			return out
 		},
@@ -177,11 +204,16 @@ func (s isa) f4(factor func(label string, x float32) Op) transform {
 			{[]int{0, 2}, func() func(func(int) Mem) []VecVirtual {
 				a2, b2 := s.inRegister(a2), s.inRegister(b2)
 				return func(q func(i int) Mem) []VecVirtual {
-					sumA, sumB, s0 := s.loaded(q(1)), s.loaded(q(3)), s.vec()
-					VADDPS(q(2), sumA, sumA)
-					VADDPS(q(4), sumB, sumB)
-					VADDPS(q(0), sumA, s0)
-					VADDPS(sumB, s0, s0)
+					p := func(i int) Mem { return q(zero + i) }
+					sumA, sumB, s0 := s.loaded(p(0)), s.loaded(p(2)), s.vec()
+					VADDPS(p(1), sumA, sumA)
+					VADDPS(p(3), sumB, sumB)
+					if zero > 0 {
+						VADDPS(q(0), sumA, s0)
+						VADDPS(sumB, s0, s0)
+					} else {
+						VADDPS(sumB, sumA, s0)
+					}
 					VMULPS(a2, sumA, sumA)
 					VFMADD231PS(b2, sumB, sumA)
 					return []VecVirtual{s0, sumA}
@@ -190,14 +222,15 @@ func (s isa) f4(factor func(label string, x float32) Op) transform {
 			{[]int{1, 3}, func() func(func(int) Mem) []VecVirtual {
 				a3, b3 := s.inRegister(a3), s.inRegister(b3)
 				return func(q func(i int) Mem) []VecVirtual {
-					differenceA, differenceB, q5 := s.loaded(q(1)), s.loaded(q(3)), s.loaded(q(5))
-					VSUBPS(q(2), differenceA, differenceA)
-					VSUBPS(q(4), differenceB, differenceB)
-					VFMADD231PS(a3, differenceA, q5)
-					VFMADD231PS(b3, differenceB, q5)
+					p := func(i int) Mem { return q(zero + i) }
+					differenceA, differenceB, last := s.loaded(p(0)), s.loaded(p(2)), s.loaded(p(4))
+					VSUBPS(p(1), differenceA, differenceA)
+					VSUBPS(p(3), differenceB, differenceB)
+					VFMADD231PS(a3, differenceA, last)
+					VFMADD231PS(b3, differenceB, last)
 					VMULPS(a1, differenceA, differenceA)
 					VFMADD231PS(b1, differenceB, differenceA)
-					return []VecVirtual{differenceA, q5}
+					return []VecVirtual{differenceA, last}
 				}
 			}},
 		},
@@ -243,16 +276,16 @@ func bytes(param string) Register {
 }
 
 // winogradInput writes Winograd.Input.
-func (s isa) winogradInput(tile int) {
-	TEXT(name("winogradInput%d%s", tile, s.name), NOSPLIT,
+func (s isa) winogradInput(f form) {
+	TEXT(name("winogradInput%v%s", f, s.name), NOSPLIT,
 		"func(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, scratch []float32)")
-	t := s.transform(tile, s.kept)
+	t := s.transform(f, s.kept)
 	x, v, scratch := slot(Param("x").Base()), slot(Param("v").Base()), slot(Param("scratch").Base())
 	s.lines(x, v, func(l line) {
 		row := GP64() // bytes of a row of the scratch
 		Load(Param("tiles"), row)
 		IMUL3Q(U8(uint8(t.tile)), row, row)
-		ADDQ(Imm(2), row)
+		ADDQ(Imm(uint64(t.taps-1)), row)
 		IMUL3Q(U32(uint32(l.bytes)), row, row)
 		s.inputColumns(t, l, x, scratch, row)
 		s.inputRows(t, l, v, scratch, row)
@@ -370,15 +403,15 @@ func (s isa) input(t transform, from, to func(i int) Mem) {
 }
 
 // winogradOutput writes Winograd.Output.
-func (s isa) winogradOutput(tile int) {
-	TEXT(name("winogradOutput%d%s", tile, s.name), NOSPLIT,
+func (s isa) winogradOutput(f form) {
+	TEXT(name("winogradOutput%v%s", f, s.name), NOSPLIT,
 		"func(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int, "+
 			"scale, shift, residual []float32, residualRow, residualPixel int, bound float32)")
 	factor := s.kept
 	if s.lanes == 8 { // a tile takes all registers
 		factor = s.fetched
 	}
-	t := s.transform(tile, factor)
+	t := s.transform(f, factor)
 	channels := Load(Param("scale").Len(), GP64())
 	last := s.partial(channels)
 	c := GP64()
