@@ -100,9 +100,9 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 	return l
 }
 
-// algorithmFor is the transform for a 3×3 convolution, or nil: derivatives know no pieces of larger kernels.
+// algorithmFor is the transform for a 3×3 convolution with stride 1, or nil: derivatives know no pieces of kernels.
 func (t *tape) algorithmFor(c nn.Conv, in nn.Shape) *kernel.Winograd {
-	if c.Kernel != [2]int{3, 3} {
+	if c.Kernel != [2]int{3, 3} || c.Stride != [2]int{1, 1} {
 		return nil
 	}
 	return algorithmFor(t.kernel, c, in, t.exact)

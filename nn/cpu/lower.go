@@ -215,25 +215,37 @@ func (l *lowering) conv(n int, c nn.Conv, in *value, norms []int) {
 // so that it is the same for every kernel and machine.
 func algorithmFor(k *kernel.Kernel, c nn.Conv, in nn.Shape, exact bool) *kernel.Winograd {
 	plain := nn.Conv2d(c.Out, 3, 1, 0)
-	plain.Kernel, plain.Pad, plain.Bias = c.Kernel, c.Pad, c.Bias
+	plain.Kernel, plain.Stride, plain.Pad, plain.Bias = c.Kernel, c.Stride, c.Pad, c.Bias
 	const fewest = 8 // channels: with less, transforms take longer than they save
-	if exact || c != plain || min(c.Kernel[0], c.Kernel[1]) < 3 || in[0] < fewest || c.Out < fewest {
+	if exact || c != plain || min(in[0], c.Out) < fewest {
 		return nil
 	}
-	height, width := in[1]+2*c.Pad[0]-c.Kernel[0]+1, in[2]+2*c.Pad[1]-c.Kernel[1]+1
-	pieces := pieces(c.Kernel)
-	products := func(tile int) int { // of a pair of channels in a picture
-		return pieces[0] * pieces[1] * ((height + tile - 1) / tile) * ((width + tile - 1) / tile) * (tile + 2) * (tile + 2)
+	height, width := (in[1]+2*c.Pad[0]-c.Kernel[0])/c.Stride[0]+1, (in[2]+2*c.Pad[1]-c.Kernel[1])/c.Stride[1]+1
+	products := func(w *kernel.Winograd) (n int) { // of a pair of channels in a picture
+		for _, s := range sumsOf(w, pieces(c, w)) {
+			n += s.count * s.pieces
+		}
+		return n * ((height + w.Tile - 1) / w.Tile) * ((width + w.Tile - 1) / w.Tile)
 	}
-	direct := height * width * c.Kernel[0] * c.Kernel[1]
-	four, two := products(4), products(2)
+	var best *kernel.Winograd
+	least := height * width * c.Kernel[0] * c.Kernel[1] * 2 / 3 // or transforms take longer than they save
+	for _, w := range transformsFor(k, c) {
+		if n := products(w); n <= least {
+			best, least = w, n-1
+		}
+	}
+	return best
+}
+
+// transformsFor are the transforms that suit a kernel of such size and stride, the largest tiles first.
+func transformsFor(k *kernel.Kernel, c nn.Conv) []*kernel.Winograd {
 	switch {
-	case 3*min(four, two) > 2*direct:
-		return nil
-	case four <= two:
-		return &k.F4
+	case c.Stride == [2]int{1, 1} && min(c.Kernel[0], c.Kernel[1]) >= 3:
+		return []*kernel.Winograd{&k.F4, &k.F2}
+	case c.Stride == [2]int{2, 2} && c.Kernel == [2]int{3, 3}:
+		return []*kernel.Winograd{&k.F42}
 	}
-	return &k.F2
+	return nil
 }
 
 // prologue lowers node n, a batch norm, together with a ReLU and a 1×1 convolution that alone take

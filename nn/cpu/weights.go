@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"lsrun/nn"
-	"lsrun/nn/cpu/kernel"
 )
 
 // panel is the part of the weights that belongs to the channels of a step that one product
@@ -23,9 +22,7 @@ type panel struct {
 	places   int
 	packed   int // where in program.weights its weights begin
 	columns  int
-	winograd *kernel.Winograd // or nil
-	kernel   [2]int           // rows and columns, that pieces cover
-	stride   int              // from a position of its transform to the next
+	winograd *winograd // or nil
 }
 
 // fold plans the scales and shifts of the given number of channels after norms.
@@ -39,13 +36,11 @@ func (l *lowering) fold(scale, shift, channels int, norms []int) {
 // foldedChannels bounds the channels of a panel.
 const foldedChannels = 32
 
-// weigh makes room for the weights of c, which is node n, and plans their preparation: for tiles of w unless it is nil. It
+// weigh makes room for the weights of c, which is node n, and plans their preparation: for the tiles of w unless it is nil. It
 // returns where they begin.
-func (l *lowering) weigh(n int, c nn.Conv, channels int, f finish, norms []int, w *kernel.Winograd) (weights int) {
+func (l *lowering) weigh(n int, c nn.Conv, channels int, f finish, norms []int, w *winograd) (weights int) {
 	whole := l.panel(n, c, norms)
-	whole.channels, whole.winograd, whole.kernel = channels, w, c.Kernel
-	pieces := pieces(c.Kernel)
-	transformed := channels * pieces[0] * pieces[1] // of a position
+	whole.channels, whole.winograd = channels, w
 	weights = l.weights
 	terms := channels * whole.places
 	perGroup := c.Out / c.Groups
@@ -57,9 +52,8 @@ func (l *lowering) weigh(n int, c nn.Conv, channels int, f finish, norms []int, 
 			part.packed, part.scale, part.shift = l.weights, f.scale+part.first, f.shift+part.first
 			l.source = max(l.source, terms*part.count)
 			if w != nil {
-				l.source = max(l.source, terms*part.count+9*part.columns)
-				part.stride = transformed * l.columns(c.Out)
-				l.weights += transformed * part.columns
+				l.source = max(l.source, terms*part.count+w.Taps*w.Taps*part.columns)
+				l.weights += w.terms * part.columns
 			} else {
 				l.weights += terms * part.columns
 			}
@@ -68,7 +62,7 @@ func (l *lowering) weigh(n int, c nn.Conv, channels int, f finish, norms []int, 
 		}
 	}
 	if w != nil {
-		l.weights += (w.Positions() - 1) * transformed * l.columns(c.Out)
+		l.weights += (w.Positions() - 1) * w.position
 	}
 	return weights
 }
@@ -176,28 +170,27 @@ func (w *worker) pack(p *panel, at nn.Point) {
 // packTransformed brings G·g·Gᵀ of every piece g, computed in float64 and rounded once, into the order of the kernels:
 // [position][panel][piece][channel][column].
 func (w *worker) packTransformed(p *panel, at nn.Point) {
-	source := w.weightsOf(p, at)
-	g := w.source[len(source):][:9*p.columns]
-	packed, pieces := w.weights[p.packed:], pieces(p.kernel)
-	for piece := range pieces[0] * pieces[1] {
+	source, s := w.weightsOf(p, at), p.winograd
+	g := w.source[len(source):][:s.Taps*s.Taps*p.columns]
+	packed := w.weights[p.packed:]
+	for _, piece := range s.pieces {
 		clear(g)
-		top, left := piece/pieces[1]*3, piece%pieces[1]*3
-		var from, to [9]int // of its taps in the kernel and in g
-		n := 0
-		for i := range min(3, p.kernel[0]-top) {
-			for j := range min(3, p.kernel[1]-left) {
-				from[n], to[n] = (top+i)*p.kernel[1]+left+j, (3*i+j)*p.columns
-				n++
+		var from, to []int // of its taps in the kernel and in g
+		for i := range s.Taps {
+			for j := range s.Taps {
+				if y, x := piece.first[0]+i*s.Stride[0], piece.first[1]+j*s.Stride[1]; y < s.Kernel[0] && x < s.Kernel[1] {
+					from, to = append(from, y*s.Kernel[1]+x), append(to, (s.Taps*i+j)*p.columns)
+				}
 			}
 		}
 		for c := range p.channels {
 			for o := range p.count {
 				taps := source[(o*p.channels+c)*p.places:][:p.places]
-				for i, k := range from[:n] {
+				for i, k := range from {
 					g[to[i]+o] = taps[k]
 				}
 			}
-			p.winograd.Filter(packed, p.stride, g, p.columns, p.columns)
+			s.Filter(packed, s.position, g, p.columns, p.columns)
 			packed = packed[p.columns:]
 		}
 	}

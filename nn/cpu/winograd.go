@@ -7,9 +7,9 @@ import (
 	"lsrun/nn/cpu/kernel"
 )
 
-// winograd is a convolution with stride 1 by tiles: inputs are transformed, multiplied position by position, and transformed back.
-// Transforms are those of 3×3 convolutions. A larger kernel is the sum of pieces of 3×3, the last ones filled up with zeros: their inputs, each
-// from its own place on, and their weights follow each other like channels of one.
+// winograd is a convolution by tiles: inputs are transformed, multiplied position by position, and transformed back. Transforms are those of
+// small convolutions with stride 1. A larger kernel, or one that goes by a stride, is a sum of pieces as small: their inputs, each from its own
+// place on, and their weights follow each other like channels of one.
 //
 // A chunk's transformed inputs and its products share a place: the products of a position lie where the inputs of the position before did,
 // which are not needed any more and still near.
@@ -19,8 +19,9 @@ type winograd struct {
 	finish
 	in *value
 
-	pieces     [2]int // of the kernel: rows and columns
+	pieces     []piece
 	terms      int    // of a sum: channels of all pieces
+	sums       []sums // of all positions
 	weights    int    // where its panels begin in program.weights
 	position   int    // the weights of a position
 	tiles      [2]int // of a picture: rows and columns
@@ -31,27 +32,85 @@ type winograd struct {
 	kernel     *kernel.Kernel
 }
 
+// piece is a part of a kernel: the taps at first, first + stride …, as many as a transform has, in both dimensions. Where the kernel ends
+// before the last of them, the piece is not whole, and its weights at ∞ are zero.
+type piece struct {
+	first [2]int
+	whole [2]bool
+}
+
+// pieces of c for w are in such an order that those whose rows are whole follow each other, those whose columns are, and those of which both are.
+func pieces(c nn.Conv, w *kernel.Winograd) (all []piece) {
+	var first [2][2][]int // by dimension, and whether pieces are whole
+	for a := range 2 {
+		for i := range c.Kernel[a] {
+			if i/c.Stride[a]%w.Taps == 0 {
+				last := i + c.Stride[a]*(w.Taps-1)
+				whole := 0
+				if last < c.Kernel[a] {
+					whole = 1
+				}
+				first[a][whole] = append(first[a][whole], i)
+			}
+		}
+	}
+	for _, whole := range [][2]int{{0, 1}, {1, 1}, {1, 0}, {0, 0}} {
+		for _, y := range first[0][whole[0]] {
+			for _, x := range first[1][whole[1]] {
+				all = append(all, piece{[2]int{y, x}, [2]bool{whole[0] == 1, whole[1] == 1}})
+			}
+		}
+	}
+	return all
+}
+
+// sums are those of count positions from the first on: over the channels of some pieces that follow each other.
+type sums struct{ first, count, piece, pieces int }
+
+// sumsOf cuts the positions of w by the pieces whose weights are not zero there.
+func sumsOf(w *kernel.Winograd, pieces []piece) (all []sums) {
+	n := w.Inputs()
+	for p := range n * n {
+		s := sums{first: p, count: 1, piece: -1}
+		for i, piece := range pieces {
+			if (p/n < n-1 || piece.whole[0]) && (p%n < n-1 || piece.whole[1]) {
+				if s.piece < 0 {
+					s.piece = i
+				}
+				s.pieces++
+			}
+		}
+		if k := len(all) - 1; k >= 0 && all[k].piece == s.piece && all[k].pieces == s.pieces {
+			all[k].count++
+		} else {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // winograd lowers node n to the tiles of w.
 func (l *lowering) winograd(n int, c nn.Conv, w kernel.Winograd, in *value, f finish, norms []int) {
 	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, kernel: l.kernel}
-	s.pieces = pieces(c.Kernel)
-	s.terms = s.pieces[0] * s.pieces[1] * in.shape[0]
+	s.pieces = pieces(c, &w)
+	s.sums = sumsOf(&w, s.pieces)
+	s.terms = len(s.pieces) * in.shape[0]
 	var after [2]int
 	for a := range 2 {
 		s.tiles[a] = (f.out.shape[1+a] + w.Tile - 1) / w.Tile
-		after[a] = s.tiles[a]*w.Tile + 3*s.pieces[a] - 1 - c.Pad[a] - in.shape[1+a]
+		for _, p := range s.pieces {
+			last := p.first[a] + c.Stride[a]*(s.tiles[a]*w.Tile+w.Taps-2)
+			after[a] = max(after[a], last+1-c.Pad[a]-in.shape[1+a])
+		}
 	}
 	in.place().require(c.Pad, after)
 	s.inputRow = roundUp(s.terms-in.shape[0]+roundUp(in.shape[0], s.kernel.Lanes), s.kernel.Lanes)
 	s.outputRow = roundUp(c.Out, s.kernel.Lanes)
 	s.wholeWidth = s.tiles[1]*w.Tile == f.out.shape[2]
 	s.position = s.terms * l.columns(c.Out)
-	s.weights = l.weigh(n, c, in.shape[0], f, norms, &s.Winograd)
+	s.weights = l.weigh(n, c, in.shape[0], f, norms, s)
 	l.append(s)
 }
-
-// pieces is how many rows and columns of pieces of 3×3 cover a kernel.
-func pieces(kernel [2]int) [2]int { return [2]int{(kernel[0] + 2) / 3, (kernel[1] + 2) / 3} }
 
 func (s *winograd) values() (*value, []*value) { return s.finish.values(s.in) }
 
@@ -78,7 +137,7 @@ func (s *winograd) plan(int) rooms {
 	}
 	return rooms{
 		inputs:   (s.Positions() + 1) * s.stride(s.rows),
-		columns:  max((s.Tile+2)*(s.Tile*s.tiles[1]+2)*kernel.Line, s.Tile*s.Tile*s.tiles[1]*s.outputRow),
+		columns:  max(s.Inputs()*(s.Tile*s.tiles[1]+s.Taps-1)*kernel.Line, s.Tile*s.Tile*s.tiles[1]*s.outputRow),
 		channels: s.Out,
 	}
 }
@@ -112,29 +171,32 @@ func (s *winograd) chunk(w *worker, first, count int) {
 
 // forth transforms the inputs of a row of tiles.
 func (s *winograd) forth(w *worker, row int, v []float32, stride int) {
-	n, y, channels := row/s.tiles[0], row%s.tiles[0]*s.Tile, s.in.shape[0]
-	for i := range s.pieces[0] {
-		for j := range s.pieces[1] { // what one writes beyond its channels the next one overwrites
-			s.Input(v[(i*s.pieces[1]+j)*channels:], stride, s.inputRow, w.pixels(s.in, n, y-s.Pad[0]+3*i, 3*j-s.Pad[1]),
-				s.in.row(), s.in.stride(), channels, s.tiles[1], w.columns)
-		}
+	n, y, channels := row/s.tiles[0], row%s.tiles[0]*s.Tile*s.Stride[0], s.in.shape[0]
+	for i, p := range s.pieces { // what one writes beyond its channels the next one overwrites
+		s.Input(v[i*channels:], stride, s.inputRow, w.pixels(s.in, n, y-s.Pad[0]+p.first[0], p.first[1]-s.Pad[1]),
+			s.Stride[0]*s.in.row(), s.Stride[1]*s.in.stride(), channels, s.tiles[1], w.columns)
 	}
 }
 
 // multiply computes the products of a chunk's tiles at all positions.
 func (s *winograd) multiply(w *worker, m, v []float32, stride, tiles int) {
-	weights := w.weights[s.weights:]
-	if columns := w.kernel.Columns(s.Out); columns >= s.Out {
-		w.kernel.Batched(m, stride, s.outputRow, v, stride, s.inputRow, s.terms, tiles, weights, s.position, columns, s.Positions(), false)
-		return
-	}
-	// The panels of a position share its inputs while they are near.
-	for p := range s.Positions() {
-		for k := 0; k < s.Out; {
-			columns := w.kernel.Columns(s.Out - k)
-			w.kernel.Batched(m[p*stride+k:], stride, s.outputRow, v[p*stride:], stride, s.inputRow, s.terms, tiles,
-				weights[p*s.position+k*s.terms:], s.position, columns, 1, false)
-			k += columns
+	for _, sums := range s.sums {
+		from, terms := sums.piece*s.in.shape[0], sums.pieces*s.in.shape[0]
+		product := func(p, k, columns, positions int) {
+			w.kernel.Batched(m[p*stride+k:], stride, s.outputRow, v[p*stride+from:], stride, s.inputRow, terms, tiles,
+				w.weights[s.weights+p*s.position+k*s.terms+from*columns:], s.position, columns, positions, false)
+		}
+		if columns := w.kernel.Columns(s.Out); columns >= s.Out {
+			product(sums.first, 0, columns, sums.count)
+			continue
+		}
+		// The panels of a position share its inputs while they are near.
+		for p := sums.first; p < sums.first+sums.count; p++ {
+			for k := 0; k < s.Out; {
+				columns := w.kernel.Columns(s.Out - k)
+				product(p, k, columns, 1)
+				k += columns
+			}
 		}
 	}
 }
