@@ -30,8 +30,8 @@ func ragged(t *testing.T) *nn.Graph {
 	depthwise.Groups = 24
 	x := 0
 	for i, op := range []nn.Op{nn.Conv2d(24, 11, 4, 2).WithBias(), relu, nn.Conv2d(40, 5, 1, 2).WithBias(), relu, half,
-		nn.Conv2d(24, 3, 1, 1), nn.BatchNorm{Eps: 1e-5}, relu, depthwise, nn.SELU{}, nn.Conv2d(17, 3, 1, 1), relu, half,
-		nn.Conv2d(20, 3, 1, 0), nn.Flatten{}, nn.Linear{Out: 10, Bias: true}} {
+		nn.Conv2d(24, 3, 1, 1), nn.BatchNorm{Eps: 1e-5}, relu, depthwise, nn.SELU{}, nn.Conv2d(17, 3, 1, 1), relu,
+		nn.Conv2d(22, 3, 2, 2), relu, nn.Conv2d(20, 3, 1, 0), nn.Flatten{}, nn.Linear{Out: 10, Bias: true}} {
 		x = b.Add(fmt.Sprint("layer", i), op, x)
 	}
 	g, err := b.Graph()

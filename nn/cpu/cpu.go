@@ -122,10 +122,12 @@ func (e *Engine) Memory() (perThread, shared int64) {
 	perThread = 4*int64(r.floats()) + 8*int64(r.rows+e.Graph.Classes) + nn.HugePage
 	for _, p := range e.programs() {
 		perThread += 4*int64(e.arena(p)) + nn.HugePage
-		shared += 4*int64(p.weights) + nn.HugePage
 	}
-	return perThread, shared
+	return perThread, 4*int64(e.weights()) + nn.HugePage
 }
+
+// weights is the number of float32s of prepared weights, those of one program at a time.
+func (e *Engine) weights() int { return max(e.fast.weights, e.direct.weights) }
 
 func (e *Engine) rooms() rooms {
 	r := e.fast.rooms

@@ -21,6 +21,9 @@ func FuzzConvolution(f *testing.F) {
 	f.Add(byte(100), byte(3), byte(8), byte(8), byte(3), byte(3), byte(1), byte(1), byte(1), byte(1), byte(1), byte(1), byte(1))
 	f.Add(byte(5), byte(17), byte(13), byte(7), byte(5), byte(2), byte(3), byte(2), byte(4), byte(0), byte(2), byte(3), byte(1))
 	f.Add(byte(4), byte(6), byte(9), byte(40), byte(3), byte(3), byte(2), byte(1), byte(1), byte(2), byte(1), byte(1), byte(3))
+	f.Add(byte(13), byte(37), byte(31), byte(30), byte(3), byte(3), byte(2), byte(2), byte(1), byte(1), byte(1), byte(1), byte(1)) // by phases
+	f.Add(byte(32), byte(20), byte(17), byte(13), byte(3), byte(3), byte(2), byte(2), byte(0), byte(2), byte(1), byte(1), byte(1))
+	f.Add(byte(9), byte(18), byte(16), byte(23), byte(7), byte(4), byte(1), byte(1), byte(3), byte(1), byte(1), byte(1), byte(1)) // by pieces
 	f.Add(byte(1), byte(33), byte(1), byte(250), byte(1), byte(1), byte(1), byte(1), byte(0), byte(0), byte(1), byte(1), byte(2))
 	f.Fuzz(func(t *testing.T, channels, out, height, width, kh, kw, sh, sw, ph, pw, dh, dw, groups byte) {
 		at := func(v, most byte) int { return 1 + int(v-1)%int(most) } // 1 … most

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -31,13 +32,16 @@ const (
 )
 
 // stages divides the steps where pictures become smaller, so that later ones can take more images at a time
-// without leaving the second cache. A step that reads larger pictures belongs to the stage
-// before.
+// without leaving the second cache. A step that makes pictures smaller belongs to the stage before, or, if it has weights, which more images
+// share, to the one after.
 func (p *program) stages() {
 	p.ends = []int{0}
-	area := 0
+	area := math.MaxInt
 	for i, s := range p.steps {
-		_, in := s.values()
+		out, in := s.values()
+		if _, ok := s.(multiplier); ok {
+			in = []*value{out}
+		}
 		largest := 0
 		for _, v := range in {
 			largest = max(largest, v.shape[1]*v.shape[2])
@@ -45,7 +49,7 @@ func (p *program) stages() {
 		if i > 0 && largest < area {
 			p.ends = append(p.ends, i)
 		}
-		area = largest
+		area = min(area, largest)
 		p.ends[len(p.ends)-1] = i + 1
 	}
 }

@@ -14,8 +14,8 @@ import (
 type team struct {
 	engine  *Engine
 	workers []*worker
-	weights map[*program][]float32 // prepared for the point in hand
-	finite  []bool                 // by image: whether its logits are
+	weights []float32 // prepared for the point and the program in hand
+	finite  []bool    // by image: whether its logits are
 }
 
 // worker is one thread's room. Between micro-batches it holds nothing of use.
@@ -49,7 +49,7 @@ func (r *rooms) floats() int {
 }
 
 func (e *Engine) hire(threads int) *team {
-	t := &team{engine: e, weights: map[*program][]float32{}}
+	t := &team{engine: e, weights: nn.Room(e.weights())}
 	r := e.rooms()
 	for range threads {
 		w := &worker{engine: e, kernel: &e.kernel, arenas: map[*program][]float32{},
@@ -71,17 +71,17 @@ func (e *Engine) hire(threads int) *team {
 	return t
 }
 
-// use turns the team to p. What only p needs is made when it is first used: the program without
-// Winograd's transforms may never be.
+// use turns the team to p. Its arenas are made when it is first used: the program without Winograd's transforms may never be.
 func (t *team) use(p *program) {
-	if t.weights[p] == nil {
-		t.weights[p] = nn.Room(p.weights)
+	if t.workers[0].program == p {
+		return
 	}
+	clear(t.weights[:p.weights]) // columns that panels lack are zero
 	for _, w := range t.workers {
 		if w.arenas[p] == nil {
 			w.arenas[p] = nn.Room(t.engine.arena(p))
 		}
-		w.program, w.weights, w.arena = p, t.weights[p], w.arenas[p]
+		w.program, w.weights, w.arena = p, t.weights, w.arenas[p]
 	}
 }
 

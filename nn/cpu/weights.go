@@ -175,19 +175,11 @@ func (w *worker) packTransformed(p *panel, at nn.Point) {
 	packed := w.weights[p.packed:]
 	for _, piece := range s.pieces {
 		clear(g)
-		var from, to []int // of its taps in the kernel and in g
-		for i := range s.Taps {
-			for j := range s.Taps {
-				if y, x := piece.first[0]+i*s.Stride[0], piece.first[1]+j*s.Stride[1]; y < s.Kernel[0] && x < s.Kernel[1] {
-					from, to = append(from, y*s.Kernel[1]+x), append(to, (s.Taps*i+j)*p.columns)
-				}
-			}
-		}
 		for c := range p.channels {
 			for o := range p.count {
 				taps := source[(o*p.channels+c)*p.places:][:p.places]
-				for i, k := range from {
-					g[to[i]+o] = taps[k]
+				for _, tap := range piece.taps {
+					g[tap[1]*p.columns+o] = taps[tap[0]]
 				}
 			}
 			s.Filter(packed, s.position, g, p.columns, p.columns)

@@ -37,6 +37,7 @@ type winograd struct {
 type piece struct {
 	first [2]int
 	whole [2]bool
+	taps  [][2]int // the places of each in the kernel and in a transform's
 }
 
 // pieces of c for w are in such an order that those whose rows are whole follow each other, those whose columns are, and those of which both are.
@@ -57,7 +58,13 @@ func pieces(c nn.Conv, w *kernel.Winograd) (all []piece) {
 	for _, whole := range [][2]int{{0, 1}, {1, 1}, {1, 0}, {0, 0}} {
 		for _, y := range first[0][whole[0]] {
 			for _, x := range first[1][whole[1]] {
-				all = append(all, piece{[2]int{y, x}, [2]bool{whole[0] == 1, whole[1] == 1}})
+				p := piece{first: [2]int{y, x}, whole: [2]bool{whole[0] == 1, whole[1] == 1}}
+				for i := range w.Taps * w.Taps {
+					if y, x := y+i/w.Taps*c.Stride[0], x+i%w.Taps*c.Stride[1]; y < c.Kernel[0] && x < c.Kernel[1] {
+						p.taps = append(p.taps, [2]int{y*c.Kernel[1] + x, i})
+					}
+				}
+				all = append(all, p)
 			}
 		}
 	}
