@@ -23,18 +23,26 @@ type Density struct {
 // many steps, with the squared first elements of their vectors as weights, for every one of so
 // many random starts, uniform on the sphere. It takes probes·steps products, or fewer where a
 // Krylov space is exhausted. A probe is a function of the seed and its index alone.
-func SpectralDensity(ctx context.Context, op Operator, probes, steps int, seed uint64) (*Density, error) {
+func SpectralDensity(ctx context.Context, op Operator, probes, steps int, seed uint64) (d *Density, err error) {
 	n := op.Dim()
 	if n < 1 || probes < 1 || steps < 1 {
 		return nil, fmt.Errorf("spectral density: %d probes of %d steps in %d dimensions: all must be positive", probes, steps, n)
 	}
-	d := &Density{Status: Converged}
-	var spare [][]float64
+	at, err := vectorsOf(op, steps+1)
+	if err != nil {
+		return nil, err
+	}
+	defer closing(at, &err)
+	d = &Density{Status: Converged}
+	start := make([]float64, n)
 	for probe := range probes {
-		l := &lanczos{op: op, random: newStream(seed, uint64(probe)), spare: spare}
-		l.next = l.vector()
-		l.random.gaussian(l.next)
-		scale(l.next, 1/norm(l.next))
+		random := newStream(seed, uint64(probe))
+		random.gaussian(start)
+		scale(start, 1/norm(start))
+		l, err := newLanczos(at, steps+1, n, start, random)
+		if err != nil {
+			return nil, err
+		}
 		for len(l.basis) < steps && !l.exhausted {
 			err := l.expand(ctx)
 			if errors.Is(err, errNotFinite) {
@@ -56,10 +64,6 @@ func SpectralDensity(ctx context.Context, op Operator, probes, steps int, seed u
 			q.Weights[j] = float64(first * first)
 		}
 		d.Probes = append(d.Probes, q)
-		spare = append(l.spare, l.basis...)
-		if l.next != nil {
-			spare = append(spare, l.next)
-		}
 	}
 	return d, nil
 }

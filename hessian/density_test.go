@@ -177,7 +177,7 @@ func TestTheCurvatureOfARandomPlaneIsTheWeightedMeanOfTheSpectrum(t *testing.T) 
 	for range 4000 {
 		random.gaussian(x)
 		random.gaussian(y)
-		if _, err := apply(context.Background(), op, x, w); err != nil {
+		if err := op.Apply(context.Background(), [][]float64{x}, [][]float64{w}); err != nil {
 			t.Fatal(err)
 		}
 		products := dots([][]float64{x, y}, w)

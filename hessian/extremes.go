@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 )
 
 // Status says how a computation ended.
@@ -100,7 +102,7 @@ func (s *Spectrum) SignUndetermined() bool { return s.Min.Contains(0) }
 //
 // A product that is not finite is a status, and nothing else is known then. Errors are the
 // operator's, the context's, or say which option makes no sense.
-func Extremes(ctx context.Context, op Operator, o Options) (*Spectrum, error) {
+func Extremes(ctx context.Context, op Operator, o Options) (found *Spectrum, err error) {
 	n := op.Dim()
 	if err := o.complete(n); err != nil {
 		return nil, err
@@ -110,7 +112,15 @@ func Extremes(ctx context.Context, op Operator, o Options) (*Spectrum, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lanczos{op: op, random: random, next: start}
+	at, err := vectorsOf(op, o.Basis+1)
+	if err != nil {
+		return nil, err
+	}
+	defer closing(at, &err)
+	l, err := newLanczos(at, o.Basis+1, n, start, random)
+	if err != nil {
+		return nil, err
+	}
 	logComponent := math.Log((1 - o.Confidence) / 2 * share * math.Sqrt(math.Pi/2/float64(n)))
 	for {
 		err := l.expand(ctx)
@@ -127,11 +137,12 @@ func Extremes(ctx context.Context, op Operator, o Options) (*Spectrum, error) {
 		}
 		s := l.spectrum(r, &o, logComponent)
 		if s.Status == Converged || l.products == o.Products {
-			s.addVectors(l, r)
-			return s, nil
+			return s, s.addVectors(l, r)
 		}
 		if len(l.basis) == o.Basis {
-			l.restart(r, max(o.Basis/4, o.Bottom), o.Basis-max(o.Basis/4, o.Top))
+			if err := l.restart(r, max(o.Basis/4, o.Bottom), o.Basis-max(o.Basis/4, o.Top)); err != nil {
+				return nil, err
+			}
 		}
 	}
 }
@@ -233,13 +244,28 @@ func (s *Spectrum) within(o *Options, exhausted bool) bool {
 	return exhausted || s.Max.Width() <= bound && s.Min.Width() <= bound
 }
 
-func (s *Spectrum) addVectors(l *lanczos, r *ritz) {
+// addVectors ends the process: its basis is no longer one.
+func (s *Spectrum) addVectors(l *lanczos, r *ritz) error {
+	pairs := map[int][]*Pair{} // by number of the Ritz value
 	for k := range s.Top {
-		s.Top[k].Vector = l.ritzVector(r, len(r.values)-1-k)
+		pairs[len(r.values)-1-k] = append(pairs[len(r.values)-1-k], &s.Top[k])
 	}
 	for k := range s.Bottom {
-		s.Bottom[k].Vector = l.ritzVector(r, k)
+		pairs[k] = append(pairs[k], &s.Bottom[k])
 	}
+	numbers := slices.Sorted(maps.Keys(pairs))
+	if err := l.rotate(r, numbers); err != nil {
+		return err
+	}
+	for i, j := range numbers {
+		for _, p := range pairs[j] {
+			p.Vector = make([]float64, l.dim)
+			if err := l.at.Read(p.Vector, l.basis[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // magnitude holds |x| for every x in i.

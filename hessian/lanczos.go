@@ -19,11 +19,12 @@ var errNotFinite = errors.New("a product is not finite")
 //
 // where H = Vᵀ·A·V and next is a unit vector orthogonal to V, or nil when V spans ℝⁿ.
 type lanczos struct {
-	op       Operator
+	at       Vectors
+	dim      int    // n
 	random   stream // continues an exhausted Krylov space
-	basis    [][]float64
-	next     []float64   // the start, to begin with
-	spare    [][]float64 // vectors to reuse
+	basis    []int
+	next     int         // the start, to begin with; −1 for nil
+	free     []int       // vectors of no use now
 	h        [][]float64 // the upper triangle's columns: h[j][i], i ≤ j
 	coupling []float64
 
@@ -38,10 +39,20 @@ type lanczos struct {
 	exhausted bool // the start's Krylov space is invariant: φ is infinite off its roots
 }
 
+// newLanczos starts a process of an operator of n dimensions, with count vectors.
+func newLanczos(at Vectors, count, n int, start []float64, random stream) (*lanczos, error) {
+	l := &lanczos{at: at, dim: n, random: random}
+	for k := count - 1; k > 0; k-- {
+		l.free = append(l.free, k)
+	}
+	return l, at.Write(l.next, start)
+}
+
 // expand moves next into the basis, at the cost of one product.
 func (l *lanczos) expand(ctx context.Context) error {
-	v, w := l.next, l.vector()
-	size, err := apply(ctx, l.op, v, w)
+	v, w := l.next, l.free[len(l.free)-1]
+	l.free = l.free[:len(l.free)-1]
+	size, err := l.apply(ctx, v, w)
 	if err != nil {
 		return err
 	}
@@ -50,7 +61,10 @@ func (l *lanczos) expand(ctx context.Context) error {
 
 	m := len(l.basis)
 	l.basis = append(l.basis, v)
-	c, beta := l.orthogonalise(w)
+	c, beta, err := l.orthogonalise(w)
+	if err != nil {
+		return err
+	}
 	asymmetry := 0.0
 	for i, expected := range l.coupling {
 		asymmetry = math.Hypot(asymmetry, c[i]-expected)
@@ -65,98 +79,114 @@ func (l *lanczos) expand(ctx context.Context) error {
 		return nil
 	}
 	l.exhausted = true
-	if len(l.basis) == len(w) {
-		l.next = nil
+	if len(l.basis) == l.dim {
+		l.next = -1
 		return nil
 	}
-	for beta == 0 {
-		l.random.gaussian(w)
-		size := norm(w)
-		_, beta = orthogonalise(w, l.basis, size, size)
+	for fresh := make([]float64, l.dim); beta == 0 && err == nil; {
+		l.random.gaussian(fresh)
+		size := norm(fresh)
+		if err = l.at.Write(w, fresh); err == nil {
+			_, beta, err = orthogonalise(l.at, w, l.basis, l.dim, size, size)
+		}
 	}
-	return nil
+	return err
 }
 
 // orthogonalise does that to w, the product of the last vector of the basis. As far as A is symmetric, w has nothing of vectors
 // that do not couple to that one. Once the parts of those that do are gone, a single pass over the basis is enough as a rule.
-func (l *lanczos) orthogonalise(w []float64) (c []float64, beta float64) {
+func (l *lanczos) orthogonalise(w int) (c []float64, beta float64, err error) {
 	last := len(l.basis) - 1
-	near, at := [][]float64{l.basis[last]}, []int{last}
+	near, at := []int{l.basis[last]}, []int{last}
 	for i, x := range l.coupling {
 		if x != 0 {
 			near, at = append(near, l.basis[i]), append(at, i)
 		}
 	}
-	parts := dots(near, w)
-	subtract(w, near, parts)
-	c, beta = orthogonalise(w, l.basis, norm(w), l.magnitude)
+	parts, err := l.at.Dots(near, w)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := l.at.Add(w, near, negative(parts)); err != nil {
+		return nil, 0, err
+	}
+	size, err := length(l.at, w)
+	if err != nil {
+		return nil, 0, err
+	}
+	c, beta, err = orthogonalise(l.at, w, l.basis, l.dim, size, l.magnitude)
+	if err != nil {
+		return nil, 0, err
+	}
 	for k, i := range at {
 		c[i] += parts[k]
 	}
-	return c, beta
+	return c, beta, nil
 }
 
 // apply writes A·v into w and returns its norm.
-func apply(ctx context.Context, op Operator, v, w []float64) (float64, error) {
-	sizes, err := applyAll(ctx, op, [][]float64{v}, [][]float64{w})
-	if err != nil {
-		return 0, err
-	}
-	return sizes[0], nil
-}
-
-// applyAll writes A·vectors[k] into products[k] and returns the norms of these.
-func applyAll(ctx context.Context, op Operator, vectors, products [][]float64) (sizes []float64, err error) {
+func (l *lanczos) apply(ctx context.Context, v, w int) (size float64, err error) {
 	err = ctx.Err()
 	if err == nil {
-		err = op.Apply(ctx, vectors, products)
+		err = l.at.Apply(ctx, v, w)
 	}
 	if err == nil {
 		err = ctx.Err() // an operator need not look
 	}
+	if err == nil {
+		size, err = length(l.at, w)
+	}
+	if err == nil && (math.IsNaN(size) || math.IsInf(size, 0)) {
+		err = errNotFinite
+	}
+	return size, err
+}
+
+// length is the norm of w.
+func length(at Vectors, w int) (float64, error) {
+	square, err := at.Dots([]int{w}, w)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	for _, w := range products {
-		size := norm(w)
-		if math.IsNaN(size) || math.IsInf(size, 0) {
-			return nil, errNotFinite
-		}
-		sizes = append(sizes, size)
+	return math.Sqrt(square[0]), nil
+}
+
+func negative(x []float64) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = -v
 	}
-	return sizes, nil
+	return y
 }
 
 // orthogonalise makes w, whose norm is size, a unit vector orthogonal to an orthonormal basis:
 // w was basis·c + beta·w. Classical Gram-Schmidt is repeated until it takes less than half of the
 // norm (Daniel, Gragg, Kaufman, Stewart, Math. Comp. 30, 1976). beta is 0, and w nothing, where no more is left than rounding errors of vectors as long as magnitude.
-func orthogonalise(w []float64, basis [][]float64, size, magnitude float64) (c []float64, beta float64) {
+func orthogonalise(at Vectors, w int, basis []int, dim int, size, magnitude float64) (c []float64, beta float64, err error) {
 	c = make([]float64, len(basis))
 	for {
-		part := dots(basis, w)
-		subtract(w, basis, part)
+		part, err := at.Dots(basis, w)
+		if err != nil {
+			return nil, 0, err
+		}
+		if err := at.Add(w, basis, negative(part)); err != nil {
+			return nil, 0, err
+		}
 		for i := range c {
 			c[i] += part[i]
 		}
-		beta = norm(w)
-		if !(beta > max(1e-14*magnitude, 1e-150)) || len(basis) == len(w) {
-			return c, 0
+		beta, err = length(at, w)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !(beta > max(1e-14*magnitude, 1e-150)) || len(basis) == dim {
+			return c, 0, nil
 		}
 		if beta > size/2 {
-			scale(w, 1/beta)
-			return c, beta
+			return c, beta, at.Scale(w, 1/beta)
 		}
 		size = beta
 	}
-}
-
-func (l *lanczos) vector() []float64 {
-	if k := len(l.spare); k > 0 {
-		v := l.spare[k-1]
-		l.spare = l.spare[:k-1]
-		return v
-	}
-	return make([]float64, l.op.Dim())
 }
 
 // ritz holds the eigenpairs of H, in rising order: Ritz value j has the vector V·s[:, j], whose
@@ -195,22 +225,28 @@ func (r *ritz) coupling(l *lanczos, j int) float64 {
 	return sum
 }
 
-// ritzVector is V·s[:, j].
-func (l *lanczos) ritzVector(r *ritz, j int) []float64 {
-	x := make([]float64, len(l.basis[0]))
-	accumulate(x, l.basis, func(i int) float64 { return r.s.At(i, j) })
-	return x
+// rotate replaces as many vectors of the basis by the Ritz vectors of the given numbers.
+func (l *lanczos) rotate(r *ritz, ritz []int) error {
+	s := make([][]float64, len(l.basis))
+	for i := range s {
+		for _, j := range ritz {
+			s[i] = append(s[i], r.s.At(i, j))
+		}
+	}
+	return l.at.Rotate(l.basis, s)
 }
 
 // restart replaces the basis by the Ritz vectors before the low-th and from the high-th on.
-func (l *lanczos) restart(r *ritz, low, high int) {
+func (l *lanczos) restart(r *ritz, low, high int) error {
 	var kept []int
 	for j := range r.values {
 		if j < low || j >= high {
 			kept = append(kept, j)
 		}
 	}
-	rotate(l.basis, len(kept), func(i, j int) float64 { return r.s.At(i, kept[j]) })
+	if err := l.rotate(r, kept); err != nil {
+		return err
+	}
 	h, coupling := make([][]float64, len(kept)), make([]float64, len(kept))
 	for k, j := range kept {
 		h[k] = make([]float64, k+1)
@@ -218,8 +254,9 @@ func (l *lanczos) restart(r *ritz, low, high int) {
 		coupling[k] = r.coupling(l, j)
 	}
 	l.dropped = append(l.dropped, r.values[low:high]...)
-	l.spare = append(l.spare, l.basis[len(kept):]...)
+	l.free = append(l.free, l.basis[len(kept):]...)
 	l.basis, l.h, l.coupling = l.basis[:len(kept)], h, coupling
+	return nil
 }
 
 // beyond bounds how far the spectrum reaches over the outermost Ritz value, upwards for side = 1

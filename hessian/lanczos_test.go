@@ -15,14 +15,22 @@ func process(t *testing.T, op Operator, steps, basis int) (l *lanczos, start []f
 	if err != nil {
 		t.Fatal(err)
 	}
-	l = &lanczos{op: op, random: random, next: slices.Clone(start)}
+	at, err := vectorsOf(op, basis+1)
+	if err == nil {
+		l, err = newLanczos(at, basis+1, op.Dim(), start, random)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range steps {
 		if len(l.basis) == basis {
 			r, err := l.ritz()
 			if err != nil {
 				t.Fatal(err)
 			}
-			l.restart(r, basis/4, basis-basis/3)
+			if err := l.restart(r, basis/4, basis-basis/3); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := l.expand(context.Background()); err != nil {
 			t.Fatal(err)
@@ -30,6 +38,10 @@ func process(t *testing.T, op Operator, steps, basis int) (l *lanczos, start []f
 	}
 	return l, start
 }
+
+// vectors are those of the basis, and next is that, in the host's memory.
+func (l *lanczos) vectors() [][]float64  { return l.at.(*host).some(l.basis) }
+func (l *lanczos) nextVector() []float64 { return l.at.(*host).vector(l.next) }
 
 func spread(n int) diagonal {
 	d := make(diagonal, n)
@@ -43,7 +55,7 @@ func spread(n int) diagonal {
 func TestTheLanczosRelationHoldsThroughRestarts(t *testing.T) {
 	op := spread(300)
 	l, _ := process(t, op, 60, 16)
-	vectors := append(slices.Clone(l.basis), l.next)
+	vectors := append(l.vectors(), l.nextVector())
 	for i := range vectors {
 		for j, x := range dots(vectors, vectors[i]) {
 			want := 0.0
@@ -56,12 +68,12 @@ func TestTheLanczosRelationHoldsThroughRestarts(t *testing.T) {
 		}
 	}
 	w := make([]float64, len(op))
-	for j, v := range l.basis {
+	for j, v := range l.vectors() {
 		op.Apply(context.Background(), [][]float64{v}, [][]float64{w})
-		for i, u := range l.basis {
+		for i, u := range l.vectors() {
 			add(w, u, -l.h[max(i, j)][min(i, j)])
 		}
-		add(w, l.next, -l.coupling[j])
+		add(w, l.nextVector(), -l.coupling[j])
 		if size := norm(w); size > 1e-12 {
 			t.Errorf("A·V = V·H + next·couplingᵀ fails by %g in column %d", size, j)
 		}
@@ -88,7 +100,7 @@ func TestTheRitzValuesAreTheRootsOfTheLanczosPolynomial(t *testing.T) {
 			for _, root := range append(slices.Clone(r.values), l.dropped...) {
 				logPhi += math.Log(math.Abs(lambda - root))
 			}
-			got, want := math.Exp(logPhi)*math.Abs(start[i]), math.Abs(l.next[i])
+			got, want := math.Exp(logPhi)*math.Abs(start[i]), math.Abs(l.nextVector()[i])
 			if math.Abs(got-want) > 1e-8 {
 				t.Errorf("after %d steps, |φ(%g)·start| is %g, but next has %g", steps, lambda, got, want)
 			}
@@ -106,8 +118,8 @@ func TestTheVisiblePartOfAnEigenvectorIsKnown(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, lambda := range op {
-			square := l.next[i] * l.next[i]
-			for _, v := range l.basis {
+			square := l.nextVector()[i] * l.nextVector()[i]
+			for _, v := range l.vectors() {
 				square += v[i] * v[i]
 			}
 			if want, got := math.Sqrt(square), math.Exp(l.logVisible(r, lambda))*math.Abs(start[i]); math.Abs(got-want) > 1e-8 {
@@ -131,18 +143,22 @@ func TestAnAsymmetricOperatorIsNoticed(t *testing.T) {
 
 func BenchmarkOrthogonalise(b *testing.B) {
 	const n, k = 1_000_000, 30
-	s := newStream(0, 0)
-	w := make([]float64, n)
-	var basis [][]float64
+	s, w := newStream(0, 0), make([]float64, n)
+	at, basis := &host{x: [][]float64{w}}, []int{}
+	orthogonalised := func() float64 {
+		_, beta, _ := orthogonalise(at, 0, basis, n, norm(w), 1)
+		return beta
+	}
 	for len(basis) < k {
 		s.gaussian(w)
-		if _, beta := orthogonalise(w, basis, norm(w), 1); beta > 0 {
-			basis = append(basis, slices.Clone(w))
+		if orthogonalised() > 0 {
+			at.x = append(at.x, slices.Clone(w))
+			basis = append(basis, len(at.x)-1)
 		}
 	}
 	for b.Loop() {
 		s.signs(w)
-		orthogonalise(w, basis, norm(w), 1)
+		orthogonalised()
 	}
 }
 

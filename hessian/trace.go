@@ -43,7 +43,8 @@ func deflated(ctx context.Context, op Operator, sketch, products int, seed uint6
 	n := op.Dim()
 	random := newStream(seed, 0)
 	t := &Trace{Status: Converged}
-	var basis [][]float64
+	basis := &host{op: op}
+	var numbers []int // of its vectors
 	gs, ws := make([][]float64, together), make([][]float64, together)
 	for i := range together {
 		gs[i], ws[i] = make([]float64, n), make([]float64, n)
@@ -58,13 +59,16 @@ func deflated(ctx context.Context, op Operator, sketch, products int, seed uint6
 			return t.failed(err)
 		}
 		for i, size := range sizes {
-			if _, beta := orthogonalise(ws[i], basis, size, size); beta > 0 {
-				basis = append(basis, ws[i])
+			k := len(numbers)
+			basis.x = append(basis.x[:k], ws[i])
+			if _, beta, _ := orthogonalise(basis, k, numbers, n, size, size); beta > 0 {
+				numbers = append(numbers, k)
 				ws[i] = make([]float64, n)
 			}
 		}
 	}
-	for q := range slices.Chunk(basis, together) {
+	kept := basis.x[:len(numbers)]
+	for q := range slices.Chunk(kept, together) {
 		if _, err := t.apply(ctx, op, q, ws); err != nil {
 			return t.failed(err)
 		}
@@ -73,11 +77,11 @@ func deflated(ctx context.Context, op Operator, sketch, products int, seed uint6
 		}
 	}
 	var outside []float64
-	for t.Products < products && len(basis) < n {
+	for t.Products < products && len(kept) < n {
 		g := gs[:min(products-t.Products, together)]
 		for _, v := range g {
 			random.signs(v)
-			subtract(v, basis, dots(basis, v))
+			subtract(v, kept, dots(kept, v))
 		}
 		if _, err := t.apply(ctx, op, g, ws); err != nil {
 			return t.failed(err)
@@ -98,9 +102,27 @@ func deflated(ctx context.Context, op Operator, sketch, products int, seed uint6
 const together = 4
 
 // apply writes A·vectors[k] into products[k] and returns the norms of these.
-func (t *Trace) apply(ctx context.Context, op Operator, vectors, products [][]float64) ([]float64, error) {
+func (t *Trace) apply(ctx context.Context, op Operator, vectors, products [][]float64) (sizes []float64, err error) {
 	t.Products += len(vectors)
-	return applyAll(ctx, op, vectors, products[:len(vectors)])
+	products = products[:len(vectors)]
+	err = ctx.Err()
+	if err == nil {
+		err = op.Apply(ctx, vectors, products)
+	}
+	if err == nil {
+		err = ctx.Err() // an operator need not look
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range products {
+		size := norm(w)
+		if math.IsNaN(size) || math.IsInf(size, 0) {
+			return nil, errNotFinite
+		}
+		sizes = append(sizes, size)
+	}
+	return sizes, nil
 }
 
 func (t *Trace) failed(err error) (*Trace, error) {
