@@ -172,3 +172,15 @@ type normaliseArguments struct {
 	pixels, pixel, channels int32
 	logarithm, adds, second int32
 }
+
+type vectorsArguments struct {
+	vectors            address
+	stride, count      int64
+	hand               address
+	which, factors     address
+	parts, sums        address
+	places             address
+	whole, derivatives address
+	factor             float64
+	many, blocks, made int32
+}

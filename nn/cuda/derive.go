@@ -207,7 +207,11 @@ func (e *Engine) Products(ctx context.Context, vectors, products [][]float64) er
 		}
 	}
 	for k := range vectors {
-		if err := d.turn(vectors[k]); err != nil {
+		err := d.turn(func(phi address) error {
+			d.parameters.round(vectors[k])
+			return d.parameters.fill(phi)
+		})
+		if err != nil {
 			return err
 		}
 		if _, err := d.sweep(ctx, e, d.set, true); err != nil {
@@ -253,14 +257,13 @@ func (d *derivatives) moveTo(e *Engine, at nn.Point) error {
 	return d.pack(h.phi64, h.phi, h.own)
 }
 
-// turn takes up a vector: φ's derivative along it. It is computed where the sums of derivatives will be.
-func (d *derivatives) turn(vector []float64) error {
+// turn takes up φ's derivative along a vector, which fill computes where the sums of derivatives will be.
+func (d *derivatives) turn(fill func(phi address) error) error {
 	h := &d.hand
 	if err := d.clear(h.gradient, 2*int64(d.tape.phi)); err != nil {
 		return err
 	}
-	d.parameters.round(vector)
-	if err := d.parameters.fill(h.gradient); err != nil {
+	if err := fill(h.gradient); err != nil {
 		return err
 	}
 	return d.pack(h.gradient, h.dPhi, h.along)

@@ -32,6 +32,7 @@ func TestKernelsTakeWhatTheyAreGiven(t *testing.T) {
 		unsafe.Sizeof(combineArguments{}):    {"combine64", "tangent", "adjoint", "sums", "adjointSums"},
 		unsafe.Sizeof(parametersArguments{}): {"fill", "fillNorms", "pull", "pullNorms"},
 		unsafe.Sizeof(reduceArguments{}):     {"reduce"},
+		unsafe.Sizeof(vectorsArguments{}):    {"vectorDots", "vectorSums", "vectorAdd", "vectorScale", "vectorRotate", "vectorGive", "vectorTake"},
 		unsafe.Sizeof(convertArguments{}):    {"widen", "narrow", "zero"},
 		unsafe.Sizeof(windowArguments{}):     {"pool64", "pool32", "poolBack", "move64", "move32", "moveBack"},
 		unsafe.Sizeof(normaliseArguments{}):  {"normalise64", "normaliseTangent", "normaliseBack"},

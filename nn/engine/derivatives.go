@@ -27,3 +27,31 @@ type Differentiator interface {
 	// precision; none may overlap a product.
 	Products(ctx context.Context, vectors, products [][]float64) error
 }
+
+// Residence is a Differentiator that can keep vectors where it computes products.
+type Residence interface {
+	Differentiator
+	// Vectors makes room for count vectors of the parameters in ranges, first ≤ i < end, in rising order, of which products are taken at the
+	// point of the last Gradient; the other parameters are held at zero. They are nil where there is no room. They are of use until the
+	// engine is given other work than Products.
+	Vectors(ranges [][2]int, count int) (Vectors, error)
+}
+
+// Vectors are float64 vectors, numbered from 0, whose elements are parameters. They are for one goroutine at a time.
+type Vectors interface {
+	// Write sets vector k, which is undefined before; Read copies it to x.
+	Write(k int, x []float64) error
+	Read(x []float64, k int) error
+	// Apply writes ∇²L·vector v, as Products computes it, into vector w, which is another.
+	Apply(ctx context.Context, v, w int) error
+	// Dots is vectorᵢ·w for every i of which, summed in an order that depends on the number of elements alone.
+	Dots(which []int, w int) ([]float64, error)
+	// Add adds Σᵢ c[i]·vector which[i] to w, which is none of them.
+	Add(w int, which []int, c []float64) error
+	// Scale multiplies w by f.
+	Scale(w int, f float64) error
+	// Rotate replaces vector which[j] by Σᵢ s[i][j]·vector which[i], for j < len(s[i]); the others stay as they are.
+	Rotate(which []int, s [][]float64) error
+	// Close gives their memory back.
+	Close() error
+}

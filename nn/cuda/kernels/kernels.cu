@@ -2,5 +2,6 @@
 #include "elements.h"
 #include "parameters.h"
 #include "patch.h"
+#include "vectors.h"
 #include "weigh.h"
 #include "weights.h"

@@ -1,0 +1,227 @@
+package cuda
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"lsrun/nn/engine"
+)
+
+var _ engine.Residence = (*Engine)(nil)
+
+// vectors are engine.Vectors on a card (kernels/vectors.h).
+type vectors struct {
+	engine      *Engine
+	of          *derivatives
+	count       int   // elements
+	stride      int64 // from a vector to the next
+	blocks      int   // of vectorDots
+	all         address
+	places      address // of elements among all parameters
+	which       address
+	factors     address
+	parts, sums address
+	sumsHere    []float64
+}
+
+const (
+	togetherVectors = 8   // TOGETHER in vectors.h
+	rotatedElements = 32  // ROTATED in vectors.h
+	mostDotBlocks   = 256 // so that the order of sums is the same on all cards
+	// mostVectors are at a time: what a rotation makes of them must fit a block's shared memory on any card.
+	mostVectors = 48 << 10 / (8 * rotatedElements)
+)
+
+// Vectors is that of engine.Residence.
+func (e *Engine) Vectors(ranges [][2]int, count int) (engine.Vectors, error) {
+	if e.derived == nil || e.derived.set == nil {
+		return nil, errors.New("vectors: there is no gradient yet, at whose point products would be")
+	}
+	var places []int32
+	end := 0
+	for _, r := range ranges {
+		if r[0] < end || r[1] < r[0] || r[1] > e.graph.Parameters() {
+			return nil, fmt.Errorf("vectors of %s: the range [%d, %d) is out of order or out of its %d parameters", e.graph.Name, r[0], r[1], e.graph.Parameters())
+		}
+		for end = r[0]; end < r[1]; end++ {
+			places = append(places, int32(end))
+		}
+	}
+	if count < 1 || count > mostVectors {
+		return nil, nil
+	}
+	v := &vectors{engine: e, of: e.derived, count: len(places), stride: roundUp(int64(max(1, len(places))), 32),
+		blocks: min(mostDotBlocks, max(1, blocks(len(places), 16*256))), sumsHere: make([]float64, count*256)}
+	d := e.device
+	take := func(at *address, bytes int64) func() error {
+		return func() (err error) { *at, err = d.alloc(bytes); return err }
+	}
+	for _, take := range []func() error{
+		take(&v.all, 8*v.stride*int64(count)), take(&v.which, 4*int64(count)), take(&v.factors, 8*int64(count)*int64(count)),
+		take(&v.parts, 8*256*int64(v.blocks)*int64(count)), take(&v.sums, 8*256*int64(count)),
+		func() (err error) { v.places, err = resident(d, places); return err },
+	} {
+		if err := e.makingRoom(take); err != nil {
+			if errors.Is(err, errMemory) {
+				err = nil
+			}
+			return nil, errors.Join(err, v.Close())
+		}
+	}
+	return v, nil
+}
+
+// Close gives the card's memory back.
+func (v *vectors) Close() error {
+	var all []error
+	for _, at := range []*address{&v.all, &v.places, &v.which, &v.factors, &v.parts, &v.sums} {
+		all = append(all, v.engine.release(at))
+	}
+	return errors.Join(all...)
+}
+
+func (v *vectors) at(k int) address { return v.all + address(8*v.stride*int64(k)) }
+
+// Write copies by way of pinned memory, as does Read.
+func (v *vectors) Write(k int, x []float64) error {
+	p := v.of.parameters
+	here := p.resultHere[:v.count]
+	v.eachPart(func(first, end int) { copy(here[first:end], x[first:end]) })
+	return v.engine.device.upload(v.at(k), bytes(here))
+}
+
+func (v *vectors) Read(x []float64, k int) error {
+	p, d := v.of.parameters, v.engine.device
+	here := p.resultHere[:v.count]
+	if err := d.download(bytes(here), v.at(k)); err != nil {
+		return err
+	}
+	if err := d.sync(); err != nil {
+		return err
+	}
+	v.eachPart(func(first, end int) { copy(x[first:end], here[first:end]) })
+	return nil
+}
+
+// Apply is a product of the set and at the point of the last Gradient.
+func (v *vectors) Apply(ctx context.Context, from, to int) error {
+	e, d := v.engine, v.of
+	if e.derived != d || d.set == nil {
+		return errors.New("products: the engine has had other work, and the point is forgotten")
+	}
+	p := d.parameters
+	if err := d.clear(p.vector, int64(len(p.places))); err != nil {
+		return err
+	}
+	if err := v.run("vectorGive", v.at(from), vectorsArguments{whole: p.vector}); err != nil {
+		return err
+	}
+	if err := d.turn(func(phi address) error { return p.run("fill", phi, 1) }); err != nil {
+		return err
+	}
+	if _, err := d.sweep(ctx, e, d.set, true); err != nil {
+		return err
+	}
+	if err := p.run("pull", d.hand.gradient, d.set.Len()); err != nil {
+		return err
+	}
+	if err := v.run("vectorTake", v.at(to), vectorsArguments{derivatives: p.result}); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+func (v *vectors) Dots(which []int, w int) ([]float64, error) {
+	if len(which) == 0 {
+		return nil, nil
+	}
+	if err := v.choose(which, nil); err != nil {
+		return nil, err
+	}
+	a := v.arguments(v.at(w), vectorsArguments{many: int32(len(which))})
+	for _, l := range []launch{
+		{kernel: "vectorDots", grid: [3]int{v.blocks, blocks(len(which), togetherVectors), 1}, block: 256},
+		{kernel: "vectorSums", grid: [3]int{len(which), 1, 1}, block: 256},
+	} {
+		if err := v.engine.device.launch(l, unsafe.Pointer(a)); err != nil {
+			return nil, err
+		}
+	}
+	here := v.sumsHere[:256*len(which)]
+	if err := v.engine.device.download(bytes(here), v.sums); err != nil {
+		return nil, err
+	}
+	if err := v.engine.device.sync(); err != nil {
+		return nil, err
+	}
+	sums := make([]float64, len(which))
+	for i := range sums {
+		for _, x := range here[256*i:][:256] {
+			sums[i] += x
+		}
+	}
+	return sums, nil
+}
+
+func (v *vectors) Add(w int, which []int, c []float64) error {
+	if err := v.choose(which, c); err != nil {
+		return err
+	}
+	return v.run("vectorAdd", v.at(w), vectorsArguments{many: int32(len(which))})
+}
+
+func (v *vectors) Scale(w int, f float64) error {
+	return v.run("vectorScale", v.at(w), vectorsArguments{factor: f})
+}
+
+func (v *vectors) Rotate(which []int, s [][]float64) error {
+	var factors []float64
+	for _, row := range s {
+		factors = append(factors, row...)
+	}
+	if err := v.choose(which, factors); err != nil {
+		return err
+	}
+	made := len(s[0])
+	l := launch{kernel: "vectorRotate", grid: [3]int{blocks(v.count, rotatedElements), 1, 1}, block: rotatedElements, shared: 8 * rotatedElements * made}
+	return v.launch(l, v.arguments(0, vectorsArguments{many: int32(len(which)), made: int32(made)}))
+}
+
+// choose copies the numbers of vectors to the card, and factors for them.
+func (v *vectors) choose(which []int, factors []float64) error {
+	numbers := make([]int32, len(which))
+	for i, k := range which {
+		numbers[i] = int32(k)
+	}
+	if err := v.engine.device.upload(v.which, bytes(numbers)); err != nil {
+		return err
+	}
+	return v.engine.device.upload(v.factors, bytes(factors))
+}
+
+// run launches a kernel with a thread for every element of the vector in hand.
+func (v *vectors) run(kernel string, hand address, a vectorsArguments) error {
+	return v.launch(launch{kernel: kernel, grid: [3]int{blocks(v.count, 256), 1, 1}, block: 256}, v.arguments(hand, a))
+}
+
+func (v *vectors) launch(l launch, a *vectorsArguments) error {
+	if v.count == 0 {
+		return nil
+	}
+	return v.engine.device.launch(l, unsafe.Pointer(a))
+}
+
+// arguments fills in what all kernels have in common.
+func (v *vectors) arguments(hand address, a vectorsArguments) *vectorsArguments {
+	a.vectors, a.stride, a.count, a.hand = v.all, v.stride, int64(v.count), hand
+	a.which, a.factors, a.parts, a.sums, a.places, a.blocks = v.which, v.factors, v.parts, v.sums, v.places, int32(v.blocks)
+	return &a
+}
+
+// eachPart calls f for parts of the elements, by all threads.
+func (v *vectors) eachPart(f func(first, end int)) {
+	const part = 1 << 14
+	v.engine.threads.each(blocks(v.count, part), func(i int) { f(i*part, min((i+1)*part, v.count)) })
+}
