@@ -62,9 +62,36 @@ func weightRanges(g *nn.Graph) (ranges []hessian.Range) {
 func (o *ownHessian) Dim() int { return len(o.gradient) }
 
 func (o *ownHessian) Apply(ctx context.Context, vectors, products [][]float64) error {
+	return o.timed(func() error { return o.engine.Products(ctx, vectors, products) })
+}
+
+func (o *ownHessian) timed(multiply func() error) error {
 	began := time.Now()
 	defer func() { o.spent += time.Since(began) }()
-	return o.engine.Products(ctx, vectors, products)
+	return multiply()
+}
+
+// Vectors are those that the engine keeps, if it keeps any.
+func (o *ownHessian) Vectors(ranges [][2]int, count int) (hessian.Vectors, error) {
+	e, ok := o.engine.(engine.Residence)
+	if !ok {
+		return nil, nil
+	}
+	v, err := e.Vectors(ranges, count)
+	if v == nil || err != nil {
+		return nil, err
+	}
+	return &timedVectors{v, o}, nil
+}
+
+// timedVectors are vectors whose products are timed.
+type timedVectors struct {
+	engine.Vectors
+	of *ownHessian
+}
+
+func (v *timedVectors) Apply(ctx context.Context, from, to int) error {
+	return v.of.timed(func() error { return v.Vectors.Apply(ctx, from, to) })
 }
 
 // to finds both ends to a tolerance; moving to the point and its gradient are counted.

@@ -29,16 +29,19 @@ type Vectors interface {
 // Residence is an Operator that can keep vectors where it computes.
 type Residence interface {
 	Operator
-	// Vectors makes room for so many of the coordinates in ranges, of the principal submatrix that these select. They are nil where there is no
-	// room, or no use for it: then they are in the host's memory.
-	Vectors(ranges []Range, count int) (Vectors, error)
+	// Vectors makes room for count vectors of the coordinates in ranges, first ≤ i < end, of the principal submatrix that these select. They are
+	// nil where there is no room: then they are in the host's memory.
+	Vectors(ranges [][2]int, count int) (Vectors, error)
 }
 
 // vectorsOf makes room for count vectors of op.
 func vectorsOf(op Operator, count int) (Vectors, error) {
-	whole, ranges := op, []Range{{0, op.Dim()}}
+	whole, ranges := op, [][2]int{{0, op.Dim()}}
 	if r, ok := op.(*Restriction); ok {
-		whole, ranges = r.whole, r.ranges
+		whole, ranges = r.whole, nil
+		for _, part := range r.ranges {
+			ranges = append(ranges, [2]int{part.First, part.End})
+		}
 	}
 	if r, ok := whole.(Residence); ok {
 		if v, err := r.Vectors(ranges, count); v != nil || err != nil {

@@ -27,7 +27,7 @@ func (r *residence) call() error {
 	return nil
 }
 
-func (r *residence) Vectors(ranges []Range, count int) (Vectors, error) {
+func (r *residence) Vectors(parts [][2]int, count int) (Vectors, error) {
 	if r.full {
 		return nil, nil
 	}
@@ -35,8 +35,11 @@ func (r *residence) Vectors(ranges []Range, count int) (Vectors, error) {
 		return nil, err
 	}
 	r.open++
-	r.restricted = ranges
-	op, err := Restrict(r.Operator, ranges)
+	r.restricted = nil
+	for _, p := range parts {
+		r.restricted = append(r.restricted, Range{p[0], p[1]})
+	}
+	op, err := Restrict(r.Operator, r.restricted)
 	return &room{residence: r, host: host{op: op, x: make([][]float64, count)}}, err
 }
 

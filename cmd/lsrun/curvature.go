@@ -279,11 +279,38 @@ type products64 struct {
 
 func (p *products64) Dim() int { return p.n }
 func (p *products64) Apply(ctx context.Context, vectors, products [][]float64) error {
-	err := p.Products(ctx, vectors, products)
+	return p.count(len(vectors), p.Products(ctx, vectors, products))
+}
+
+// count reports so many products, unless they failed.
+func (p *products64) count(products int, err error) error {
 	if err == nil && p.done != nil {
-		p.done(len(vectors))
+		p.done(products)
 	}
 	return err
+}
+
+// Vectors are those that the engine keeps, if it keeps any.
+func (p *products64) Vectors(ranges [][2]int, count int) (hessian.Vectors, error) {
+	e, ok := p.Differentiator.(engine.Residence)
+	if !ok {
+		return nil, nil
+	}
+	v, err := e.Vectors(ranges, count)
+	if v == nil || err != nil {
+		return nil, err
+	}
+	return &counted{v, p}, nil
+}
+
+// counted are vectors whose products are counted.
+type counted struct {
+	engine.Vectors
+	of *products64
+}
+
+func (c *counted) Apply(ctx context.Context, v, w int) error {
+	return c.of.count(1, c.Vectors.Apply(ctx, v, w))
 }
 
 // parameterRanges are where the chosen parameters lie in a vector of all.

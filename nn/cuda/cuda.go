@@ -123,6 +123,7 @@ type Engine struct {
 	vectors     []byte       // pinned memory for those that it takes and gives
 	blockImages int          // of derivatives, at most
 	stateBytes  int64        // of base states that are kept, at most
+	mostVectors int          // on the card at a time
 }
 
 // images is a set, on the card pixel by pixel, channels padded to a multiple of four.
@@ -180,7 +181,7 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 
 func newEngine(g *nn.Graph, loss nn.Loss, precision Precision, d device) (e *Engine, err error) {
 	e = &Engine{graph: g, loss: loss, precision: precision, device: d, threads: threads(runtime.GOMAXPROCS(0)), program: lower(g, precision),
-		sets: map[*images]bool{}, blockImages: blockImages, most: inFlight, bytes: roomBytes}
+		sets: map[*images]bool{}, blockImages: blockImages, mostVectors: mostVectors, most: inFlight, bytes: roomBytes}
 	if e.tables, err = e.program.announce(e.device); err == nil && (precision == TF32x3 || precision == FP16x3) {
 		e.exact = lower(g, Float32)
 		e.again, err = e.exact.announce(e.device)
@@ -325,6 +326,12 @@ func (t threads) each(n int, f func(i int)) {
 		})
 	}
 	running.Wait()
+}
+
+// eachPart calls f for parts of n elements.
+func (t threads) eachPart(n int, f func(first, end int)) {
+	const part = 1 << 12
+	t.each(blocks(n, part), func(i int) { f(i*part, min((i+1)*part, n)) })
 }
 
 // SetPlane copies θ, δ and η to the card.

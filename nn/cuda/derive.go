@@ -190,11 +190,19 @@ func (e *Engine) Gradient(ctx context.Context, s engine.Set, at nn.Point, gradie
 	return loss / float64(set.Len()), nil
 }
 
+// point is where the last Gradient was.
+func (e *Engine) point() (*derivatives, error) {
+	if e.derived == nil || e.derived.set == nil {
+		return nil, errors.New("there is no gradient yet, whose point they would be at")
+	}
+	return e.derived, nil
+}
+
 // Products is that of engine.Differentiator, in float32.
 func (e *Engine) Products(ctx context.Context, vectors, products [][]float64) error {
-	d := e.derived
-	if d == nil || d.set == nil {
-		return errors.New("products: there is no gradient yet, whose point they would be at")
+	d, err := e.point()
+	if err != nil {
+		return fmt.Errorf("products: %w", err)
 	}
 	n := e.graph.Parameters()
 	if len(vectors) != len(products) {

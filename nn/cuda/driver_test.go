@@ -149,13 +149,41 @@ func (f *fake) evaluate(t *testing.T, differentiate bool) error {
 		if _, err := e.Gradient(context.Background(), set, nn.Point{}, v); err != nil {
 			return err
 		}
-		return e.Products(context.Background(), [][]float64{v}, [][]float64{w})
+		if err := e.Products(context.Background(), [][]float64{v}, [][]float64{w}); err != nil {
+			return err
+		}
+		return useVectors(e)
 	}
 	err = work()
 	if closed := e.Close(); err == nil {
 		err = closed
 	}
 	return err
+}
+
+// useVectors goes through all that they can.
+func useVectors(e *Engine) (err error) {
+	n := e.graph.Parameters()
+	v, err := e.Vectors([][2]int{{0, n}}, 3)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, v.Close()) }()
+	x := make([]float64, n)
+	for _, use := range []func() error{
+		func() error { return v.Write(0, x) },
+		func() error { return v.Apply(context.Background(), 0, 1) },
+		func() error { _, err := v.Dots([]int{0, 1}, 1); return err },
+		func() error { return v.Add(1, []int{0}, []float64{1}) },
+		func() error { return v.Scale(1, 2) },
+		func() error { return v.Rotate([]int{0, 1}, [][]float64{{1}, {2}}) },
+		func() error { return v.Read(x, 1) },
+	} {
+		if err := use(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func TestEveryErrorOfTheDriverIsReported(t *testing.T) {

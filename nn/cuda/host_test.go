@@ -71,7 +71,7 @@ func (h *host) alloc(size int64) (address, error) {
 	}
 	at := address(uintptr(unsafe.Pointer(&m[0]))) + address((int64(whole-page)-size)&^15)
 	h.held[at] = m
-	h.taken += size
+	h.taken += roundUp(size, 16)
 	return at, nil
 }
 

@@ -66,11 +66,7 @@ func (p *parameters) addresses() []*address {
 }
 
 // eachPart calls f for parts of the parameters, by all threads.
-func (p *parameters) eachPart(f func(first, end int)) {
-	const part = 1 << 14
-	n := len(p.places)
-	p.threads.each(blocks(n, part), func(i int) { f(i*part, min((i+1)*part, n)) })
-}
+func (p *parameters) eachPart(f func(first, end int)) { p.threads.eachPart(len(p.places), f) }
 
 // round takes up a vector, rounded to float32.
 func (p *parameters) round(vector []float64) {

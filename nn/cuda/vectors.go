@@ -14,7 +14,6 @@ var _ engine.Residence = (*Engine)(nil)
 // vectors are engine.Vectors on a card (kernels/vectors.h).
 type vectors struct {
 	engine      *Engine
-	of          *derivatives
 	count       int   // elements
 	stride      int64 // from a vector to the next
 	blocks      int   // of vectorDots
@@ -30,14 +29,17 @@ const (
 	togetherVectors = 8   // TOGETHER in vectors.h
 	rotatedElements = 32  // ROTATED in vectors.h
 	mostDotBlocks   = 256 // so that the order of sums is the same on all cards
-	// mostVectors are at a time: what a rotation makes of them must fit a block's shared memory on any card.
+	// mostVectors are on a card at a time: what a rotation makes of them must fit a block's shared memory on any card.
 	mostVectors = 48 << 10 / (8 * rotatedElements)
 )
 
-// Vectors is that of engine.Residence.
+// dotBlocks is how many blocks sum products of vectors of n elements.
+func dotBlocks(n int) int { return min(mostDotBlocks, max(1, blocks(n, 16*256))) }
+
+// Vectors is that of engine.Residence. Where there is no room on the card, vectors are in the host's memory; that does not change a bit.
 func (e *Engine) Vectors(ranges [][2]int, count int) (engine.Vectors, error) {
-	if e.derived == nil || e.derived.set == nil {
-		return nil, errors.New("vectors: there is no gradient yet, at whose point products would be")
+	if _, err := e.point(); err != nil {
+		return nil, fmt.Errorf("vectors: %w", err)
 	}
 	var places []int32
 	end := 0
@@ -49,11 +51,23 @@ func (e *Engine) Vectors(ranges [][2]int, count int) (engine.Vectors, error) {
 			places = append(places, int32(end))
 		}
 	}
-	if count < 1 || count > mostVectors {
-		return nil, nil
+	if count > e.mostVectors {
+		return newVectorsHere(e, places, count), nil
 	}
-	v := &vectors{engine: e, of: e.derived, count: len(places), stride: roundUp(int64(max(1, len(places))), 32),
-		blocks: min(mostDotBlocks, max(1, blocks(len(places), 16*256))), sumsHere: make([]float64, count*256)}
+	v, err := e.vectorsThere(places, count)
+	if errors.Is(err, errMemory) {
+		return newVectorsHere(e, places, count), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make room for %d vectors: %w", count, err)
+	}
+	return v, nil
+}
+
+// vectorsThere are vectors on the card.
+func (e *Engine) vectorsThere(places []int32, count int) (*vectors, error) {
+	v := &vectors{engine: e, count: len(places), stride: roundUp(int64(max(1, len(places))), 32),
+		blocks: dotBlocks(len(places)), sumsHere: make([]float64, count*256)}
 	d := e.device
 	take := func(at *address, bytes int64) func() error {
 		return func() (err error) { *at, err = d.alloc(bytes); return err }
@@ -64,9 +78,6 @@ func (e *Engine) Vectors(ranges [][2]int, count int) (engine.Vectors, error) {
 		func() (err error) { v.places, err = resident(d, places); return err },
 	} {
 		if err := e.makingRoom(take); err != nil {
-			if errors.Is(err, errMemory) {
-				err = nil
-			}
 			return nil, errors.Join(err, v.Close())
 		}
 	}
@@ -86,30 +97,45 @@ func (v *vectors) at(k int) address { return v.all + address(8*v.stride*int64(k)
 
 // Write copies by way of pinned memory, as does Read.
 func (v *vectors) Write(k int, x []float64) error {
-	p := v.of.parameters
-	here := p.resultHere[:v.count]
-	v.eachPart(func(first, end int) { copy(here[first:end], x[first:end]) })
+	here, err := v.here()
+	if err != nil {
+		return err
+	}
+	v.engine.threads.eachPart(v.count, func(first, end int) { copy(here[first:end], x[first:end]) })
 	return v.engine.device.upload(v.at(k), bytes(here))
 }
 
 func (v *vectors) Read(x []float64, k int) error {
-	p, d := v.of.parameters, v.engine.device
-	here := p.resultHere[:v.count]
+	here, err := v.here()
+	if err != nil {
+		return err
+	}
+	d := v.engine.device
 	if err := d.download(bytes(here), v.at(k)); err != nil {
 		return err
 	}
 	if err := d.sync(); err != nil {
 		return err
 	}
-	v.eachPart(func(first, end int) { copy(x[first:end], here[first:end]) })
+	v.engine.threads.eachPart(v.count, func(first, end int) { copy(x[first:end], here[first:end]) })
 	return nil
 }
 
-// Apply is a product of the set and at the point of the last Gradient.
+// here is pinned memory for a vector.
+func (v *vectors) here() ([]float64, error) {
+	d, err := v.engine.point()
+	if err != nil {
+		return nil, fmt.Errorf("copy a vector: %w", err)
+	}
+	return d.parameters.resultHere[:v.count], nil
+}
+
+// Apply computes as Products does.
 func (v *vectors) Apply(ctx context.Context, from, to int) error {
-	e, d := v.engine, v.of
-	if e.derived != d || d.set == nil {
-		return errors.New("products: the engine has had other work, and the point is forgotten")
+	e := v.engine
+	d, err := e.point()
+	if err != nil {
+		return fmt.Errorf("products: %w", err)
 	}
 	p := d.parameters
 	if err := d.clear(p.vector, int64(len(p.places))); err != nil {
@@ -218,10 +244,4 @@ func (v *vectors) arguments(hand address, a vectorsArguments) *vectorsArguments 
 	a.vectors, a.stride, a.count, a.hand = v.all, v.stride, int64(v.count), hand
 	a.which, a.factors, a.parts, a.sums, a.places, a.blocks = v.which, v.factors, v.parts, v.sums, v.places, int32(v.blocks)
 	return &a
-}
-
-// eachPart calls f for parts of the elements, by all threads.
-func (v *vectors) eachPart(f func(first, end int)) {
-	const part = 1 << 14
-	v.engine.threads.each(blocks(v.count, part), func(i int) { f(i*part, min((i+1)*part, v.count)) })
 }

@@ -31,9 +31,8 @@ type Differentiator interface {
 // Residence is a Differentiator that can keep vectors where it computes products.
 type Residence interface {
 	Differentiator
-	// Vectors makes room for count vectors of the parameters in ranges, first ≤ i < end, in rising order, of which products are taken at the
-	// point of the last Gradient; the other parameters are held at zero. They are nil where there is no room. They are of use until the
-	// engine is given other work than Products.
+	// Vectors makes room for count vectors of the parameters in ranges, first ≤ i < end, in rising order; the others are held at zero. There
+	// must have been a Gradient. Where there is no room they are elsewhere, which does not change a bit.
 	Vectors(ranges [][2]int, count int) (Vectors, error)
 }
 
@@ -42,7 +41,7 @@ type Vectors interface {
 	// Write sets vector k, which is undefined before; Read copies it to x.
 	Write(k int, x []float64) error
 	Read(x []float64, k int) error
-	// Apply writes ∇²L·vector v, as Products computes it, into vector w, which is another.
+	// Apply writes ∇²L·vector v, as Products would compute it now, into vector w, which is another.
 	Apply(ctx context.Context, v, w int) error
 	// Dots is vectorᵢ·w for every i of which, summed in an order that depends on the number of elements alone.
 	Dots(which []int, w int) ([]float64, error)

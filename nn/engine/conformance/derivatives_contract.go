@@ -103,7 +103,6 @@ func derivativesContract(t *testing.T, tolerance float64, new maker) {
 	})
 	t.Run("cancelled work returns an error soon", func(t *testing.T) { cancelledDerivatives(t, new, r, vectors) })
 	t.Run("what does not fit is an error", func(t *testing.T) { misfitDerivatives(t, new, r) })
-	t.Run("vectors may be kept", func(t *testing.T) { residences(t, new, r) })
 }
 
 // meanOfParts differentiates consecutive parts of r's images and averages.

@@ -12,8 +12,11 @@ import (
 	"lsrun/nn/engine"
 )
 
-// residences tests the vectors of engines that keep any.
-func residences(t *testing.T, new maker, r resident) {
+// RunVectors tests the vectors of the engines that new makes, if they keep any: operations beside float64 in another order, products beside
+// those of Products, bit by bit.
+func RunVectors(t *testing.T, new func(g *nn.Graph, loss nn.Loss, threads int) (engine.Engine, error)) {
+	r := sample(t)
+	r.images = randomImages(r.graph, 70, 3)
 	d := differentiator(t, new, r.graph, nn.CrossEntropy, 2, r.plane)
 	e, ok := d.(engine.Residence)
 	if !ok {
