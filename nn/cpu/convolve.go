@@ -100,9 +100,11 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 	return l
 }
 
-// algorithmFor is the transform for a 3×3 convolution with stride 1, or nil: derivatives know no pieces of kernels.
+// algorithmFor is the transform for a 3×3 convolution with stride 1, or nil: derivatives know no pieces of kernels, and have more to do for
+// every channel.
 func (t *tape) algorithmFor(c nn.Conv, in nn.Shape) *kernel.Winograd {
-	if c.Kernel != [2]int{3, 3} || c.Stride != [2]int{1, 1} {
+	const fewest = 8 // channels
+	if c.Kernel != [2]int{3, 3} || c.Stride != [2]int{1, 1} || in[0] < fewest {
 		return nil
 	}
 	return algorithmFor(t.kernel, c, in, t.exact)
