@@ -78,7 +78,7 @@ func (o *ownHessian) Vectors(ranges [][2]int, count int) (hessian.Vectors, error
 		return nil, nil
 	}
 	v, err := e.Vectors(ranges, count)
-	if v == nil || err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return &timedVectors{v, o}, nil

@@ -30,7 +30,7 @@ type Vectors interface {
 type Residence interface {
 	Operator
 	// Vectors makes room for count vectors of the coordinates in ranges, first ≤ i < end, of the principal submatrix that these select. They are
-	// nil where there is no room: then they are in the host's memory.
+	// nil if it keeps none, which must not depend on what memory is free: sums in the host's memory have an order of their own.
 	Vectors(ranges [][2]int, count int) (Vectors, error)
 }
 

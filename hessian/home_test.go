@@ -12,7 +12,7 @@ import (
 type residence struct {
 	Operator
 	failing, calls int
-	full           bool // there is no room
+	keepsNone      bool
 	open           int
 	restricted     []Range
 }
@@ -28,7 +28,7 @@ func (r *residence) call() error {
 }
 
 func (r *residence) Vectors(parts [][2]int, count int) (Vectors, error) {
-	if r.full {
+	if r.keepsNone {
 		return nil, nil
 	}
 	if err := r.call(); err != nil {
@@ -44,7 +44,7 @@ func (r *residence) Vectors(parts [][2]int, count int) (Vectors, error) {
 }
 
 func (r *residence) Apply(ctx context.Context, vectors, products [][]float64) error {
-	if !r.full {
+	if !r.keepsNone {
 		return errors.New("vectors left their residence")
 	}
 	return r.Operator.Apply(ctx, vectors, products)
@@ -73,7 +73,7 @@ func (r *room) Rotate(which []int, s [][]float64) error {
 	return errors.Join(r.host.Rotate(which, s), r.call())
 }
 
-// onResidences runs compute where vectors are the host's, where they are elsewhere, and where there is no room for that; and then with every
+// onResidences runs compute where vectors are the host's, where they are elsewhere, and where nobody keeps any; and then with every
 // call failing in turn.
 func onResidences[T any](t *testing.T, whole Operator, ranges []Range, compute func(op Operator) (T, error)) {
 	t.Helper()
@@ -92,15 +92,15 @@ func onResidences[T any](t *testing.T, whole Operator, ranges []Range, compute f
 		t.Fatal(err)
 	}
 	elsewhere := &residence{Operator: whole}
-	for _, r := range []*residence{elsewhere, {Operator: whole, full: true}} {
+	for _, r := range []*residence{elsewhere, {Operator: whole, keepsNone: true}} {
 		got, err := on(r)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !reflect.DeepEqual(got, want) {
-			t.Errorf("with vectors elsewhere (no room: %v): %+v, not %+v", r.full, got, want)
+			t.Errorf("with vectors elsewhere (none: %v): %+v, not %+v", r.keepsNone, got, want)
 		}
-		if !r.full && ranges != nil && !slices.Equal(r.restricted, ranges) {
+		if !r.keepsNone && ranges != nil && !slices.Equal(r.restricted, ranges) {
 			t.Errorf("the ranges are %v, not %v", r.restricted, ranges)
 		}
 	}

@@ -7,7 +7,7 @@
 // number of threads. Random numbers are SplitMix64's, a function of a seed.
 //
 // Memory, beyond what the operator needs: Extremes keeps Options.Basis + 2 vectors and those
-// that it returns, SpectralDensity steps + 2 (both where a Residence has them, if it does), HutchPlusPlus a third of its products + 8,
+// that it returns, SpectralDensity steps + 2 (all but one where a Residence keeps them), HutchPlusPlus a third of its products + 8,
 // Hutchinson 8; a Restriction keeps two whole ones for every vector that it is given at a time.
 package hessian
 

@@ -297,7 +297,7 @@ func (p *products64) Vectors(ranges [][2]int, count int) (hessian.Vectors, error
 		return nil, nil
 	}
 	v, err := e.Vectors(ranges, count)
-	if v == nil || err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return &counted{v, p}, nil

@@ -1,7 +1,7 @@
 // Package cpu is the fast engine: float32, on the processor's vector units.
 //
-// The graph is lowered once to a list of steps (lower.go): convolutions of 3×3 and more with stride 1 by Winograd's
-// transforms (winograd.go), others and linear maps as matrix products (product.go),
+// The graph is lowered once to a list of steps (lower.go): convolutions of 3×3 and more with stride 1, and of 3×3 with
+// stride 2, by Winograd's transforms (winograd.go), others and linear maps as matrix products (product.go),
 // with batch norm, residual sum and activation where their sums are finished (finish.go),
 // and whatever could not be joined to one. Pictures are stored pixel by pixel, the channels of
 // one together, with a border of zeros as wide as the steps that read them need (memory.go).

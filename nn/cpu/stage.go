@@ -32,8 +32,8 @@ const (
 )
 
 // stages divides the steps where pictures become smaller, so that later ones can take more images at a time
-// without leaving the second cache. A step that makes pictures smaller belongs to the stage before, or, if it has weights, which more images
-// share, to the one after.
+// without leaving the second cache. A step that makes pictures smaller belongs to the stage before, or, if it is a product, whose weights more
+// images share then, to the one after.
 func (p *program) stages() {
 	p.ends = []int{0}
 	area := math.MaxInt

@@ -73,10 +73,6 @@ func (e *Engine) hire(threads int) *team {
 
 // use turns the team to p. Its arenas are made when it is first used: the program without Winograd's transforms may never be.
 func (t *team) use(p *program) {
-	if t.workers[0].program == p {
-		return
-	}
-	clear(t.weights[:p.weights]) // columns that panels lack are zero
 	for _, w := range t.workers {
 		if w.arenas[p] == nil {
 			w.arenas[p] = nn.Room(t.engine.arena(p))

@@ -151,8 +151,7 @@ func (w *worker) weightsOf(p *panel, at nn.Point) []float32 {
 	return w.part(w.source[:p.count*terms], p.weight, p.first*terms, at)
 }
 
-// pack brings p's weights into the order of the kernels, [panel][place][channel][column]; the columns
-// that p lacks stay zero.
+// pack brings p's weights into the order of the kernels, [panel][place][channel][column]. Nobody reads the sums of columns that p lacks.
 func (w *worker) pack(p *panel, at nn.Point) {
 	source := w.weightsOf(p, at)
 	terms := p.channels * p.places

@@ -120,7 +120,7 @@ type Engine struct {
 	exactLogits []float32
 	given       *nn.Plane    // the plane in the host's memory
 	derived     *derivatives // nil until they are first asked for
-	vectors     []byte       // pinned memory for those that it takes and gives
+	pinned      []byte       // memory for vectors that come and go
 	blockImages int          // of derivatives, at most
 	stateBytes  int64        // of base states that are kept, at most
 	mostVectors int          // on the card at a time

@@ -70,12 +70,12 @@ func (e *Engine) differentiate(images int) (*derivatives, error) {
 	}
 	var err error
 	if d.tables, err = t.packing.announce(e.device); err == nil {
-		if e.vectors == nil {
-			e.vectors, err = e.device.pinned(d.parameters.here())
+		if e.pinned == nil {
+			e.pinned, err = e.device.pinned(d.parameters.here())
 		}
 	}
 	if err == nil {
-		err = d.parameters.reside(e.device, e.threads, e.vectors)
+		err = d.parameters.reside(e.device, e.threads, e.pinned)
 	}
 	if err == nil {
 		d.spare, err = d.state()

@@ -22,7 +22,6 @@ type vectors struct {
 	which       address
 	factors     address
 	parts, sums address
-	sumsHere    []float64
 }
 
 const (
@@ -67,18 +66,23 @@ func (e *Engine) Vectors(ranges [][2]int, count int) (engine.Vectors, error) {
 // vectorsThere are vectors on the card.
 func (e *Engine) vectorsThere(places []int32, count int) (*vectors, error) {
 	v := &vectors{engine: e, count: len(places), stride: roundUp(int64(max(1, len(places))), 32),
-		blocks: dotBlocks(len(places)), sumsHere: make([]float64, count*256)}
+		blocks: dotBlocks(len(places))}
 	d := e.device
 	take := func(at *address, bytes int64) func() error {
 		return func() (err error) { *at, err = d.alloc(bytes); return err }
 	}
+	set, capacity := e.derived.set, e.derived.hand.capacity
 	for _, take := range []func() error{
 		take(&v.all, 8*v.stride*int64(count)), take(&v.which, 4*int64(count)), take(&v.factors, 8*int64(count)*int64(count)),
-		take(&v.parts, 8*256*int64(v.blocks)*int64(count)), take(&v.sums, 8*256*int64(count)),
+		take(&v.parts, 8*256*int64(v.blocks)*int64(count)), take(&v.sums, 8*int64(count)),
 		func() (err error) { v.places, err = resident(d, places); return err },
+		func() error { return e.holdImages(set, capacity) }, // which making room may have given up
 	} {
 		if err := e.makingRoom(take); err != nil {
-			return nil, errors.Join(err, v.Close())
+			if failed := v.Close(); failed != nil {
+				return nil, failed
+			}
+			return nil, err
 		}
 	}
 	return v, nil
@@ -97,20 +101,13 @@ func (v *vectors) at(k int) address { return v.all + address(8*v.stride*int64(k)
 
 // Write copies by way of pinned memory, as does Read.
 func (v *vectors) Write(k int, x []float64) error {
-	here, err := v.here()
-	if err != nil {
-		return err
-	}
+	here := v.here()
 	v.engine.threads.eachPart(v.count, func(first, end int) { copy(here[first:end], x[first:end]) })
 	return v.engine.device.upload(v.at(k), bytes(here))
 }
 
 func (v *vectors) Read(x []float64, k int) error {
-	here, err := v.here()
-	if err != nil {
-		return err
-	}
-	d := v.engine.device
+	here, d := v.here(), v.engine.device
 	if err := d.download(bytes(here), v.at(k)); err != nil {
 		return err
 	}
@@ -122,12 +119,11 @@ func (v *vectors) Read(x []float64, k int) error {
 }
 
 // here is pinned memory for a vector.
-func (v *vectors) here() ([]float64, error) {
-	d, err := v.engine.point()
-	if err != nil {
-		return nil, fmt.Errorf("copy a vector: %w", err)
+func (v *vectors) here() []float64 {
+	if v.count == 0 {
+		return nil
 	}
-	return d.parameters.resultHere[:v.count], nil
+	return unsafe.Slice((*float64)(unsafe.Pointer(&v.engine.pinned[0])), v.count)
 }
 
 // Apply computes as Products does.
@@ -169,26 +165,17 @@ func (v *vectors) Dots(which []int, w int) ([]float64, error) {
 	a := v.arguments(v.at(w), vectorsArguments{many: int32(len(which))})
 	for _, l := range []launch{
 		{kernel: "vectorDots", grid: [3]int{v.blocks, blocks(len(which), togetherVectors), 1}, block: 256},
-		{kernel: "vectorSums", grid: [3]int{len(which), 1, 1}, block: 256},
+		{kernel: "vectorSums", grid: [3]int{len(which), 1, 1}, block: 256, shared: 8 * 256},
 	} {
 		if err := v.engine.device.launch(l, unsafe.Pointer(a)); err != nil {
 			return nil, err
 		}
 	}
-	here := v.sumsHere[:256*len(which)]
-	if err := v.engine.device.download(bytes(here), v.sums); err != nil {
-		return nil, err
-	}
-	if err := v.engine.device.sync(); err != nil {
-		return nil, err
-	}
 	sums := make([]float64, len(which))
-	for i := range sums {
-		for _, x := range here[256*i:][:256] {
-			sums[i] += x
-		}
+	if err := v.engine.device.download(bytes(sums), v.sums); err != nil {
+		return nil, err
 	}
-	return sums, nil
+	return sums, v.engine.device.sync()
 }
 
 func (v *vectors) Add(w int, which []int, c []float64) error {

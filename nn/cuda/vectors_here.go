@@ -32,6 +32,13 @@ func (v *vectorsHere) vector(k int) []float64 {
 	return v.x[k]
 }
 
+func (v *vectorsHere) some(which []int) (x [][]float64) {
+	for _, k := range which {
+		x = append(x, v.vector(k))
+	}
+	return x
+}
+
 func (v *vectorsHere) Write(k int, x []float64) error { copy(v.vector(k), x); return nil }
 func (v *vectorsHere) Read(x []float64, k int) error  { copy(x, v.vector(k)); return nil }
 func (v *vectorsHere) Close() error                   { v.x = nil; return nil }
@@ -54,15 +61,17 @@ func (v *vectorsHere) Apply(ctx context.Context, from, to int) error {
 func (v *vectorsHere) Dots(which []int, w int) ([]float64, error) {
 	const block = 256
 	y, threads, sums := v.vector(w), block*v.blocks, make([]float64, len(which))
-	v.engine.threads.each(len(which), func(k int) {
-		x, parts := v.vector(which[k]), make([]float64, threads)
-		for first := 0; first < len(y); first += threads {
-			n := min(threads, len(y)-first)
-			x, y, parts := x[first:][:n], y[first:][:n], parts[:n]
-			for i := range parts {
-				parts[i] += float64(x[i] * y[i])
+	for k, other := range which {
+		x, parts := v.vector(other), make([]float64, threads)
+		v.engine.threads.eachPart(threads, func(first, end int) {
+			for ; first < len(y); first, end = first+threads, end+threads {
+				n := min(end, len(y)) - first
+				x, y, parts := x[first:][:n], y[first:][:n], parts[first%threads:][:n]
+				for i := range parts {
+					parts[i] += float64(x[i] * y[i])
+				}
 			}
-		}
+		})
 		for place := range block {
 			sum := 0.0
 			for b := range v.blocks {
@@ -70,15 +79,15 @@ func (v *vectorsHere) Dots(which []int, w int) ([]float64, error) {
 			}
 			sums[k] += sum
 		}
-	})
+	}
 	return sums, nil
 }
 
 func (v *vectorsHere) Add(w int, which []int, c []float64) error {
-	y := v.vector(w)
+	y, others := v.vector(w), v.some(which)
 	v.eachPart(func(first, end int) {
-		for k, other := range which {
-			addTo(y[first:end], v.x[other][first:end], c[k])
+		for k, other := range others {
+			addTo(y[first:end], other[first:end], c[k])
 		}
 	})
 	return nil
@@ -95,16 +104,17 @@ func (v *vectorsHere) Scale(w int, f float64) error {
 }
 
 func (v *vectorsHere) Rotate(which []int, s [][]float64) error {
+	others := v.some(which)
 	v.eachPart(func(first, end int) {
 		made := make([][]float64, len(s[0]))
 		for j := range made {
 			made[j] = make([]float64, end-first)
-			for i, other := range which {
-				addTo(made[j], v.x[other][first:end], s[i][j])
+			for i, other := range others {
+				addTo(made[j], other[first:end], s[i][j])
 			}
 		}
 		for j, sum := range made {
-			copy(v.x[which[j]][first:end], sum)
+			copy(others[j][first:end], sum)
 		}
 	})
 	return nil

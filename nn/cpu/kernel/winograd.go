@@ -30,7 +30,7 @@ type Winograd struct {
 	Output func(dst []float32, dstRow, dstPixel int, m []float32, mStride, mRow, tiles int,
 		scale, shift, residual []float32, residualRow, residualPixel int, bound float32)
 
-	// Adjoint is the transpose of Output's sums for a row of tiles, of 3×3 convolutions alone. Tile t sees Tile rows and the
+	// Adjoint is the transpose of Output's sums for a row of tiles, nil but for 3×3 convolutions. Tile t sees Tile rows and the
 	// pixels from Tile·t on of y:
 	//
 	//	v[(i·n + j)·vStride + t·vRow + c] = Σ_k Σ_l A[i,k] · y[k·yRow + (Tile·t + l)·yPixel + c] · A[j,l]
@@ -38,7 +38,7 @@ type Winograd struct {
 	// columns (over k) first, with channels as for Input. scratch has n·Tile·tiles·Line values.
 	Adjoint func(v []float32, vStride, vRow int, y []float32, yRow, yPixel, channels, tiles int, scratch []float32)
 
-	// Weights is the transpose of the transform of the weights, of 3×3 convolutions alone, for c < columns, in whole vectors:
+	// Weights is the transpose of the transform of the weights, nil but for 3×3 convolutions, for c < columns, in whole vectors:
 	//
 	//	g[(3k + l)·gStride + c] = Σ_i Σ_j G[i,k] · m[(i·n + j)·mStride + c] · G[j,l]
 	//
@@ -79,14 +79,14 @@ func output2(s, m []float32) {
 	s[0], s[1] = m[0]+m[1]+m[2], m[1]-m[2]-m[3]
 }
 
-// The coefficients of (z² − A²)·(z² − B²).
+// The coefficients of (z² − A²)·(z² − B²) = z⁴ − sumOfSquares·z² + productOfSquares.
 const (
-	constantOf = A * A * B * B
-	squareOf   = A*A + B*B
+	sumOfSquares     = A*A + B*B
+	productOfSquares = A * A * B * B
 )
 
 func input4(v, d []float32) {
-	v[0] = d[4] - float32(squareOf*d[2]) + float32(constantOf*d[0])
+	v[0] = d[4] - float32(sumOfSquares*d[2]) + float32(productOfSquares*d[0])
 	input42(v[1:], d[1:])
 }
 
@@ -95,7 +95,7 @@ func input42(v, d []float32) {
 	upperB, lowerB := d[3]-float32(A*A*d[1]), d[2]-float32(A*A*d[0])
 	v[0], v[1] = upperA+float32(A*lowerA), upperA-float32(A*lowerA)
 	v[2], v[3] = upperB+float32(B*lowerB), upperB-float32(B*lowerB)
-	v[4] = d[4] - float32(squareOf*d[2]) + float32(constantOf*d[0])
+	v[4] = d[4] - float32(sumOfSquares*d[2]) + float32(productOfSquares*d[0])
 }
 
 func output4(s, m []float32) {
@@ -162,7 +162,7 @@ func filter42(u, g []float64) {
 // winogradPlain is the transforms of a tile, made of those of a column.
 func winogradPlain(tile, taps int, input, output, spread, weights func(to, from []float32), filter func(to, from []float64)) Winograd {
 	n := tile + taps - 1
-	return Winograd{Tile: tile, Taps: taps,
+	w := Winograd{Tile: tile, Taps: taps,
 		Input: func(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, _ []float32) {
 			for t := range tiles {
 				for c := range channels {
@@ -233,6 +233,10 @@ func winogradPlain(tile, taps int, input, output, spread, weights func(to, from 
 			}
 		},
 	}
+	if taps != 3 {
+		w.Adjoint, w.Weights = nil, nil
+	}
+	return w
 }
 
 // twice transforms the n columns of an n×n matrix to size elements each, then the rows of the result, and

@@ -11,7 +11,7 @@ struct Vectors {
 	double *hand;            // the vector in hand
 	const int *which;        // numbers of others
 	const double *factors;   // by vector, for rotations [vector][made]
-	double *parts, *sums;    // [vector][thread of all blocks], [vector][thread of a block]
+	double *parts, *sums;    // [vector][thread of all blocks], [vector]
 	const int *places;       // of elements among all parameters
 	float *whole;            // a vector of all parameters
 	const double *derivatives;
@@ -44,12 +44,18 @@ KERNEL(256) vectorDots(const Vectors a) {
 		if (first + j < a.many) a.parts[(first + j) * threads + thread] = sums[j];
 }
 
-// vectorSums sums the parts of the blocks; a block does a vector.
+// vectorSums sums the parts of the blocks, and then what that gave each thread; a block does a vector.
 KERNEL(256) vectorSums(const Vectors a) {
 	const double *part = a.parts + (distance)blockX() * a.blocks * 256 + threadX();
 	double sum = 0;
 	for (int b = 0; b < a.blocks; b++) sum += part[b * 256];
-	a.sums[blockX() * 256 + threadX()] = sum;
+	double *ofThreads = (double *)sharedMemory();
+	ofThreads[threadX()] = sum;
+	barrier();
+	if (threadX() > 0) return;
+	sum = 0;
+	for (int i = 0; i < 256; i++) sum += ofThreads[i];
+	a.sums[blockX()] = sum;
 }
 
 // vectorAdd adds factor·other of all others to the vector in hand.
