@@ -126,13 +126,7 @@ func (l *lanczos) orthogonalise(w int) (c []float64, beta float64, err error) {
 
 // apply writes A·v into w and returns its norm.
 func (l *lanczos) apply(ctx context.Context, v, w int) (size float64, err error) {
-	err = ctx.Err()
-	if err == nil {
-		err = l.at.Apply(ctx, v, w)
-	}
-	if err == nil {
-		err = ctx.Err() // an operator need not look
-	}
+	err = unlessDone(ctx, func() error { return l.at.Apply(ctx, v, w) })
 	if err == nil {
 		size, err = length(l.at, w)
 	}
@@ -140,6 +134,18 @@ func (l *lanczos) apply(ctx context.Context, v, w int) (size float64, err error)
 		err = errNotFinite
 	}
 	return size, err
+}
+
+// unlessDone multiplies unless ctx is done, before or after: an operator need not look.
+func unlessDone(ctx context.Context, multiply func() error) error {
+	err := ctx.Err()
+	if err == nil {
+		err = multiply()
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
 }
 
 // length is the norm of w.

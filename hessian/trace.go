@@ -105,14 +105,7 @@ const together = 4
 func (t *Trace) apply(ctx context.Context, op Operator, vectors, products [][]float64) (sizes []float64, err error) {
 	t.Products += len(vectors)
 	products = products[:len(vectors)]
-	err = ctx.Err()
-	if err == nil {
-		err = op.Apply(ctx, vectors, products)
-	}
-	if err == nil {
-		err = ctx.Err() // an operator need not look
-	}
-	if err != nil {
+	if err := unlessDone(ctx, func() error { return op.Apply(ctx, vectors, products) }); err != nil {
 		return nil, err
 	}
 	for _, w := range products {

@@ -216,11 +216,11 @@ func (l *lowering) conv(n int, c nn.Conv, in *value, norms []int) {
 func algorithmFor(k *kernel.Kernel, c nn.Conv, in nn.Shape, exact bool) *kernel.Winograd {
 	plain := nn.Conv2d(c.Out, 3, 1, 0)
 	plain.Kernel, plain.Stride, plain.Pad, plain.Bias = c.Kernel, c.Stride, c.Pad, c.Bias
-	fewest := 8 // channels: with less, transforms take longer than they save
+	fewestIn, fewestOut := 8, 8 // channels: with less, transforms take longer than they save
 	if c.Kernel == [2]int{3, 3} && c.Stride == [2]int{1, 1} {
-		fewest = 3 // where inputs are transformed once
+		fewestIn = 3 // which are transformed but once
 	}
-	if exact || c != plain || in[0] < fewest || c.Out < 8 {
+	if exact || c != plain || in[0] < fewestIn || c.Out < fewestOut {
 		return nil
 	}
 	height, width := (in[1]+2*c.Pad[0]-c.Kernel[0])/c.Stride[0]+1, (in[2]+2*c.Pad[1]-c.Kernel[1])/c.Stride[1]+1

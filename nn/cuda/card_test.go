@@ -23,9 +23,9 @@ func TestTheEngineConformsOnACard(t *testing.T) {
 }
 
 func TestDerivativesConformOnACard(t *testing.T) {
-	conformance.RunDerivatives(t, 1e-3, func(g *nn.Graph, loss nn.Loss, _ int) (engine.Engine, error) {
-		return New(g, loss, Options{})
-	})
+	new := func(g *nn.Graph, loss nn.Loss, _ int) (engine.Engine, error) { return New(g, loss, Options{}) }
+	conformance.RunDerivatives(t, 1e-3, new)
+	t.Run("vectors", func(t *testing.T) { conformance.RunVectors(t, new) })
 }
 
 func TestLogitsAreThoseOfThePaperCodeOnACard(t *testing.T) {

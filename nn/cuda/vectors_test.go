@@ -12,18 +12,22 @@ import (
 	"lsrun/nn/engine/conformance"
 )
 
-func TestVectorsConformWhereTheCardHasNoRoom(t *testing.T) {
-	conformance.RunVectors(t, func(g *nn.Graph, loss nn.Loss, _ int) (engine.Engine, error) {
-		h, err := newHost()
-		if err != nil {
-			return nil, err
-		}
-		e, err := newEngine(g, loss, Float32, h)
-		if err == nil {
-			e.mostVectors = 0
-		}
-		return e, err
-	})
+func TestVectorsConform(t *testing.T) {
+	for what, most := range map[string]int{"on the card": mostVectors, "where it has no room": 0} {
+		t.Run(what, func(t *testing.T) {
+			conformance.RunVectors(t, func(g *nn.Graph, loss nn.Loss, _ int) (engine.Engine, error) {
+				h, err := newHost()
+				if err != nil {
+					return nil, err
+				}
+				e, err := newEngine(g, loss, FP16x3, h)
+				if err == nil {
+					e.mostVectors = most
+				}
+				return e, err
+			})
+		})
+	}
 }
 
 // TestVectorsGiveTheSameBitsWhereverTheyAre does the same to vectors on the card and in the host's memory.

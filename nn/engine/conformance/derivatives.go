@@ -52,7 +52,6 @@ func RunDerivatives(t *testing.T, tolerance float64, new func(g *nn.Graph, loss 
 	})
 	t.Run("contract", func(t *testing.T) { derivativesContract(t, tolerance, new) })
 	t.Run("numbers that are not finite", func(t *testing.T) { derivativesNotFinite(t, new) })
-	t.Run("vectors", func(t *testing.T) { RunVectors(t, new) })
 }
 
 // derivatives are what an engine says of a set at a point.
