@@ -11411,101 +11411,113 @@ TEXT ·affineAVX2(SB), NOSPLIT, $0-156
 	MOVQ         x_base+32(FP), CX
 	MOVQ         dstStride+24(FP), DX
 	SHLQ         $0x02, DX
-	MOVQ         xStride+56(FP), BX
-	SHLQ         $0x02, BX
-	MOVQ         pixels+64(FP), SI
-	MOVQ         scale_len+80(FP), DI
-	MOVQ         scale_base+72(FP), R8
-	MOVQ         shift_base+96(FP), R9
-	MOVQ         residual_base+120(FP), R10
-	MOVQ         residualStride+144(FP), R11
-	SHLQ         $0x02, R11
+	SHLQ         $0x02, xStride+56(FP)
+	MOVQ         pixels+64(FP), BX
+	MOVQ         scale_len+80(FP), SI
+	MOVQ         scale_base+72(FP), DI
+	MOVQ         shift_base+96(FP), R8
+	MOVQ         residual_base+120(FP), R9
+	MOVQ         residualStride+144(FP), R10
+	SHLQ         $0x02, R10
+	TESTQ        BX, BX
+	JZ           done
 	TESTQ        SI, SI
 	JZ           done
-	MOVQ         DI, R12
-	ANDQ         $0x07, R12
-	LEAQ         laneMasks<>+0(SB), R13
-	SHLQ         $0x05, R12
-	VMOVUPS      (R13)(R12*1), Y1
-	TESTQ        R10, R10
-	JZ           plain_pixel
+	MOVQ         SI, R11
+	ANDQ         $0x07, R11
+	LEAQ         laneMasks<>+0(SB), R12
+	SHLQ         $0x05, R11
+	VMOVUPS      (R12)(R11*1), Y1
+	XORQ         R12, R12
+	XORQ         R11, R11
+
+further:
+	ADDQ  xStride+56(FP), R12
+	LEAQ  (R11)(SI*4), R11
+	CMPQ  R11, $0x00000400
+	JLT   further
+	ADDQ  CX, R12
+	TESTQ R9, R9
+	JZ    plain_pixel
 
 sum_pixel:
-	XORQ R12, R12
+	XORQ R11, R11
 
 sum_whole:
-	MOVQ        DI, R13
-	SUBQ        R12, R13
+	MOVQ        SI, R13
+	SUBQ        R11, R13
 	CMPQ        R13, $0x08
 	JLT         sum_part
-	PREFETCHT0  1024(CX)(R12*4)
-	VMOVUPS     (CX)(R12*4), Y2
-	VMOVUPS     (R8)(R12*4), Y3
-	VMOVUPS     (R9)(R12*4), Y4
+	PREFETCHT0  (R12)(R11*4)
+	VMOVUPS     (CX)(R11*4), Y2
+	VMOVUPS     (DI)(R11*4), Y3
+	VMOVUPS     (R8)(R11*4), Y4
 	VFMADD213PS Y4, Y3, Y2
-	PREFETCHT0  1024(R10)(R12*4)
-	VMOVUPS     (R10)(R12*4), Y4
+	PREFETCHT0  1024(R9)(R11*4)
+	VMOVUPS     (R9)(R11*4), Y4
 	VADDPS      Y4, Y2, Y2
 	VMAXPS      Y2, Y0, Y2
-	VMOVUPS     Y2, (AX)(R12*4)
-	ADDQ        $0x08, R12
+	VMOVUPS     Y2, (AX)(R11*4)
+	ADDQ        $0x08, R11
 	JMP         sum_whole
 
 sum_part:
 	TESTQ       R13, R13
 	JZ          sum_end
-	PREFETCHT0  1024(CX)(R12*4)
-	VMASKMOVPS  (CX)(R12*4), Y1, Y2
-	VMASKMOVPS  (R8)(R12*4), Y1, Y3
-	VMASKMOVPS  (R9)(R12*4), Y1, Y4
+	PREFETCHT0  (R12)(R11*4)
+	VMASKMOVPS  (CX)(R11*4), Y1, Y2
+	VMASKMOVPS  (DI)(R11*4), Y1, Y3
+	VMASKMOVPS  (R8)(R11*4), Y1, Y4
 	VFMADD213PS Y4, Y3, Y2
-	PREFETCHT0  1024(R10)(R12*4)
-	VMASKMOVPS  (R10)(R12*4), Y1, Y4
+	PREFETCHT0  1024(R9)(R11*4)
+	VMASKMOVPS  (R9)(R11*4), Y1, Y4
 	VADDPS      Y4, Y2, Y2
 	VMAXPS      Y2, Y0, Y2
-	VMASKMOVPS  Y2, Y1, (AX)(R12*4)
+	VMASKMOVPS  Y2, Y1, (AX)(R11*4)
 
 sum_end:
 	ADDQ DX, AX
-	ADDQ BX, CX
-	ADDQ R11, R10
-	DECQ SI
+	ADDQ xStride+56(FP), CX
+	ADDQ xStride+56(FP), R12
+	ADDQ R10, R9
+	DECQ BX
 	JNZ  sum_pixel
 	JMP  done
 
 plain_pixel:
-	XORQ R12, R12
+	XORQ R11, R11
 
 plain_whole:
-	MOVQ        DI, R10
-	SUBQ        R12, R10
-	CMPQ        R10, $0x08
+	MOVQ        SI, R9
+	SUBQ        R11, R9
+	CMPQ        R9, $0x08
 	JLT         plain_part
-	PREFETCHT0  1024(CX)(R12*4)
-	VMOVUPS     (CX)(R12*4), Y2
-	VMOVUPS     (R8)(R12*4), Y3
-	VMOVUPS     (R9)(R12*4), Y4
+	PREFETCHT0  (R12)(R11*4)
+	VMOVUPS     (CX)(R11*4), Y2
+	VMOVUPS     (DI)(R11*4), Y3
+	VMOVUPS     (R8)(R11*4), Y4
 	VFMADD213PS Y4, Y3, Y2
 	VMAXPS      Y2, Y0, Y2
-	VMOVUPS     Y2, (AX)(R12*4)
-	ADDQ        $0x08, R12
+	VMOVUPS     Y2, (AX)(R11*4)
+	ADDQ        $0x08, R11
 	JMP         plain_whole
 
 plain_part:
-	TESTQ       R10, R10
+	TESTQ       R9, R9
 	JZ          plain_end
-	PREFETCHT0  1024(CX)(R12*4)
-	VMASKMOVPS  (CX)(R12*4), Y1, Y2
-	VMASKMOVPS  (R8)(R12*4), Y1, Y3
-	VMASKMOVPS  (R9)(R12*4), Y1, Y4
+	PREFETCHT0  (R12)(R11*4)
+	VMASKMOVPS  (CX)(R11*4), Y1, Y2
+	VMASKMOVPS  (DI)(R11*4), Y1, Y3
+	VMASKMOVPS  (R8)(R11*4), Y1, Y4
 	VFMADD213PS Y4, Y3, Y2
 	VMAXPS      Y2, Y0, Y2
-	VMASKMOVPS  Y2, Y1, (AX)(R12*4)
+	VMASKMOVPS  Y2, Y1, (AX)(R11*4)
 
 plain_end:
 	ADDQ DX, AX
-	ADDQ BX, CX
-	DECQ SI
+	ADDQ xStride+56(FP), CX
+	ADDQ xStride+56(FP), R12
+	DECQ BX
 	JNZ  plain_pixel
 
 done:
@@ -11618,123 +11630,135 @@ TEXT ·rectifyAVX2(SB), NOSPLIT, $0-184
 	MOVQ    x_base+32(FP), DX
 	MOVQ    dstStride+24(FP), BX
 	SHLQ    $0x02, BX
-	MOVQ    xStride+56(FP), SI
-	SHLQ    $0x02, SI
-	MOVQ    pixels+64(FP), DI
-	MOVQ    scale_len+80(FP), R8
-	MOVQ    scale_base+72(FP), R9
-	MOVQ    shift_base+96(FP), R10
-	MOVQ    residual_base+120(FP), R11
-	MOVQ    residualStride+144(FP), R12
-	SHLQ    $0x02, R12
+	SHLQ    $0x02, xStride+56(FP)
+	MOVQ    pixels+64(FP), SI
+	MOVQ    scale_len+80(FP), DI
+	MOVQ    scale_base+72(FP), R8
+	MOVQ    shift_base+96(FP), R9
+	MOVQ    residual_base+120(FP), R10
+	MOVQ    residualStride+144(FP), R11
+	SHLQ    $0x02, R11
+	TESTQ   SI, SI
+	JZ      done
 	TESTQ   DI, DI
 	JZ      done
-	MOVQ    R8, R13
-	ANDQ    $0x07, R13
-	LEAQ    laneMasks<>+0(SB), R14
-	SHLQ    $0x05, R13
-	VMOVUPS (R14)(R13*1), Y1
-	TESTQ   R11, R11
-	JZ      plain_pixel
+	MOVQ    DI, R12
+	ANDQ    $0x07, R12
+	LEAQ    laneMasks<>+0(SB), R13
+	SHLQ    $0x05, R12
+	VMOVUPS (R13)(R12*1), Y1
+	XORQ    R13, R13
+	XORQ    R12, R12
+
+further:
+	ADDQ  xStride+56(FP), R13
+	LEAQ  (R12)(DI*4), R12
+	CMPQ  R12, $0x00000400
+	JLT   further
+	ADDQ  DX, R13
+	TESTQ R10, R10
+	JZ    plain_pixel
 
 sum_pixel:
-	XORQ R13, R13
+	XORQ R12, R12
 
 sum_whole:
-	MOVQ        R8, R14
-	SUBQ        R13, R14
+	MOVQ        DI, R14
+	SUBQ        R12, R14
 	CMPQ        R14, $0x08
 	JLT         sum_part
-	PREFETCHT0  1024(DX)(R13*4)
-	VMOVUPS     (DX)(R13*4), Y2
-	VMOVUPS     (R9)(R13*4), Y3
-	VMOVUPS     (R10)(R13*4), Y4
+	PREFETCHT0  (R13)(R12*4)
+	VMOVUPS     (DX)(R12*4), Y2
+	VMOVUPS     (R8)(R12*4), Y3
+	VMOVUPS     (R9)(R12*4), Y4
 	VFMADD213PS Y4, Y3, Y2
-	PREFETCHT0  1024(R11)(R13*4)
-	VMOVUPS     (R11)(R13*4), Y4
+	PREFETCHT0  1024(R10)(R12*4)
+	VMOVUPS     (R10)(R12*4), Y4
 	VADDPS      Y4, Y2, Y2
-	MOVQ        R13, R14
+	MOVQ        R12, R14
 	SHRQ        $0x03, R14
 	VCMPPS      $0x06, Y0, Y2, Y3
 	VANDPS      Y3, Y2, Y2
 	VMOVMSKPS   Y3, R15
 	MOVB        R15, (AX)(R14*1)
-	VMOVUPS     Y2, (CX)(R13*4)
-	ADDQ        $0x08, R13
+	VMOVUPS     Y2, (CX)(R12*4)
+	ADDQ        $0x08, R12
 	JMP         sum_whole
 
 sum_part:
 	TESTQ       R14, R14
 	JZ          sum_end
-	PREFETCHT0  1024(DX)(R13*4)
-	VMASKMOVPS  (DX)(R13*4), Y1, Y2
-	VMASKMOVPS  (R9)(R13*4), Y1, Y3
-	VMASKMOVPS  (R10)(R13*4), Y1, Y4
+	PREFETCHT0  (R13)(R12*4)
+	VMASKMOVPS  (DX)(R12*4), Y1, Y2
+	VMASKMOVPS  (R8)(R12*4), Y1, Y3
+	VMASKMOVPS  (R9)(R12*4), Y1, Y4
 	VFMADD213PS Y4, Y3, Y2
-	PREFETCHT0  1024(R11)(R13*4)
-	VMASKMOVPS  (R11)(R13*4), Y1, Y4
+	PREFETCHT0  1024(R10)(R12*4)
+	VMASKMOVPS  (R10)(R12*4), Y1, Y4
 	VADDPS      Y4, Y2, Y2
-	MOVQ        R13, R14
+	MOVQ        R12, R14
 	SHRQ        $0x03, R14
 	VCMPPS      $0x06, Y0, Y2, Y3
 	VANDPS      Y3, Y2, Y2
 	VMOVMSKPS   Y3, R15
 	MOVB        R15, (AX)(R14*1)
-	VMASKMOVPS  Y2, Y1, (CX)(R13*4)
+	VMASKMOVPS  Y2, Y1, (CX)(R12*4)
 
 sum_end:
 	ADDQ BX, CX
-	ADDQ SI, DX
-	ADDQ R12, R11
+	ADDQ xStride+56(FP), DX
+	ADDQ xStride+56(FP), R13
+	ADDQ R11, R10
 	ADDQ bitStride+176(FP), AX
-	DECQ DI
+	DECQ SI
 	JNZ  sum_pixel
 	JMP  done
 
 plain_pixel:
-	XORQ R13, R13
+	XORQ R12, R12
 
 plain_whole:
-	MOVQ        R8, R11
-	SUBQ        R13, R11
-	CMPQ        R11, $0x08
+	MOVQ        DI, R10
+	SUBQ        R12, R10
+	CMPQ        R10, $0x08
 	JLT         plain_part
-	PREFETCHT0  1024(DX)(R13*4)
-	VMOVUPS     (DX)(R13*4), Y2
-	VMOVUPS     (R9)(R13*4), Y3
-	VMOVUPS     (R10)(R13*4), Y4
+	PREFETCHT0  (R13)(R12*4)
+	VMOVUPS     (DX)(R12*4), Y2
+	VMOVUPS     (R8)(R12*4), Y3
+	VMOVUPS     (R9)(R12*4), Y4
 	VFMADD213PS Y4, Y3, Y2
-	MOVQ        R13, R11
-	SHRQ        $0x03, R11
+	MOVQ        R12, R10
+	SHRQ        $0x03, R10
 	VCMPPS      $0x06, Y0, Y2, Y3
 	VANDPS      Y3, Y2, Y2
-	VMOVMSKPS   Y3, R12
-	MOVB        R12, (AX)(R11*1)
-	VMOVUPS     Y2, (CX)(R13*4)
-	ADDQ        $0x08, R13
+	VMOVMSKPS   Y3, R11
+	MOVB        R11, (AX)(R10*1)
+	VMOVUPS     Y2, (CX)(R12*4)
+	ADDQ        $0x08, R12
 	JMP         plain_whole
 
 plain_part:
-	TESTQ       R11, R11
+	TESTQ       R10, R10
 	JZ          plain_end
-	PREFETCHT0  1024(DX)(R13*4)
-	VMASKMOVPS  (DX)(R13*4), Y1, Y2
-	VMASKMOVPS  (R9)(R13*4), Y1, Y3
-	VMASKMOVPS  (R10)(R13*4), Y1, Y4
+	PREFETCHT0  (R13)(R12*4)
+	VMASKMOVPS  (DX)(R12*4), Y1, Y2
+	VMASKMOVPS  (R8)(R12*4), Y1, Y3
+	VMASKMOVPS  (R9)(R12*4), Y1, Y4
 	VFMADD213PS Y4, Y3, Y2
-	MOVQ        R13, R11
-	SHRQ        $0x03, R11
+	MOVQ        R12, R10
+	SHRQ        $0x03, R10
 	VCMPPS      $0x06, Y0, Y2, Y3
 	VANDPS      Y3, Y2, Y2
-	VMOVMSKPS   Y3, R12
-	MOVB        R12, (AX)(R11*1)
-	VMASKMOVPS  Y2, Y1, (CX)(R13*4)
+	VMOVMSKPS   Y3, R11
+	MOVB        R11, (AX)(R10*1)
+	VMASKMOVPS  Y2, Y1, (CX)(R12*4)
 
 plain_end:
 	ADDQ BX, CX
-	ADDQ SI, DX
+	ADDQ xStride+56(FP), DX
+	ADDQ xStride+56(FP), R13
 	ADDQ bitStride+176(FP), AX
-	DECQ DI
+	DECQ SI
 	JNZ  plain_pixel
 
 done:

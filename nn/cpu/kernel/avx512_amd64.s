@@ -10736,101 +10736,113 @@ TEXT ·affineAVX512(SB), NOSPLIT, $0-156
 	MOVQ         x_base+32(FP), CX
 	MOVQ         dstStride+24(FP), DX
 	SHLQ         $0x02, DX
-	MOVQ         xStride+56(FP), BX
-	SHLQ         $0x02, BX
-	MOVQ         pixels+64(FP), SI
-	MOVQ         scale_len+80(FP), DI
-	MOVQ         scale_base+72(FP), R8
-	MOVQ         shift_base+96(FP), R9
-	MOVQ         residual_base+120(FP), R10
-	MOVQ         residualStride+144(FP), R11
-	SHLQ         $0x02, R11
+	SHLQ         $0x02, xStride+56(FP)
+	MOVQ         pixels+64(FP), BX
+	MOVQ         scale_len+80(FP), SI
+	MOVQ         scale_base+72(FP), DI
+	MOVQ         shift_base+96(FP), R8
+	MOVQ         residual_base+120(FP), R9
+	MOVQ         residualStride+144(FP), R10
+	SHLQ         $0x02, R10
+	TESTQ        BX, BX
+	JZ           done
 	TESTQ        SI, SI
 	JZ           done
-	MOVQ         DI, R12
-	ANDQ         $0x0f, R12
-	MOVL         $0xffffffff, R13
-	BZHIL        R12, R13, R13
-	KMOVW        R13, K1
-	TESTQ        R10, R10
-	JZ           plain_pixel
+	MOVQ         SI, R11
+	ANDQ         $0x0f, R11
+	MOVL         $0xffffffff, R12
+	BZHIL        R11, R12, R12
+	KMOVW        R12, K1
+	XORQ         R12, R12
+	XORQ         R11, R11
+
+further:
+	ADDQ  xStride+56(FP), R12
+	LEAQ  (R11)(SI*4), R11
+	CMPQ  R11, $0x00000400
+	JLT   further
+	ADDQ  CX, R12
+	TESTQ R9, R9
+	JZ    plain_pixel
 
 sum_pixel:
-	XORQ R12, R12
+	XORQ R11, R11
 
 sum_whole:
-	MOVQ        DI, R13
-	SUBQ        R12, R13
+	MOVQ        SI, R13
+	SUBQ        R11, R13
 	CMPQ        R13, $0x10
 	JLT         sum_part
-	PREFETCHT0  1024(CX)(R12*4)
-	VMOVUPS     (CX)(R12*4), Z1
-	VMOVUPS     (R8)(R12*4), Z2
-	VMOVUPS     (R9)(R12*4), Z3
+	PREFETCHT0  (R12)(R11*4)
+	VMOVUPS     (CX)(R11*4), Z1
+	VMOVUPS     (DI)(R11*4), Z2
+	VMOVUPS     (R8)(R11*4), Z3
 	VFMADD213PS Z3, Z2, Z1
-	PREFETCHT0  1024(R10)(R12*4)
-	VMOVUPS     (R10)(R12*4), Z3
+	PREFETCHT0  1024(R9)(R11*4)
+	VMOVUPS     (R9)(R11*4), Z3
 	VADDPS      Z3, Z1, Z1
 	VMAXPS      Z1, Z0, Z1
-	VMOVUPS     Z1, (AX)(R12*4)
-	ADDQ        $0x10, R12
+	VMOVUPS     Z1, (AX)(R11*4)
+	ADDQ        $0x10, R11
 	JMP         sum_whole
 
 sum_part:
 	TESTQ       R13, R13
 	JZ          sum_end
-	PREFETCHT0  1024(CX)(R12*4)
-	VMOVUPS.Z   (CX)(R12*4), K1, Z1
-	VMOVUPS.Z   (R8)(R12*4), K1, Z2
-	VMOVUPS.Z   (R9)(R12*4), K1, Z3
+	PREFETCHT0  (R12)(R11*4)
+	VMOVUPS.Z   (CX)(R11*4), K1, Z1
+	VMOVUPS.Z   (DI)(R11*4), K1, Z2
+	VMOVUPS.Z   (R8)(R11*4), K1, Z3
 	VFMADD213PS Z3, Z2, Z1
-	PREFETCHT0  1024(R10)(R12*4)
-	VMOVUPS.Z   (R10)(R12*4), K1, Z3
+	PREFETCHT0  1024(R9)(R11*4)
+	VMOVUPS.Z   (R9)(R11*4), K1, Z3
 	VADDPS      Z3, Z1, Z1
 	VMAXPS      Z1, Z0, Z1
-	VMOVUPS     Z1, K1, (AX)(R12*4)
+	VMOVUPS     Z1, K1, (AX)(R11*4)
 
 sum_end:
 	ADDQ DX, AX
-	ADDQ BX, CX
-	ADDQ R11, R10
-	DECQ SI
+	ADDQ xStride+56(FP), CX
+	ADDQ xStride+56(FP), R12
+	ADDQ R10, R9
+	DECQ BX
 	JNZ  sum_pixel
 	JMP  done
 
 plain_pixel:
-	XORQ R12, R12
+	XORQ R11, R11
 
 plain_whole:
-	MOVQ        DI, R10
-	SUBQ        R12, R10
-	CMPQ        R10, $0x10
+	MOVQ        SI, R9
+	SUBQ        R11, R9
+	CMPQ        R9, $0x10
 	JLT         plain_part
-	PREFETCHT0  1024(CX)(R12*4)
-	VMOVUPS     (CX)(R12*4), Z1
-	VMOVUPS     (R8)(R12*4), Z2
-	VMOVUPS     (R9)(R12*4), Z3
+	PREFETCHT0  (R12)(R11*4)
+	VMOVUPS     (CX)(R11*4), Z1
+	VMOVUPS     (DI)(R11*4), Z2
+	VMOVUPS     (R8)(R11*4), Z3
 	VFMADD213PS Z3, Z2, Z1
 	VMAXPS      Z1, Z0, Z1
-	VMOVUPS     Z1, (AX)(R12*4)
-	ADDQ        $0x10, R12
+	VMOVUPS     Z1, (AX)(R11*4)
+	ADDQ        $0x10, R11
 	JMP         plain_whole
 
 plain_part:
-	TESTQ       R10, R10
+	TESTQ       R9, R9
 	JZ          plain_end
-	PREFETCHT0  1024(CX)(R12*4)
-	VMOVUPS.Z   (CX)(R12*4), K1, Z1
-	VMOVUPS.Z   (R8)(R12*4), K1, Z2
-	VMOVUPS.Z   (R9)(R12*4), K1, Z3
+	PREFETCHT0  (R12)(R11*4)
+	VMOVUPS.Z   (CX)(R11*4), K1, Z1
+	VMOVUPS.Z   (DI)(R11*4), K1, Z2
+	VMOVUPS.Z   (R8)(R11*4), K1, Z3
 	VFMADD213PS Z3, Z2, Z1
 	VMAXPS      Z1, Z0, Z1
-	VMOVUPS     Z1, K1, (AX)(R12*4)
+	VMOVUPS     Z1, K1, (AX)(R11*4)
 
 plain_end:
 	ADDQ DX, AX
-	ADDQ BX, CX
-	DECQ SI
+	ADDQ xStride+56(FP), CX
+	ADDQ xStride+56(FP), R12
+	DECQ BX
 	JNZ  plain_pixel
 
 done:
@@ -10926,155 +10938,167 @@ TEXT ·rectifyAVX512(SB), NOSPLIT, $8-184
 	MOVQ   x_base+32(FP), DX
 	MOVQ   dstStride+24(FP), BX
 	SHLQ   $0x02, BX
-	MOVQ   xStride+56(FP), SI
-	SHLQ   $0x02, SI
-	MOVQ   pixels+64(FP), DI
-	MOVQ   scale_len+80(FP), R8
-	MOVQ   scale_base+72(FP), R9
-	MOVQ   shift_base+96(FP), R10
-	MOVQ   residual_base+120(FP), R11
-	MOVQ   residualStride+144(FP), R12
-	SHLQ   $0x02, R12
+	SHLQ   $0x02, xStride+56(FP)
+	MOVQ   pixels+64(FP), SI
+	MOVQ   scale_len+80(FP), DI
+	MOVQ   scale_base+72(FP), R8
+	MOVQ   shift_base+96(FP), R9
+	MOVQ   residual_base+120(FP), R10
+	MOVQ   residualStride+144(FP), R11
+	SHLQ   $0x02, R11
+	TESTQ  SI, SI
+	JZ     done
 	TESTQ  DI, DI
 	JZ     done
-	MOVQ   R8, R13
-	ANDQ   $0x0f, R13
-	MOVL   $0xffffffff, R14
-	BZHIL  R13, R14, R14
-	KMOVW  R14, K1
-	TESTQ  R11, R11
-	JZ     plain_pixel
+	MOVQ   DI, R12
+	ANDQ   $0x0f, R12
+	MOVL   $0xffffffff, R13
+	BZHIL  R12, R13, R13
+	KMOVW  R13, K1
+	XORQ   R13, R13
+	XORQ   R12, R12
+
+further:
+	ADDQ  xStride+56(FP), R13
+	LEAQ  (R12)(DI*4), R12
+	CMPQ  R12, $0x00000400
+	JLT   further
+	ADDQ  DX, R13
+	TESTQ R10, R10
+	JZ    plain_pixel
 
 sum_pixel:
-	XORQ R13, R13
+	XORQ R12, R12
 
 sum_whole:
-	MOVQ        R8, R14
-	SUBQ        R13, R14
+	MOVQ        DI, R14
+	SUBQ        R12, R14
 	CMPQ        R14, $0x10
 	JLT         sum_part
-	PREFETCHT0  1024(DX)(R13*4)
-	VMOVUPS     (DX)(R13*4), Z1
-	VMOVUPS     (R9)(R13*4), Z2
-	VMOVUPS     (R10)(R13*4), Z3
+	PREFETCHT0  (R13)(R12*4)
+	VMOVUPS     (DX)(R12*4), Z1
+	VMOVUPS     (R8)(R12*4), Z2
+	VMOVUPS     (R9)(R12*4), Z3
 	VFMADD213PS Z3, Z2, Z1
-	PREFETCHT0  1024(R11)(R13*4)
-	VMOVUPS     (R11)(R13*4), Z3
+	PREFETCHT0  1024(R10)(R12*4)
+	VMOVUPS     (R10)(R12*4), Z3
 	VADDPS      Z3, Z1, Z1
-	MOVQ        R13, R14
+	MOVQ        R12, R14
 	SHRQ        $0x03, R14
 	VCMPPS      $0x06, Z0, Z1, K2
 	VMOVAPS.Z   Z1, K2, Z1
 	KMOVW       K2, R15
 	MOVB        R15, (AX)(R14*1)
-	MOVQ        R8, BP
-	SUBQ        R13, BP
+	MOVQ        DI, BP
+	SUBQ        R12, BP
 	CMPQ        BP, $0x08
 	JLE         sum_whole_byte
 	SHRQ        $0x08, R15
 	MOVB        R15, 1(AX)(R14*1)
 
 sum_whole_byte:
-	VMOVUPS Z1, (CX)(R13*4)
-	ADDQ    $0x10, R13
+	VMOVUPS Z1, (CX)(R12*4)
+	ADDQ    $0x10, R12
 	JMP     sum_whole
 
 sum_part:
 	TESTQ       R14, R14
 	JZ          sum_end
-	PREFETCHT0  1024(DX)(R13*4)
-	VMOVUPS.Z   (DX)(R13*4), K1, Z1
-	VMOVUPS.Z   (R9)(R13*4), K1, Z2
-	VMOVUPS.Z   (R10)(R13*4), K1, Z3
+	PREFETCHT0  (R13)(R12*4)
+	VMOVUPS.Z   (DX)(R12*4), K1, Z1
+	VMOVUPS.Z   (R8)(R12*4), K1, Z2
+	VMOVUPS.Z   (R9)(R12*4), K1, Z3
 	VFMADD213PS Z3, Z2, Z1
-	PREFETCHT0  1024(R11)(R13*4)
-	VMOVUPS.Z   (R11)(R13*4), K1, Z3
+	PREFETCHT0  1024(R10)(R12*4)
+	VMOVUPS.Z   (R10)(R12*4), K1, Z3
 	VADDPS      Z3, Z1, Z1
-	MOVQ        R13, R14
+	MOVQ        R12, R14
 	SHRQ        $0x03, R14
 	VCMPPS      $0x06, Z0, Z1, K2
 	VMOVAPS.Z   Z1, K2, Z1
 	KMOVW       K2, R15
 	MOVB        R15, (AX)(R14*1)
-	MOVQ        R8, BP
-	SUBQ        R13, BP
+	MOVQ        DI, BP
+	SUBQ        R12, BP
 	CMPQ        BP, $0x08
 	JLE         sum_part_byte
 	SHRQ        $0x08, R15
 	MOVB        R15, 1(AX)(R14*1)
 
 sum_part_byte:
-	VMOVUPS Z1, K1, (CX)(R13*4)
+	VMOVUPS Z1, K1, (CX)(R12*4)
 
 sum_end:
 	ADDQ BX, CX
-	ADDQ SI, DX
-	ADDQ R12, R11
+	ADDQ xStride+56(FP), DX
+	ADDQ xStride+56(FP), R13
+	ADDQ R11, R10
 	ADDQ bitStride+176(FP), AX
-	DECQ DI
+	DECQ SI
 	JNZ  sum_pixel
 	JMP  done
 
 plain_pixel:
-	XORQ R13, R13
+	XORQ R12, R12
 
 plain_whole:
-	MOVQ        R8, R11
-	SUBQ        R13, R11
-	CMPQ        R11, $0x10
+	MOVQ        DI, R10
+	SUBQ        R12, R10
+	CMPQ        R10, $0x10
 	JLT         plain_part
-	PREFETCHT0  1024(DX)(R13*4)
-	VMOVUPS     (DX)(R13*4), Z1
-	VMOVUPS     (R9)(R13*4), Z2
-	VMOVUPS     (R10)(R13*4), Z3
+	PREFETCHT0  (R13)(R12*4)
+	VMOVUPS     (DX)(R12*4), Z1
+	VMOVUPS     (R8)(R12*4), Z2
+	VMOVUPS     (R9)(R12*4), Z3
 	VFMADD213PS Z3, Z2, Z1
-	MOVQ        R13, R11
-	SHRQ        $0x03, R11
+	MOVQ        R12, R10
+	SHRQ        $0x03, R10
 	VCMPPS      $0x06, Z0, Z1, K2
 	VMOVAPS.Z   Z1, K2, Z1
-	KMOVW       K2, R12
-	MOVB        R12, (AX)(R11*1)
-	MOVQ        R8, R14
-	SUBQ        R13, R14
+	KMOVW       K2, R11
+	MOVB        R11, (AX)(R10*1)
+	MOVQ        DI, R14
+	SUBQ        R12, R14
 	CMPQ        R14, $0x08
 	JLE         plain_whole_byte
-	SHRQ        $0x08, R12
-	MOVB        R12, 1(AX)(R11*1)
+	SHRQ        $0x08, R11
+	MOVB        R11, 1(AX)(R10*1)
 
 plain_whole_byte:
-	VMOVUPS Z1, (CX)(R13*4)
-	ADDQ    $0x10, R13
+	VMOVUPS Z1, (CX)(R12*4)
+	ADDQ    $0x10, R12
 	JMP     plain_whole
 
 plain_part:
-	TESTQ       R11, R11
+	TESTQ       R10, R10
 	JZ          plain_end
-	PREFETCHT0  1024(DX)(R13*4)
-	VMOVUPS.Z   (DX)(R13*4), K1, Z1
-	VMOVUPS.Z   (R9)(R13*4), K1, Z2
-	VMOVUPS.Z   (R10)(R13*4), K1, Z3
+	PREFETCHT0  (R13)(R12*4)
+	VMOVUPS.Z   (DX)(R12*4), K1, Z1
+	VMOVUPS.Z   (R8)(R12*4), K1, Z2
+	VMOVUPS.Z   (R9)(R12*4), K1, Z3
 	VFMADD213PS Z3, Z2, Z1
-	MOVQ        R13, R11
-	SHRQ        $0x03, R11
+	MOVQ        R12, R10
+	SHRQ        $0x03, R10
 	VCMPPS      $0x06, Z0, Z1, K2
 	VMOVAPS.Z   Z1, K2, Z1
-	KMOVW       K2, R12
-	MOVB        R12, (AX)(R11*1)
-	MOVQ        R8, R14
-	SUBQ        R13, R14
+	KMOVW       K2, R11
+	MOVB        R11, (AX)(R10*1)
+	MOVQ        DI, R14
+	SUBQ        R12, R14
 	CMPQ        R14, $0x08
 	JLE         plain_part_byte
-	SHRQ        $0x08, R12
-	MOVB        R12, 1(AX)(R11*1)
+	SHRQ        $0x08, R11
+	MOVB        R11, 1(AX)(R10*1)
 
 plain_part_byte:
-	VMOVUPS Z1, K1, (CX)(R13*4)
+	VMOVUPS Z1, K1, (CX)(R12*4)
 
 plain_end:
 	ADDQ BX, CX
-	ADDQ SI, DX
+	ADDQ xStride+56(FP), DX
+	ADDQ xStride+56(FP), R13
 	ADDQ bitStride+176(FP), AX
-	DECQ DI
+	DECQ SI
 	JNZ  plain_pixel
 
 done:

@@ -57,14 +57,27 @@ func (s isa) rectify() {
 // first channel is c, and next goes on to the next pixel.
 func (s isa) scaled(end func(part string, c, channels Register, y VecVirtual), next func()) {
 	dst, x := Load(Param("dst").Base(), GP64()), Load(Param("x").Base(), GP64())
-	dstStride, xStride := bytes("dstStride"), bytes("xStride")
+	dstStride, xStride := bytes("dstStride"), slot(Param("xStride"))
+	SHLQ(Imm(2), xStride)
 	pixels, channels := Load(Param("pixels"), GP64()), Load(Param("scale").Len(), GP64())
 	scale, shift := Load(Param("scale").Base(), GP64()), Load(Param("shift").Base(), GP64())
 	residual, residualStride := Load(Param("residual").Base(), GP64()), bytes("residualStride")
-	TESTQ(pixels, pixels)
-	JZ(LabelRef("done"))
+	for _, count := range []Register{pixels, channels} {
+		TESTQ(count, count)
+		JZ(LabelRef("done"))
+	}
 	last := s.partial(channels)
 	c := GP64()
+	// Pixels may lie apart: whole ones are asked for, about ahead bytes of them before their turn.
+	further, asked := GP64(), GP64()
+	XORQ(further, further)
+	XORQ(asked, asked)
+	Label("further")
+	ADDQ(xStride, further)
+	LEAQ(indexed(asked, channels, 4, 0), asked)
+	CMPQ(asked, U32(ahead))
+	JLT(LabelRef("further"))
+	ADDQ(x, further)
 	TESTQ(residual, residual)
 	JZ(LabelRef("plain_pixel"))
 
@@ -73,7 +86,7 @@ func (s isa) scaled(end func(part string, c, channels Register, y VecVirtual), n
 		s.eachVector(form, channels, c, last, func(part string, a access) {
 			element := func(base Register) Mem { return indexed(base, c, 4, 0) }
 			y, factor, other := s.vec(), s.vec(), s.vec()
-			PREFETCHT0(indexed(x, c, 4, ahead))
+			PREFETCHT0(indexed(further, c, 4, 0))
 			a.load(element(x), y)
 			a.load(element(scale), factor)
 			a.load(element(shift), other)
@@ -88,6 +101,7 @@ func (s isa) scaled(end func(part string, c, channels Register, y VecVirtual), n
 		})
 		ADDQ(dstStride, dst)
 		ADDQ(xStride, x)
+		ADDQ(xStride, further)
 		if form == "sum" {
 			ADDQ(residualStride, residual)
 		}
