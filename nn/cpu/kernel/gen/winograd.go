@@ -30,6 +30,13 @@ type transform struct {
 	input  func(d []VecVirtual, store func(i int, v VecVirtual))
 	output func(rows [][]VecVirtual) [][]VecVirtual
 	passes []pass // output in parts that leave registers for a whole tile
+	parts  []part // input in parts that leave registers for three rows of a tile
+}
+
+// part computes count positions of a column of the input, from the first on. Columns are in memory.
+type part struct {
+	first, count int
+	apply        func(d func(i int) Mem) []VecVirtual
 }
 
 // pass computes some of the outputs. columns prepares for applying it to columns in memory.
@@ -136,13 +143,10 @@ func (s isa) f4(f form, factor func(label string, x float32) Op) transform {
 	return transform{
 		form: f,
 		input: func(d []VecVirtual, store func(int, VecVirtual)) {
-			// pair stores upper ± f·lower.
 			pair := func(i int, upper VecVirtual, f Op, lower VecVirtual) {
-				plus := s.copyOf(upper)
-				VFMADD231PS(f, lower, plus)
-				store(i, plus)
-				VFNMADD231PS(f, lower, upper)
-				store(i+1, upper)
+				for k, v := range s.pair(upper, f, lower) {
+					store(i+k, v)
+				}
 			}
 			if zero > 0 {
 				first := s.copyOf(d[4])
@@ -161,6 +165,31 @@ func (s isa) f4(f form, factor func(label string, x float32) Op) transform {
 			VFNMADD231PS(a2, d[1], d[3])
 			VFNMADD231PS(a2, d[0], d[2])
 			pair(zero+2, d[3], b1, d[2])
+		},
+		parts: []part{
+			{0, zero + 2, func(q func(i int) Mem) (out []VecVirtual) {
+				d := func(i int) Mem { return q(zero + i) }
+				upper, lower, second := s.loaded(d(3)), s.loaded(d(2)), s.loaded(d(1))
+				if zero > 0 {
+					first := s.copyOf(upper)
+					VFNMADD231PS(sum, second, first)
+					VFMADD231PS(q(0), product, first)
+					out = append(out, first)
+				}
+				VFNMADD231PS(b2, second, upper)
+				VFNMADD231PS(d(0), b2, lower)
+				return append(out, s.pair(upper, a1, lower)...)
+			}},
+			{zero + 2, 3, func(q func(i int) Mem) []VecVirtual {
+				d := func(i int) Mem { return q(zero + i) }
+				upper, lower, last := s.loaded(d(3)), s.loaded(d(2)), s.loaded(d(4))
+				lowest := s.loaded(d(0))
+				VFNMADD231PS(sum, lower, last)
+				VFMADD231PS(product, lowest, last)
+				VFNMADD231PS(d(1), a2, upper)
+				VFNMADD231PS(a2, lowest, lower)
+				return append(s.pair(upper, b1, lower), last)
+			}},
 		},
 		output: func(rows [][]VecVirtual) [][]VecVirtual {
 			var first []VecVirtual
@@ -237,6 +266,14 @@ func (s isa) f4(f form, factor func(label string, x float32) Op) transform {
 	}
 }
 
+// pair is upper ± f·lower, the second in the place of upper.
+func (s isa) pair(upper VecVirtual, f Op, lower VecVirtual) []VecVirtual {
+	plus := s.copyOf(upper)
+	VFMADD231PS(f, lower, plus)
+	VFNMADD231PS(f, lower, upper)
+	return []VecVirtual{plus, upper}
+}
+
 // rows addresses memory at multiples of a stride: up to six of them.
 type rows struct{ base, one, three, five Register }
 
@@ -282,6 +319,10 @@ func (s isa) winogradInput(f form) {
 	t := s.transform(f, s.kept)
 	x, v, scratch := slot(Param("x").Base()), slot(Param("v").Base()), slot(Param("scratch").Base())
 	s.lines(x, v, func(l line) {
+		if s.lanes == 16 && t.parts != nil { // registers enough for a part of a tile
+			s.inputTiles(t, l, x, v)
+			return
+		}
 		row := GP64() // bytes of a row of the scratch
 		Load(Param("tiles"), row)
 		IMUL3Q(U8(uint8(t.tile)), row, row)
@@ -338,14 +379,9 @@ func (s isa) inputColumns(t transform, l line, x, scratch Mem, row Register) {
 	xPixel := bytes("xPixel")
 	end := GP64()
 	LEAQ(indexed(to, row, 1, 0), end)
-	next := in // the row of tiles that comes next is asked for in time
-	next.base = GP64()
-	LEAQ(indexed(from, in.one, uint8(t.tile), 0), next.base)
+	next := s.nextTiles(t, in)
 	Label(l.label + "column")
-	for i := range t.tile {
-		PREFETCHT0(next.at(t.n()-t.tile+i, 0))
-	}
-	next.advance(xPixel)
+	next(xPixel)
 	l.each(s, func(disp int) {
 		s.input(t, func(i int) Mem { return in.at(i, disp) }, func(i int) Mem { return out.at(i, disp) })
 	})
@@ -381,6 +417,90 @@ func (s isa) inputRows(t transform, l line, v, scratch Mem, row Register) {
 	s.skipPositions(t, to, one, left)
 	DECQ(left)
 	JNZ(LabelRef(l.label + "row"))
+}
+
+// inputTiles transforms the tiles of a line of channels, all of it in registers, part after part. What neighbours share of the columns is
+// transformed once.
+func (s isa) inputTiles(t transform, l line, x, v Mem) {
+	for i, part := range t.parts {
+		label := name("%spart%d_", l.label, i)
+		from := GP64()
+		MOVQ(x, from)
+		in := rowsFrom(from, bytes("xRow"), t.n())
+		xPixel := bytes("xPixel")
+		next := func(Op) {} // the first part has asked
+		if i == 0 {
+			next = s.nextTiles(t, in)
+		}
+		column := func() []VecVirtual {
+			next(xPixel)
+			y := part.apply(func(i int) Mem { return in.at(i, 0) })
+			in.advance(xPixel)
+			return y
+		}
+		var shared [][]VecVirtual
+		for range t.n() - t.tile {
+			shared = append(shared, column())
+		}
+		out := s.positionRows(t, part, v)
+		tiles := Load(Param("tiles"), GP64())
+		Label(label + "tile")
+		columns := shared
+		for range t.tile {
+			columns = append(columns, column())
+		}
+		vRow := bytes("vRow")
+		for k, to := range out {
+			var d, kept []VecVirtual
+			for _, column := range columns {
+				d = append(d, column[k])
+			}
+			for _, v := range d[t.tile:] {
+				kept = append(kept, s.copyOf(v))
+			}
+			t.input(d, func(i int, v VecVirtual) { VMOVUPS(v, to.at(i, 0)) })
+			for c, v := range kept {
+				VMOVAPS(v, shared[c][k])
+			}
+			to.advance(vRow)
+		}
+		DECQ(tiles)
+		JNZ(LabelRef(label + "tile"))
+	}
+}
+
+// positionRows are where the rows of positions of a part begin in v.
+func (s isa) positionRows(t transform, p part, v Mem) (all []rows) {
+	first := GP64()
+	MOVQ(v, first)
+	out := rowsFrom(first, bytes("vStride"), t.n())
+	row := GP64()
+	IMUL3Q(U8(uint8(t.n())), out.one, row)
+	for range p.first {
+		ADDQ(row, first)
+	}
+	for k := range p.count {
+		if k > 0 {
+			before := out.base
+			out.base = GP64()
+			LEAQ(indexed(before, row, 1, 0), out.base)
+		}
+		all = append(all, out)
+	}
+	return all
+}
+
+// nextTiles asks, each time it is called, for the next pixels of the rows of tiles that come after those of in.
+func (s isa) nextTiles(t transform, in rows) func(xPixel Op) {
+	next := in
+	next.base = GP64()
+	LEAQ(indexed(in.base, in.one, uint8(t.tile), 0), next.base)
+	return func(xPixel Op) {
+		for i := range t.tile {
+			PREFETCHT0(next.at(t.n()-t.tile+i, 0))
+		}
+		next.advance(xPixel)
+	}
 }
 
 // skipPositions moves to to the position that begins the row of the transform after left are left.
