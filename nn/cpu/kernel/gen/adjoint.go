@@ -6,38 +6,64 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// spread writes A·d for a column or a row of a tile: the transpose of output.
-func (s isa) spread(tile int) func(d []VecVirtual, store func(i int, v VecVirtual)) {
-	both := func(i int, even, odd VecVirtual, store func(int, VecVirtual)) {
+// spreading writes A·d for a column or a row of a tile: the transpose of output. parts are as those of a transform.
+type spreading struct {
+	whole func(d []VecVirtual, store func(i int, v VecVirtual))
+	parts []part
+}
+
+func (s isa) spread(tile int) spreading {
+	both := func(even, odd VecVirtual) []VecVirtual {
 		plus := s.copyOf(even)
 		VADDPS(odd, plus, plus)
-		store(i, plus)
 		VSUBPS(odd, even, even)
-		store(i+1, even)
+		return []VecVirtual{plus, even}
 	}
 	if tile == 2 {
-		return func(d []VecVirtual, store func(int, VecVirtual)) {
+		return spreading{whole: func(d []VecVirtual, store func(int, VecVirtual)) {
 			store(0, d[0])
 			minus := s.vec()
 			s.zero(minus)
 			VSUBPS(d[1], minus, minus)
 			store(3, minus)
-			both(1, d[0], d[1], store)
-		}
+			for i, v := range both(d[0], d[1]) {
+				store(1+i, v)
+			}
+		}}
 	}
 	const a, b = pointA, pointB
-	a1, a2, a3 := s.kept("a1", a), s.kept("a2", a*a), s.kept("a3", a*a*a)
-	b1, b2, b3 := s.kept("b1", b), s.kept("b2", b*b), s.kept("b3", b*b*b)
-	return func(d []VecVirtual, store func(int, VecVirtual)) {
-		store(0, d[0])
-		store(5, d[3])
-		for i, f := range [][3]Op{{a1, a2, a3}, {b1, b2, b3}} {
-			even, odd := s.copyOf(d[0]), s.vec()
-			VFMADD231PS(f[1], d[2], even)
-			VMULPS(f[0], d[1], odd)
-			VFMADD231PS(f[2], d[3], odd)
-			both(1+2*i, even, odd, store)
-		}
+	atA := []Op{s.kept("a1", a), s.kept("a2", a*a), s.kept("a3", a*a*a)}
+	atB := []Op{s.kept("b1", b), s.kept("b2", b*b), s.kept("b3", b*b*b)}
+	pair := func(powers []Op, d []VecVirtual) []VecVirtual {
+		even, odd := s.copyOf(d[0]), s.vec()
+		VFMADD231PS(powers[1], d[2], even)
+		VMULPS(powers[0], d[1], odd)
+		VFMADD231PS(powers[2], d[3], odd)
+		return both(even, odd)
+	}
+	column := func(d func(i int) Mem) []VecVirtual {
+		return []VecVirtual{s.loaded(d(0)), s.loaded(d(1)), s.loaded(d(2)), s.loaded(d(3))}
+	}
+	return spreading{
+		whole: func(d []VecVirtual, store func(int, VecVirtual)) {
+			store(0, d[0])
+			store(5, d[3])
+			for i, powers := range [][]Op{atA, atB} {
+				for k, v := range pair(powers, d) {
+					store(1+2*i+k, v)
+				}
+			}
+		},
+		parts: []part{
+			{0, 3, func(q func(i int) Mem) []VecVirtual {
+				d := column(q)
+				return append([]VecVirtual{d[0]}, pair(atA, d)...)
+			}},
+			{3, 3, func(q func(i int) Mem) []VecVirtual {
+				d := column(q)
+				return append(pair(atB, d), d[3])
+			}},
+		},
 	}
 }
 
@@ -52,10 +78,14 @@ func (s isa) winogradAdjoint(tile int) {
 			d[i] = s.vec()
 			VMOVUPS(from(i), d[i])
 		}
-		spread(d, func(i int, v VecVirtual) { VMOVUPS(v, to(i)) })
+		spread.whole(d, func(i int, v VecVirtual) { VMOVUPS(v, to(i)) })
 	}
 	y, v := slot(Param("y").Base()), slot(Param("v").Base())
 	s.lines(y, v, func(l line) {
+		if s.lanes == 16 && spread.parts != nil { // registers enough for a part of a tile
+			s.tilesByParts(l, tiled{y, "yRow", "yPixel", tile, tile}, spread.parts, spread.whole, v, tile+2)
+			return
+		}
 		row := GP64() // bytes of a row of the scratch
 		Load(Param("tiles"), row)
 		IMUL3Q(U32(uint32(tile*l.bytes)), row, row)
@@ -71,14 +101,9 @@ func (s isa) adjointColumns(tile int, l line, y Mem, row Register, transform fun
 	in, out := rowsFrom(from, bytes("yRow"), tile), rowsFrom(to, row, tile+2)
 	yPixel, end := bytes("yPixel"), GP64()
 	LEAQ(indexed(to, row, 1, 0), end)
-	next := in // the row of tiles that comes next is asked for in time
-	next.base = GP64()
-	LEAQ(indexed(from, in.one, uint8(tile), 0), next.base)
+	next := s.nextTiles(in, tile, tile)
 	Label(l.label + "column")
-	for i := range tile {
-		PREFETCHT0(next.at(i, 0))
-	}
-	next.advance(yPixel)
+	next(yPixel)
 	l.each(s, func(disp int) {
 		transform(func(i int) Mem { return in.at(i, disp) }, func(i int) Mem { return out.at(i, disp) })
 	})

@@ -320,7 +320,7 @@ func (s isa) winogradInput(f form) {
 	x, v, scratch := slot(Param("x").Base()), slot(Param("v").Base()), slot(Param("scratch").Base())
 	s.lines(x, v, func(l line) {
 		if s.lanes == 16 && t.parts != nil { // registers enough for a part of a tile
-			s.inputTiles(t, l, x, v)
+			s.tilesByParts(l, tiled{x, "xRow", "xPixel", t.n(), t.tile}, t.parts, t.input, v, t.n())
 			return
 		}
 		row := GP64() // bytes of a row of the scratch
@@ -379,7 +379,7 @@ func (s isa) inputColumns(t transform, l line, x, scratch Mem, row Register) {
 	xPixel := bytes("xPixel")
 	end := GP64()
 	LEAQ(indexed(to, row, 1, 0), end)
-	next := s.nextTiles(t, in)
+	next := s.nextTiles(in, t.n(), t.tile)
 	Label(l.label + "column")
 	next(xPixel)
 	l.each(s, func(disp int) {
@@ -419,34 +419,42 @@ func (s isa) inputRows(t transform, l line, v, scratch Mem, row Register) {
 	JNZ(LabelRef(l.label + "row"))
 }
 
-// inputTiles transforms the tiles of a line of channels, all of it in registers, part after part. What neighbours share of the columns is
-// transformed once.
-func (s isa) inputTiles(t transform, l line, x, v Mem) {
-	for i, part := range t.parts {
+// tiled is a picture in memory as tiles: size is of one in both dimensions, step from one to the next; row and pixel are the names of
+// parameters.
+type tiled struct {
+	begin      Mem
+	row, pixel string
+	size, step int
+}
+
+// tilesByParts transforms the tiles of a line of channels, all of it in registers, part after part, into v, n positions a row. What
+// neighbours share of the columns is transformed once.
+func (s isa) tilesByParts(l line, x tiled, parts []part, transform func(d []VecVirtual, store func(i int, v VecVirtual)), v Mem, n int) {
+	for i, part := range parts {
 		label := name("%spart%d_", l.label, i)
 		from := GP64()
-		MOVQ(x, from)
-		in := rowsFrom(from, bytes("xRow"), t.n())
-		xPixel := bytes("xPixel")
+		MOVQ(x.begin, from)
+		in := rowsFrom(from, bytes(x.row), x.size)
+		pixel := bytes(x.pixel)
 		next := func(Op) {} // the first part has asked
 		if i == 0 {
-			next = s.nextTiles(t, in)
+			next = s.nextTiles(in, x.size, x.step)
 		}
 		column := func() []VecVirtual {
-			next(xPixel)
+			next(pixel)
 			y := part.apply(func(i int) Mem { return in.at(i, 0) })
-			in.advance(xPixel)
+			in.advance(pixel)
 			return y
 		}
 		var shared [][]VecVirtual
-		for range t.n() - t.tile {
+		for range x.size - x.step {
 			shared = append(shared, column())
 		}
-		out := s.positionRows(t, part, v)
+		out := s.positionRows(part, v, n)
 		tiles := Load(Param("tiles"), GP64())
 		Label(label + "tile")
 		columns := shared
-		for range t.tile {
+		for range x.step {
 			columns = append(columns, column())
 		}
 		vRow := bytes("vRow")
@@ -455,10 +463,10 @@ func (s isa) inputTiles(t transform, l line, x, v Mem) {
 			for _, column := range columns {
 				d = append(d, column[k])
 			}
-			for _, v := range d[t.tile:] {
+			for _, v := range d[x.step:] {
 				kept = append(kept, s.copyOf(v))
 			}
-			t.input(d, func(i int, v VecVirtual) { VMOVUPS(v, to.at(i, 0)) })
+			transform(d, func(i int, v VecVirtual) { VMOVUPS(v, to.at(i, 0)) })
 			for c, v := range kept {
 				VMOVAPS(v, shared[c][k])
 			}
@@ -469,13 +477,13 @@ func (s isa) inputTiles(t transform, l line, x, v Mem) {
 	}
 }
 
-// positionRows are where the rows of positions of a part begin in v.
-func (s isa) positionRows(t transform, p part, v Mem) (all []rows) {
+// positionRows are where the rows of n positions of a part begin in v.
+func (s isa) positionRows(p part, v Mem, n int) (all []rows) {
 	first := GP64()
 	MOVQ(v, first)
-	out := rowsFrom(first, bytes("vStride"), t.n())
+	out := rowsFrom(first, bytes("vStride"), n)
 	row := GP64()
-	IMUL3Q(U8(uint8(t.n())), out.one, row)
+	IMUL3Q(U8(uint8(n)), out.one, row)
 	for range p.first {
 		ADDQ(row, first)
 	}
@@ -491,15 +499,15 @@ func (s isa) positionRows(t transform, p part, v Mem) (all []rows) {
 }
 
 // nextTiles asks, each time it is called, for the next pixels of the rows of tiles that come after those of in.
-func (s isa) nextTiles(t transform, in rows) func(xPixel Op) {
+func (s isa) nextTiles(in rows, size, step int) func(pixel Op) {
 	next := in
 	next.base = GP64()
-	LEAQ(indexed(in.base, in.one, uint8(t.tile), 0), next.base)
-	return func(xPixel Op) {
-		for i := range t.tile {
-			PREFETCHT0(next.at(t.n()-t.tile+i, 0))
+	LEAQ(indexed(in.base, in.one, uint8(step), 0), next.base)
+	return func(pixel Op) {
+		for i := range step {
+			PREFETCHT0(next.at(size-step+i, 0))
 		}
-		next.advance(xPixel)
+		next.advance(pixel)
 	}
 }
 
