@@ -354,7 +354,7 @@ var bounds = []float32{-inf, 0, 0.25}
 func TestAffineForEveryNumberOfChannels(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
 		rng := rand.New(rand.NewPCG(7, 8))
-		for channels := 1; channels <= 40; channels++ {
+		for channels := 0; channels <= 40; channels++ {
 			for _, pixels := range []int{0, 1, 2, 5} {
 				for option := range 4 {
 					for _, bound := range bounds {
@@ -372,7 +372,7 @@ func checkAffine(t *testing.T, k Kernel, rng *rand.Rand, channels, pixels int, b
 	xStride, dstStride, residualStride := channels+3, channels+1, channels+2
 	x, residual := random(rng, pixels*xStride), random(rng, pixels*residualStride)
 	scale, shift := random(rng, channels), random(rng, channels)
-	if special && pixels > 0 {
+	if special && pixels*channels > 0 {
 		for _, v := range []float32{nan, inf, -inf} {
 			x[rng.IntN(len(x))] = v
 			residual[rng.IntN(len(residual))] = v
