@@ -16,7 +16,8 @@ type Winograd struct {
 	//	v[(i·n + j)·vStride + t·vRow + c] = Σ_k Σ_l Bᵀ[i,k] · x[k·xRow + (Tile·t + l)·xPixel + c] · Bᵀ[j,l]
 	//
 	// columns (over k) first. channels is rounded up to whole vectors: x must be readable and
-	// v writable as far. scratch has n·(Tile·tiles + Taps−1)·Line values.
+	// v writable as far. scratch has n·(Tile·tiles + Taps−1)·Line values, for kernels
+	// that have too few registers for a tile.
 	Input func(v []float32, vStride, vRow int, x []float32, xRow, xPixel, channels, tiles int, scratch []float32)
 
 	// Output is the inverse for a row of tiles, with Affine's epilogue:
@@ -35,7 +36,7 @@ type Winograd struct {
 	//
 	//	v[(i·n + j)·vStride + t·vRow + c] = Σ_k Σ_l A[i,k] · y[k·yRow + (Tile·t + l)·yPixel + c] · A[j,l]
 	//
-	// columns (over k) first, with channels as for Input. scratch has n·Tile·tiles·Line values.
+	// columns (over k) first, with channels as for Input. scratch has n·Tile·tiles·Line values, for such kernels.
 	Adjoint func(v []float32, vStride, vRow int, y []float32, yRow, yPixel, channels, tiles int, scratch []float32)
 
 	// Weights is the transpose of the transform of the weights, nil but for 3×3 convolutions, for c < columns, in whole vectors:

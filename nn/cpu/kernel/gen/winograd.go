@@ -33,7 +33,7 @@ type transform struct {
 	parts  []part // input in parts that leave registers for three rows of a tile
 }
 
-// part computes count positions of a column of the input, from the first on. Columns are in memory.
+// part computes count positions of a column in memory, from the first on, as input does of one in registers, bit for bit.
 type part struct {
 	first, count int
 	apply        func(d func(i int) Mem) []VecVirtual
