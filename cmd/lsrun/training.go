@@ -25,7 +25,7 @@ import (
 
 // trainerVersion is raised whenever the same command would train to other bits than before.
 // TestGoldenTraining guards it.
-const trainerVersion = 1
+const trainerVersion = 2
 
 // The names in a folder of lsrun train, beside those of checkpoints.
 const (

@@ -7,6 +7,7 @@ import (
 
 // program is a lowered graph.
 type program struct {
+	graph         *nn.Graph
 	input, output *value
 	steps         []step
 	nodes         []int // by step: the node whose output it computes first
@@ -52,8 +53,11 @@ type lowering struct {
 	panels    []panel
 }
 
-// lower compiles g. exact forbids Winograd's transforms.
+// lower compiles g. exact forbids Winograd's transforms, and to compute anything but what the graph says in its order.
 func lower(g *nn.Graph, k *kernel.Kernel, exact bool, cache int) *program {
+	if !exact {
+		g = g.PoolFirst()
+	}
 	l := &lowering{graph: g, kernel: k, exact: exact, users: g.Users(),
 		at: make([]*value, len(g.Nodes)), open: map[int]bool{}}
 	l.at[0] = l.allocate(g.Input)
@@ -326,7 +330,7 @@ func (l *lowering) scaling(n int) (scale, shift int) {
 // finish finds out how long every buffer is needed and how the work is cut, now that every
 // value's place and border are known.
 func (l *lowering) finish(cache int) *program {
-	p := &program{input: l.at[0], output: l.at[l.graph.Output()], steps: l.steps, nodes: l.nodes,
+	p := &program{graph: l.graph, input: l.at[0], output: l.at[l.graph.Output()], steps: l.steps, nodes: l.nodes,
 		panels: l.panels, weights: l.weights}
 	p.stages()
 	for _, v := range l.allocated {

@@ -144,6 +144,10 @@ func randomGraph(rng *rand.Rand) *nn.Graph {
 		case 10: // as in DenseNet
 			x = b.Add(fmt.Sprint("relu", len(nodes)), nn.ReLU{}, b.Add(fmt.Sprint("norm", len(nodes)), nn.BatchNorm{Eps: 1e-5}, x))
 			op, inputs = nn.Conv2d(n(40), 1, n(2), 0), []int{x}
+			if rng.IntN(2) == 0 {
+				x = b.Add(fmt.Sprint("pointwise", len(nodes)), op, x)
+				op, inputs = nn.AvgPool{Window: window()}, []int{x}
+			}
 		case 11:
 			c := nn.Conv2d(2*n(10), n(5), n(3), rng.IntN(3)).WithBias()
 			c.Dilation[rng.IntN(2)] = n(2)

@@ -36,10 +36,10 @@ func (e *Engine) Profile(ctx context.Context, s engine.Set, at nn.Point) (layers
 		t.run(ctx, images, numbers, out)
 	}
 	for i, step := range e.fast.steps {
-		n := e.fast.nodes[i]
+		n, g := e.fast.nodes[i], e.fast.graph
 		value, _ := step.values()
-		layers = append(layers, Layer{Name: e.Graph.Nodes[n].Name, Algorithm: algorithm(step, e.Graph.Nodes[n].Op),
-			Shape: value.shape, MACs: e.Graph.Nodes[n].Op.MACs(e.Graph.InShapes(n)), Time: times[i]})
+		layers = append(layers, Layer{Name: g.Nodes[n].Name, Algorithm: algorithm(step, g.Nodes[n].Op),
+			Shape: value.shape, MACs: g.Nodes[n].Op.MACs(g.InShapes(n)), Time: times[i]})
 	}
 	return layers, prepare, ctx.Err()
 }

@@ -127,6 +127,9 @@ func record(g *nn.Graph, k *kernel.Kernel, exact bool) *tape {
 }
 
 func (t *tape) record() {
+	if !t.exact {
+		t.graph = t.graph.PoolFirst()
+	}
 	g := t.graph
 	t.users = g.Users()
 	t.at = make([]*picture, len(g.Nodes))
