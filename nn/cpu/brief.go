@@ -4,6 +4,7 @@ package cpu
 // the caches. (All other planes of a block are needed later.)
 func (t *tape) shorten() {
 	if !t.live {
+		t.shortenTangents()
 		t.shortenAdjoints(adjointTangents)
 		return
 	}
@@ -48,32 +49,68 @@ func (t *tape) shortenValues() {
 	}
 }
 
+// lives says when a pass, layer by layer, needs which pictures.
+type lives struct {
+	born, dies, group map[*picture]int
+	lasting           map[*picture]bool
+}
+
+// newLives are those of nothing but the ends, which last.
+func (t *tape) newLives() lives {
+	return lives{map[*picture]int{}, map[*picture]int{}, map[*picture]int{}, map[*picture]bool{t.top.picture: true, t.pictures[0]: true}}
+}
+
+// touch notes that p is needed at a time, by a layer of group g, and whether it must outlast that.
+func (l lives) touch(p *picture, time, g int, lasts bool) {
+	if _, ok := l.born[p]; !ok {
+		l.born[p], l.group[p] = time, g
+	}
+	l.dies[p] = time
+	l.lasting[p] = l.lasting[p] || lasts || l.group[p] != g
+}
+
 // shortenAdjoints shortens pictures in the plane of a pass backwards, where only one group of layers needs them.
 func (t *tape) shortenAdjoints(plane plane) {
-	born, dies, group := map[*picture]int{}, map[*picture]int{}, map[*picture]int{} // in the order backwards: layers from the last
-	lasting := map[*picture]bool{t.top.picture: true, t.pictures[0]: true}
-	touch := func(p *picture, layer, g int) {
-		if _, ok := born[p]; !ok {
-			born[p], group[p] = layer, g
-		}
-		dies[p] = layer
-		lasting[p] = lasting[p] || group[p] != g
-	}
+	lives, time := t.newLives(), 0
 	for g := len(t.groups) - 1; g >= 0; g-- {
 		for i := t.groups[g].end - 1; i >= t.groups[g].first; i-- {
 			l := t.layers[i]
-			touch(l.output(), i, g)
-			lasting[l.output()] = lasting[l.output()] || alike(l)
+			lives.touch(l.output(), time, g, alike(l))
 			for _, e := range l.inputs() {
-				touch(e.picture, i, g)
-				lasting[e.picture] = lasting[e.picture] || alike(l)
+				lives.touch(e.picture, time, g, alike(l))
 				if e.lender != nil {
-					touch(e.lender, i, g)
+					lives.touch(e.lender, time, g, false)
 				}
 			}
+			time++
 		}
 	}
-	t.places(plane, born, dies, lasting, group)
+	t.places(plane, lives)
+}
+
+// shortenTangents shortens pictures in the plane of tangents that only one group of layers needs, and only on the way forwards.
+func (t *tape) shortenTangents() {
+	lives := t.newLives()
+	for g, group := range t.groups {
+		for i, l := range t.layers[group.first:group.end] {
+			for _, e := range l.inputs() {
+				lives.touch(e.picture, group.first+i, g, alike(l) || remembers(l, e))
+			}
+			lives.touch(l.output(), group.first+i, g, alike(l))
+		}
+	}
+	t.places(tangents, lives)
+}
+
+// remembers reports whether l needs the tangents of its input e on the way backwards.
+func remembers(l layer, e *edge) bool {
+	switch l := l.(type) {
+	case *conv:
+		return e == l.in && !l.early
+	case *normalisation:
+		return !l.early
+	}
+	return false
 }
 
 // alike reports whether l takes all planes for alike, and its pictures must be at one place in them.
@@ -86,20 +123,20 @@ func alike(l layer) bool {
 }
 
 // places gives brief pictures their places in a plane. Only pictures of one geometry follow each other, so that borders stay zero.
-func (t *tape) places(plane plane, born, dies map[*picture]int, lasting map[*picture]bool, group map[*picture]int) {
+func (t *tape) places(plane plane, l lives) {
 	type place struct {
 		at   int
 		last *picture
 	}
 	free := map[geometry][]*place{}
-	for i := len(t.layers) - 1; i >= 0; i-- { // what is born at layer i
+	for time := range t.layers {
 		for _, p := range t.pictures {
-			if first, ok := born[p]; !ok || first != i || lasting[p] {
+			if born, ok := l.born[p]; !ok || born != time || l.lasting[p] {
 				continue
 			}
 			var found *place
 			for _, q := range free[p.geometry] {
-				if dies[q.last] > i && t.groups[group[q.last]].images >= t.groups[group[p]].images {
+				if l.dies[q.last] < time && t.groups[l.group[q.last]].images >= t.groups[l.group[p]].images {
 					found = q
 					break
 				}
@@ -107,7 +144,7 @@ func (t *tape) places(plane plane, born, dies map[*picture]int, lasting map[*pic
 			if found == nil {
 				found = &place{at: t.brief[plane]}
 				free[p.geometry] = append(free[p.geometry], found)
-				t.brief[plane] += lined(t.groups[group[p]].images * p.size())
+				t.brief[plane] += lined(t.groups[l.group[p]].images * p.size())
 			}
 			found.last = p
 			p.brief[plane], p.at[plane] = true, found.at

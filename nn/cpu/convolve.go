@@ -21,6 +21,7 @@ type conv struct {
 	taps     []int     // the pixels of an image of out
 	shifted  bool      // derivatives by the shifts are wanted
 	rounds   bool      // takes the images of a block in several rounds
+	early    bool      // products of din by out̄ are added on the way forwards: nobody keeps din
 	exact    *gathered // W* in float64; nil on a live tape
 	exactAt  int       // where its weights begin
 }
@@ -46,12 +47,15 @@ type products interface {
 	// extent is the number of sums, index the place of the one by a weight.
 	extent() int
 	index(channel, term int) int
-	// multiply adds the sum over pairs to that of the rounds before.
-	multiply(h *hand, pairs []pair, sums []float32)
+	// multiply adds the sum over pairs to that of the passes and rounds before, if this is not the first of them.
+	multiply(h *hand, pairs []pair, sums []float32, when turn)
 }
 
 // pair is a plane of the input and one of the output.
 type pair struct{ in, out plane }
+
+// turn says whether a round is the first or the last to add to sums over a block.
+type turn struct{ first, last bool }
 
 // placed is a correlation with its place among the packed weights.
 type placed struct {
@@ -177,6 +181,9 @@ func (l *conv) forward(h *hand, o order) {
 		end.mask = l.out
 	}
 	h.correlate(l.along, l.sources(h, l.along, values, o, l.in.constant), &end)
+	if o == second && l.early {
+		l.weigh.multiply(h, []pair{{tangents, adjoints}}, h.gradient[l.by:][:l.weigh.extent()], turn{first: h.from == 0})
+	}
 	if l.out.rectified && h.tape.live {
 		h.eachRow(l.out, func(n, y int) { h.relu(h.at(values, l.out, n, y, 0), l.out, n, y) })
 	}
@@ -188,10 +195,11 @@ func (l *conv) backward(h *hand, o order) {
 			h.sumPixels(h.gradient[l.byShift:], l.out, o.behind(), l.taps)
 		}
 		pairs := []pair{{values, o.behind()}}
-		if o == second && !l.in.constant {
+		if o == second && !l.in.constant && !l.early {
 			pairs = append(pairs, pair{tangents, adjoints})
 		}
-		l.weigh.multiply(h, pairs, h.gradient[l.by:][:l.weigh.extent()])
+		begun := o == second && l.early
+		l.weigh.multiply(h, pairs, h.gradient[l.by:][:l.weigh.extent()], turn{h.from == 0 && !begun, h.from+h.count == h.images})
 	}
 	if r := l.residual; r != nil && !r.constant && !r.lends {
 		h.eachRow(l.out, func(n, y int) {
@@ -226,12 +234,12 @@ func (h *hand) sumPixels(dst []float32, p *picture, l plane, taps []int) {
 			sums[c] += float64(v)
 		}
 	}
-	h.collect(dst, sums)
+	collect(dst, sums, h.from == 0)
 }
 
-// collect adds what the images in hand give to sums over the block.
-func (h *hand) collect(dst []float32, sums []float64) {
-	if h.from == 0 {
+// collect adds what the images in hand give to sums over the block, or begins them.
+func collect(dst []float32, sums []float64, begins bool) {
+	if begins {
 		clear(dst[:len(sums)])
 	}
 	for c, v := range sums {

@@ -293,8 +293,8 @@ func (g *gatheredProducts) index(channel, term int) int {
 	return channel/g.to*g.groupSize() + row*g.columns + channel%g.to
 }
 
-func (g *gatheredProducts) multiply(h *hand, pairs []pair, sums []float32) {
-	if h.from == 0 {
+func (g *gatheredProducts) multiply(h *hand, pairs []pair, sums []float32, when turn) {
+	if when.first {
 		clear(sums)
 	}
 	for _, p := range pairs {

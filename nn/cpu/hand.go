@@ -63,8 +63,10 @@ func (t *tape) hand(loss nn.Loss) *hand {
 		h.logits[i] = make([]float64, t.graph.Classes)
 	}
 	if !t.live {
-		h.briefAt[adjointTangents] = t.planeRoom()
-		h.planes[tangents], h.planes[adjointTangents] = nn.Room(t.planeRoom()), nn.Room(t.planeRoom()+t.brief[adjointTangents]+t.slack())
+		for _, l := range []plane{tangents, adjointTangents} {
+			h.briefAt[l] = t.planeRoom()
+			h.planes[l] = nn.Room(t.planeRoom() + t.brief[l] + t.slack())
+		}
 		h.exact, h.sums64 = make([]float64, t.planeRoom()), make([]float64, t.sums64)
 	}
 	h.gradient = nn.Room(t.gradient)
@@ -85,7 +87,7 @@ func (t *tape) hand(loss nn.Loss) *hand {
 func (t *tape) handBytes() int64 {
 	floats := t.gradient + t.sums + t.columns + t.outer + t.outerKept + 2*t.inputs
 	if !t.live {
-		floats += 4*t.planeRoom() + t.brief[adjointTangents] + t.slack() + 2*t.sums64
+		floats += 4*t.planeRoom() + t.brief[tangents] + t.brief[adjointTangents] + 2*t.slack() + 2*t.sums64
 	}
 	return 4*int64(floats) + 11*nn.HugePage
 }

@@ -3,9 +3,10 @@ package cpu
 // normalisation is a batch norm that no weights precede, out = relu(σ·in + τ).
 type normalisation struct {
 	folding
-	in   *edge
-	out  *picture
-	taps []int // the pixels of an image of out
+	in    *edge
+	out   *picture
+	taps  []int // the pixels of an image of out
+	early bool  // products of din by out̄ are added on the way forwards: nobody keeps din
 }
 
 func (t *tape) normalise(c chain, in *edge, out *picture) *normalisation {
@@ -46,12 +47,20 @@ func (l *normalisation) forward(h *hand, o order) {
 			h.mask(dst, l.out, n, y)
 		}
 	})
+	if o == second && l.early {
+		l.products(h, []pair{{tangents, adjoints}}, h.from == 0)
+	}
 }
 
 func (l *normalisation) backward(h *hand, o order) {
 	if !h.bare {
 		h.sumPixels(h.gradient[l.byShift:], l.out, o.behind(), l.taps)
-		l.products(h, h.gradient[l.by:][:l.channels], o)
+		pairs := []pair{{values, o.behind()}}
+		if o == second && !l.in.constant && !l.early {
+			pairs = append(pairs, pair{tangents, adjoints})
+		}
+		begun := o == second && l.early
+		l.products(h, pairs, h.from == 0 && !begun)
 	}
 	if l.in.constant {
 		return
@@ -74,21 +83,17 @@ func (l *normalisation) backward(h *hand, o order) {
 	h.handOn(l.in, o)
 }
 
-// products sums in·out̄ over all pixels, or its derivative, in float64.
-func (l *normalisation) products(h *hand, dst []float32, o order) {
+// products adds the sums of pairs over all pixels, in float64, to those of the passes and rounds before, unless this is the first.
+func (l *normalisation) products(h *hand, pairs []pair, begins bool) {
 	sums := h.means[:l.channels]
 	clear(sums)
-	add := func(in, out plane) {
+	for _, p := range pairs {
 		h.eachPixel(l.out, func(n, y, x int) {
-			a, b := h.at(in, l.in.picture, n, y, x)[:len(sums)], h.at(out, l.out, n, y, x)[:len(sums)]
+			a, b := h.at(p.in, l.in.picture, n, y, x)[:len(sums)], h.at(p.out, l.out, n, y, x)[:len(sums)]
 			for c := range sums {
 				sums[c] += float64(float64(a[c]) * float64(b[c]))
 			}
 		})
 	}
-	add(values, o.behind())
-	if o == second && !l.in.constant {
-		add(tangents, adjoints)
-	}
-	h.collect(dst, sums)
+	collect(h.gradient[l.by:], sums, begins)
 }

@@ -198,8 +198,12 @@ func (t *tape) divide() {
 	}
 	for _, g := range t.groups {
 		for _, l := range t.layers[g.first:g.end] {
-			if c, ok := l.(*conv); ok {
-				c.rounds = g.images < t.block
+			switch l := l.(type) {
+			case *conv:
+				l.rounds = g.images < t.block
+				l.early = l.rounds && !t.live && !l.in.constant
+			case *normalisation:
+				l.early = g.images < t.block && !l.in.constant
 			}
 		}
 	}

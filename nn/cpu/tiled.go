@@ -225,7 +225,7 @@ func (s *tiledProducts) plan(*tape) tapeRooms {
 	}
 }
 
-func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
+func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32, when turn) {
 	size := s.position()
 	sums := h.outer[:s.Positions()*size]
 	if s.kept >= 0 {
@@ -242,12 +242,12 @@ func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32) {
 			panels(s.out.channels, s.kernel.Columns, func(o, _, columns int) {
 				s.eachKind(func(c, rows, panels int) {
 					h.kernel.Outer(sums[p*size+c*s.widths+o:], kernel.Line*s.widths, s.widths, h.inputs[p*vStride+c*terms:], kernel.Line*terms, 0, kernel.Line,
-						h.outputs[p*yStride+o*terms:], 0, 0, columns, rows, columns, terms, 1, panels, h.from > 0 || first > 0)
+						h.outputs[p*yStride+o*terms:], 0, 0, columns, rows, columns, terms, 1, panels, !when.first || first > 0)
 				})
 			})
 		}
 	})
-	if h.from+h.count < h.images {
+	if !when.last {
 		return
 	}
 	for c := range s.in.channels {
