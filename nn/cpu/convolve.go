@@ -180,9 +180,14 @@ func (l *conv) forward(h *hand, o order) {
 	if l.out.rectified && !h.tape.live {
 		end.mask = l.out
 	}
+	early, begins := o == second && l.early, turn{first: h.from == 0}
+	tiles, tiled := l.weigh.(*tiledProducts)
+	if early && tiled {
+		end.beside = func(chunk chunk) { tiles.beside(h, chunk, begins) }
+	}
 	h.correlate(l.along, l.sources(h, l.along, values, o, l.in.constant), &end)
-	if o == second && l.early {
-		l.weigh.multiply(h, []pair{{tangents, adjoints}}, h.gradient[l.by:][:l.weigh.extent()], turn{first: h.from == 0})
+	if early && !tiled {
+		l.weigh.multiply(h, []pair{{tangents, adjoints}}, h.gradient[l.by:][:l.weigh.extent()], begins)
 	}
 	if l.out.rectified && h.tape.live {
 		h.eachRow(l.out, func(n, y int) { h.relu(h.at(values, l.out, n, y, 0), l.out, n, y) })

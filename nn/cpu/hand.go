@@ -214,6 +214,8 @@ type ending struct {
 	residual      *picture  // or nil
 	residualPlane plane
 	mask          *picture // or nil
+
+	beside func(chunk) // or what else a tiled correlation's inputs are for
 }
 
 // handing is the ending of a sum that goes to the adjoints of e.

@@ -112,6 +112,18 @@ func (s *tiled) eachChunk(h *hand, f func(first, count int)) {
 // row is the image and the first row of pixels of a row of tiles.
 func (s *tiled) row(i int) (n, y int) { return i / s.tiles[0], i % s.tiles[0] * s.Tile }
 
+// tiles are transformed inputs, and the distances from a position, a panel of channels and a tile to the next.
+type tiles struct {
+	floats                []float32
+	position, panel, tile int
+}
+
+// chunk is count rows of tiles from the first on, with those of the last source.
+type chunk struct {
+	first, count int
+	tiles
+}
+
 // run computes chunk after chunk. The products of a position take the place of the inputs of the one before.
 func (s *tiled) run(h *hand, sources []source, end *ending) {
 	channels, row := s.in.channels, s.inRow(len(sources))
@@ -124,6 +136,9 @@ func (s *tiled) run(h *hand, sources []source, end *ending) {
 				s.Input(v[r*s.tiles[1]*row+i*channels:], stride, row, h.at(source.plane, s.in, n, y-s.pad[0], -s.pad[1]),
 					s.in.row(), channels, channels, s.tiles[1], h.columns)
 			}
+		}
+		if end.beside != nil {
+			end.beside(chunk{first, count, tiles{v[(len(sources)-1)*channels:], stride, kernel.Line, row}})
 		}
 		s.multiply(m, v, stride, row, len(sources)*channels, sources[0].weights, s.kernel.WholeRows(count*s.tiles[1]))
 		for r := range count {
@@ -226,46 +241,72 @@ func (s *tiledProducts) plan(*tape) tapeRooms {
 }
 
 func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32, when turn) {
-	size := s.position()
-	sums := h.outer[:s.Positions()*size]
-	if s.kept >= 0 {
-		sums = h.kept[s.kept:][:len(sums)]
-	}
 	s.eachChunk(h, func(first, count int) {
-		tiles := count * s.tiles[1] // of a pair; those of all pairs follow each other
-		terms := len(pairs) * tiles
-		vStride, yStride := stream(terms, roundUp(s.in.channels, kernel.Line)), stream(terms, s.widths)
+		each := count * s.tiles[1] // tiles of a pair; those of all pairs follow each other
+		terms := len(pairs) * each
+		v := tiles{h.inputs, stream(terms, roundUp(s.in.channels, kernel.Line)), kernel.Line * terms, kernel.Line}
 		for i, p := range pairs {
-			s.spread(h, p, first, count, i*tiles, terms, vStride, yStride)
+			s.spreadInputs(h, p.in, first, count, i*each, v)
+			s.spreadAdjoints(h, p.out, first, count, i*each, terms)
 		}
-		for p := range s.Positions() {
-			panels(s.out.channels, s.kernel.Columns, func(o, _, columns int) {
-				s.eachKind(func(c, rows, panels int) {
-					h.kernel.Outer(sums[p*size+c*s.widths+o:], kernel.Line*s.widths, s.widths, h.inputs[p*vStride+c*terms:], kernel.Line*terms, 0, kernel.Line,
-						h.outputs[p*yStride+o*terms:], 0, 0, columns, rows, columns, terms, 1, panels, !when.first || first > 0)
-				})
-			})
-		}
+		s.outer(h, v, terms, !when.first || first > 0)
 	})
 	if !when.last {
 		return
 	}
+	sums := s.sums(h)
 	for c := range s.in.channels {
-		s.Weights(weights[c*9*s.widths:], s.widths, sums[c*s.widths:], size, s.widths)
+		s.Weights(weights[c*9*s.widths:], s.widths, sums[c*s.widths:], s.position(), s.widths)
 	}
 }
 
-// spread writes the tiles of a chunk of a pair, as those from the given one on of so many, to the inputs and outputs in hand.
-func (s *tiledProducts) spread(h *hand, p pair, first, count, tile, of, vStride, yStride int) {
+// beside is multiply for the pair of tangents and adjoints, where the tangents' tiles are at hand.
+func (s *tiledProducts) beside(h *hand, c chunk, when turn) {
+	terms := c.count * s.tiled.tiles[1]
+	s.spreadAdjoints(h, adjoints, c.first, c.count, 0, terms)
+	s.outer(h, c.tiles, terms, !when.first || c.first > 0)
+}
+
+// sums are those of the block in the transforms' space.
+func (s *tiledProducts) sums(h *hand) []float32 {
+	n := s.Positions() * s.position()
+	if s.kept >= 0 {
+		return h.kept[s.kept:][:n]
+	}
+	return h.outer[:n]
+}
+
+// outer sums the products of so many tiles of inputs by those of adjoints in hand.
+func (s *tiledProducts) outer(h *hand, v tiles, terms int, accumulate bool) {
+	sums, yStride := s.sums(h), stream(terms, s.widths)
+	for p := range s.Positions() {
+		panels(s.out.channels, s.kernel.Columns, func(o, _, columns int) {
+			s.eachKind(func(c, rows, panels int) {
+				h.kernel.Outer(sums[p*s.position()+c*s.widths+o:], kernel.Line*s.widths, s.widths,
+					v.floats[p*v.position+c/kernel.Line*v.panel:], v.panel, 0, v.tile,
+					h.outputs[p*yStride+o*terms:], 0, 0, columns, rows, columns, terms, 1, panels, accumulate)
+			})
+		})
+	}
+}
+
+// spreadInputs transforms a chunk's inputs to the tiles of v from the given one on.
+func (s *tiledProducts) spreadInputs(h *hand, l plane, first, count, tile int, v tiles) {
 	for r := range count {
 		n, y := s.row(first + r)
-		at := tile + r*s.tiles[1]
 		for c := 0; c < s.in.channels; c += kernel.Line {
-			s.Input(h.inputs[c*of+at*kernel.Line:], vStride, kernel.Line, h.at(p.in, s.in, n, y-s.pad[0], -s.pad[1])[c:],
+			s.Input(v.floats[c/kernel.Line*v.panel+(tile+r*s.tiles[1])*v.tile:], v.position, v.tile, h.at(l, s.in, n, y-s.pad[0], -s.pad[1])[c:],
 				s.in.row(), s.in.channels, min(kernel.Line, s.in.channels-c), s.tiles[1], h.columns)
 		}
+	}
+}
+
+// spreadAdjoints transforms a chunk's adjoints to the tiles in hand, so many in all, from the given one on.
+func (s *tiledProducts) spreadAdjoints(h *hand, l plane, first, count, tile, of int) {
+	for r := range count {
+		n, y := s.row(first + r)
 		panels(s.out.channels, s.kernel.Columns, func(o, channels, columns int) {
-			s.Adjoint(h.outputs[o*of+at*columns:], yStride, columns, h.at(p.out, s.out, n, y, 0)[o:],
+			s.Adjoint(h.outputs[o*of+(tile+r*s.tiles[1])*columns:], stream(of, s.widths), columns, h.at(l, s.out, n, y, 0)[o:],
 				s.out.row(), s.out.channels, channels, s.tiles[1], h.columns)
 		})
 	}
