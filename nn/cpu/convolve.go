@@ -104,11 +104,10 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 	return l
 }
 
-// algorithmFor is the transform for a 3×3 convolution with stride 1, or nil: derivatives know no pieces of kernels, and have more to do for
-// every channel.
+// algorithmFor is the transform for c, or nil: derivatives have more to do for every channel.
 func (t *tape) algorithmFor(c nn.Conv, in nn.Shape) *kernel.Winograd {
 	const fewest = 8 // channels
-	if c.Kernel != [2]int{3, 3} || c.Stride != [2]int{1, 1} || in[0] < fewest {
+	if in[0] < fewest {
 		return nil
 	}
 	return algorithmFor(t.kernel, c, in, t.exact)
@@ -117,8 +116,11 @@ func (t *tape) algorithmFor(c nn.Conv, in nn.Shape) *kernel.Winograd {
 // correlate chooses how to compute op.
 func (t *tape) correlate(op nn.Conv, in, out *picture) (correlation, products) {
 	if w := t.algorithmFor(op, in.shape); w != nil {
-		s := t.tiled(*w, op.Pad, in, out, false)
-		return t.place(s), t.tiledProducts(s)
+		s := t.tiled(op, *w, in, out, false)
+		if len(s.pieces) == 1 {
+			return t.place(s), t.tiledProducts(s)
+		}
+		return t.place(s), t.gatheredProducts(op, in, out)
 	}
 	return t.place(t.gathered(op, in, out)), t.gatheredProducts(op, in, out)
 }
@@ -127,9 +129,9 @@ func (t *tape) correlate(op nn.Conv, in, out *picture) (correlation, products) {
 func (t *tape) transposed(op nn.Conv, in, out *picture) correlation {
 	turned := op
 	turned.Out, turned.Pad = in.channels, [2]int{op.Kernel[0] - 1 - op.Pad[0], op.Kernel[1] - 1 - op.Pad[1]}
-	if min(turned.Pad[0], turned.Pad[1]) >= 0 {
+	if op.Stride == [2]int{1, 1} && min(turned.Pad[0], turned.Pad[1]) >= 0 {
 		if w := t.algorithmFor(turned, out.shape); w != nil {
-			return t.place(t.tiled(*w, turned.Pad, out, in, true))
+			return t.place(t.tiled(turned, *w, out, in, true))
 		}
 	}
 	return t.place(t.scattered(op, in, out))

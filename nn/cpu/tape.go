@@ -179,15 +179,18 @@ func (t *tape) record() {
 // the weights well where they are small.
 type group struct{ first, end, images int }
 
-// groupPixels is about how many pixels of the larger picture a layer takes at a time.
+// groupPixels is about how many pixels of the larger picture a layer takes at a time; of its output, if it has weights, which
+// more images share then.
 const groupPixels = 1024
 
 // divide groups the layers.
 func (t *tape) divide() {
 	for i, l := range t.layers {
 		area := l.output().height * l.output().width
-		for _, e := range l.inputs() {
-			area = max(area, e.height*e.width)
+		if _, ok := l.(*conv); !ok {
+			for _, e := range l.inputs() {
+				area = max(area, e.height*e.width)
+			}
 		}
 		images := max(1, min(t.block, groupPixels/area))
 		if last := len(t.groups) - 1; last >= 0 && t.groups[last].images == images && !t.waits(i) {

@@ -1,40 +1,45 @@
 package cpu
 
-import "lsrun/nn/cpu/kernel"
+import (
+	"lsrun/nn"
+	"lsrun/nn/cpu/kernel"
+)
 
-// tiled is a 3×3 correlation with stride 1 by Winograd's transforms, or the transpose of one: that is
+// tiled is a correlation by Winograd's transforms, in pieces as they are winograd's, or the transpose of one with stride 1: that is
 // a correlation too, with weights turned around and channels exchanged.
 type tiled struct {
+	nn.Conv
 	kernel.Winograd
 	in, out *picture
-	pad     [2]int
 	turned  bool
+	pieces  []piece
+	sums    []sums
 	tiles   [2]int // of a picture: rows and columns
 	rows    int    // rows of tiles in a chunk
 	kernel  *kernel.Kernel
 	outRow  int    // of a tile: channels in whole vectors
-	terms   [2]int // by order: channels of all sources
+	sources [2]int // by order
 	widths  int    // columns of all panels
 }
 
-func (t *tape) tiled(w kernel.Winograd, pad [2]int, in, out *picture, turned bool) *tiled {
-	s := &tiled{Winograd: w, in: in, out: out, pad: pad, turned: turned, kernel: t.kernel}
-	var after, outAfter [2]int
-	extent, outExtent := [2]int{in.height, in.width}, [2]int{out.height, out.width}
+func (t *tape) tiled(op nn.Conv, w kernel.Winograd, in, out *picture, turned bool) *tiled {
+	s := &tiled{Conv: op, Winograd: w, in: in, out: out, turned: turned, kernel: t.kernel}
+	s.pieces = pieces(op, &w)
+	s.sums = sumsOf(&w, s.pieces)
+	var outAfter [2]int
 	for a := range 2 {
-		s.tiles[a] = (outExtent[a] + w.Tile - 1) / w.Tile
-		after[a] = s.tiles[a]*w.Tile + 2 - pad[a] - extent[a]
-		outAfter[a] = s.tiles[a]*w.Tile - outExtent[a]
+		s.tiles[a] = (out.shape[1+a] + w.Tile - 1) / w.Tile
+		outAfter[a] = s.tiles[a]*w.Tile - out.shape[1+a]
 	}
-	in.require(pad, after)
+	in.require(op.Pad, hanging(op, &w, s.pieces, s.tiles, in.shape))
 	if !turned {
 		out.require([2]int{}, outAfter) // tiles of adjoints hang over
 	}
-	s.rows = max(1, chunkTiles/s.tiles[1])
+	s.rows = max(1, chunkTiles/len(s.pieces)/s.tiles[1])
 	s.outRow = roundUp(out.channels, s.kernel.Lanes)
-	s.terms = [2]int{in.channels, 2 * in.channels}
+	s.sources = [2]int{1, 2}
 	if in.constant {
-		s.terms[second] = in.channels
+		s.sources[second] = 1
 	}
 	s.widths = widths(out.channels, s.kernel.Columns)
 	return s
@@ -45,47 +50,59 @@ const chunkTiles = groupPixels / 16
 
 func (s *tiled) size(o order) int { return s.Positions() * s.position(o) }
 
-// position is the weights of one.
-func (s *tiled) position(o order) int { return s.terms[o] * s.widths }
+// terms are those of a sum: channels of all pieces of so many sources.
+func (s *tiled) terms(sources int) int { return len(s.pieces) * sources * s.in.channels }
 
-// pack brings G·g·Gᵀ, computed in float64 and rounded once, into the order [position][panel][source][channel][column].
+// position is the weights of one.
+func (s *tiled) position(o order) int { return s.terms(s.sources[o]) * s.widths }
+
+// pack brings G·g·Gᵀ, computed in float64 and rounded once, into the order [position][panel][piece][source][channel][column].
 func (s *tiled) pack(packed, weights []float32, o order) {
-	g := make([]float32, 9*2*s.kernel.Lanes)
+	g := make([]float32, s.Taps*s.Taps*2*s.kernel.Lanes)
+	places := s.Kernel[0] * s.Kernel[1]
 	panels(s.out.channels, s.kernel.Columns, func(first, count, columns int) {
-		clear(g)
-		for c := range s.in.channels {
-			for o := range count {
-				if s.turned {
-					for i, v := range weights[(c*s.out.channels+first+o)*9:][:9] {
-						g[(8-i)*columns+o] = v
+		for i, piece := range s.pieces {
+			own := packed[first*s.terms(s.sources[o])+i*s.sources[o]*s.in.channels*columns:]
+			clear(g)
+			for c := range s.in.channels {
+				for o := range count {
+					if s.turned {
+						taps := weights[(c*s.out.channels+first+o)*places:][:places]
+						for _, tap := range piece.taps {
+							g[tap[1]*columns+o] = taps[places-1-tap[0]]
+						}
+						continue
 					}
-					continue
+					taps := weights[((first+o)*s.in.channels+c)*places:][:places]
+					for _, tap := range piece.taps {
+						g[tap[1]*columns+o] = taps[tap[0]]
+					}
 				}
-				for i, v := range weights[((first+o)*s.in.channels+c)*9:][:9] {
-					g[i*columns+o] = v
-				}
+				s.Filter(own[c*columns:], s.position(o), g, columns, columns)
 			}
-			s.Filter(packed[first*s.terms[o]+c*columns:], s.position(o), g, columns, columns)
 		}
 	})
 }
 
 // join copies the point's weights to where the second source's are.
 func (s *tiled) join(packed, point []float32) {
-	channels := s.terms[first]
-	if s.terms[second] == channels {
+	if s.sources[second] == 1 {
 		return
 	}
 	for p := range s.Positions() {
 		panels(s.out.channels, s.kernel.Columns, func(o, _, columns int) {
-			copy(packed[p*s.position(second)+o*s.terms[second]+channels*columns:], point[p*s.position(first)+o*channels:][:channels*columns])
+			size := s.in.channels * columns
+			to, from := packed[p*s.position(second)+o*s.terms(2):], point[p*s.position(first)+o*s.terms(1):]
+			for i := range s.pieces {
+				copy(to[(2*i+1)*size:], from[i*size:][:size])
+			}
 		})
 	}
 }
 
-// inRow is from a tile to the next: the channels of all sources. The last are written in whole vectors.
+// inRow is from a tile to the next: its terms. The last are written in whole vectors.
 func (s *tiled) inRow(sources int) int {
-	return (sources-1)*s.in.channels + roundUp(s.in.channels, s.kernel.Lanes)
+	return s.terms(sources) - s.in.channels + roundUp(s.in.channels, s.kernel.Lanes)
 }
 
 func stream(tiles, row int) int { return tiles*row + streamPad }
@@ -98,7 +115,7 @@ func (s *tiled) stride(rows, sources int) int {
 func (s *tiled) plan(*tape) tapeRooms {
 	return tapeRooms{
 		inputs:  (s.Positions() + 1) * s.stride(s.rows, 2),
-		columns: max((s.Tile+2)*(s.Tile*s.tiles[1]+2)*kernel.Line, s.Tile*s.Tile*s.tiles[1]*s.outRow),
+		columns: max(s.Inputs()*(s.Tile*s.tiles[1]+s.Taps-1)*kernel.Line, s.Tile*s.Tile*s.tiles[1]*s.outRow),
 	}
 }
 
@@ -127,37 +144,47 @@ type chunk struct {
 // run computes chunk after chunk. The products of a position take the place of the inputs of the one before.
 func (s *tiled) run(h *hand, sources []source, end *ending) {
 	channels, row := s.in.channels, s.inRow(len(sources))
+	weights := sources[0].weights
 	s.eachChunk(h, func(first, count int) {
 		stride := s.stride(count, len(sources))
 		v, m := h.inputs[stride:], h.inputs
-		for i, source := range sources { // one after another: whole vectors of the next cover what is too much of one
-			for r := range count {
-				n, y := s.row(first + r)
-				s.Input(v[r*s.tiles[1]*row+i*channels:], stride, row, h.at(source.plane, s.in, n, y-s.pad[0], -s.pad[1]),
-					s.in.row(), channels, channels, s.tiles[1], h.columns)
+		at := 0
+		for _, p := range s.pieces { // one after another: whole vectors of the next cover what is too much of one
+			for _, source := range sources {
+				for r := range count {
+					n, y := s.row(first + r)
+					s.Input(v[r*s.tiles[1]*row+at:], stride, row, h.at(source.plane, s.in, n, y*s.Stride[0]-s.Pad[0]+p.first[0], p.first[1]-s.Pad[1]),
+						s.Stride[0]*s.in.row(), s.Stride[1]*channels, channels, s.tiles[1], h.columns)
+				}
+				at += channels
 			}
 		}
 		if end.beside != nil {
 			end.beside(chunk{first, count, tiles{v[(len(sources)-1)*channels:], stride, kernel.Line, row}})
 		}
-		s.multiply(m, v, stride, row, len(sources)*channels, sources[0].weights, s.kernel.WholeRows(count*s.tiles[1]))
+		for _, sums := range s.sums {
+			s.multiply(m, v, stride, row, len(sources), sums, weights, s.kernel.WholeRows(count*s.tiles[1]))
+		}
 		for r := range count {
 			s.back(h, first+r, m[r*s.tiles[1]*s.outRow:], stride, end)
 		}
 	})
 }
 
-// multiply computes the products of a chunk at all positions.
-func (s *tiled) multiply(m, v []float32, stride, row, terms int, weights []float32, tiles int) {
+// multiply computes the products of a chunk at the positions of some sums.
+func (s *tiled) multiply(m, v []float32, stride, row, sources int, sums sums, weights []float32, tiles int) {
+	of := s.terms(sources)
+	from, terms := sums.piece*sources*s.in.channels, sums.pieces*sources*s.in.channels
+	product := func(p, k, columns, positions int) {
+		s.kernel.Batched(m[p*stride+k:], stride, s.outRow, v[p*stride+from:], stride, row, terms, tiles,
+			weights[(p*s.widths+k)*of+from*columns:], of*s.widths, columns, positions, false)
+	}
 	if columns := s.kernel.Columns(s.out.channels); columns >= s.out.channels {
-		s.kernel.Batched(m, stride, s.outRow, v, stride, row, terms, tiles, weights, terms*s.widths, columns, s.Positions(), false)
+		product(sums.first, 0, columns, sums.count)
 		return
 	}
-	for p := range s.Positions() { // whose panels share its inputs while they are near
-		panels(s.out.channels, s.kernel.Columns, func(k, _, columns int) {
-			s.kernel.Batched(m[p*stride+k:], stride, s.outRow, v[p*stride:], stride, row, terms, tiles,
-				weights[(p*s.widths+k)*terms:], terms*s.widths, columns, 1, false)
-		})
+	for p := sums.first; p < sums.first+sums.count; p++ { // whose panels share its inputs while they are near
+		panels(s.out.channels, s.kernel.Columns, func(k, _, columns int) { product(p, k, columns, 1) })
 	}
 }
 
@@ -295,7 +322,7 @@ func (s *tiledProducts) spreadInputs(h *hand, l plane, first, count, tile int, v
 	for r := range count {
 		n, y := s.row(first + r)
 		for c := 0; c < s.in.channels; c += kernel.Line {
-			s.Input(v.floats[c/kernel.Line*v.panel+(tile+r*s.tiles[1])*v.tile:], v.position, v.tile, h.at(l, s.in, n, y-s.pad[0], -s.pad[1])[c:],
+			s.Input(v.floats[c/kernel.Line*v.panel+(tile+r*s.tiles[1])*v.tile:], v.position, v.tile, h.at(l, s.in, n, y-s.Pad[0], -s.Pad[1])[c:],
 				s.in.row(), s.in.channels, min(kernel.Line, s.in.channels-c), s.tiles[1], h.columns)
 		}
 	}

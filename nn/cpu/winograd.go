@@ -96,21 +96,27 @@ func sumsOf(w *kernel.Winograd, pieces []piece) (all []sums) {
 	return all
 }
 
+// hanging is how far tiles see behind the rows and columns of pictures of the given shape.
+func hanging(c nn.Conv, w *kernel.Winograd, pieces []piece, tiles [2]int, in nn.Shape) (after [2]int) {
+	for a := range 2 {
+		for _, p := range pieces {
+			last := p.first[a] + c.Stride[a]*(tiles[a]*w.Tile+w.Taps-2)
+			after[a] = max(after[a], last+1-c.Pad[a]-in[1+a])
+		}
+	}
+	return after
+}
+
 // winograd lowers node n to the tiles of w.
 func (l *lowering) winograd(n int, c nn.Conv, w kernel.Winograd, in *value, f finish, norms []int) {
 	s := &winograd{Conv: c, Winograd: w, finish: f, in: in, kernel: l.kernel}
 	s.pieces = pieces(c, &w)
 	s.sums = sumsOf(&w, s.pieces)
 	s.terms = len(s.pieces) * in.shape[0]
-	var after [2]int
 	for a := range 2 {
 		s.tiles[a] = (f.out.shape[1+a] + w.Tile - 1) / w.Tile
-		for _, p := range s.pieces {
-			last := p.first[a] + c.Stride[a]*(s.tiles[a]*w.Tile+w.Taps-2)
-			after[a] = max(after[a], last+1-c.Pad[a]-in.shape[1+a])
-		}
 	}
-	in.place().require(c.Pad, after)
+	in.place().require(c.Pad, hanging(c, &w, s.pieces, s.tiles, in.shape))
 	s.inputRow = roundUp(s.terms-in.shape[0]+roundUp(in.shape[0], s.kernel.Lanes), s.kernel.Lanes)
 	s.outputRow = roundUp(c.Out, s.kernel.Lanes)
 	s.wholeWidth = s.tiles[1]*w.Tile == f.out.shape[2]
