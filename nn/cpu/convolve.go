@@ -134,6 +134,9 @@ func (t *tape) transposed(op nn.Conv, in, out *picture) correlation {
 			return t.place(t.tiled(turned, *w, out, in, true))
 		}
 	}
+	if w := t.algorithmFor(op, in.shape); w != nil && op.Stride != [2]int{1, 1} {
+		return t.place(t.phased(op, *w, out, in))
+	}
 	return t.place(t.scattered(op, in, out))
 }
 
@@ -155,7 +158,7 @@ func (l *conv) prepare(s *side, o order, point *side) {
 		}
 		p := c.(placed)
 		p.pack(p.weights(s.packed, o), weights, o)
-		if tiled, ok := p.correlation.(*tiled); ok && o == second && !s.joined {
+		if tiled, ok := p.correlation.(interface{ join(packed, point []float32) }); ok && o == second && !s.joined {
 			tiled.join(p.weights(s.packed, o), p.weights(point.packed, first))
 		}
 	}

@@ -1,6 +1,10 @@
 package cpu
 
-import "lsrun/nn"
+import (
+	"slices"
+
+	"lsrun/nn"
+)
 
 // gathered is a correlation as products of matrices, whose rows the kernels gather from the picture
 // themselves. It serves all convolutions and, in phases, their transposes.
@@ -54,20 +58,11 @@ func (t *tape) scattered(op nn.Conv, in, out *picture) *gathered {
 	g.inStep, g.outStep = [2]int{1, 1}, op.Stride
 	places := op.Kernel[0] * op.Kernel[1]
 	g.index = func(from, to, tap int) int { return (from*g.to+to)*places + tap }
-	// reached lists by axis the distances of the outputs, and by which place of the kernel.
-	reached := func(axis, first int) (list [][2]int) {
-		for i := range op.Kernel[axis] {
-			if d := first + op.Pad[axis] - i*op.Dilation[axis]; d%op.Stride[axis] == 0 {
-				list = append(list, [2]int{d / op.Stride[axis], i})
-			}
-		}
-		return list
-	}
 	for y := range min(op.Stride[0], in.height) {
 		for x := range min(op.Stride[1], in.width) {
 			p := phase{first: [2]int{y, x}}
-			for _, i := range reached(0, y) {
-				for _, j := range reached(1, x) {
+			for _, i := range reached(op, 0, y) {
+				for _, j := range reached(op, 1, x) {
 					p.taps = append(p.taps, tap{i[0], j[0], i[1]*op.Kernel[1] + j[1]})
 				}
 			}
@@ -79,6 +74,16 @@ func (t *tape) scattered(op nn.Conv, in, out *picture) *gathered {
 		}
 	}
 	return g
+}
+
+// reached are the outputs of op, by their distance on an axis, that its first inputs of a phase got to, and by which place of the kernel.
+func reached(op nn.Conv, axis, first int) (list [][2]int) {
+	for i := range op.Kernel[axis] {
+		if d := first + op.Pad[axis] - i*op.Dilation[axis]; d%op.Stride[axis] == 0 {
+			list = append(list, [2]int{d / op.Stride[axis], i})
+		}
+	}
+	return list
 }
 
 func (t *tape) product(op nn.Conv, in, out *picture) *gathered {
@@ -190,8 +195,17 @@ const chunkPixels = 192
 func (g *gathered) chunkRows(width int) int { return max(1, chunkPixels/width) }
 
 func (g *gathered) run(h *hand, sources []source, end *ending) {
+	nothing := func(p phase) bool { return len(p.taps) == 0 && end.residual == nil } // a transpose's, whose shifts are zero
+	if slices.ContainsFunc(g.phases, nothing) {
+		for n := range h.count {
+			clear(h.at(end.plane, g.out, n, 0, 0)[:g.out.height*g.out.row()])
+		}
+	}
 	for i := range g.phases {
 		p := &g.phases[i]
+		if nothing(*p) {
+			continue
+		}
 		height, width := g.extent(p)
 		most := g.chunkRows(width)
 		for first := 0; first < h.count*height; first += most {

@@ -13,7 +13,7 @@ type tiled struct {
 	in, out *picture
 	turned  bool
 	pieces  []piece
-	sums    []sums
+	views   int    // pieces that see inputs of their own
 	tiles   [2]int // of a picture: rows and columns
 	rows    int    // rows of tiles in a chunk
 	kernel  *kernel.Kernel
@@ -25,7 +25,14 @@ type tiled struct {
 func (t *tape) tiled(op nn.Conv, w kernel.Winograd, in, out *picture, turned bool) *tiled {
 	s := &tiled{Conv: op, Winograd: w, in: in, out: out, turned: turned, kernel: t.kernel}
 	s.pieces = pieces(op, &w)
-	s.sums = sumsOf(&w, s.pieces)
+	s.views = len(s.pieces)
+	for _, p := range s.pieces {
+		for i := range p.taps {
+			if turned {
+				p.taps[i][0] = op.Kernel[0]*op.Kernel[1] - 1 - p.taps[i][0]
+			}
+		}
+	}
 	var outAfter [2]int
 	for a := range 2 {
 		s.tiles[a] = (out.shape[1+a] + w.Tile - 1) / w.Tile
@@ -35,14 +42,19 @@ func (t *tape) tiled(op nn.Conv, w kernel.Winograd, in, out *picture, turned boo
 	if !turned {
 		out.require([2]int{}, outAfter) // tiles of adjoints hang over
 	}
-	s.rows = max(1, chunkTiles/len(s.pieces)/s.tiles[1])
-	s.outRow = roundUp(out.channels, s.kernel.Lanes)
+	s.cut()
+	return s
+}
+
+// cut finds the sizes of what a chunk takes.
+func (s *tiled) cut() {
+	s.rows = max(1, chunkTiles/s.views/s.tiles[1])
+	s.outRow = roundUp(s.out.channels, s.kernel.Lanes)
 	s.sources = [2]int{1, 2}
-	if in.constant {
+	if s.in.constant {
 		s.sources[second] = 1
 	}
-	s.widths = widths(out.channels, s.kernel.Columns)
-	return s
+	s.widths = widths(s.out.channels, s.kernel.Columns)
 }
 
 // chunkTiles is about how many tiles there are in a chunk: those of the images of a group.
@@ -66,14 +78,11 @@ func (s *tiled) pack(packed, weights []float32, o order) {
 			clear(g)
 			for c := range s.in.channels {
 				for o := range count {
+					at := (first+o)*s.in.channels + c
 					if s.turned {
-						taps := weights[(c*s.out.channels+first+o)*places:][:places]
-						for _, tap := range piece.taps {
-							g[tap[1]*columns+o] = taps[places-1-tap[0]]
-						}
-						continue
+						at = c*s.out.channels + first + o
 					}
-					taps := weights[((first+o)*s.in.channels+c)*places:][:places]
+					taps := weights[at*places:][:places]
 					for _, tap := range piece.taps {
 						g[tap[1]*columns+o] = taps[tap[0]]
 					}
@@ -100,9 +109,9 @@ func (s *tiled) join(packed, point []float32) {
 	}
 }
 
-// inRow is from a tile to the next: its terms. The last are written in whole vectors.
+// inRow is from a tile to the next: the inputs of its terms. The last are written in whole vectors.
 func (s *tiled) inRow(sources int) int {
-	return s.terms(sources) - s.in.channels + roundUp(s.in.channels, s.kernel.Lanes)
+	return (s.views*sources-1)*s.in.channels + roundUp(s.in.channels, s.kernel.Lanes)
 }
 
 func stream(tiles, row int) int { return tiles*row + streamPad }
@@ -144,7 +153,7 @@ type chunk struct {
 // run computes chunk after chunk. The products of a position take the place of the inputs of the one before.
 func (s *tiled) run(h *hand, sources []source, end *ending) {
 	channels, row := s.in.channels, s.inRow(len(sources))
-	weights := sources[0].weights
+	positions := sumsOf(&s.Winograd, s.pieces)
 	s.eachChunk(h, func(first, count int) {
 		stride := s.stride(count, len(sources))
 		v, m := h.inputs[stride:], h.inputs
@@ -162,21 +171,21 @@ func (s *tiled) run(h *hand, sources []source, end *ending) {
 		if end.beside != nil {
 			end.beside(chunk{first, count, tiles{v[(len(sources)-1)*channels:], stride, kernel.Line, row}})
 		}
-		for _, sums := range s.sums {
-			s.multiply(m, v, stride, row, len(sources), sums, weights, s.kernel.WholeRows(count*s.tiles[1]))
+		for _, sums := range positions {
+			from := sums.piece * len(sources) * channels
+			s.multiply(m, v[from:], stride, row, sources, sums, from, s.kernel.WholeRows(count*s.tiles[1]))
 		}
 		for r := range count {
-			s.back(h, first+r, m[r*s.tiles[1]*s.outRow:], stride, end)
+			s.back(h, first+r, m[r*s.tiles[1]*s.outRow:], stride, end, everyPixel)
 		}
 	})
 }
 
-// multiply computes the products of a chunk at the positions of some sums.
-func (s *tiled) multiply(m, v []float32, stride, row, sources int, sums sums, weights []float32, tiles int) {
-	of := s.terms(sources)
-	from, terms := sums.piece*sources*s.in.channels, sums.pieces*sources*s.in.channels
+// multiply computes the products of a chunk at the positions of some sums, whose weights are those of the terms from the given one on.
+func (s *tiled) multiply(m, v []float32, stride, row int, sources []source, sums sums, from, tiles int) {
+	of, terms, weights := s.terms(len(sources)), sums.pieces*len(sources)*s.in.channels, sources[0].weights
 	product := func(p, k, columns, positions int) {
-		s.kernel.Batched(m[p*stride+k:], stride, s.outRow, v[p*stride+from:], stride, row, terms, tiles,
+		s.kernel.Batched(m[p*stride+k:], stride, s.outRow, v[p*stride:], stride, row, terms, tiles,
 			weights[(p*s.widths+k)*of+from*columns:], of*s.widths, columns, positions, false)
 	}
 	if columns := s.kernel.Columns(s.out.channels); columns >= s.out.channels {
@@ -188,29 +197,31 @@ func (s *tiled) multiply(m, v []float32, stride, row, sources int, sums sums, we
 	}
 }
 
-// back transforms a row of tiles back and ends it.
-func (s *tiled) back(h *hand, row int, m []float32, stride int, e *ending) {
+// back transforms a row of tiles back and ends it: of all pixels, or of a phase of them.
+func (s *tiled) back(h *hand, row int, m []float32, stride int, e *ending, l lattice) {
 	n, y := s.row(row)
-	rows, channels := min(s.Tile, e.to.height-y), s.out.channels
-	if rows < s.Tile || s.tiles[1]*s.Tile != e.to.width { // tiles hang over: they are transformed beside the picture
+	height, width := l.extent(e.to)
+	rows, channels := min(s.Tile, height-y), s.out.channels
+	top, left := l.first[0]+y*l.step, l.first[1]
+	if rows < s.Tile || s.tiles[1]*s.Tile != width { // tiles hang over: they are transformed beside the picture
 		line := s.Tile * s.tiles[1] * s.outRow
 		s.Output(h.columns, line, s.outRow, m, stride, s.outRow, s.tiles[1], h.ones[:channels], h.zeros[:channels], nil, 0, 0, minusInfinity)
 		for i := range rows {
-			h.finish(e, n, y+i, 0, 1, e.to.width, 0, channels, h.columns[i*line:], s.outRow)
+			h.finish(e, n, top+i*l.step, left, l.step, width, 0, channels, h.columns[i*line:], s.outRow)
 		}
 		return
 	}
-	dst := h.at(e.plane, e.to, n, y, 0)
+	dst, dstRow := h.at(e.plane, e.to, n, top, left), l.step*e.to.row()
 	var residual []float32
 	residualRow, residualPixel := 0, 0
 	if e.residual != nil {
-		residual, residualRow, residualPixel = h.at(e.residualPlane, e.residual, n, y, 0), e.residual.row(), e.residual.channels
+		residual, residualRow, residualPixel = h.at(e.residualPlane, e.residual, n, top, left), l.step*e.residual.row(), l.step*e.residual.channels
 	}
-	s.Output(dst, e.to.row(), e.to.channels, m, stride, s.outRow, s.tiles[1], h.ones[:channels], e.shift[:channels],
+	s.Output(dst, dstRow, l.step*e.to.channels, m, stride, s.outRow, s.tiles[1], h.ones[:channels], e.shift[:channels],
 		residual, residualRow, residualPixel, minusInfinity)
 	if e.mask != nil {
 		for i := range rows {
-			h.maskPixels(dst[i*e.to.row():], e.mask, n, y+i, 0, 1, e.to.width, 0, channels)
+			h.maskPixels(dst[i*dstRow:], e.mask, n, top+i*l.step, left, l.step, width, 0, channels)
 		}
 	}
 }

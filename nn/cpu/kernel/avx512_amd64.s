@@ -7025,7 +7025,7 @@ DATA halfVector<>+60(SB)/4, $0x3f000000
 GLOBL halfVector<>(SB), RODATA|NOPTR, $64
 
 // func winogradFilter2AVX512(u []float32, uStride int, g []float32, gStride int, columns int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·winogradFilter2AVX512(SB), $768-72
 	MOVQ   u_base+0(FP), AX
 	MOVQ   g_base+32(FP), CX
@@ -7037,131 +7037,147 @@ TEXT ·winogradFilter2AVX512(SB), $768-72
 	IMUL3Q $0x03, BX, DI
 
 columns:
-	MOVQ      CX, R8
-	VCVTPS2PD (R8), Z0
-	VCVTPS2PD (R8)(DI*1), Z1
-	VCVTPS2PD (R8)(DI*2), Z2
-	VADDPD    Z2, Z0, Z3
-	VMULPD    halfVector64<>+0(SB), Z3, Z3
-	VMULPD    halfVector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z3, Z4
-	VSUBPD    Z1, Z3, Z1
-	VMOVUPD   Z0, (SP)
-	VMOVUPD   Z4, 192(SP)
-	VMOVUPD   Z1, 384(SP)
-	VMOVUPD   Z2, 576(SP)
-	ADDQ      BX, R8
-	VCVTPS2PD (R8), Z0
-	VCVTPS2PD (R8)(DI*1), Z1
-	VCVTPS2PD (R8)(DI*2), Z2
-	VADDPD    Z2, Z0, Z3
-	VMULPD    halfVector64<>+0(SB), Z3, Z3
-	VMULPD    halfVector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z3, Z4
-	VSUBPD    Z1, Z3, Z1
-	VMOVUPD   Z0, 64(SP)
-	VMOVUPD   Z4, 256(SP)
-	VMOVUPD   Z1, 448(SP)
-	VMOVUPD   Z2, 640(SP)
-	ADDQ      BX, R8
-	VCVTPS2PD (R8), Z0
-	VCVTPS2PD (R8)(DI*1), Z1
-	VCVTPS2PD (R8)(DI*2), Z2
-	VADDPD    Z2, Z0, Z3
-	VMULPD    halfVector64<>+0(SB), Z3, Z3
-	VMULPD    halfVector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z3, Z4
-	VSUBPD    Z1, Z3, Z1
-	VMOVUPD   Z0, 128(SP)
-	VMOVUPD   Z4, 320(SP)
-	VMOVUPD   Z1, 512(SP)
-	VMOVUPD   Z2, 704(SP)
-	ADDQ      BX, R8
-	MOVQ      AX, R8
-	VMOVUPD   (SP), Z0
-	VMOVUPD   64(SP), Z1
-	VMOVUPD   128(SP), Z2
-	VADDPD    Z2, Z0, Z3
-	VMULPD    halfVector64<>+0(SB), Z3, Z3
-	VMULPD    halfVector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z3, Z4
-	VSUBPD    Z1, Z3, Z1
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z4, Y4
-	VMOVUPS   Y4, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (R8)
-	ADDQ      DX, R8
-	VMOVUPD   192(SP), Z0
-	VMOVUPD   256(SP), Z1
-	VMOVUPD   320(SP), Z2
-	VADDPD    Z2, Z0, Z3
-	VMULPD    halfVector64<>+0(SB), Z3, Z3
-	VMULPD    halfVector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z3, Z4
-	VSUBPD    Z1, Z3, Z1
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z4, Y4
-	VMOVUPS   Y4, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (R8)
-	ADDQ      DX, R8
-	VMOVUPD   384(SP), Z0
-	VMOVUPD   448(SP), Z1
-	VMOVUPD   512(SP), Z2
-	VADDPD    Z2, Z0, Z3
-	VMULPD    halfVector64<>+0(SB), Z3, Z3
-	VMULPD    halfVector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z3, Z4
-	VSUBPD    Z1, Z3, Z1
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z4, Y4
-	VMOVUPS   Y4, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (R8)
-	ADDQ      DX, R8
-	VMOVUPD   576(SP), Z0
-	VMOVUPD   640(SP), Z1
-	VMOVUPD   704(SP), Z2
-	VADDPD    Z2, Z0, Z3
-	VMULPD    halfVector64<>+0(SB), Z3, Z3
-	VMULPD    halfVector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z3, Z4
-	VSUBPD    Z1, Z3, Z1
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z4, Y4
-	VMOVUPS   Y4, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (R8)
-	ADDQ      DX, R8
-	ADDQ      $0x20, AX
-	ADDQ      $0x20, CX
-	SUBQ      $0x08, SI
-	JG        columns
+	MOVQ       CX, R8
+	VCVTPS2PD  (R8), Z0
+	VCVTPS2PD  (R8)(DI*1), Z1
+	VCVTPS2PD  (R8)(DI*2), Z2
+	VADDPD     Z2, Z0, Z3
+	VMULPD     halfVector64<>+0(SB), Z3, Z3
+	VMULPD     halfVector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z3, Z4
+	VSUBPD     Z1, Z3, Z1
+	VMOVUPD    Z0, (SP)
+	VMOVUPD    Z4, 192(SP)
+	VMOVUPD    Z1, 384(SP)
+	VMOVUPD    Z2, 576(SP)
+	ADDQ       BX, R8
+	VCVTPS2PD  (R8), Z0
+	VCVTPS2PD  (R8)(DI*1), Z1
+	VCVTPS2PD  (R8)(DI*2), Z2
+	VADDPD     Z2, Z0, Z3
+	VMULPD     halfVector64<>+0(SB), Z3, Z3
+	VMULPD     halfVector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z3, Z4
+	VSUBPD     Z1, Z3, Z1
+	VMOVUPD    Z0, 64(SP)
+	VMOVUPD    Z4, 256(SP)
+	VMOVUPD    Z1, 448(SP)
+	VMOVUPD    Z2, 640(SP)
+	ADDQ       BX, R8
+	VCVTPS2PD  (R8), Z0
+	VCVTPS2PD  (R8)(DI*1), Z1
+	VCVTPS2PD  (R8)(DI*2), Z2
+	VADDPD     Z2, Z0, Z3
+	VMULPD     halfVector64<>+0(SB), Z3, Z3
+	VMULPD     halfVector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z3, Z4
+	VSUBPD     Z1, Z3, Z1
+	VMOVUPD    Z0, 128(SP)
+	VMOVUPD    Z4, 320(SP)
+	VMOVUPD    Z1, 512(SP)
+	VMOVUPD    Z2, 704(SP)
+	ADDQ       BX, R8
+	MOVQ       AX, R8
+	VMOVUPD    (SP), Z0
+	VMOVUPD    64(SP), Z1
+	VMOVUPD    128(SP), Z2
+	VADDPD     Z2, Z0, Z3
+	VMULPD     halfVector64<>+0(SB), Z3, Z3
+	VMULPD     halfVector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z3, Z4
+	VSUBPD     Z1, Z3, Z1
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z0, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z4, Y4
+	VMOVUPS    Y4, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z1, Y1
+	VMOVUPS    Y1, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z2, Y2
+	VMOVUPS    Y2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    192(SP), Z0
+	VMOVUPD    256(SP), Z1
+	VMOVUPD    320(SP), Z2
+	VADDPD     Z2, Z0, Z3
+	VMULPD     halfVector64<>+0(SB), Z3, Z3
+	VMULPD     halfVector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z3, Z4
+	VSUBPD     Z1, Z3, Z1
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z0, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z4, Y4
+	VMOVUPS    Y4, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z1, Y1
+	VMOVUPS    Y1, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z2, Y2
+	VMOVUPS    Y2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    384(SP), Z0
+	VMOVUPD    448(SP), Z1
+	VMOVUPD    512(SP), Z2
+	VADDPD     Z2, Z0, Z3
+	VMULPD     halfVector64<>+0(SB), Z3, Z3
+	VMULPD     halfVector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z3, Z4
+	VSUBPD     Z1, Z3, Z1
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z0, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z4, Y4
+	VMOVUPS    Y4, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z1, Y1
+	VMOVUPS    Y1, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z2, Y2
+	VMOVUPS    Y2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    576(SP), Z0
+	VMOVUPD    640(SP), Z1
+	VMOVUPD    704(SP), Z2
+	VADDPD     Z2, Z0, Z3
+	VMULPD     halfVector64<>+0(SB), Z3, Z3
+	VMULPD     halfVector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z3, Z4
+	VSUBPD     Z1, Z3, Z1
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z0, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z4, Y4
+	VMOVUPS    Y4, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z1, Y1
+	VMOVUPS    Y1, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z2, Y2
+	VMOVUPS    Y2, (R8)
+	ADDQ       DX, R8
+	ADDQ       $0x20, AX
+	ADDQ       $0x20, CX
+	SUBQ       $0x08, SI
+	JG         columns
 	VZEROUPPER
 	RET
 
@@ -9457,7 +9473,7 @@ DATA nearB2Vector<>+60(SB)/4, $0x3e89ae41
 GLOBL nearB2Vector<>(SB), RODATA|NOPTR, $64
 
 // func winogradFilter4AVX512(u []float32, uStride int, g []float32, gStride int, columns int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·winogradFilter4AVX512(SB), $1152-72
 	MOVQ   u_base+0(FP), AX
 	MOVQ   g_base+32(FP), CX
@@ -9469,285 +9485,321 @@ TEXT ·winogradFilter4AVX512(SB), $1152-72
 	IMUL3Q $0x03, BX, DI
 
 columns:
-	MOVQ      CX, R8
-	VCVTPS2PD (R8), Z0
-	VCVTPS2PD (R8)(DI*1), Z1
-	VCVTPS2PD (R8)(DI*2), Z2
-	VMULPD    squareAVector64<>+0(SB), Z2, Z3
-	VADDPD    Z3, Z0, Z3
-	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
-	VADDPD    Z4, Z3, Z5
-	VSUBPD    Z4, Z3, Z3
-	VMULPD    squareBVector64<>+0(SB), Z2, Z4
-	VADDPD    Z4, Z0, Z4
-	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
-	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z4, Z6
-	VSUBPD    Z1, Z4, Z1
-	VMULPD    originVector64<>+0(SB), Z0, Z0
-	VMOVUPD   Z0, (SP)
-	VMOVUPD   Z5, 192(SP)
-	VMOVUPD   Z3, 384(SP)
-	VMOVUPD   Z6, 576(SP)
-	VMOVUPD   Z1, 768(SP)
-	VMOVUPD   Z2, 960(SP)
-	ADDQ      BX, R8
-	VCVTPS2PD (R8), Z0
-	VCVTPS2PD (R8)(DI*1), Z1
-	VCVTPS2PD (R8)(DI*2), Z2
-	VMULPD    squareAVector64<>+0(SB), Z2, Z3
-	VADDPD    Z3, Z0, Z3
-	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
-	VADDPD    Z4, Z3, Z5
-	VSUBPD    Z4, Z3, Z3
-	VMULPD    squareBVector64<>+0(SB), Z2, Z4
-	VADDPD    Z4, Z0, Z4
-	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
-	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z4, Z6
-	VSUBPD    Z1, Z4, Z1
-	VMULPD    originVector64<>+0(SB), Z0, Z0
-	VMOVUPD   Z0, 64(SP)
-	VMOVUPD   Z5, 256(SP)
-	VMOVUPD   Z3, 448(SP)
-	VMOVUPD   Z6, 640(SP)
-	VMOVUPD   Z1, 832(SP)
-	VMOVUPD   Z2, 1024(SP)
-	ADDQ      BX, R8
-	VCVTPS2PD (R8), Z0
-	VCVTPS2PD (R8)(DI*1), Z1
-	VCVTPS2PD (R8)(DI*2), Z2
-	VMULPD    squareAVector64<>+0(SB), Z2, Z3
-	VADDPD    Z3, Z0, Z3
-	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
-	VADDPD    Z4, Z3, Z5
-	VSUBPD    Z4, Z3, Z3
-	VMULPD    squareBVector64<>+0(SB), Z2, Z4
-	VADDPD    Z4, Z0, Z4
-	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
-	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z4, Z6
-	VSUBPD    Z1, Z4, Z1
-	VMULPD    originVector64<>+0(SB), Z0, Z0
-	VMOVUPD   Z0, 128(SP)
-	VMOVUPD   Z5, 320(SP)
-	VMOVUPD   Z3, 512(SP)
-	VMOVUPD   Z6, 704(SP)
-	VMOVUPD   Z1, 896(SP)
-	VMOVUPD   Z2, 1088(SP)
-	ADDQ      BX, R8
-	MOVQ      AX, R8
-	VMOVUPD   (SP), Z0
-	VMOVUPD   64(SP), Z1
-	VMOVUPD   128(SP), Z2
-	VMULPD    squareAVector64<>+0(SB), Z2, Z3
-	VADDPD    Z3, Z0, Z3
-	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
-	VADDPD    Z4, Z3, Z5
-	VSUBPD    Z4, Z3, Z3
-	VMULPD    squareBVector64<>+0(SB), Z2, Z4
-	VADDPD    Z4, Z0, Z4
-	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
-	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z4, Z6
-	VSUBPD    Z1, Z4, Z1
-	VMULPD    originVector64<>+0(SB), Z0, Z0
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z5, Y5
-	VMOVUPS   Y5, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z3, Y3
-	VMOVUPS   Y3, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z6, Y6
-	VMOVUPS   Y6, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (R8)
-	ADDQ      DX, R8
-	VMOVUPD   192(SP), Z0
-	VMOVUPD   256(SP), Z1
-	VMOVUPD   320(SP), Z2
-	VMULPD    squareAVector64<>+0(SB), Z2, Z3
-	VADDPD    Z3, Z0, Z3
-	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
-	VADDPD    Z4, Z3, Z5
-	VSUBPD    Z4, Z3, Z3
-	VMULPD    squareBVector64<>+0(SB), Z2, Z4
-	VADDPD    Z4, Z0, Z4
-	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
-	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z4, Z6
-	VSUBPD    Z1, Z4, Z1
-	VMULPD    originVector64<>+0(SB), Z0, Z0
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z5, Y5
-	VMOVUPS   Y5, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z3, Y3
-	VMOVUPS   Y3, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z6, Y6
-	VMOVUPS   Y6, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (R8)
-	ADDQ      DX, R8
-	VMOVUPD   384(SP), Z0
-	VMOVUPD   448(SP), Z1
-	VMOVUPD   512(SP), Z2
-	VMULPD    squareAVector64<>+0(SB), Z2, Z3
-	VADDPD    Z3, Z0, Z3
-	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
-	VADDPD    Z4, Z3, Z5
-	VSUBPD    Z4, Z3, Z3
-	VMULPD    squareBVector64<>+0(SB), Z2, Z4
-	VADDPD    Z4, Z0, Z4
-	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
-	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z4, Z6
-	VSUBPD    Z1, Z4, Z1
-	VMULPD    originVector64<>+0(SB), Z0, Z0
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z5, Y5
-	VMOVUPS   Y5, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z3, Y3
-	VMOVUPS   Y3, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z6, Y6
-	VMOVUPS   Y6, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (R8)
-	ADDQ      DX, R8
-	VMOVUPD   576(SP), Z0
-	VMOVUPD   640(SP), Z1
-	VMOVUPD   704(SP), Z2
-	VMULPD    squareAVector64<>+0(SB), Z2, Z3
-	VADDPD    Z3, Z0, Z3
-	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
-	VADDPD    Z4, Z3, Z5
-	VSUBPD    Z4, Z3, Z3
-	VMULPD    squareBVector64<>+0(SB), Z2, Z4
-	VADDPD    Z4, Z0, Z4
-	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
-	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z4, Z6
-	VSUBPD    Z1, Z4, Z1
-	VMULPD    originVector64<>+0(SB), Z0, Z0
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z5, Y5
-	VMOVUPS   Y5, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z3, Y3
-	VMOVUPS   Y3, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z6, Y6
-	VMOVUPS   Y6, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (R8)
-	ADDQ      DX, R8
-	VMOVUPD   768(SP), Z0
-	VMOVUPD   832(SP), Z1
-	VMOVUPD   896(SP), Z2
-	VMULPD    squareAVector64<>+0(SB), Z2, Z3
-	VADDPD    Z3, Z0, Z3
-	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
-	VADDPD    Z4, Z3, Z5
-	VSUBPD    Z4, Z3, Z3
-	VMULPD    squareBVector64<>+0(SB), Z2, Z4
-	VADDPD    Z4, Z0, Z4
-	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
-	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z4, Z6
-	VSUBPD    Z1, Z4, Z1
-	VMULPD    originVector64<>+0(SB), Z0, Z0
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z5, Y5
-	VMOVUPS   Y5, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z3, Y3
-	VMOVUPS   Y3, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z6, Y6
-	VMOVUPS   Y6, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (R8)
-	ADDQ      DX, R8
-	VMOVUPD   960(SP), Z0
-	VMOVUPD   1024(SP), Z1
-	VMOVUPD   1088(SP), Z2
-	VMULPD    squareAVector64<>+0(SB), Z2, Z3
-	VADDPD    Z3, Z0, Z3
-	VMULPD    nearA0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearA1Vector64<>+0(SB), Z1, Z4
-	VADDPD    Z4, Z3, Z5
-	VSUBPD    Z4, Z3, Z3
-	VMULPD    squareBVector64<>+0(SB), Z2, Z4
-	VADDPD    Z4, Z0, Z4
-	VMULPD    nearB0Vector64<>+0(SB), Z4, Z4
-	VMULPD    nearB1Vector64<>+0(SB), Z1, Z1
-	VADDPD    Z1, Z4, Z6
-	VSUBPD    Z1, Z4, Z1
-	VMULPD    originVector64<>+0(SB), Z0, Z0
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z5, Y5
-	VMOVUPS   Y5, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z3, Y3
-	VMOVUPS   Y3, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z6, Y6
-	VMOVUPS   Y6, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (R8)
-	ADDQ      DX, R8
-	ADDQ      $0x20, AX
-	ADDQ      $0x20, CX
-	SUBQ      $0x08, SI
-	JG        columns
+	MOVQ       CX, R8
+	VCVTPS2PD  (R8), Z0
+	VCVTPS2PD  (R8)(DI*1), Z1
+	VCVTPS2PD  (R8)(DI*2), Z2
+	VMULPD     squareAVector64<>+0(SB), Z2, Z3
+	VADDPD     Z3, Z0, Z3
+	VMULPD     nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD     Z4, Z3, Z5
+	VSUBPD     Z4, Z3, Z3
+	VMULPD     squareBVector64<>+0(SB), Z2, Z4
+	VADDPD     Z4, Z0, Z4
+	VMULPD     nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD     nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z4, Z6
+	VSUBPD     Z1, Z4, Z1
+	VMULPD     originVector64<>+0(SB), Z0, Z0
+	VMOVUPD    Z0, (SP)
+	VMOVUPD    Z5, 192(SP)
+	VMOVUPD    Z3, 384(SP)
+	VMOVUPD    Z6, 576(SP)
+	VMOVUPD    Z1, 768(SP)
+	VMOVUPD    Z2, 960(SP)
+	ADDQ       BX, R8
+	VCVTPS2PD  (R8), Z0
+	VCVTPS2PD  (R8)(DI*1), Z1
+	VCVTPS2PD  (R8)(DI*2), Z2
+	VMULPD     squareAVector64<>+0(SB), Z2, Z3
+	VADDPD     Z3, Z0, Z3
+	VMULPD     nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD     Z4, Z3, Z5
+	VSUBPD     Z4, Z3, Z3
+	VMULPD     squareBVector64<>+0(SB), Z2, Z4
+	VADDPD     Z4, Z0, Z4
+	VMULPD     nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD     nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z4, Z6
+	VSUBPD     Z1, Z4, Z1
+	VMULPD     originVector64<>+0(SB), Z0, Z0
+	VMOVUPD    Z0, 64(SP)
+	VMOVUPD    Z5, 256(SP)
+	VMOVUPD    Z3, 448(SP)
+	VMOVUPD    Z6, 640(SP)
+	VMOVUPD    Z1, 832(SP)
+	VMOVUPD    Z2, 1024(SP)
+	ADDQ       BX, R8
+	VCVTPS2PD  (R8), Z0
+	VCVTPS2PD  (R8)(DI*1), Z1
+	VCVTPS2PD  (R8)(DI*2), Z2
+	VMULPD     squareAVector64<>+0(SB), Z2, Z3
+	VADDPD     Z3, Z0, Z3
+	VMULPD     nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD     Z4, Z3, Z5
+	VSUBPD     Z4, Z3, Z3
+	VMULPD     squareBVector64<>+0(SB), Z2, Z4
+	VADDPD     Z4, Z0, Z4
+	VMULPD     nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD     nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z4, Z6
+	VSUBPD     Z1, Z4, Z1
+	VMULPD     originVector64<>+0(SB), Z0, Z0
+	VMOVUPD    Z0, 128(SP)
+	VMOVUPD    Z5, 320(SP)
+	VMOVUPD    Z3, 512(SP)
+	VMOVUPD    Z6, 704(SP)
+	VMOVUPD    Z1, 896(SP)
+	VMOVUPD    Z2, 1088(SP)
+	ADDQ       BX, R8
+	MOVQ       AX, R8
+	VMOVUPD    (SP), Z0
+	VMOVUPD    64(SP), Z1
+	VMOVUPD    128(SP), Z2
+	VMULPD     squareAVector64<>+0(SB), Z2, Z3
+	VADDPD     Z3, Z0, Z3
+	VMULPD     nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD     Z4, Z3, Z5
+	VSUBPD     Z4, Z3, Z3
+	VMULPD     squareBVector64<>+0(SB), Z2, Z4
+	VADDPD     Z4, Z0, Z4
+	VMULPD     nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD     nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z4, Z6
+	VSUBPD     Z1, Z4, Z1
+	VMULPD     originVector64<>+0(SB), Z0, Z0
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z0, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z5, Y5
+	VMOVUPS    Y5, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z3, Y3
+	VMOVUPS    Y3, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z6, Y6
+	VMOVUPS    Y6, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z1, Y1
+	VMOVUPS    Y1, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z2, Y2
+	VMOVUPS    Y2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    192(SP), Z0
+	VMOVUPD    256(SP), Z1
+	VMOVUPD    320(SP), Z2
+	VMULPD     squareAVector64<>+0(SB), Z2, Z3
+	VADDPD     Z3, Z0, Z3
+	VMULPD     nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD     Z4, Z3, Z5
+	VSUBPD     Z4, Z3, Z3
+	VMULPD     squareBVector64<>+0(SB), Z2, Z4
+	VADDPD     Z4, Z0, Z4
+	VMULPD     nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD     nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z4, Z6
+	VSUBPD     Z1, Z4, Z1
+	VMULPD     originVector64<>+0(SB), Z0, Z0
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z0, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z5, Y5
+	VMOVUPS    Y5, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z3, Y3
+	VMOVUPS    Y3, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z6, Y6
+	VMOVUPS    Y6, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z1, Y1
+	VMOVUPS    Y1, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z2, Y2
+	VMOVUPS    Y2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    384(SP), Z0
+	VMOVUPD    448(SP), Z1
+	VMOVUPD    512(SP), Z2
+	VMULPD     squareAVector64<>+0(SB), Z2, Z3
+	VADDPD     Z3, Z0, Z3
+	VMULPD     nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD     Z4, Z3, Z5
+	VSUBPD     Z4, Z3, Z3
+	VMULPD     squareBVector64<>+0(SB), Z2, Z4
+	VADDPD     Z4, Z0, Z4
+	VMULPD     nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD     nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z4, Z6
+	VSUBPD     Z1, Z4, Z1
+	VMULPD     originVector64<>+0(SB), Z0, Z0
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z0, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z5, Y5
+	VMOVUPS    Y5, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z3, Y3
+	VMOVUPS    Y3, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z6, Y6
+	VMOVUPS    Y6, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z1, Y1
+	VMOVUPS    Y1, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z2, Y2
+	VMOVUPS    Y2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    576(SP), Z0
+	VMOVUPD    640(SP), Z1
+	VMOVUPD    704(SP), Z2
+	VMULPD     squareAVector64<>+0(SB), Z2, Z3
+	VADDPD     Z3, Z0, Z3
+	VMULPD     nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD     Z4, Z3, Z5
+	VSUBPD     Z4, Z3, Z3
+	VMULPD     squareBVector64<>+0(SB), Z2, Z4
+	VADDPD     Z4, Z0, Z4
+	VMULPD     nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD     nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z4, Z6
+	VSUBPD     Z1, Z4, Z1
+	VMULPD     originVector64<>+0(SB), Z0, Z0
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z0, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z5, Y5
+	VMOVUPS    Y5, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z3, Y3
+	VMOVUPS    Y3, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z6, Y6
+	VMOVUPS    Y6, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z1, Y1
+	VMOVUPS    Y1, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z2, Y2
+	VMOVUPS    Y2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    768(SP), Z0
+	VMOVUPD    832(SP), Z1
+	VMOVUPD    896(SP), Z2
+	VMULPD     squareAVector64<>+0(SB), Z2, Z3
+	VADDPD     Z3, Z0, Z3
+	VMULPD     nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD     Z4, Z3, Z5
+	VSUBPD     Z4, Z3, Z3
+	VMULPD     squareBVector64<>+0(SB), Z2, Z4
+	VADDPD     Z4, Z0, Z4
+	VMULPD     nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD     nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z4, Z6
+	VSUBPD     Z1, Z4, Z1
+	VMULPD     originVector64<>+0(SB), Z0, Z0
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z0, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z5, Y5
+	VMOVUPS    Y5, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z3, Y3
+	VMOVUPS    Y3, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z6, Y6
+	VMOVUPS    Y6, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z1, Y1
+	VMOVUPS    Y1, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z2, Y2
+	VMOVUPS    Y2, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    960(SP), Z0
+	VMOVUPD    1024(SP), Z1
+	VMOVUPD    1088(SP), Z2
+	VMULPD     squareAVector64<>+0(SB), Z2, Z3
+	VADDPD     Z3, Z0, Z3
+	VMULPD     nearA0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearA1Vector64<>+0(SB), Z1, Z4
+	VADDPD     Z4, Z3, Z5
+	VSUBPD     Z4, Z3, Z3
+	VMULPD     squareBVector64<>+0(SB), Z2, Z4
+	VADDPD     Z4, Z0, Z4
+	VMULPD     nearB0Vector64<>+0(SB), Z4, Z4
+	VMULPD     nearB1Vector64<>+0(SB), Z1, Z1
+	VADDPD     Z1, Z4, Z6
+	VSUBPD     Z1, Z4, Z1
+	VMULPD     originVector64<>+0(SB), Z0, Z0
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z0, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z5, Y5
+	VMOVUPS    Y5, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z3, Y3
+	VMOVUPS    Y3, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z6, Y6
+	VMOVUPS    Y6, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z1, Y1
+	VMOVUPS    Y1, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z2, Y2
+	VMOVUPS    Y2, (R8)
+	ADDQ       DX, R8
+	ADDQ       $0x20, AX
+	ADDQ       $0x20, CX
+	SUBQ       $0x08, SI
+	JG         columns
 	VZEROUPPER
 	RET
 
@@ -11182,7 +11234,7 @@ plain_end:
 	RET
 
 // func winogradFilter42AVX512(u []float32, uStride int, g []float32, gStride int, columns int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·winogradFilter42AVX512(SB), $640-72
 	MOVQ   u_base+0(FP), AX
 	MOVQ   g_base+32(FP), CX
@@ -11194,183 +11246,208 @@ TEXT ·winogradFilter42AVX512(SB), $640-72
 	IMUL3Q $0x02, BX, DI
 
 columns:
-	MOVQ      CX, R8
-	VCVTPS2PD (R8), Z0
-	VCVTPS2PD (R8)(DI*1), Z1
-	VMULPD    squareAVector64<>+0(SB), Z1, Z2
-	VMULPD    nearA0Vector64<>+0(SB), Z2, Z2
-	VMULPD    nearA1Vector64<>+0(SB), Z0, Z3
-	VADDPD    Z3, Z2, Z4
-	VSUBPD    Z3, Z2, Z2
-	VMULPD    squareBVector64<>+0(SB), Z1, Z3
-	VMULPD    nearB0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearB1Vector64<>+0(SB), Z0, Z0
-	VADDPD    Z0, Z3, Z5
-	VSUBPD    Z0, Z3, Z0
-	VMOVUPD   Z4, (SP)
-	VMOVUPD   Z2, 128(SP)
-	VMOVUPD   Z5, 256(SP)
-	VMOVUPD   Z0, 384(SP)
-	VMOVUPD   Z1, 512(SP)
-	ADDQ      BX, R8
-	VCVTPS2PD (R8), Z0
-	VCVTPS2PD (R8)(DI*1), Z1
-	VMULPD    squareAVector64<>+0(SB), Z1, Z2
-	VMULPD    nearA0Vector64<>+0(SB), Z2, Z2
-	VMULPD    nearA1Vector64<>+0(SB), Z0, Z3
-	VADDPD    Z3, Z2, Z4
-	VSUBPD    Z3, Z2, Z2
-	VMULPD    squareBVector64<>+0(SB), Z1, Z3
-	VMULPD    nearB0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearB1Vector64<>+0(SB), Z0, Z0
-	VADDPD    Z0, Z3, Z5
-	VSUBPD    Z0, Z3, Z0
-	VMOVUPD   Z4, 64(SP)
-	VMOVUPD   Z2, 192(SP)
-	VMOVUPD   Z5, 320(SP)
-	VMOVUPD   Z0, 448(SP)
-	VMOVUPD   Z1, 576(SP)
-	ADDQ      BX, R8
-	MOVQ      AX, R8
-	VMOVUPD   (SP), Z0
-	VMOVUPD   64(SP), Z1
-	VMULPD    squareAVector64<>+0(SB), Z1, Z2
-	VMULPD    nearA0Vector64<>+0(SB), Z2, Z2
-	VMULPD    nearA1Vector64<>+0(SB), Z0, Z3
-	VADDPD    Z3, Z2, Z4
-	VSUBPD    Z3, Z2, Z2
-	VMULPD    squareBVector64<>+0(SB), Z1, Z3
-	VMULPD    nearB0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearB1Vector64<>+0(SB), Z0, Z0
-	VADDPD    Z0, Z3, Z5
-	VSUBPD    Z0, Z3, Z0
-	VCVTPD2PS Z4, Y4
-	VMOVUPS   Y4, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z5, Y5
-	VMOVUPS   Y5, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (R8)
-	ADDQ      DX, R8
-	VMOVUPD   128(SP), Z0
-	VMOVUPD   192(SP), Z1
-	VMULPD    squareAVector64<>+0(SB), Z1, Z2
-	VMULPD    nearA0Vector64<>+0(SB), Z2, Z2
-	VMULPD    nearA1Vector64<>+0(SB), Z0, Z3
-	VADDPD    Z3, Z2, Z4
-	VSUBPD    Z3, Z2, Z2
-	VMULPD    squareBVector64<>+0(SB), Z1, Z3
-	VMULPD    nearB0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearB1Vector64<>+0(SB), Z0, Z0
-	VADDPD    Z0, Z3, Z5
-	VSUBPD    Z0, Z3, Z0
-	VCVTPD2PS Z4, Y4
-	VMOVUPS   Y4, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z5, Y5
-	VMOVUPS   Y5, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (R8)
-	ADDQ      DX, R8
-	VMOVUPD   256(SP), Z0
-	VMOVUPD   320(SP), Z1
-	VMULPD    squareAVector64<>+0(SB), Z1, Z2
-	VMULPD    nearA0Vector64<>+0(SB), Z2, Z2
-	VMULPD    nearA1Vector64<>+0(SB), Z0, Z3
-	VADDPD    Z3, Z2, Z4
-	VSUBPD    Z3, Z2, Z2
-	VMULPD    squareBVector64<>+0(SB), Z1, Z3
-	VMULPD    nearB0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearB1Vector64<>+0(SB), Z0, Z0
-	VADDPD    Z0, Z3, Z5
-	VSUBPD    Z0, Z3, Z0
-	VCVTPD2PS Z4, Y4
-	VMOVUPS   Y4, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z5, Y5
-	VMOVUPS   Y5, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (R8)
-	ADDQ      DX, R8
-	VMOVUPD   384(SP), Z0
-	VMOVUPD   448(SP), Z1
-	VMULPD    squareAVector64<>+0(SB), Z1, Z2
-	VMULPD    nearA0Vector64<>+0(SB), Z2, Z2
-	VMULPD    nearA1Vector64<>+0(SB), Z0, Z3
-	VADDPD    Z3, Z2, Z4
-	VSUBPD    Z3, Z2, Z2
-	VMULPD    squareBVector64<>+0(SB), Z1, Z3
-	VMULPD    nearB0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearB1Vector64<>+0(SB), Z0, Z0
-	VADDPD    Z0, Z3, Z5
-	VSUBPD    Z0, Z3, Z0
-	VCVTPD2PS Z4, Y4
-	VMOVUPS   Y4, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z5, Y5
-	VMOVUPS   Y5, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (R8)
-	ADDQ      DX, R8
-	VMOVUPD   512(SP), Z0
-	VMOVUPD   576(SP), Z1
-	VMULPD    squareAVector64<>+0(SB), Z1, Z2
-	VMULPD    nearA0Vector64<>+0(SB), Z2, Z2
-	VMULPD    nearA1Vector64<>+0(SB), Z0, Z3
-	VADDPD    Z3, Z2, Z4
-	VSUBPD    Z3, Z2, Z2
-	VMULPD    squareBVector64<>+0(SB), Z1, Z3
-	VMULPD    nearB0Vector64<>+0(SB), Z3, Z3
-	VMULPD    nearB1Vector64<>+0(SB), Z0, Z0
-	VADDPD    Z0, Z3, Z5
-	VSUBPD    Z0, Z3, Z0
-	VCVTPD2PS Z4, Y4
-	VMOVUPS   Y4, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z5, Y5
-	VMOVUPS   Y5, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z0, Y0
-	VMOVUPS   Y0, (R8)
-	ADDQ      DX, R8
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (R8)
-	ADDQ      DX, R8
-	ADDQ      $0x20, AX
-	ADDQ      $0x20, CX
-	SUBQ      $0x08, SI
-	JG        columns
+	MOVQ       CX, R8
+	VCVTPS2PD  (R8), Z0
+	VCVTPS2PD  (R8)(DI*1), Z1
+	VMULPD     squareAVector64<>+0(SB), Z1, Z2
+	VMULPD     nearA0Vector64<>+0(SB), Z2, Z2
+	VMULPD     nearA1Vector64<>+0(SB), Z0, Z3
+	VADDPD     Z3, Z2, Z4
+	VSUBPD     Z3, Z2, Z2
+	VMULPD     squareBVector64<>+0(SB), Z1, Z3
+	VMULPD     nearB0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearB1Vector64<>+0(SB), Z0, Z0
+	VADDPD     Z0, Z3, Z5
+	VSUBPD     Z0, Z3, Z0
+	VMOVUPD    Z4, (SP)
+	VMOVUPD    Z2, 128(SP)
+	VMOVUPD    Z5, 256(SP)
+	VMOVUPD    Z0, 384(SP)
+	VMOVUPD    Z1, 512(SP)
+	ADDQ       BX, R8
+	VCVTPS2PD  (R8), Z0
+	VCVTPS2PD  (R8)(DI*1), Z1
+	VMULPD     squareAVector64<>+0(SB), Z1, Z2
+	VMULPD     nearA0Vector64<>+0(SB), Z2, Z2
+	VMULPD     nearA1Vector64<>+0(SB), Z0, Z3
+	VADDPD     Z3, Z2, Z4
+	VSUBPD     Z3, Z2, Z2
+	VMULPD     squareBVector64<>+0(SB), Z1, Z3
+	VMULPD     nearB0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearB1Vector64<>+0(SB), Z0, Z0
+	VADDPD     Z0, Z3, Z5
+	VSUBPD     Z0, Z3, Z0
+	VMOVUPD    Z4, 64(SP)
+	VMOVUPD    Z2, 192(SP)
+	VMOVUPD    Z5, 320(SP)
+	VMOVUPD    Z0, 448(SP)
+	VMOVUPD    Z1, 576(SP)
+	ADDQ       BX, R8
+	MOVQ       AX, R8
+	VMOVUPD    (SP), Z0
+	VMOVUPD    64(SP), Z1
+	VMULPD     squareAVector64<>+0(SB), Z1, Z2
+	VMULPD     nearA0Vector64<>+0(SB), Z2, Z2
+	VMULPD     nearA1Vector64<>+0(SB), Z0, Z3
+	VADDPD     Z3, Z2, Z4
+	VSUBPD     Z3, Z2, Z2
+	VMULPD     squareBVector64<>+0(SB), Z1, Z3
+	VMULPD     nearB0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearB1Vector64<>+0(SB), Z0, Z0
+	VADDPD     Z0, Z3, Z5
+	VSUBPD     Z0, Z3, Z0
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z4, Y4
+	VMOVUPS    Y4, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z2, Y2
+	VMOVUPS    Y2, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z5, Y5
+	VMOVUPS    Y5, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z0, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z1, Y1
+	VMOVUPS    Y1, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    128(SP), Z0
+	VMOVUPD    192(SP), Z1
+	VMULPD     squareAVector64<>+0(SB), Z1, Z2
+	VMULPD     nearA0Vector64<>+0(SB), Z2, Z2
+	VMULPD     nearA1Vector64<>+0(SB), Z0, Z3
+	VADDPD     Z3, Z2, Z4
+	VSUBPD     Z3, Z2, Z2
+	VMULPD     squareBVector64<>+0(SB), Z1, Z3
+	VMULPD     nearB0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearB1Vector64<>+0(SB), Z0, Z0
+	VADDPD     Z0, Z3, Z5
+	VSUBPD     Z0, Z3, Z0
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z4, Y4
+	VMOVUPS    Y4, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z2, Y2
+	VMOVUPS    Y2, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z5, Y5
+	VMOVUPS    Y5, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z0, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z1, Y1
+	VMOVUPS    Y1, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    256(SP), Z0
+	VMOVUPD    320(SP), Z1
+	VMULPD     squareAVector64<>+0(SB), Z1, Z2
+	VMULPD     nearA0Vector64<>+0(SB), Z2, Z2
+	VMULPD     nearA1Vector64<>+0(SB), Z0, Z3
+	VADDPD     Z3, Z2, Z4
+	VSUBPD     Z3, Z2, Z2
+	VMULPD     squareBVector64<>+0(SB), Z1, Z3
+	VMULPD     nearB0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearB1Vector64<>+0(SB), Z0, Z0
+	VADDPD     Z0, Z3, Z5
+	VSUBPD     Z0, Z3, Z0
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z4, Y4
+	VMOVUPS    Y4, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z2, Y2
+	VMOVUPS    Y2, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z5, Y5
+	VMOVUPS    Y5, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z0, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z1, Y1
+	VMOVUPS    Y1, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    384(SP), Z0
+	VMOVUPD    448(SP), Z1
+	VMULPD     squareAVector64<>+0(SB), Z1, Z2
+	VMULPD     nearA0Vector64<>+0(SB), Z2, Z2
+	VMULPD     nearA1Vector64<>+0(SB), Z0, Z3
+	VADDPD     Z3, Z2, Z4
+	VSUBPD     Z3, Z2, Z2
+	VMULPD     squareBVector64<>+0(SB), Z1, Z3
+	VMULPD     nearB0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearB1Vector64<>+0(SB), Z0, Z0
+	VADDPD     Z0, Z3, Z5
+	VSUBPD     Z0, Z3, Z0
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z4, Y4
+	VMOVUPS    Y4, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z2, Y2
+	VMOVUPS    Y2, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z5, Y5
+	VMOVUPS    Y5, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z0, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z1, Y1
+	VMOVUPS    Y1, (R8)
+	ADDQ       DX, R8
+	VMOVUPD    512(SP), Z0
+	VMOVUPD    576(SP), Z1
+	VMULPD     squareAVector64<>+0(SB), Z1, Z2
+	VMULPD     nearA0Vector64<>+0(SB), Z2, Z2
+	VMULPD     nearA1Vector64<>+0(SB), Z0, Z3
+	VADDPD     Z3, Z2, Z4
+	VSUBPD     Z3, Z2, Z2
+	VMULPD     squareBVector64<>+0(SB), Z1, Z3
+	VMULPD     nearB0Vector64<>+0(SB), Z3, Z3
+	VMULPD     nearB1Vector64<>+0(SB), Z0, Z0
+	VADDPD     Z0, Z3, Z5
+	VSUBPD     Z0, Z3, Z0
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z4, Y4
+	VMOVUPS    Y4, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z2, Y2
+	VMOVUPS    Y2, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z5, Y5
+	VMOVUPS    Y5, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z0, Y0
+	VMOVUPS    Y0, (R8)
+	ADDQ       DX, R8
+	PREFETCHT0 1024(R8)
+	VCVTPD2PS  Z1, Y1
+	VMOVUPS    Y1, (R8)
+	ADDQ       DX, R8
+	ADDQ       $0x20, AX
+	ADDQ       $0x20, CX
+	SUBQ       $0x08, SI
+	JG         columns
 	VZEROUPPER
 	RET
 

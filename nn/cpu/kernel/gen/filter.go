@@ -105,6 +105,7 @@ func (s isa) winogradFilter(f form) {
 			VMOVUPD(half.Offset((i*f.taps+l)*s.bytes()), d[l])
 		}
 		for _, v := range transform(d) {
+			PREFETCHT0(at(to, ahead)) // for channels soon to come: no processor follows so many streams
 			if s.lanes == 16 {
 				VCVTPD2PS(v, v.AsY())
 				VMOVUPS(v.AsY(), at(to, 0))
