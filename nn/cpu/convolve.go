@@ -1,9 +1,6 @@
 package cpu
 
-import (
-	"lsrun/nn"
-	"lsrun/nn/cpu/kernel"
-)
+import "lsrun/nn"
 
 // conv is a convolution or linear map with what follows it, out = relu(W*in + τ + residual):
 //
@@ -104,25 +101,18 @@ func (t *tape) conv(c chain, op nn.Conv, in *edge, out *picture) *conv {
 	return l
 }
 
-// algorithmFor is the transform for c, or nil: derivatives have more to do for every channel.
-func (t *tape) algorithmFor(c nn.Conv, in nn.Shape) *kernel.Winograd {
-	const fewest = 8 // channels
-	if in[0] < fewest {
-		return nil
-	}
-	return algorithmFor(t.kernel, c, in, t.exact)
-}
-
-// correlate chooses how to compute op.
+// correlate chooses how to compute op. Products have more to do for every channel.
 func (t *tape) correlate(op nn.Conv, in, out *picture) (correlation, products) {
-	if w := t.algorithmFor(op, in.shape); w != nil {
-		s := t.tiled(op, *w, in, out, false)
-		if len(s.pieces) == 1 {
-			return t.place(s), t.tiledProducts(s)
-		}
+	const fewest = 8 // channels
+	w := algorithmFor(t.kernel, op, in.shape, t.exact)
+	if w == nil {
+		return t.place(t.gathered(op, in, out)), t.gatheredProducts(op, in, out)
+	}
+	s := t.tiled(op, *w, in, out, false)
+	if len(s.pieces) > 1 || in.channels < fewest {
 		return t.place(s), t.gatheredProducts(op, in, out)
 	}
-	return t.place(t.gathered(op, in, out)), t.gatheredProducts(op, in, out)
+	return t.place(s), t.tiledProducts(s)
 }
 
 // transposed chooses how to compute the transpose of op.
@@ -130,11 +120,11 @@ func (t *tape) transposed(op nn.Conv, in, out *picture) correlation {
 	turned := op
 	turned.Out, turned.Pad = in.channels, [2]int{op.Kernel[0] - 1 - op.Pad[0], op.Kernel[1] - 1 - op.Pad[1]}
 	if op.Stride == [2]int{1, 1} && min(turned.Pad[0], turned.Pad[1]) >= 0 {
-		if w := t.algorithmFor(turned, out.shape); w != nil {
+		if w := algorithmFor(t.kernel, turned, out.shape, t.exact); w != nil {
 			return t.place(t.tiled(turned, *w, out, in, true))
 		}
 	}
-	if w := t.algorithmFor(op, in.shape); w != nil && op.Stride != [2]int{1, 1} {
+	if w := algorithmFor(t.kernel, op, in.shape, t.exact); w != nil && op.Stride != [2]int{1, 1} {
 		return t.place(t.phased(op, *w, out, in))
 	}
 	return t.place(t.scattered(op, in, out))
