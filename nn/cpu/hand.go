@@ -39,6 +39,7 @@ type hand struct {
 	ones, zeros                []float32
 	pixel                      []float32
 	means                      []float64
+	fetched                    float32 // so that compilers think that somebody wants it
 }
 
 // state is the base state of a block: what products at one point share.
@@ -140,6 +141,18 @@ func (h *hand) index(l plane, p *picture, n, y, x int) int {
 // at is plane l from pixel (y, x) of image n on.
 func (h *hand) at(l plane, p *picture, n, y, x int) []float32 {
 	return h.planes[l][h.index(l, p, n, y, x):]
+}
+
+// fetch reads a value of every cache line of x, one after another. A transform reads several rows at once, which no processor foresees: what is
+// in no cache, as base states are not, comes three times as fast by this (measured).
+func (h *hand) fetch(x []float32) {
+	const line = 16
+	var a, b, c, d float32
+	for len(x) >= 4*line {
+		a, b, c, d = a+x[0], b+x[line], c+x[2*line], d+x[3*line]
+		x = x[4*line:]
+	}
+	h.fetched = a + b + c + d
 }
 
 // eachRow calls f for every row of every image.

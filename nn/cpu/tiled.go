@@ -157,6 +157,9 @@ func (s *tiled) run(h *hand, sources []source, end *ending) {
 	s.eachChunk(h, func(first, count int) {
 		stride := s.stride(count, len(sources))
 		v, m := h.inputs[stride:], h.inputs
+		if len(sources) > 1 {
+			s.fetch(h, sources[0].plane, s.in, s.Stride[0], first, count)
+		}
 		at := 0
 		for _, p := range s.pieces { // one after another: whole vectors of the next cover what is too much of one
 			for _, source := range sources {
@@ -179,6 +182,14 @@ func (s *tiled) run(h *hand, sources []source, end *ending) {
 			s.back(h, first+r, m[r*s.tiles[1]*s.outRow:], stride, end, everyPixel)
 		}
 	})
+}
+
+// fetch brings near the rows of plane l of p that a chunk's tiles, step rows a row, cover.
+func (s *tiled) fetch(h *hand, l plane, p *picture, step, first, count int) {
+	n, y := s.row(first)
+	last, end := s.row(first + count - 1)
+	end = min((end+s.Tile)*step, p.height)
+	h.fetch(h.planes[l][h.index(l, p, n, y*step, 0):h.index(l, p, last, end, 0)])
 }
 
 // multiply computes the products of a chunk at the positions of some sums, whose weights are those of the terms from the given one on.
@@ -284,6 +295,10 @@ func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32, when 
 		terms := len(pairs) * each
 		v := tiles{h.inputs, stream(terms, roundUp(s.in.channels, kernel.Line)), kernel.Line * terms, kernel.Line}
 		for i, p := range pairs {
+			s.fetch(h, p.in, s.in, 1, first, count)
+			if i > 0 {
+				s.fetch(h, p.out, s.out, 1, first, count)
+			}
 			s.spreadInputs(h, p.in, first, count, i*each, v)
 			s.spreadAdjoints(h, p.out, first, count, i*each, terms)
 		}
@@ -301,6 +316,7 @@ func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32, when 
 // beside is multiply for the pair of tangents and adjoints, where the tangents' tiles are at hand.
 func (s *tiledProducts) beside(h *hand, c chunk, when turn) {
 	terms := c.count * s.tiled.tiles[1]
+	s.fetch(h, adjoints, s.out, 1, c.first, c.count)
 	s.spreadAdjoints(h, adjoints, c.first, c.count, 0, terms)
 	s.outer(h, c.tiles, terms, !when.first || c.first > 0)
 }
