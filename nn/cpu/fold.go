@@ -21,7 +21,7 @@ type folding struct {
 	// Sums over images of derivatives by φ have an order of their own.
 	by      int                         // where those by the weights begin
 	byShift int                         // and those by the shifts
-	index   func(channel, term int) int // of one by a weight
+	index   func(channel, term int) int // of one by a weight: a sum of what each of both adds
 }
 
 // own is the folding itself, of a layer that has one.
@@ -183,18 +183,30 @@ func (f *folding) pullWeights(p *parameters, k, count int, g, dg, out []float64,
 		own[c], along[c] = f.weights(p, k+c)
 		bySigmas[c] = dual{}
 	}
+	var places [together]int // of terms, by their distance from the first's, which is the same for all channels
 	for from := 0; from < f.terms; from += together {
+		n := min(together, f.terms-from)
+		for i := range n {
+			places[i] = f.index(0, from+i) - f.index(0, 0)
+		}
 		for c := range count {
-			dst, sigma, sum := out[(k+c)*f.terms:], sigmas[c], bySigmas[c]
-			for i := from; i < min(from+together, f.terms); i++ {
-				at, w := f.by+f.index(k+c, i), float64(own[c][i])
-				sum.v += float64(w * g[at])
-				if o == first {
-					dst[i] = sigma.v * g[at]
-					continue
+			dst, own, sigma, sum := out[(k+c)*f.terms+from:][:n], own[c][from:][:n], sigmas[c], bySigmas[c]
+			g := g[f.by+f.index(k+c, 0):]
+			if o == first {
+				for i, w := range own {
+					by := g[places[i]]
+					sum.v += float64(float64(w) * by)
+					dst[i] = sigma.v * by
 				}
-				sum.d += float64(w*dg[at]) + float64(along[c][i]*g[at])
-				dst[i] = float64(sigma.v*dg[at]) + float64(sigma.d*g[at])
+				bySigmas[c] = sum
+				continue
+			}
+			dg, along := dg[f.by+f.index(k+c, 0):], along[c][from:][:n]
+			for i, w := range own {
+				by, dBy := g[places[i]], dg[places[i]]
+				sum.v += float64(float64(w) * by)
+				sum.d += float64(float64(w)*dBy) + float64(along[i]*by)
+				dst[i] = float64(sigma.v*dBy) + float64(sigma.d*by)
 			}
 			bySigmas[c] = sum
 		}
