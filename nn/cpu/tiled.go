@@ -157,14 +157,14 @@ func (s *tiled) run(h *hand, sources []source, end *ending) {
 	s.eachChunk(h, func(first, count int) {
 		stride := s.stride(count, len(sources))
 		v, m := h.inputs[stride:], h.inputs
-		if len(sources) > 1 {
-			s.fetch(h, sources[0].plane, s.in, s.Stride[0], first, count)
-		}
 		at := 0
 		for _, p := range s.pieces { // one after another: whole vectors of the next cover what is too much of one
-			for _, source := range sources {
+			for k, source := range sources {
 				for r := range count {
 					n, y := s.row(first + r)
+					if k == 0 && len(sources) == 2 {
+						s.fetch(h, source.plane, s.in, n, y*s.Stride[0], s.Tile*s.Stride[0])
+					}
 					s.Input(v[r*s.tiles[1]*row+at:], stride, row, h.at(source.plane, s.in, n, y*s.Stride[0]-s.Pad[0]+p.first[0], p.first[1]-s.Pad[1]),
 						s.Stride[0]*s.in.row(), s.Stride[1]*channels, channels, s.tiles[1], h.columns)
 				}
@@ -184,12 +184,9 @@ func (s *tiled) run(h *hand, sources []source, end *ending) {
 	})
 }
 
-// fetch brings near the rows of plane l of p that a chunk's tiles, step rows a row, cover.
-func (s *tiled) fetch(h *hand, l plane, p *picture, step, first, count int) {
-	n, y := s.row(first)
-	last, end := s.row(first + count - 1)
-	end = min((end+s.Tile)*step, p.height)
-	h.fetch(h.planes[l][h.index(l, p, n, y*step, 0):h.index(l, p, last, end, 0)])
+// fetch brings near so many rows of plane l of p, as far as there are some.
+func (s *tiled) fetch(h *hand, l plane, p *picture, n, y, rows int) {
+	h.fetch(h.at(l, p, n, y, 0)[:min(rows, p.height-y)*p.row()])
 }
 
 // multiply computes the products of a chunk at the positions of some sums, whose weights are those of the terms from the given one on.
@@ -295,12 +292,8 @@ func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32, when 
 		terms := len(pairs) * each
 		v := tiles{h.inputs, stream(terms, roundUp(s.in.channels, kernel.Line)), kernel.Line * terms, kernel.Line}
 		for i, p := range pairs {
-			s.fetch(h, p.in, s.in, 1, first, count)
-			if i > 0 {
-				s.fetch(h, p.out, s.out, 1, first, count)
-			}
 			s.spreadInputs(h, p.in, first, count, i*each, v)
-			s.spreadAdjoints(h, p.out, first, count, i*each, terms)
+			s.spreadAdjoints(h, p.out, first, count, i*each, terms, i > 0)
 		}
 		s.outer(h, v, terms, !when.first || first > 0)
 	})
@@ -316,8 +309,7 @@ func (s *tiledProducts) multiply(h *hand, pairs []pair, weights []float32, when 
 // beside is multiply for the pair of tangents and adjoints, where the tangents' tiles are at hand.
 func (s *tiledProducts) beside(h *hand, c chunk, when turn) {
 	terms := c.count * s.tiled.tiles[1]
-	s.fetch(h, adjoints, s.out, 1, c.first, c.count)
-	s.spreadAdjoints(h, adjoints, c.first, c.count, 0, terms)
+	s.spreadAdjoints(h, adjoints, c.first, c.count, 0, terms, true)
 	s.outer(h, c.tiles, terms, !when.first || c.first > 0)
 }
 
@@ -348,6 +340,7 @@ func (s *tiledProducts) outer(h *hand, v tiles, terms int, accumulate bool) {
 func (s *tiledProducts) spreadInputs(h *hand, l plane, first, count, tile int, v tiles) {
 	for r := range count {
 		n, y := s.row(first + r)
+		s.fetch(h, l, s.in, n, y, s.Tile)
 		for c := 0; c < s.in.channels; c += kernel.Line {
 			s.Input(v.floats[c/kernel.Line*v.panel+(tile+r*s.tiles[1])*v.tile:], v.position, v.tile, h.at(l, s.in, n, y-s.Pad[0], -s.Pad[1])[c:],
 				s.in.row(), s.in.channels, min(kernel.Line, s.in.channels-c), s.tiles[1], h.columns)
@@ -355,10 +348,13 @@ func (s *tiledProducts) spreadInputs(h *hand, l plane, first, count, tile int, v
 	}
 }
 
-// spreadAdjoints transforms a chunk's adjoints to the tiles in hand, so many in all, from the given one on.
-func (s *tiledProducts) spreadAdjoints(h *hand, l plane, first, count, tile, of int) {
+// spreadAdjoints transforms a chunk's adjoints, which may be far, to the tiles in hand, so many in all, from the given one on.
+func (s *tiledProducts) spreadAdjoints(h *hand, l plane, first, count, tile, of int, far bool) {
 	for r := range count {
 		n, y := s.row(first + r)
+		if far {
+			s.fetch(h, l, s.out, n, y, s.Tile)
+		}
 		panels(s.out.channels, s.kernel.Columns, func(o, channels, columns int) {
 			s.Adjoint(h.outputs[o*of+(tile+r*s.tiles[1])*columns:], stream(of, s.widths), columns, h.at(l, s.out, n, y, 0)[o:],
 				s.out.row(), s.out.channels, channels, s.tiles[1], h.columns)
