@@ -176,12 +176,12 @@ func (l *conv) forward(h *hand, o order) {
 		end.mask = l.out
 	}
 	early, begins := o == second && l.early, turn{first: h.from == 0}
-	tiles, tiled := l.weigh.(*tiledProducts)
-	if early && tiled {
-		end.beside = func(chunk chunk) { tiles.beside(h, chunk, begins) }
+	products, byTiles := l.weigh.(*tiledProducts)
+	if early && byTiles {
+		end.beside = func(c chunk) { products.beside(h, c, begins) }
 	}
 	h.correlate(l.along, l.sources(h, l.along, values, o, l.in.constant), &end)
-	if early && !tiled {
+	if early && !byTiles {
 		l.weigh.multiply(h, []pair{{tangents, adjoints}}, h.gradient[l.by:][:l.weigh.extent()], begins)
 	}
 	if l.out.rectified && h.tape.live {

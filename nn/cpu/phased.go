@@ -28,6 +28,7 @@ type phased struct {
 	origin [2]int // where the first tile begins to see
 }
 
+// phased lowers the transpose of op, from in to out: from the adjoints of op's output to those of its input.
 func (t *tape) phased(op nn.Conv, w kernel.Winograd, in, out *picture) *phased {
 	s := &phased{tiled: &tiled{Conv: op, Winograd: w, in: in, out: out, turned: true, views: 1, kernel: t.kernel}}
 	step := op.Stride[0]

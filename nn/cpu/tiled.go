@@ -22,13 +22,14 @@ type tiled struct {
 	widths  int    // columns of all panels
 }
 
+// tiled lowers op from in to out. It is a convolution, or what turned makes of one.
 func (t *tape) tiled(op nn.Conv, w kernel.Winograd, in, out *picture, turned bool) *tiled {
 	s := &tiled{Conv: op, Winograd: w, in: in, out: out, turned: turned, kernel: t.kernel}
 	s.pieces = pieces(op, &w)
 	s.views = len(s.pieces)
-	for _, p := range s.pieces {
-		for i := range p.taps {
-			if turned {
+	if turned {
+		for _, p := range s.pieces {
+			for i := range p.taps {
 				p.taps[i][0] = op.Kernel[0]*op.Kernel[1] - 1 - p.taps[i][0]
 			}
 		}
@@ -186,7 +187,7 @@ func (s *tiled) run(h *hand, sources []source, end *ending) {
 
 // fetch brings near so many rows of plane l of p, as far as there are some.
 func (s *tiled) fetch(h *hand, l plane, p *picture, n, y, rows int) {
-	h.fetch(h.at(l, p, n, y, 0)[:min(rows, p.height-y)*p.row()])
+	h.fetch(h.at(l, p, n, y, 0)[:max(0, min(rows, p.height-y))*p.row()])
 }
 
 // multiply computes the products of a chunk at the positions of some sums, whose weights are those of the terms from the given one on.

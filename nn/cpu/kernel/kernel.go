@@ -54,7 +54,7 @@ type Kernel struct {
 	//	sum[p][t][o] = Σ_c v[p·vStride + t·vRow + c] · u[p·uStride + c·columns + o]
 	//	m[p·mStride + t·mRow + o] = sum, or += sum if accumulate
 	//
-	// in the order of c, from zero. tiles is as WholeRows has it, positions at least one. uStride after the last position's weights
+	// in the order of c, from zero; there may be no channels. tiles is as WholeRows has it, positions at least one. uStride after the last position's weights
 	// are those of a call to come, if any: they are asked for in time. Positions come one after another: m may lie where v does at the
 	// positions before.
 	Batched func(m []float32, mStride, mRow int, v []float32, vStride, vRow, channels, tiles int, u []float32, uStride, columns, positions int, accumulate bool)

@@ -282,7 +282,7 @@ func (b batch) check(t *testing.T, k Kernel) {
 func TestBatchedIsAProductAtEveryPosition(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
 		rng := rand.New(rand.NewPCG(21, 22))
-		for channels := 1; channels <= 40; channels++ {
+		for channels := 0; channels <= 40; channels++ {
 			for tiles := k.WholeRows(1); tiles <= 72; tiles = k.WholeRows(tiles + 1) {
 				for _, columns := range k.widths() {
 					randomBatch(rng, channels, tiles, columns, 1+rng.IntN(4)).check(t, k)

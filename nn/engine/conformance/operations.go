@@ -116,6 +116,14 @@ func convolutions() []convolution {
 		{nn.Conv2d(3, 3, 1, 1), nn.Shape{130, 4, 4}},
 		{nn.Conv2d(130, 3, 1, 1), nn.Shape{18, 4, 8}}, // several blocks of columns, and of channels
 		{nn.Conv2d(33, 3, 1, 1), nn.Shape{9, 9, 32}},  // pictures that are divided by an odd number
+		// large enough for transforms: padded by nothing and by more than keeps sizes, and with strides
+		{nn.Conv2d(12, 3, 1, 0), nn.Shape{9, 13, 13}},
+		{nn.Conv2d(12, 3, 1, 2), nn.Shape{9, 6, 14}},
+		{nn.Conv2d(16, 3, 2, 1), nn.Shape{8, 16, 16}},
+		{nn.Conv2d(9, 3, 2, 1), nn.Shape{17, 13, 15}},
+		{nn.Conv2d(12, 3, 2, 0), nn.Shape{9, 15, 18}},
+		{nn.Conv2d(10, 3, 2, 2), nn.Shape{11, 11, 13}},
+		{nn.Conv2d(8, 3, 2, 3), nn.Shape{8, 10, 12}},
 		// larger kernels
 		{nn.Conv2d(6, 5, 1, 2), nn.Shape{3, 11, 9}},
 		{nn.Conv2d(6, 5, 1, 0), nn.Shape{1, 14, 14}},
