@@ -63,7 +63,7 @@ type Options struct {
 
 	Threads int    // at least one
 	Kernel  string // an engine's Kernel, or the name of an instruction set; empty for the fastest. The environment's LSRUN_KERNEL overrules it
-	Exact   bool   // compute every sum directly, without Winograd's transforms
+	Exact   bool   // compute every sum directly, without Winograd's transforms, and in the graph's order
 }
 
 // exactly ends the names of kernels without Winograd's transforms.

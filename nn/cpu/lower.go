@@ -53,7 +53,7 @@ type lowering struct {
 	panels    []panel
 }
 
-// lower compiles g. exact forbids Winograd's transforms, and to compute anything but what the graph says in its order.
+// lower compiles g. exact forbids Winograd's transforms, and any order of operations but the graph's.
 func lower(g *nn.Graph, k *kernel.Kernel, exact bool, cache int) *program {
 	if !exact {
 		g = g.PoolFirst()
