@@ -219,7 +219,8 @@ func tryNetwork(ctx context.Context, s *subject, e engine.Engine, limit time.Dur
 	} else {
 		all, t.what, t.of = s.images.train, "training", len(s.set.Train.Labels)
 	}
-	for n := min(all.Len(), 32*runtime.GOMAXPROCS(0)); ; {
+	warm := false // the first evaluation makes what the others find made
+	for n := min(all.Len(), 32*runtime.GOMAXPROCS(0)); ; warm = true {
 		t.images = thin(all, n)
 		set, err := e.Load(t.images)
 		if err != nil {
@@ -238,7 +239,8 @@ func tryNetwork(ctx context.Context, s *subject, e engine.Engine, limit time.Dur
 		result := results[0]
 		t.loss, t.accuracy = mean(result.Loss), mean(verdicts(result.Predicted, t.images.Labels))
 		more := min(all.Len(), int(t.rate*(limit-took).Seconds()))
-		if more < 2*n && more < all.Len() || n == all.Len() {
+		enough := more < 2*n && more < all.Len() || n == all.Len()
+		if enough && (warm || more < n) {
 			return t, nil
 		}
 		n = more
