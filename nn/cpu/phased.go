@@ -53,6 +53,7 @@ func (t *tape) phased(op nn.Conv, w kernel.Winograd, in, out *picture) *phased {
 				}
 			}
 			s.pieces = append(s.pieces, p)
+			s.parts = append(s.parts, sumsOf(&w, []piece{p})) // also those of nothing
 		}
 	}
 	height, width := lattice{step: step}.extent(out)
@@ -81,7 +82,7 @@ func (s *phased) run(h *hand, sources []source, end *ending) {
 			}
 		}
 		for i, p := range s.pieces {
-			for _, sums := range sumsOf(&s.Winograd, []piece{p}) { // also those of nothing
+			for _, sums := range s.parts[i] {
 				s.multiply(m, v, stride, row, sources, sums, i*len(sources)*channels, s.kernel.WholeRows(count*s.tiles[1]))
 			}
 			for r := range count {

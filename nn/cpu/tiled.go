@@ -13,9 +13,10 @@ type tiled struct {
 	in, out *picture
 	turned  bool
 	pieces  []piece
-	views   int    // pieces that see inputs of their own
-	tiles   [2]int // of a picture: rows and columns
-	rows    int    // rows of tiles in a chunk
+	views   int      // pieces that see inputs of their own
+	parts   [][]sums // of what is computed one after another, all outputs or phases of them: the sums of each
+	tiles   [2]int   // of a picture: rows and columns
+	rows    int      // rows of tiles in a chunk
 	kernel  *kernel.Kernel
 	outRow  int    // of a tile: channels in whole vectors
 	sources [2]int // by order
@@ -27,6 +28,7 @@ func (t *tape) tiled(op nn.Conv, w kernel.Winograd, in, out *picture, turned boo
 	s := &tiled{Conv: op, Winograd: w, in: in, out: out, turned: turned, kernel: t.kernel}
 	s.pieces = pieces(op, &w)
 	s.views = len(s.pieces)
+	s.parts = [][]sums{sumsOf(&w, s.pieces)}
 	if turned {
 		for _, p := range s.pieces {
 			for i := range p.taps {
@@ -154,7 +156,6 @@ type chunk struct {
 // run computes chunk after chunk. The products of a position take the place of the inputs of the one before.
 func (s *tiled) run(h *hand, sources []source, end *ending) {
 	channels, row := s.in.channels, s.inRow(len(sources))
-	positions := sumsOf(&s.Winograd, s.pieces)
 	s.eachChunk(h, func(first, count int) {
 		stride := s.stride(count, len(sources))
 		v, m := h.inputs[stride:], h.inputs
@@ -175,7 +176,7 @@ func (s *tiled) run(h *hand, sources []source, end *ending) {
 		if end.beside != nil {
 			end.beside(chunk{first, count, tiles{v[(len(sources)-1)*channels:], stride, kernel.Line, row}})
 		}
-		for _, sums := range positions {
+		for _, sums := range s.parts[0] {
 			from := sums.piece * len(sources) * channels
 			s.multiply(m, v[from:], stride, row, sources, sums, from, s.kernel.WholeRows(count*s.tiles[1]))
 		}
