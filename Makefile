@@ -37,7 +37,7 @@ check-long: test
 	@sh .ci/setup long
 	$(GO) test -tags vtk -count=1 -run TestVTKReads ./io/vtk
 	LSRUN_LONG=1 $(GO) test -count=1 -run TestALargeSurfaceTurnsFluently ./io/web
-	$(GO) test -race -timeout=30m ./shard/... ./hessian ./io/... ./nn/cpu/... ./nn/ref/... ./slurm/...
+	$(GO) test -race -timeout=60m ./shard/... ./hessian ./io/... ./nn/cpu/... ./nn/ref/... ./slurm/...
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=60m -run 'TestWorkersEndTogether|TestManyWorkers' ./shard
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestLogitsAndLosses|TestTheMeanLoss|TestDerivatives' ./nn/cpu ./nn/cuda ./nn/ref
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'AtAnyCall|DeadMachine|PowerFails|Damaged' ./cmd/lsrun

@@ -11,7 +11,12 @@ import (
 	"testing"
 
 	"lsrun/io/checkpoint"
+	"lsrun/nn"
+	"lsrun/nn/cpu"
 	"lsrun/nn/cpu/kernel"
+	"lsrun/nn/engine"
+	"lsrun/nn/zoo"
+	"lsrun/nn/zoo/formula"
 	"lsrun/shard"
 )
 
@@ -37,6 +42,9 @@ func TestGoldenBits(t *testing.T) {
 					bits = append(bits, fmt.Sprintf("%016x", math.Float64bits(v)))
 				}
 			}
+			for _, network := range []string{"densenet121", "lenet5", "snn_7"} { // with operations that resnet20 lacks
+				bits = append(bits, network+" "+evaluatedDigest(t, network, cpu.Options{Threads: 1, Exact: mode == "--exact", Kernel: k.Name}))
+			}
 			arithmetic := plannedKernel(t, run)
 			if other, ok := got[arithmetic]; ok && !slices.Equal(bits, other) {
 				t.Errorf("kernel %s gives other bits than another of %s", k.Name, arithmetic)
@@ -45,6 +53,32 @@ func TestGoldenBits(t *testing.T) {
 		}
 	}
 	checkGolden(t, path, "evaluatorVersion", got)
+}
+
+// evaluatedDigest is that of the logits of a network's formula images.
+func evaluatedDigest(t *testing.T, network string, options cpu.Options) string {
+	t.Helper()
+	g, err := zoo.New(network, zoo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := cpu.New(g, nn.CrossEntropy, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.SetPlane(nn.Plane{Theta: formula.States(g, 1, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	images := formula.Images(1, 2, g.Input)
+	set, err := e.Load(images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := engine.NewOutput(images.Len(), g.Classes)
+	if err := e.Evaluate(t.Context(), set, []nn.Point{{}}, []engine.Output{out}); err != nil {
+		t.Fatal(err)
+	}
+	return digest(fmt.Appendf(nil, "%x", out.Logits))
 }
 
 // TestGoldenTraining guards trainerVersion in the same way: a training is not continued with other arithmetic.
