@@ -7,8 +7,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"math"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -178,9 +180,10 @@ func (r *Run) checkRecord(unit Unit, record Record) error {
 }
 
 // journaled collects what the attempts at unit that left the journals of names have
-// finished, the first where several have a point, and what is wrong with them.
+// finished, the first where several have a point, and what is wrong with them. Of a journal that has something else than
+// most of those of its kernel at some point nothing is taken: it was written by a machine that computes wrongly.
 func (r *Run) journaled(unit Unit, names []string) (points map[int]entry, problems []string, err error) {
-	points = map[int]entry{}
+	found := map[int][]entry{} // in the order of names
 	for _, name := range names {
 		data, err := r.files.ReadFile(r.path(journalDir, name))
 		if noFile(err) {
@@ -195,15 +198,48 @@ func (r *Run) journaled(unit Unit, names []string) (points map[int]entry, proble
 			problems = append(problems, fmt.Sprintf("%s: %s", filepath.Join(journalDir, name), problem))
 		}
 		for _, e := range entries {
-			first, there := points[e.Point]
-			if !there {
-				e.attempt = name
-				points[e.Point] = e
-			} else if e.kernel == first.kernel && !sameBits(e.Record, first.Record) {
+			e.attempt = name
+			found[e.Point] = append(found[e.Point], e)
+		}
+	}
+	doubtful := map[string]bool{}
+	numbers := slices.Sorted(maps.Keys(found))
+	for _, k := range numbers {
+		for _, e := range found[k] {
+			if !doubtful[e.attempt] && !e.holds(found[k]) {
+				doubtful[e.attempt] = true
+				problems = append(problems, fmt.Sprintf("%s: nothing is taken from it: another attempt found something else at point %d, and one of the machines computes wrongly",
+					filepath.Join(journalDir, e.attempt), k))
+			}
+		}
+	}
+	points = map[int]entry{}
+	for _, k := range numbers {
+		for _, e := range found[k] {
+			first, there := points[k]
+			switch {
+			case doubtful[e.attempt]:
+			case !there:
+				points[k] = e
+			case e.kernel == first.kernel && !sameBits(e.Record, first.Record):
 				problems = append(problems, fmt.Sprintf("%s: point %d was computed before with other bits: %s is not deterministic here",
-					filepath.Join(journalDir, name), e.Point, e.kernel))
+					filepath.Join(journalDir, e.attempt), k, e.kernel))
 			}
 		}
 	}
 	return points, problems, nil
+}
+
+// holds says whether most of the attempts at a point, of those by one kernel, agree with e, itself among them.
+func (e entry) holds(attempts []entry) bool {
+	agree, all := 0, 0
+	for _, other := range attempts {
+		if other.kernel == e.kernel {
+			all++
+			if d, ok := difference(e.Record, other.Record); ok && d <= duplicateTolerance {
+				agree++
+			}
+		}
+	}
+	return 2*agree > all
 }

@@ -138,7 +138,7 @@ func (m *merger) add(codec Codec, name string) error {
 	}
 	m.report.Shards++
 	if first := m.from[unit]; first != "" {
-		return m.compare(shard, first, name)
+		return m.compare(shard, kernels, first, name)
 	}
 	m.from[unit] = name
 	for name, value := range shard.Notes {
@@ -261,10 +261,15 @@ func (m *merger) at(k int) Record {
 	return record
 }
 
-// compare accepts a second shard of a unit if it agrees with the first.
-func (m *merger) compare(shard *Shard, first, name string) error {
-	largest := 0.0
+// compare accepts a second shard of a unit, of which kernels computed the points, if it agrees with the first where they have one kernel.
+// Kernels that were mixed on purpose may differ by more: products and residuals do.
+func (m *merger) compare(shard *Shard, kernels map[string][]int, first, name string) error {
+	largest, mixed := 0.0, 0
 	for _, record := range shard.Records {
+		if m.run.Plan.Mix && !m.computed(kernels, record.Point) {
+			mixed++
+			continue
+		}
 		d, ok := difference(m.at(record.Point), record)
 		if !ok || d > duplicateTolerance {
 			return fmt.Errorf("%w: %s and %s are shards of the same unit and disagree at point %d by more than %g: one of the machines computes wrongly; move the wrong shard away, or both, and run lsrun run again",
@@ -272,11 +277,25 @@ func (m *merger) compare(shard *Shard, first, name string) error {
 		}
 		largest = max(largest, d)
 	}
+	if mixed > 0 {
+		m.report.Resolved = append(m.report.Resolved, fmt.Sprintf("%s: another kernel than that of %s, which was taken, computed %d of its points",
+			filepath.Join(shardsDir, name), first, mixed))
+	}
 	if largest > 0 {
 		m.report.Resolved = append(m.report.Resolved, fmt.Sprintf("%s: differs from %s by up to %.1g, which was taken",
 			filepath.Join(shardsDir, name), first, largest))
 	}
 	return nil
+}
+
+// computed says whether the kernel that computed point k of a shard computed what the surface holds.
+func (m *merger) computed(kernels map[string][]int, k int) bool {
+	for kernel, points := range kernels {
+		if slices.Contains(points, k) {
+			return slices.Contains(m.kernels[kernel], k)
+		}
+	}
+	return false
 }
 
 // difference is the largest relative difference between two records, 0 if they are the

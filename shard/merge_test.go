@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 	"weak"
 )
 
@@ -276,6 +277,75 @@ func TestDuplicatesAreOneOrResolvedOrRefused(t *testing.T) {
 		want := decoded(t, files, min(first, second)).Records[1].Values[0]
 		if got := surface.Layers[0].Values[4]; got != want {
 			t.Errorf("%s: %v was taken, the smallest hash has %v", name, got, want)
+		}
+	}
+}
+
+// TestConflictingShardsThatAreMovedAwayAreComputedAgain follows the advice that merge gives: which journal the wrong one is nobody
+// knows, so that nothing may be taken from either.
+func TestConflictingShardsThatAreMovedAwayAreComputedAgain(t *testing.T) {
+	run, files := finishedRun(t)
+	wrong := fakeRecord(4)
+	wrong.Values[0] *= 1.5
+	forged := append(run.journalHeader(1, "plain"), journalFrame(wrong, time.Second)...)
+	files.files["run/journal/"+unitName(1)+".a-1-ffff"] = forged // before any other
+	s := decoded(t, files, shardOf(files, 1))
+	s.Records[1] = wrong
+	put(t, files, s)
+	if _, _, err := Merge(run, fakeCodec{}, MergeOptions{}); !errors.Is(err, ErrRefused) {
+		t.Fatalf("two shards that disagree are merged: %v", err)
+	}
+	for path := shardOf(files, 1); path != ""; path = shardOf(files, 1) {
+		delete(files.files, path)
+	}
+	surface, report, err := Merge(run, fakeCodec{}, MergeOptions{AllowPartial: true})
+	if err != nil || surface.has(4) || len(report.Problems) != 2 {
+		t.Errorf("of journals that disagree something is taken: %v, %q", err, report.Problems)
+	}
+	e := newEvaluator()
+	mustWork(t, worker(run, e))
+	if e.total() != 3 {
+		t.Errorf("%d points of the unit were computed again, not all 3", e.total())
+	}
+	if got := encoded(t, mustMerge(t, run)); got != encoded(t, truth()) {
+		t.Error("another surface")
+	}
+	delete(files.files, shardOf(files, 1))
+	e = newEvaluator()
+	mustWork(t, worker(run, e))
+	if e.total() != 0 { // two agree against one
+		t.Errorf("%d points that two attempts agree on were computed again", e.total())
+	}
+	if got := encoded(t, mustMerge(t, run)); got != encoded(t, truth()) {
+		t.Error("another surface from journals")
+	}
+}
+
+// TestMixedKernelsMayDiffer gives a unit two shards of different kernels, as an orphan and who took its unit over leave.
+func TestMixedKernelsMayDiffer(t *testing.T) {
+	for _, mix := range []bool{true, false} {
+		files := newMemFiles()
+		plan := fakePlan()
+		plan.Mix = mix
+		run, err := Create(files, "run", plan, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustWork(t, worker(run, newEvaluator()))
+		s := decoded(t, files, shardOf(files, 1))
+		s.Records[1].Values[0] *= 2
+		delete(s.Notes, kernelNote+"plain")
+		s.Notes[kernelNote+"avx2"] = "3-4"
+		s.Notes[kernelNote+"plain"] = "5"
+		put(t, files, s)
+		_, report, err := Merge(run, fakeCodec{}, MergeOptions{})
+		if errors.Is(err, ErrRefused) == mix || mix && len(report.Resolved) != 1 {
+			t.Errorf("mix %v: %v, %q", mix, err, report.Resolved)
+		}
+		s.Records[2].Values[1]++ // of the kernel that both have
+		put(t, files, s)
+		if _, _, err := Merge(run, fakeCodec{}, MergeOptions{}); !errors.Is(err, ErrRefused) {
+			t.Errorf("mix %v: two shards that disagree where one kernel computed both are merged: %v", mix, err)
 		}
 	}
 }
