@@ -177,7 +177,11 @@ func memory(e engine.Engine, s *subject, plan *shard.Plan, threads int, stored i
 		}
 	}
 	if h := plan.Hessian; h != nil {
-		shared += 8 * int64(basis(h)+4) * int64(s.graph.Parameters())
+		const others = 20 // vectors beside the basis: gradient, starts, what is handed on, and those of traces
+		shared += 8 * int64(basis(h)+2*h.TopK+others) * int64(s.graph.Parameters())
+		if h.Choice == "balanced" { // its images are copies
+			shared += 4 * int64(h.Images) * int64(s.graph.Input.Size())
+		}
 	}
 	for _, images := range []int{plan.Data.Train, plan.Data.Test} {
 		if images > 0 && images < threads { // every thread has a point of its own

@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"lsrun/nn/engine"
 	"lsrun/shard"
 	"lsrun/slurm"
 )
@@ -223,34 +224,43 @@ func (b *batch) chooseMemory(job *job) error {
 	if b.mem != "" {
 		return nil
 	}
-	bytes, err := job.workerMemory(b.c.Int("cpus-per-task"))
+	bytes, err := job.plannedMemory(b.c.Int("cpus-per-task"))
 	if err != nil {
 		fmt.Fprintf(b.c.App.ErrWriter, "lsrun: the memory of a worker is left to the site (--mem says otherwise): %v\n", err)
 		return nil
 	}
-	b.mem = fmt.Sprintf("%dM", 256*((bytes+bytes/4)>>28+1)) // a quarter to spare, in steps of 256 MB
+	b.mem = slurmMemory(bytes)
 	return nil
 }
 
 // cardMemory is what a card's driver takes of the host.
 const cardMemory = 2 << 30
 
-// workerMemory is memory without reading the data, which need not be here.
-func (j *job) workerMemory(threads int) (int64, error) {
-	s := &subject{graph: j.graph, loss: j.loss, theta: j.plane.Theta}
-	stored := int64(j.plan.Data.TrainOf+j.plan.Data.TestOf) * int64(j.graph.Input.Size())
-	if slices.Contains([]string{"npz", "npy", "h5"}, j.plan.Data.Dataset) {
-		stored *= 4 // they may hold floats
-	}
+// plannedMemory is what a worker of so many threads takes on a machine like this one.
+func (j *job) plannedMemory(threads int) (int64, error) {
 	if j.plan.Device == onCard {
-		return memory(nil, s, j.plan, threads, stored) + cardMemory, nil
+		return j.workerMemory(nil, threads), nil
 	}
 	e, err := j.newEngine(worker{threads: threads})
 	if err != nil {
 		return 0, err
 	}
 	defer e.Close()
-	return memory(e, s, j.plan, threads, stored), nil
+	return j.workerMemory(e, threads), nil
+}
+
+// workerMemory is memory without reading the data, which need not be here.
+func (j *job) workerMemory(e engine.Engine, threads int) int64 {
+	s := &subject{graph: j.graph, loss: j.loss, theta: j.plane.Theta}
+	stored := int64(j.plan.Data.TrainOf+j.plan.Data.TestOf) * int64(j.graph.Input.Size())
+	if slices.Contains([]string{"npz", "npy", "h5"}, j.plan.Data.Dataset) {
+		stored *= 4 // they may hold floats
+	}
+	bytes := memory(e, s, j.plan, threads, stored)
+	if j.plan.Device == onCard {
+		bytes += cardMemory
+	}
+	return bytes
 }
 
 // array is the job array of tasks workers, which are those from first on of total.
@@ -276,12 +286,18 @@ func (b *batch) array(tasks, total, first, running int) slurm.Script {
 	return s
 }
 
-// mergeMemory is enough for any merge, which holds the surface and one shard at a time.
-const mergeMemory = "1G"
+// mergeMemory is what a merge of the plan takes: the surface some times over, as arrays, as a file's image, and as it is read back.
+func mergeMemory(plan *shard.Plan) string {
+	surface := int64(plan.Grid.Points()) * int64(8*len(plan.Columns())+len(plan.Metrics))
+	return slurmMemory(max(768<<20, programMemory+5*surface))
+}
+
+// slurmMemory is a quarter more than bytes, in steps of 256 MB.
+func slurmMemory(bytes int64) string { return fmt.Sprintf("%dM", 256*((bytes+bytes/4)>>28+1)) }
 
 // merge is the job that merges when the given jobs have ended.
 func (b *batch) merge(behind []string) slurm.Script {
-	mem := mergeMemory
+	mem := mergeMemory(b.run.Plan)
 	if b.mem == "" {
 		mem = ""
 	}

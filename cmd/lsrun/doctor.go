@@ -352,7 +352,7 @@ func (e *examination) engine(j *job, threads int, where string) {
 
 // memory compares what a worker takes with what there is.
 func (e *examination) memory(j *job, threads int, r resources) {
-	want, err := j.workerMemory(threads)
+	want, err := j.plannedMemory(threads)
 	if err != nil { // the engine has said so
 		return
 	}

@@ -33,6 +33,9 @@ func processLimits() (r resources) {
 	return r
 }
 
+// controlGroup is who limits memory where the machine does not.
+const controlGroup = "the control group"
+
 // freeMemory is how many bytes this process may still take, and what says so: the machine, or the control groups that it is in.
 func freeMemory() (bytes int64, by string) {
 	bytes, by = math.MaxInt64, "the machine"
@@ -44,7 +47,7 @@ func freeMemory() (bytes int64, by string) {
 		return bytes, by
 	}
 	if free := groupMemory("/sys/fs/cgroup", string(groups)); free < bytes {
-		return free, "the control group"
+		return free, controlGroup
 	}
 	return bytes, by
 }

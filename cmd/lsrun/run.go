@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -162,11 +164,19 @@ func (j *job) work(c *cli.Context, rank slurm.Rank, place place, units []int) (c
 	if err != nil {
 		return 0, err
 	}
-	evaluator, err := j.newEvaluator(c.Context, data, worker{threads: place.threads, card: rank.Local, sharers: rank.LocalSize})
+	w := worker{threads: place.threads, card: rank.Local, sharers: rank.LocalSize}
+	if free, by := freeMemory(); by == controlGroup {
+		w.states = j.states(w, free)
+	}
+	evaluator, err := j.newEvaluator(c.Context, data, w)
 	if err != nil {
 		return 0, err
 	}
 	defer evaluator.engine.Close()
+	if j.plan.Hessian != nil && os.Getenv("GOMEMLIMIT") == "" { // what points leave behind must not double what the worker was said to take
+		bytes := j.workerMemory(evaluator.engine, place.threads)
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(bytes + bytes/8))
+	}
 	progress := newProgress(c.App.ErrWriter, j.plan.Grid.Points())
 	worker := shard.Worker{Run: j.run, Evaluator: evaluator, Codec: h5.Codec{}, Rank: rank.Index, Ranks: rank.Size,
 		Static: c.String("schedule") == "static", Units: units, Deadline: deadline(c), Patience: patience(c, rank), Progress: progress.event, Notes: evaluator.notes(j.plan), System: newSystem(os.Getenv, rank.Size)}
@@ -186,6 +196,30 @@ func (j *job) work(c *cli.Context, rank slurm.Rank, place place, units []int) (c
 		fmt.Fprintf(c.App.Writer, "next        lsrun merge %s\n", slurm.ShellQuote(j.run.Dir))
 	}
 	return report.Computed, nil
+}
+
+// states is how much of the memory that a control group leaves, which is this job's alone, base states may take, with a
+// quarter to spare; 0, the engine's own choice, where a plan has no Hessian.
+func (j *job) states(w worker, free int64) int64 {
+	if j.plan.Hessian == nil || j.plan.Device != onCPU {
+		return 0
+	}
+	left := func(states int64) int64 {
+		w.states = states
+		e, err := j.newEngine(w)
+		if err != nil {
+			return 0 // and the engine that is wanted will say why
+		}
+		defer e.Close()
+		return free/int64(max(w.sharers, 1))*4/5 - j.workerMemory(e, w.threads)
+	}
+	if left(math.MaxInt64) >= 0 {
+		return math.MaxInt64
+	}
+	if bytes := left(-1); bytes > 0 {
+		return bytes
+	}
+	return -1
 }
 
 // progress shows how far a run is: a bar on a terminal, else a line every ten seconds.

@@ -191,3 +191,40 @@ func readFile(t *testing.T, path string) []byte {
 	}
 	return data
 }
+
+// TestLargeRunsOfHessiansTakeTheMemoryThatWasAnnounced goes from point to point, each of which leaves the vectors of an iteration behind.
+// LSRUN_LONG=1 takes enough of them.
+func TestLargeRunsOfHessiansTakeTheMemoryThatWasAnnounced(t *testing.T) {
+	model, points := "mlp_100", "2"
+	if os.Getenv("LSRUN_LONG") != "" {
+		model, points = "mlp_200", "4"
+	}
+	dir := t.TempDir()
+	run, data := filepath.Join(dir, "run"), "train=10,test=10"
+	lsrunOK(t, "train", "--model", model, "--dataset", "shapes", "--data", data, "--batch-size", "10", "--epochs", "1", dir+"/training")
+	said := lsrunOK(t, "plan", "--model", model, "--checkpoint", dir+"/training/model_1.safetensors", "--dataset", "shapes", "--data", data, "--x=-1:1:"+points,
+		"--hessian", "--hessian-tol", "1e-9", "--hessian-products", "64", run)
+	var announced int64
+	for line := range strings.Lines(said) {
+		if _, rest, ok := strings.Cut(line, "multiply-adds; "); ok {
+			fmt.Sscanf(rest, "%d MB of memory", &announced)
+		}
+	}
+	job, err := openJob(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	planned, err := job.plannedMemory(1) // with all base states
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := job.states(worker{threads: 1}, planned+planned/4+4); left != math.MaxInt64 {
+		t.Errorf("a job that gets what sbatch asks for keeps %d bytes of base states, not all", left)
+	}
+	if left := job.states(worker{threads: 1, sharers: 2}, planned); left != -1 {
+		t.Errorf("two workers in the memory of one keep %d bytes of base states", left)
+	}
+	if _, _, taken := usage(t, "run", run); 8*taken > 9*announced || taken < announced/2 {
+		t.Errorf("a worker took %d MB, and was said to take %d", taken, announced)
+	}
+}

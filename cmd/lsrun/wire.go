@@ -262,14 +262,15 @@ func unknownDevice(name string) error { return fmt.Errorf("--device %s: there ar
 // worker is what an engine gets of a machine: threads of the processor, or a card.
 type worker struct {
 	threads, card int
-	sharers       int // workers on this host; 0 if nobody says
+	sharers       int   // workers on this host; 0 if nobody says
+	states        int64 // bytes for what products of Hessians share, as cpu.Options has them
 }
 
 // newEngine makes an engine on the device with the plane resident. An empty kernel is the device's best.
 func newEngine(graph *nn.Graph, loss nn.Loss, plane nn.Plane, w worker, device, kernel string) (e engine.Engine, err error) {
 	switch device {
 	case onCPU:
-		e, err = cpu.New(graph, loss, cpu.Options{Threads: w.threads, Kernel: kernel, Sharers: w.sharers})
+		e, err = cpu.New(graph, loss, cpu.Options{Threads: w.threads, Kernel: kernel, Sharers: w.sharers, StateBytes: w.states})
 	case onCard:
 		e, err = newCardEngine(graph, loss, w, kernel)
 	default:
