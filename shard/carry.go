@@ -13,7 +13,8 @@ import (
 //	RUN/carry/u00017.<sha256>
 //
 // whole before the record that names it is in the journal. So a unit that another worker
-// goes on with starts from the same values. They are deleted when the unit is published.
+// goes on with starts from the same values. They are deleted when the unit is published; those that
+// a killed worker leaves then, when the next one begins, or by a merge that is complete.
 
 // carryID is the SHA-256 of a carry, or zeros where there is none.
 type carryID [sha256.Size]byte
@@ -78,12 +79,12 @@ func (s *session) replay(ctx context.Context, unit Unit, k int, points map[int]e
 	return carry, s.Run.keep(unit.Index, carry)
 }
 
-// dropCarries deletes what the points of a published unit handed on, in all attempts. What cannot be deleted does no
-// harm.
-func (r *Run) dropCarries(unit Unit) {
+// dropCarries deletes what the points of some units handed on, in all attempts: of those that are published. What cannot be deleted
+// does no harm.
+func (r *Run) dropCarries(of func(unit int) bool) {
 	names, _ := r.list(carryDir)
 	for _, name := range names {
-		if u, _, ok := parseUnitName(name); ok && u == unit.Index {
+		if u, _, ok := parseUnitName(name); ok && of(u) {
 			r.files.Remove(r.path(carryDir, name))
 		}
 	}

@@ -138,14 +138,30 @@ func TestAPointStartsFromWhatTheOnesBeforeHandedOn(t *testing.T) {
 			if len(e.computed) > 21 {
 				t.Errorf("crash %d: %d points were computed for 20", crash, len(e.computed))
 			}
-			mustBeChained(t, run)
-			if left := carries(files); whole && left != nil {
-				t.Errorf("published units left %v", left)
+			if left := carries(files); left != nil {
+				t.Errorf("crash %d: published units left %v", crash, left)
 			}
+			mustBeChained(t, run)
 		})
 		if whole {
 			return
 		}
+	}
+}
+
+// TestAMergeDropsWhatTheLastWorkerLeft: nobody else comes to a complete run.
+func TestAMergeDropsWhatTheLastWorkerLeft(t *testing.T) {
+	files := newMemFiles()
+	run := chainedRun(t, files)
+	mustWork(t, worker(run, &chained{}))
+	if err := run.keep(0, []byte("left")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Merge(run, fakeCodec{}, MergeOptions{ReadOnly: true}); err != nil || len(carries(files)) != 1 {
+		t.Errorf("a merge that may change nothing: %v, %v", err, carries(files))
+	}
+	if mustMerge(t, run); carries(files) != nil {
+		t.Errorf("%v are left", carries(files))
 	}
 }
 

@@ -73,6 +73,9 @@ func Merge(run *Run, codec Codec, options MergeOptions) (*Surface, *MergeReport,
 	if err := m.addJournals(); err != nil {
 		return nil, m.report, err
 	}
+	if len(m.report.Missing) == 0 && !options.ReadOnly {
+		run.dropCarries(func(int) bool { return true })
+	}
 	m.finish()
 	return m.surface, m.report, nil
 }

@@ -149,6 +149,9 @@ func (w *Worker) begin() (*session, error) {
 
 // arrange takes in what the last look has shown: it forgets the units that are published and puts the others in order.
 func (s *session) arrange() error {
+	if s.seen.IsZero() {
+		s.Run.dropCarries(func(u int) bool { return s.view.published[u] })
+	}
 	s.seen = s.view.at
 	s.todo = slices.DeleteFunc(s.todo, func(u int) bool {
 		if s.view.published[u] {
@@ -503,7 +506,7 @@ func (s *session) publish(unit Unit, points map[int]entry) error {
 	if err := s.Run.files.Publish(s.Run.path(shardsDir, shardName(unit.Index, data)), data); err != nil {
 		return fmt.Errorf("publishing the shard of unit %d: %w", unit.Index, err)
 	}
-	s.Run.dropCarries(unit)
+	s.Run.dropCarries(func(u int) bool { return u == unit.Index })
 	s.report.Published++
 	s.view.published[unit.Index] = true
 	s.forget(unit.Index)

@@ -41,11 +41,18 @@ func (kernel) write(f *os.File, data []byte) error {
 }
 
 func (kernel) sync(f *os.File) error        { return f.Sync() }
-func (kernel) close(f *os.File) error       { return f.Close() }
 func (kernel) mkdir(path string) error      { return os.Mkdir(path, 0o777) }
 func (kernel) rename(from, to string) error { return os.Rename(from, to) }
 func (kernel) link(from, to string) error   { return os.Link(from, to) }
 func (kernel) remove(path string) error     { return os.Remove(path) }
+
+// close takes an interrupted call for done: Linux has closed the file, and what it held was synced before.
+func (kernel) close(f *os.File) error {
+	if err := f.Close(); !errors.Is(err, unix.EINTR) {
+		return err
+	}
+	return nil
+}
 
 // read tells a symbolic link to nothing, whose name is taken, from a file that is not there: ELOOP. It does not wait for what
 // others may write into a pipe.
@@ -93,6 +100,11 @@ func (kernel) list(path string) ([]string, error) {
 	return names, err
 }
 
+// renameNew asks again when a signal interrupts it, as package os does, which has no such call.
 func (kernel) renameNew(from, to string) error {
-	return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	for {
+		if err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE); err != unix.EINTR {
+			return err
+		}
+	}
 }
