@@ -296,14 +296,29 @@ func (l *lanczos) beyond(r *ritz, side, logComponent float64) float64 {
 // because next = φ(A)·start, and xᵀ·A·V = λ·xᵀ·V makes xᵀ·next·couplingⱼ/(λ − θⱼ) of its component along the j-th
 // Ritz vector. Beyond all Ritz values it grows.
 func (l *lanczos) logVisible(r *ritz, lambda float64) float64 {
-	logPhi, others := -l.logBetas, 0.0
+	others := 0.0
 	for j, theta := range r.values {
-		distance := math.Abs(lambda - theta)
-		logPhi += math.Log(distance)
-		others += (r.residuals[j] / distance) * (r.residuals[j] / distance)
+		part := r.residuals[j] / (lambda - theta)
+		others += part * part
+	}
+	return l.logPhi(r, lambda) + math.Log1p(others)/2
+}
+
+// logPhi is the logarithm of |φ(λ)|. Between neighbouring roots it is concave.
+func (l *lanczos) logPhi(r *ritz, lambda float64) float64 {
+	log := -l.logBetas
+	for j := range r.values {
+		log += math.Log(math.Abs(lambda - r.values[j]))
 	}
 	for _, root := range l.dropped {
-		logPhi += math.Log(math.Abs(lambda - root))
+		log += math.Log(math.Abs(lambda - root))
 	}
-	return logPhi + math.Log1p(others)/2
+	return log
+}
+
+// hides reports whether an eigenvalue may hide between low and high, which lie between two neighbouring roots of φ, although the start's
+// component along its vector is at least exp(logComponent): unless it does, next alone would show more of it than there is. As
+// logPhi is concave there, low and high tell.
+func (l *lanczos) hides(r *ritz, low, high, logComponent float64) bool {
+	return !l.exhausted && low < high && min(l.logPhi(r, low), l.logPhi(r, high)) <= -logComponent
 }

@@ -50,7 +50,7 @@ func (s *subject) directionsAlongEigenvectors(c *cli.Context, d *shard.Direction
 	if err != nil {
 		return err
 	}
-	h.TopK, h.RatioTolerance = max(h.TopK, most), 0 // vectors are as exact as their residuals
+	h.TopK, h.RatioTolerance = max(h.TopK, min(most+1, maxTopK)), 0 // vectors are as exact as their residuals, by the distance to the next eigenvalue
 	d.Source, d.Type, d.Hessian, d.Seed = eigenvectors, typeName(false), h, 0
 	o := cpu.Options{Threads: threads(c), Exact: c.Bool("exact")}
 	if c.String("device") == onCPU {
@@ -75,31 +75,58 @@ func (s *subject) directionsAlongEigenvectors(c *cli.Context, d *shard.Direction
 	if spectrum.Status != hessian.Converged {
 		return fmt.Errorf("the eigenvectors of the Hessian: %s after %d products: raise --hessian-products or --hessian-tol", spectrum.Status, spectrum.Products)
 	}
-	if plane.X, err = v.along(spectrum, &d.X, s.graph); err != nil || d.Y == nil {
-		return err
+	axes, params := []*shard.Direction{&d.X, d.Y}, []*nn.Params{&plane.X, &plane.Y}
+	for i, axis := range axes {
+		if axis == nil {
+			continue
+		}
+		if *params[i], err = v.along(spectrum, axis, s.graph); err != nil {
+			return err
+		}
+		if part := leaning(spectrum, axis.Eigenvector); part > 0.1 {
+			fmt.Fprintf(c.App.ErrWriter, "lsrun: warning: eig:%d may hold up to %.0f %% of the eigenvectors beside it, whose eigenvalues are near: --hessian-tol less than %g tells them apart\n",
+				axis.Eigenvector, 100*part, h.Tolerance)
+		}
 	}
-	plane.Y, err = v.along(spectrum, d.Y, s.graph)
-	return err
+	return nil
+}
+
+// pairsFrom are the pairs from an end that eig:k counts from, and the index of its own among them.
+func pairsFrom(s *hessian.Spectrum, k int) ([]hessian.Pair, int) {
+	if k < 0 {
+		return s.Bottom, -k - 1
+	}
+	return s.Top, k - 1
+}
+
+// leaning bounds the sine of the angle between eig:k and the exact eigenvector: its residual by the distance to the next eigenvalue
+// (Parlett, The Symmetric Eigenvalue Problem, SIAM 1998, theorem 11.7.1).
+func leaning(s *hessian.Spectrum, k int) float64 {
+	pairs, i := pairsFrom(s, k)
+	gap := math.Inf(1)
+	for _, j := range []int{i - 1, i + 1} {
+		if j >= 0 && j < len(pairs) {
+			gap = min(gap, math.Abs(pairs[i].Value-pairs[j].Value))
+		}
+	}
+	return min(1, pairs[i].Residual/gap)
 }
 
 // along is an axis's eigenvector as a direction, its largest element positive.
 func (v *curvature) along(s *hessian.Spectrum, axis *shard.Direction, graph *nn.Graph) (nn.Params, error) {
-	pairs, k := s.Top, axis.Eigenvector
-	if k < 0 {
-		pairs, k = s.Bottom, -k
-	}
-	if k > len(pairs) {
+	pairs, k := pairsFrom(s, axis.Eigenvector)
+	if k >= len(pairs) {
 		return nil, usagef("eig:%d: the Hessian has only %d dimensions", axis.Eigenvector, v.operator.Dim())
 	}
-	axis.Eigenvalue = pairs[k-1].Value
+	axis.Eigenvalue = pairs[k].Value
 	largest := 0.0
-	for _, x := range pairs[k-1].Vector {
+	for _, x := range pairs[k].Vector {
 		if math.Abs(x) > math.Abs(largest) {
 			largest = x
 		}
 	}
 	whole := make([]float64, graph.Parameters())
-	v.operator.Scatter(pairs[k-1].Vector, whole)
+	v.operator.Scatter(pairs[k].Vector, whole)
 	direction := make(nn.Params, len(graph.Entries))
 	for i, e := range graph.Entries {
 		direction[i] = nn.Tensor{Name: e.Name, Shape: e.Shape}

@@ -29,7 +29,7 @@ import (
 
 // evaluatorVersion is raised whenever the same plan would give other bits than before.
 // TestGoldenBits guards it for processors; for cards it is up to those who change their lowering or their kernels.
-const evaluatorVersion = 7
+const evaluatorVersion = 8
 
 // Names in a run directory that are not shard's own.
 const (
