@@ -20,7 +20,7 @@ import (
 	"lsrun/slurm"
 )
 
-// calibrationTime is how long plan and check evaluate the trained network at most.
+// calibrationTime is how long plan, check and hessian evaluate the trained network at most.
 const calibrationTime = 20 * time.Second
 
 // announce prints what the run will compute, and what the trained network does on a part
@@ -251,6 +251,25 @@ func tryNetwork(ctx context.Context, s *subject, e engine.Engine, limit time.Dur
 	}
 }
 
+// alone makes an engine for the trained network without directions.
+func (s *subject) alone(c *cli.Context, device, kernel string) (engine.Engine, error) {
+	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, worker{threads: threads(c)}, device, kernel)
+	if err != nil && device == onCard {
+		return nil, noCard("--device "+device, err)
+	}
+	return e, err
+}
+
+// tryAlone is tryNetwork on an engine of its own, which then gives its memory back.
+func (s *subject) tryAlone(c *cli.Context, device, kernel string) (*trial, error) {
+	e, err := s.alone(c, device, kernel)
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	return tryNetwork(c.Context, s, e, calibrationTime)
+}
+
 // thin returns n images of set, evenly spread.
 func thin(set *nn.Images, n int) *nn.Images {
 	if n == set.Len() {
@@ -284,12 +303,17 @@ func (t *trial) String() string {
 
 // report prints the trial, and a warning where the accuracy is not what it should be.
 func (t *trial) report(c *cli.Context, s *subject) {
-	want, known := recordedAccuracy(c, s)
 	unknown := ""
-	if !known {
+	if _, known := recordedAccuracy(c, s); !known {
 		unknown = " (no accuracy is recorded to compare with: --expect-acc gives it)"
 	}
 	fmt.Fprintf(c.App.Writer, "checkpoint  %s: %v%s\n", source(s.file, c.String("checkpoint")).File, t, unknown)
+	t.warn(c, s)
+}
+
+// warn prints a warning where the accuracy is not what it should be.
+func (t *trial) warn(c *cli.Context, s *subject) {
+	want, known := recordedAccuracy(c, s)
 	chance := 100 / float64(s.graph.Classes)
 	switch {
 	case known && math.Abs(t.accuracy-want) > t.tolerance(want):

@@ -44,12 +44,7 @@ func checkAction(c *cli.Context) error {
 	for _, note := range s.file.Notes {
 		fmt.Fprintf(out, "            %s\n", note)
 	}
-	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, worker{threads: threads(c)}, onCPU, "")
-	if err != nil {
-		return err
-	}
-	defer e.Close()
-	trial, err := tryNetwork(c.Context, s, e, calibrationTime)
+	trial, err := s.tryAlone(c, onCPU, "")
 	if err != nil {
 		return err
 	}

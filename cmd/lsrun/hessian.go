@@ -25,7 +25,7 @@ var hessianCommand = &cli.Command{
 	ArgsUsage: "CHECKPOINT",
 	Description: `The Hessian is that of the mean training loss, batch norm frozen, over a part of the
 images. An interval holds its eigenvalue with a probability of 0.99; few images bias both
-ends outward, which the halves of the images show.
+ends outward, which the halves of the images show. --checkpoint FILE may stand for the argument.
 
    lsrun hessian --model resnet56 --dataset cifar10 --data DIR model.t7
 
@@ -51,19 +51,28 @@ To reproduce the numbers of
 
 // curvatureReport is what lsrun hessian prints.
 type curvatureReport struct {
-	Network  string           `json:"network"`
-	Loss     string           `json:"loss"`
-	Hessian  *shard.Hessian   `json:"hessian"`
-	Status   hessian.Status   `json:"status"`
-	Products int              `json:"products"`
-	Top      []eigenvalue     `json:"top"`
-	Bottom   []eigenvalue     `json:"bottom"`
-	Max      [2]number        `json:"max_interval"`
-	Min      [2]number        `json:"min_interval"`
-	Ratio    [2]number        `json:"ratio_interval"`
-	Halves   [][2]number      `json:"halves"` // λmax and λmin of each
-	Trace    *traceEstimate   `json:"trace,omitempty"`
-	Density  *hessian.Density `json:"density,omitempty"`
+	Network    string           `json:"network"`
+	Loss       string           `json:"loss"`
+	Checkpoint trialReport      `json:"checkpoint"`
+	Hessian    *shard.Hessian   `json:"hessian"`
+	Status     hessian.Status   `json:"status"`
+	Products   int              `json:"products"`
+	Top        []eigenvalue     `json:"top"`
+	Bottom     []eigenvalue     `json:"bottom"`
+	Max        [2]number        `json:"max_interval"`
+	Min        [2]number        `json:"min_interval"`
+	Ratio      [2]number        `json:"ratio_interval"`
+	Halves     [][2]number      `json:"halves"` // λmax and λmin of each
+	Trace      *traceEstimate   `json:"trace,omitempty"`
+	Density    *hessian.Density `json:"density,omitempty"`
+}
+
+// trialReport is what the trained network does on some of the images.
+type trialReport struct {
+	Set      string `json:"set"` // "test" or "training"
+	Images   int    `json:"images"`
+	Loss     number `json:"loss"`
+	Accuracy number `json:"accuracy"` // percent
 }
 
 type eigenvalue struct {
@@ -90,11 +99,8 @@ func (n number) MarshalJSON() ([]byte, error) {
 func ends(i hessian.Interval) [2]number { return [2]number{number(i.Low), number(i.High)} }
 
 func hessianAction(c *cli.Context) error {
-	path, err := oneArgument(c, "a checkpoint")
+	path, err := checkpointArgument(c)
 	if err != nil {
-		return err
-	}
-	if err := c.Set("checkpoint", path); err != nil {
 		return err
 	}
 	if n := c.Int("trace"); n != 0 && n < 6 {
@@ -138,17 +144,49 @@ func hessianAction(c *cli.Context) error {
 	return nil
 }
 
+// checkpointArgument is the checkpoint, which --checkpoint then names even where it is the argument.
+func checkpointArgument(c *cli.Context) (string, error) {
+	path := c.String("checkpoint")
+	if c.IsSet("checkpoint") && c.NArg() == 0 {
+		return path, nil
+	}
+	if c.IsSet("checkpoint") {
+		return "", usagef("hessian takes one checkpoint, and got --checkpoint %s and %q: leave one of them out", path, c.Args().Slice())
+	}
+	path, err := oneArgument(c, "a checkpoint (or --checkpoint FILE)")
+	if err != nil {
+		return "", err
+	}
+	return path, c.Set("checkpoint", path)
+}
+
+// judge tells how well the trained network does, before much is computed: a wrong preprocessing shows here. It prints
+// warnings only where all else is one object.
+func (s *subject) judge(c *cli.Context, kernel string) (trialReport, error) {
+	t, err := s.tryAlone(c, c.String("device"), kernel)
+	if err != nil {
+		return trialReport{}, err
+	}
+	if c.Bool("json") {
+		t.warn(c, s)
+	} else {
+		fmt.Fprintf(c.App.Writer, "network     %s, %s\n", s.graph.Name, s.loss)
+		t.report(c, s)
+	}
+	return trialReport{t.what, t.images.Len(), number(t.loss), number(t.accuracy)}, nil
+}
+
 // curvatureReport computes everything at θ.
 func (s *subject) curvatureReport(c *cli.Context, h *shard.Hessian) (*curvatureReport, error) {
-	device := c.String("device")
 	kernel, err := chooseArithmetic(s, c)
 	if err != nil {
 		return nil, usageError{err.Error()}
 	}
-	e, err := newEngine(s.graph, s.loss, nn.Plane{Theta: s.theta}, worker{threads: threads(c)}, device, kernel)
-	if err != nil && device == onCard {
-		return nil, noCard("--device "+device, err)
+	trial, err := s.judge(c, kernel)
+	if err != nil {
+		return nil, err
 	}
+	e, err := s.alone(c, c.String("device"), kernel)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +202,7 @@ func (s *subject) curvatureReport(c *cli.Context, h *shard.Hessian) (*curvatureR
 	if err != nil {
 		return nil, err
 	}
-	r := &curvatureReport{Network: s.graph.Name, Loss: s.loss.String(), Hessian: h, Status: spectrum.Status, Products: spectrum.Products,
+	r := &curvatureReport{Network: s.graph.Name, Loss: s.loss.String(), Checkpoint: trial, Hessian: h, Status: spectrum.Status, Products: spectrum.Products,
 		Top: eigenvalues(spectrum.Top), Bottom: eigenvalues(spectrum.Bottom), Max: ends(spectrum.Max), Min: ends(spectrum.Min), Ratio: ends(spectrum.Ratio)}
 	if spectrum.Status == hessian.NotFinite {
 		return r, nil
@@ -232,7 +270,6 @@ func (v *curvature) halves(ctx context.Context, graph *nn.Graph, images *nn.Imag
 }
 
 func (r *curvatureReport) print(out io.Writer) {
-	fmt.Fprintf(out, "network     %s, %s\n", r.Network, r.Loss)
 	fmt.Fprintf(out, "hessian     %s\n", describeHessian(r.Hessian))
 	if r.Status == hessian.NotFinite {
 		fmt.Fprintln(out, "            a product with it is not finite: there are no eigenvalues")
