@@ -67,13 +67,13 @@ func Merge(run *Run, codec Codec, options MergeOptions) (*Surface, *MergeReport,
 			m.report.Missing = append(m.report.Missing, u.Index)
 		}
 	}
-	if len(m.report.Missing) > 0 && !options.AllowPartial {
-		return nil, m.report, m.incomplete()
-	}
 	if err := m.addJournals(); err != nil {
 		return nil, m.report, err
 	}
-	if len(m.report.Missing) == 0 && !options.ReadOnly {
+	switch {
+	case len(m.report.Missing) > 0 && !options.AllowPartial:
+		return nil, m.report, m.incomplete()
+	case len(m.report.Missing) == 0 && !options.ReadOnly:
 		run.dropCarries(func(int) bool { return true })
 	}
 	m.finish()
@@ -394,13 +394,17 @@ func (m *merger) finish() {
 	noteKernels(m.surface.Notes, m.kernels)
 }
 
-// incomplete says which units are missing.
+// incomplete says which units are missing, of whose points journals may have some.
 func (m *merger) incomplete() error {
 	points := 0
 	for _, u := range m.report.Missing {
 		points += m.run.units[u].Count
 	}
-	text := fmt.Sprintf("%d of %d points are missing (units %s", points, m.report.Points, strings.ReplaceAll(FormatRanges(m.report.Missing), ",", ", "))
+	left := m.report.Points - m.surface.Finished()
+	text := fmt.Sprintf("%d of %d points are missing (units %s", left, m.report.Points, strings.ReplaceAll(FormatRanges(m.report.Missing), ",", ", "))
+	if points > left {
+		text += fmt.Sprintf("; %d more of their points are in journals only", points-left)
+	}
 	if n := len(m.report.Quarantined); n > 0 {
 		text += fmt.Sprintf("; corrupt and moved to %s: %d", filepath.Join(m.run.Dir, quarantineDir), n)
 	}

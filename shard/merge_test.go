@@ -112,6 +112,32 @@ func TestAPartialSurfaceHasWhatShardsAndJournalsHave(t *testing.T) {
 	}
 }
 
+func TestJournaledPointsAreNotCalledMissing(t *testing.T) {
+	run := mustCreate(t, newMemFiles())
+	e := newEvaluator()
+	e.batch = 1
+	e.before = func(k int) error {
+		if k == 11 {
+			return errors.New("broken")
+		}
+		return nil
+	}
+	w := worker(run, e)
+	w.Units = []int{0, 1, 2, 3} // 9 and 10 of 9, 10, 11
+	if _, err := w.Work(t.Context()); !errors.Is(err, ErrIncomplete) {
+		t.Fatal(err)
+	}
+	_, report, err := Merge(run, fakeCodec{}, MergeOptions{})
+	want := "9 of 20 points are missing (units 3-6; 2 more of their points are in journals only)"
+	if !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v does not say %q", err, want)
+	}
+	status, err := run.Status(nil)
+	if err != nil || status.PointsDone != 11 || len(report.Missing) != 4 {
+		t.Errorf("the status has %+v, and the report %+v: %v", status, report, err)
+	}
+}
+
 // recovers fails the test unless the run ends in the true surface once missing units are
 // computed again, from the journals alone.
 func recovers(t testing.TB, run *Run) {
