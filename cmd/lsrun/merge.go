@@ -77,9 +77,10 @@ func compareOrigin(c *cli.Context, plan *shard.Plan, surface *shard.Surface, rep
 	if !ok || len(report.Kernels) > 1 {
 		return
 	}
+	compared := false
 	for _, layer := range surface.Layers {
 		found := report.Notes[originNote+layer.Name]
-		if len(found) == 0 { // workers tell of losses and accuracies only
+		if len(found) == 0 { // workers tell of losses and accuracies only, and journals of neither
 			continue
 		}
 		if layer.Status[k] == shard.Missing {
@@ -93,8 +94,11 @@ func compareOrigin(c *cli.Context, plan *shard.Plan, surface *shard.Surface, rep
 				return
 			}
 		}
+		compared = true
 	}
-	fmt.Fprintln(c.App.Writer, "  the origin has the loss and accuracy of the checkpoint itself")
+	if compared {
+		fmt.Fprintln(c.App.Writer, "  the origin has the loss and accuracy of the checkpoint itself")
+	}
 }
 
 // describeSurface prints the range of each metric.
