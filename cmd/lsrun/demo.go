@@ -135,7 +135,7 @@ func lsrun(ctx context.Context, c *cli.Context, program string, args []string, s
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if shown {
-		cmd.Stdout, cmd.Stderr = c.App.Writer, c.App.ErrWriter
+		cmd.Stdout, cmd.Stderr = beneath(c.App.Writer), c.App.ErrWriter
 	}
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("lsrun %s: %w\n%s", strings.Join(args, " "), err, &said)

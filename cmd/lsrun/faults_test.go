@@ -208,3 +208,27 @@ func TestADiskThatIsFullAtAnyPointIsSaidAndNothingIsLost(t *testing.T) {
 		}
 	}
 }
+
+// TestTextThatCannotBeWrittenIsAnError prints what every verb has to say to a full disk.
+func TestTextThatCannotBeWrittenIsAnError(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	plan, run := tinyPlan(t), filepath.Join(t.TempDir(), "run")
+	hessian := append([]string{"hessian", "--trace", "0", "--probes", "0"}, plan[1:9]...)
+	for _, args := range [][]string{
+		append(plan, run), {"status", run}, {"status", "--json", run}, {"sbatch", run}, {"run", run}, {"merge", run}, {"verify", run},
+		{"status", "--watch", run}, {"csv", run}, {"inspect", run}, {"plot", run}, hessian, {"models"}, {"plan", "--help"}, {"--version"},
+	} {
+		var stderr bytes.Buffer
+		code := execute(t.Context(), append([]string{"lsrun"}, args...), full, &stderr)
+		if code != 6 || strings.Count(stderr.String(), "no space left") != 1 {
+			t.Errorf("lsrun %s: exit %d, want 6 for one reason\n%s", strings.Join(args, " "), code, &stderr)
+		}
+	}
+	if surface := filepath.Join(run, surfaceFile); !exists(surface) {
+		t.Errorf("%s is not there", surface)
+	}
+}

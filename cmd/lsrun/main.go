@@ -39,15 +39,41 @@ func (s signalled) Error() string { return s.String() }
 // execute runs the program and returns its exit code. When ctx is cancelled it finishes
 // or drops what it is at, so that nothing is lost, and returns 75.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	app := newApp(stdout, stderr)
+	out := &outlet{Writer: stdout}
+	app := newApp(out, stderr)
 	err := app.RunContext(ctx, arrange(app, args))
 	if errors.Is(err, context.Canceled) { // by a signal, before there was anything to keep
 		err = fmt.Errorf("%w: nothing is lost; the same command starts again", shard.ErrInterrupted)
+	}
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("what was printed is incomplete, all else is done: %w", out.err)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "lsrun: %v\n", err)
 	}
 	return exitCode(err)
+}
+
+// outlet is a writer that keeps its first error, so that nobody who prints need look.
+type outlet struct {
+	io.Writer
+	err error
+}
+
+func (o *outlet) Write(data []byte) (int, error) {
+	n, err := o.Writer.Write(data)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// beneath is the writer that out hands on to, which may be a terminal.
+func beneath(out io.Writer) io.Writer {
+	if o, ok := out.(*outlet); ok {
+		return o.Writer
+	}
+	return out
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {

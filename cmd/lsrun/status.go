@@ -75,7 +75,7 @@ func watch(c *cli.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	file, isFile := c.App.Writer.(*os.File)
+	file, isFile := beneath(c.App.Writer).(*os.File)
 	redraw := isFile && term.IsTerminal(int(file.Fd())) && !c.Bool("json")
 	o := newObserver()
 	for last := ""; ; {
