@@ -42,7 +42,7 @@ var hessianFlags = []cli.Flag{
 	&cli.StringFlag{Name: "hessian-images", Usage: "the mean over `N` training images, of all classes alike and nested for one seed; first:N for the first ones; or all", Value: "1000"},
 	&cli.Uint64Flag{Name: "hessian-seed", Usage: "which images --hessian-images draws, and where the iterations start"},
 	&cli.Float64Flag{Name: "hessian-tol", Usage: "how exact both eigenvalues are, relative to the larger magnitude", Value: 1e-3},
-	&cli.Float64Flag{Name: "hessian-tol-ratio", Usage: "how exact |λmin/λmax| is, absolutely, instead of --hessian-tol"},
+	&cli.Float64Flag{Name: "hessian-tol-ratio", Usage: "how exact |λmin/λmax| is, absolutely, instead of --hessian-tol", DefaultText: "--hessian-tol counts"},
 	&cli.IntFlag{Name: "hessian-products", Usage: "give up after `N` products of the Hessian and a vector at a point", Value: 300},
 	&cli.IntFlag{Name: "hessian-topk", Usage: "record the `K` eigenvalues at either end", Value: 1},
 }

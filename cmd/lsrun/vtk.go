@@ -21,8 +21,8 @@ h52vtp.py does, of planes that are no squares too. Points without a finite heigh
 		&cli.StringFlag{Name: "o", Usage: "write to `FILE`"},
 		&cli.StringFlag{Name: "metric", Usage: "the dataset to write, such as test_loss (default: train_loss)"},
 		&cli.BoolFlag{Name: "log", Usage: "the height is ln(value + 0.1)"},
-		&cli.Float64Flag{Name: "zmax", Usage: "clip values at `Z`, before the logarithm"},
-		&cli.IntFlag{Name: "interp", Usage: "interpolate by cubic splines at `N` points a side"},
+		&cli.Float64Flag{Name: "zmax", Usage: "clip values at `Z`, before the logarithm", DefaultText: "no clipping"},
+		&cli.IntFlag{Name: "interp", Usage: "interpolate by cubic splines at `N` points a side", DefaultText: "the grid's own points"},
 	},
 	Action: vtkAction,
 }
