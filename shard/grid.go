@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -32,7 +33,7 @@ func ParseAxis(text string) (Axis, error) {
 	if a.Max, err = finite(parts[1]); err != nil {
 		return Axis{}, fmt.Errorf("axis %q: its maximum %w", text, err)
 	}
-	if a.N, err = strconv.Atoi(parts[2]); err != nil {
+	if a.N, err = strconv.Atoi(parts[2]); err != nil && !errors.Is(err, strconv.ErrRange) { // which Check refuses
 		return Axis{}, fmt.Errorf("axis %q: its number of points %q is not a whole number", text, parts[2])
 	}
 	return a, a.Check()
@@ -58,7 +59,7 @@ func (a Axis) Check() error {
 	case math.IsInf(a.Max-a.Min, 0):
 		return fmt.Errorf("axis %v: its ends are too far apart for float64", a)
 	case a.N > maxPoints:
-		return fmt.Errorf("axis %v: more than %d points", a, maxPoints)
+		return fmt.Errorf("axis %v has more than %d points: ask for fewer", a, maxPoints)
 	}
 	return nil
 }
@@ -106,7 +107,7 @@ func (g Grid) Check() error {
 		return err
 	}
 	if g.X.N > maxPoints/g.Y.N {
-		return fmt.Errorf("a grid of %d × %d points has more than %d", g.X.N, g.Y.N, maxPoints)
+		return fmt.Errorf("a grid of %d × %d points has more than %d: ask for fewer", g.X.N, g.Y.N, maxPoints)
 	}
 	return nil
 }

@@ -433,6 +433,9 @@ func parseGrid(c *cli.Context) (shard.Grid, error) {
 		}
 		grid.Y = &y
 	}
+	if err := grid.Check(); err != nil {
+		return grid, usagef("--x and --y: %v", err)
+	}
 	return grid, nil
 }
 
