@@ -31,3 +31,19 @@ func TestHelpStatesOneDefaultAFlagAndNoZeroForNotGiven(t *testing.T) {
 		}
 	}
 }
+
+func TestARunMayBeCalledHelp(t *testing.T) {
+	plan := tinyPlan(t)
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"h", "help"} {
+		lsrunOK(t, append(slices.Clone(plan), name)...)
+		if said := lsrunOK(t, "status", name); !strings.Contains(said, "0 of 5 points") {
+			t.Errorf("lsrun status %s says\n%s", name, said)
+		}
+	}
+	for _, args := range [][]string{{"help", "plan"}, {"h", "plan"}, {"plan", "--help"}, {"plan", "-h"}} {
+		if said := lsrunOK(t, args...); !strings.Contains(said, "lsrun plan [command options] RUN") || strings.Contains(said, "COMMANDS") {
+			t.Errorf("lsrun %v says\n%s", args, said)
+		}
+	}
+}

@@ -101,6 +101,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 	}
 	for _, command := range app.Commands {
 		command.OnUsageError = misuse
+		command.HideHelpCommand = true // else a run called h or help could not be named
 	}
 	return app
 }
