@@ -347,6 +347,17 @@ func TestConflictingShardsThatAreMovedAwayAreComputedAgain(t *testing.T) {
 	}
 }
 
+// TestASurfaceThatSomebodyAddedToIsKept completes a partial surface that h5py, say, has written to.
+func TestASurfaceThatSomebodyAddedToIsKept(t *testing.T) {
+	run, files := finishedRun(t)
+	added := strings.Replace(encoded(t, partial(10)), "{", `{"Added":1,`, 1)
+	files.files["run/surface.h5"] = []byte(added)
+	outcome, err := PublishSurface(files, fakeCodec{}, "run/surface.h5", mustMerge(t, run), false)
+	if err != nil || outcome != BackedUp || string(files.files["run/surface.h5.bak"]) != added || string(files.files["run/surface.h5"]) != encoded(t, truth()) {
+		t.Errorf("%v, %v", outcome, err)
+	}
+}
+
 // TestMixedKernelsMayDiffer gives a unit two shards of different kernels, as an orphan and who took its unit over leave.
 func TestMixedKernelsMayDiffer(t *testing.T) {
 	for _, mix := range []bool{true, false} {

@@ -25,8 +25,8 @@ func (o Outcome) String() string {
 }
 
 // PublishSurface puts a surface at path. It replaces only a surface of the same plan that
-// has fewer finished points and no other ones; any other file is ErrRefused, unless force,
-// which keeps it as path.bak, path.bak2, ….
+// has fewer finished points and no other ones, and keeps it as path.bak, path.bak2, … where something was added to it; any other
+// file is ErrRefused, unless force, which keeps it likewise.
 func PublishSurface(files Files, codec Codec, path string, surface *Surface, force bool) (Outcome, error) {
 	data, err := codec.EncodeSurface(surface)
 	if err != nil {
@@ -51,7 +51,9 @@ func PublishSurface(files Files, codec Codec, path string, surface *Surface, for
 	case bytes.Equal(there, data) || old.equals(surface):
 		return LeftAsItWas, nil
 	case old.isPartOf(surface):
-		return Replaced, files.Publish(path, data)
+		if again, err := codec.EncodeSurface(old); err == nil && bytes.Equal(again, there) {
+			return Replaced, files.Publish(path, data)
+		} // else somebody has added something
 	case !force:
 		return 0, fmt.Errorf("%w: %s exists and %s; give another name with -o, or --force to keep it as a backup",
 			ErrRefused, path, old.why(surface))

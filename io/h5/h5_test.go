@@ -87,6 +87,11 @@ func TestASurfaceComesBackBitForBit(t *testing.T) {
 		check(t, err)
 		sameText(t, got, want)
 		sameBits(t, got, want)
+		again, err := Codec{}.EncodeSurface(got) // what differs then, somebody has added
+		check(t, err)
+		if !bytes.Equal(again, data) {
+			t.Error("what was read is written otherwise")
+		}
 	}
 }
 
