@@ -6,6 +6,7 @@ import (
 	"os/exec"
 
 	"lsrun/io/durable"
+	"lsrun/io/figure"
 	"lsrun/shard"
 )
 
@@ -30,11 +31,12 @@ func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(fo
 func exitCode(err error) int {
 	var usage usageError
 	var metric shard.UnknownMetric
+	var picture figure.Unsuitable
 	var child *exec.ExitError
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, &usage), errors.As(err, &metric):
+	case errors.As(err, &usage), errors.As(err, &metric), errors.As(err, &picture):
 		return 2
 	case errors.Is(err, shard.ErrInterrupted): // whatever became of SLURM's commands afterwards
 		return 75

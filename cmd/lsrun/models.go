@@ -18,6 +18,9 @@ var modelsCommand = &cli.Command{
 		&cli.IntFlag{Name: "classes", Usage: "number of labels", Value: 10},
 	},
 	Action: func(c *cli.Context) error {
+		if n := c.Int("classes"); n < 1 {
+			return usagef("--classes %d: at least 1", n)
+		}
 		if c.NArg() == 0 {
 			return listModels(c)
 		}

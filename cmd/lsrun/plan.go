@@ -291,7 +291,7 @@ func chooseGraph(c *cli.Context, file *checkpoint.File, input nn.Shape) (*nn.Gra
 	if name == "" {
 		switch fitting := zoo.Fitting(file.States); len(fitting) {
 		case 0:
-			return nil, fmt.Errorf("%s fits none of the models that lsrun knows, made for images of their usual size: name the nearest with --model to see what differs (lsrun models lists them)", c.String("checkpoint"))
+			return nil, fmt.Errorf("%w: %s fits none of the models that lsrun knows, made for images of their usual size: name the nearest with --model to see what differs (lsrun models lists them)", shard.ErrRefused, c.String("checkpoint"))
 		case 1:
 			name = fitting[0]
 		default:
@@ -315,7 +315,7 @@ func chooseGraph(c *cli.Context, file *checkpoint.File, input nn.Shape) (*nn.Gra
 func fit(file *checkpoint.File, graph *nn.Graph, path string) (nn.Params, error) {
 	theta, err := file.Fit(graph)
 	if err != nil {
-		err = fmt.Errorf("%s: %w\nHere %s is for %d classes and for the images of the data, %v", path, err, graph.Name, graph.Classes, graph.Input)
+		err = fmt.Errorf("%w: %s: %w\nHere %s is for %d classes and for the images of the data, %v", shard.ErrRefused, path, err, graph.Name, graph.Classes, graph.Input)
 		if fitting := zoo.Fitting(file.States); len(fitting) > 0 {
 			err = fmt.Errorf("%w\nModels that fit it: %s", err, strings.Join(fitting, ", "))
 		}
@@ -452,7 +452,7 @@ func (s *subject) chooseMetrics(c *cli.Context, data *shard.Data) ([]shard.Metri
 			continue
 		}
 		if known.images == nil {
-			return nil, fmt.Errorf("--metrics %s: %s has no %s images", c.String("metrics"), data.Path, known.name)
+			return nil, usagef("--metrics %s: %s has no %s images", c.String("metrics"), data.Path, known.name)
 		}
 		*known.count, *known.of = known.images.Len(), len(known.stored.Labels)
 		sets = append(sets, known.name)

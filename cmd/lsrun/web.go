@@ -33,6 +33,9 @@ func webAction(c *cli.Context) error {
 	}
 	var surfaces []web.Surface
 	for _, s := range all {
+		if (s.Y == nil) != (all[0].Y == nil) {
+			return usagef("%s and %s: one is a line and one a plane, and a page shows lines or planes, not both", all[0].path, s.path)
+		}
 		surfaces = append(surfaces, webSurface(s.name, s.Surface))
 	}
 	for k, s := range all { // those of one name are told apart by their files

@@ -132,19 +132,27 @@ func decodePlane(data []byte, graph *nn.Graph) (x, y nn.Params, states bool, err
 		return nil, nil, false, err
 	}
 	if x, states, err = direction.Fit(graph, d.X); err != nil {
-		return nil, nil, false, fmt.Errorf("xdirection: %w", err)
+		return nil, nil, false, badDirection("xdirection", err)
 	}
 	if d.Y == nil {
 		return x, nil, states, nil
 	}
 	y, yStates, err := direction.Fit(graph, d.Y)
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("ydirection: %w", err)
+		return nil, nil, false, badDirection("ydirection", err)
 	}
 	if states != yStates {
 		return nil, nil, false, fmt.Errorf("one direction is over weights and the other over states")
 	}
 	return x, y, states, nil
+}
+
+// badDirection tells a direction of another network from one whose values are none.
+func badDirection(name string, err error) error {
+	if _, foreign := errors.AsType[direction.Misfit](err); foreign {
+		return fmt.Errorf("%w: %s: %w", shard.ErrRefused, name, err)
+	}
+	return fmt.Errorf("%w: %s: %w", shard.ErrCorrupt, name, err)
 }
 
 // loadSet reads a data set of any kind.
@@ -223,7 +231,7 @@ func selectImages(set *dataset.Set, d shard.Data, graph *nn.Graph, train, test b
 			return out, err
 		}
 		if got, want := len(selection.Labels), len(set.Train.Labels); got != want {
-			return out, usagef("--labels %s: it holds %s, but there are %s", d.LabelsFile, plural(got, "label"), plural(want, "training image"))
+			return out, fmt.Errorf("%w: --labels %s: it holds %s, but there are %s", shard.ErrCorrupt, d.LabelsFile, plural(got, "label"), plural(want, "training image"))
 		}
 	}
 	if train {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"lsrun/nn"
+	"lsrun/shard"
 )
 
 // ArrayNames are the arrays that make a data set: pixels X and labels y of the training
@@ -37,10 +38,10 @@ func FromArrays(name string, arrays map[string]Array) (*Set, error) {
 		}
 		labels, err := labelsOf(y)
 		if err != nil {
-			return nil, fmt.Errorf("%s %w", p.y, err)
+			return nil, fmt.Errorf("%w: %s %w", shard.ErrCorrupt, p.y, err)
 		}
 		if len(labels) != x.Shape[0] {
-			return nil, fmt.Errorf("%s holds %d images, but %s %d labels", p.x, x.Shape[0], p.y, len(labels))
+			return nil, fmt.Errorf("%w: %s holds %d images, but %s %d labels", shard.ErrCorrupt, p.x, x.Shape[0], p.y, len(labels))
 		}
 		if set.Shape != nil && !set.Shape.Equal(shape) {
 			return nil, fmt.Errorf("the images of X are %v, those of X_test %v", set.Shape, shape)

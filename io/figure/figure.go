@@ -63,6 +63,13 @@ type Options struct {
 	Azimuth, Elevation *float64
 }
 
+// Unsuitable is the error of Options that cannot be met, or not for what is drawn.
+type Unsuitable struct{ text string }
+
+func (e Unsuitable) Error() string { return e.text }
+
+func unsuitable(format string, args ...any) error { return Unsuitable{fmt.Sprintf(format, args...)} }
+
 // Subject is what a panel or a curve shows.
 type Subject struct {
 	Name string // above the panel, or in the legend; "" for none
@@ -89,7 +96,7 @@ func DrawAll(subjects []Subject, opt Options, format string) ([]byte, error) {
 	}
 	for _, s := range subjects {
 		if kinds := Kinds(s.Surfaces[0]); !slices.Contains(kinds, opt.Kind) {
-			return nil, fmt.Errorf("%sa surface of %s cannot be drawn as %q, only as %v", s.prefix(), s.Surfaces[0].Extent(), opt.Kind, kinds)
+			return nil, unsuitable("%sa surface of %s cannot be drawn as %q, only as %v", s.prefix(), s.Surfaces[0].Extent(), opt.Kind, kinds)
 		}
 	}
 	build := plane

@@ -1,7 +1,6 @@
 package figure
 
 import (
-	"fmt"
 	"image/color"
 	"strings"
 
@@ -149,7 +148,7 @@ func (f figure) depth() (left, below vg.Length) {
 func (f figure) arrange(opt Options, look look) (layout, error) {
 	const largest = 1000 // mm
 	if opt.Width < 0 || opt.Height < 0 || !(opt.Width <= largest) || !(opt.Height <= largest) {
-		return layout{}, fmt.Errorf("a picture of %g × %g mm cannot be drawn: sides may be 0 (automatic) to %d mm", opt.Width, opt.Height, largest)
+		return layout{}, unsuitable("a picture of %g × %g mm cannot be drawn: sides may be 0 (automatic) to %d mm", opt.Width, opt.Height, largest)
 	}
 	columns, rows := perRow(len(f.panels)), (len(f.panels)+perRow(len(f.panels))-1)/perRow(len(f.panels))
 	across := look.column
@@ -216,7 +215,7 @@ func (f figure) arrange(opt Options, look look) (layout, error) {
 	}
 	const least = 10 * mm
 	if w < least || h < least {
-		return layout{}, fmt.Errorf("a picture of %.0f × %.0f mm leaves too little room beside its labels: ask for more width or height",
+		return layout{}, unsuitable("a picture of %.0f × %.0f mm leaves too little room beside its labels: ask for more width or height",
 			look.factor*l.w/mm, look.factor*l.h/mm)
 	}
 	for k := range f.panels {

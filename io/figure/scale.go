@@ -30,9 +30,9 @@ func newScale(name string, lo, hi float64, log bool, vmin, vmax *float64) (scale
 	case math.IsNaN(lo) || math.IsNaN(hi) || math.IsInf(lo, 0) || math.IsInf(hi, 0):
 		return scale{}, fmt.Errorf("cannot draw %s from vmin %g to vmax %g: they must be finite", name, lo, hi)
 	case lo > hi || vmin != nil && vmax != nil && lo == hi:
-		return scale{}, fmt.Errorf("cannot draw %s from vmin %g to vmax %g: vmin must be under vmax", name, lo, hi)
+		return scale{}, unsuitable("cannot draw %s from vmin %g to vmax %g: vmin must be under vmax", name, lo, hi)
 	case log && lo <= 0:
-		return scale{}, fmt.Errorf("cannot draw %s on a logarithmic scale from %g: give a positive vmin, or draw it on a linear scale", name, lo)
+		return scale{}, unsuitable("cannot draw %s on a logarithmic scale from %g: give a positive vmin, or draw it on a linear scale", name, lo)
 	case !log && max(-lo, hi) > most:
 		return scale{}, fmt.Errorf("cannot draw %s from %g to %g on a linear scale: draw it on a logarithmic one, or give vmin and vmax", name, lo, hi)
 	}
@@ -181,7 +181,7 @@ func (s scale) levels(vlevel *float64) ([]float64, error) {
 		return s.ticks(12), nil
 	}
 	if !(*vlevel > 0) || (s.hi-s.lo) / *vlevel > maxLevels {
-		return nil, fmt.Errorf("contour levels from %g to %g in steps of vlevel %g: the step must be positive and make at most %d levels", s.lo, s.hi, *vlevel, maxLevels)
+		return nil, unsuitable("contour levels from %g to %g in steps of vlevel %g: the step must be positive and make at most %d levels", s.lo, s.hi, *vlevel, maxLevels)
 	}
 	var l []float64
 	for k := 0.0; s.lo+k**vlevel <= s.hi+1e-9**vlevel; k++ {

@@ -1,7 +1,6 @@
 package figure
 
 import (
-	"fmt"
 	"image"
 	"image/color"
 
@@ -36,7 +35,7 @@ func (s Style) look() (look, error) {
 	case Dark:
 		return look{1, 88, 180, &onDark, true}, nil
 	}
-	return look{}, fmt.Errorf("unknown style %q: use paper, slides or dark", s)
+	return look{}, unsuitable("unknown style %q: use paper, slides or dark", s)
 }
 
 // ink is a colour by its purpose; a style says what it looks like. Its own value is that on white.

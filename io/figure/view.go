@@ -58,10 +58,10 @@ func newView(c *chart, opt Options) *view {
 // checkView refuses what cannot be seen from there.
 func checkView(opt Options) error {
 	if e := opt.Elevation; e != nil && !(0 <= *e && *e <= straightDown) {
-		return fmt.Errorf("a relief cannot be drawn from an elevation of %g degrees: 0 to 90 are above the plane", *e)
+		return unsuitable("a relief cannot be drawn from an elevation of %g degrees: 0 to 90 are above the plane", *e)
 	}
 	if a := opt.Azimuth; a != nil && !(-fullTurn <= *a && *a <= fullTurn) {
-		return fmt.Errorf("a relief cannot be drawn from an azimuth of %g degrees: use −360 to 360", *a)
+		return unsuitable("a relief cannot be drawn from an azimuth of %g degrees: use −360 to 360", *a)
 	}
 	return nil
 }

@@ -7,6 +7,11 @@ import (
 	"lsrun/nn"
 )
 
+// Misfit is the error of a direction that another network has.
+type Misfit struct{ text string }
+
+func (e Misfit) Error() string { return e.text }
+
 // Fit arranges the tensors of a direction file to g's entries. The paper's files number
 // their tensors: those of weights hold the learnable entries, those of states all
 // entries, or all but num_batches_tracked (PyTorch before 0.4.1). How many there are
@@ -14,7 +19,7 @@ import (
 // looked at.
 //
 // Tensors of zeros alone become nil Data; the others share file's memory. The error lists
-// every tensor that does not fit, and of each the first value that is not finite.
+// every tensor that does not fit (a Misfit), and of each the first value that is not finite.
 func Fit(g *nn.Graph, file nn.Params) (d nn.Params, states bool, err error) {
 	roles := map[nn.Role]int{}
 	for _, e := range g.Entries {
@@ -23,8 +28,8 @@ func Fit(g *nn.Graph, file nn.Params) (d nn.Params, states bool, err error) {
 	weights, all := roles[nn.Learnable], len(g.Entries)
 	uncounted := all - roles[nn.BatchCounter]
 	if len(file) != weights && len(file) != uncounted && len(file) != all {
-		return nil, false, fmt.Errorf("the direction has %d tensors, but %s has %d parameters (weights) and %d states (%d without num_batches_tracked): is it of another network?",
-			len(file), g.Name, weights, all, uncounted)
+		return nil, false, Misfit{fmt.Sprintf("the direction has %d tensors, but %s has %d parameters (weights) and %d states (%d without num_batches_tracked): is it of another network?",
+			len(file), g.Name, weights, all, uncounted)}
 	}
 	states = len(file) != weights
 	d = still(g)
@@ -43,7 +48,7 @@ func Fit(g *nn.Graph, file nn.Params) (d nn.Params, states bool, err error) {
 		t := file[position]
 		switch {
 		case !t.Shape.Equal(e.Shape) || len(t.Data) != e.Shape.Size():
-			wrong = append(wrong, fmt.Errorf("tensor %d should be %s %v, but is %v", position, e.Name, e.Shape, t.Shape))
+			wrong = append(wrong, Misfit{fmt.Sprintf("tensor %d should be %s %v, but is %v", position, e.Name, e.Shape, t.Shape)})
 		case !zero(t.Data):
 			d[i].Data = t.Data
 			if err := finite(t.Data); err != nil {
