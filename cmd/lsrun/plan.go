@@ -310,21 +310,70 @@ func chooseGraph(c *cli.Context, file *checkpoint.File, input nn.Shape) (*nn.Gra
 	return graph, nil
 }
 
-// fit arranges a checkpoint for the graph; where it does not fit, the error names the
-// models that do.
+// fit arranges a checkpoint for the graph; where it does not fit, the error says what would.
 func fit(file *checkpoint.File, graph *nn.Graph, path string) (nn.Params, error) {
 	theta, err := file.Fit(graph)
 	if err != nil {
-		err = fmt.Errorf("%w: %s: %w\nHere %s is for %d classes and for the images of the data, %v", shard.ErrRefused, path, err, graph.Name, graph.Classes, graph.Input)
-		if fitting := zoo.Fitting(file.States); len(fitting) > 0 {
-			err = fmt.Errorf("%w\nModels that fit it: %s", err, strings.Join(fitting, ", "))
-		}
-		return nil, err
+		return nil, fmt.Errorf("%w: %s: %w\nHere %s is for %d classes and for the images of the data, %v%s",
+			shard.ErrRefused, path, err, graph.Name, graph.Classes, graph.Input, remedy(file, graph))
 	}
 	if entry, ok := file.NonFinite(); ok {
 		return nil, fmt.Errorf("%w: %s: entry %s holds NaN or infinite values: this network has no loss; use an earlier checkpoint", shard.ErrCorrupt, path, entry)
 	}
 	return theta, nil
+}
+
+// remedy is what to do about a checkpoint that does not fit the graph, in lines of their own; "" where nothing helps.
+func remedy(file *checkpoint.File, graph *nn.Graph) string {
+	if pairs := file.Renaming(graph); len(pairs) > 0 {
+		replaced := "k"
+		for _, pair := range pairs {
+			replaced += fmt.Sprintf(".replace(%q, %q)", pair[0], pair[1])
+		}
+		return fmt.Sprintf("\nOnly the names differ. With your network, loaded, as model, this saves it with those of %s, if its layers are the same:\n\n"+
+			"    import torch\n    torch.save({%s: v for k, v in model.state_dict().items()}, \"renamed.pth\")", graph.Name, replaced)
+	}
+	if words := suiting(file, graph); len(words) > 0 {
+		return "\nIt fits " + strings.Join(words, " and ")
+	}
+	if fitting := zoo.Fitting(file.States); len(fitting) > 0 {
+		return "\nModels that fit it: " + strings.Join(fitting, ", ")
+	}
+	return ""
+}
+
+// suiting says with how many classes and which images the checkpoint is the graph's; nil if with none.
+func suiting(file *checkpoint.File, graph *nn.Graph) (words []string) {
+	options, ok := zoo.Suiting(graph.Name, file.States)
+	if !ok {
+		return nil
+	}
+	if options.Classes != graph.Classes {
+		words = append(words, fmt.Sprintf("with --classes %d", options.Classes))
+	}
+	own, sameSize := options.Input, slices.Clone(graph.Input)
+	sameSize[0] = own[0]
+	exactly := own.String()
+	if len(own) == 1 {
+		exactly = plural(own[0], "value")
+	}
+	for _, try := range []struct {
+		input nn.Shape
+		words []string
+	}{
+		{graph.Input, nil},
+		{sameSize, []string{"with images of " + plural(own[0], "channel")}},
+		{own, []string{"with images of " + exactly}},
+	} {
+		g, err := zoo.New(graph.Name, zoo.Options{Classes: options.Classes, Input: try.input})
+		if err != nil {
+			continue
+		}
+		if _, err := file.Fit(g); err == nil {
+			return append(words, try.words...)
+		}
+	}
+	return nil
 }
 
 // draft makes the plan of the flags, all but the digests of the files that go with it.

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"lsrun/nn"
@@ -48,6 +49,67 @@ func (f *File) Fit(g *nn.Graph) (nn.Params, error) {
 		return nil, bad
 	}
 	return fitted, nil
+}
+
+// mostReplacements is how many make a short program.
+const mostReplacements = 8
+
+// Renaming returns texts and what replaces them, one after another, in the names of f's entries so that they become g's. It is
+// nil unless names are all that differ: the shapes are the same, in the same order.
+func (f *File) Renaming(g *nn.Graph) [][2]string {
+	var have, want []Named
+	for _, t := range f.States {
+		if !strings.HasSuffix(t.Name, batchCounter) {
+			have = append(have, Named{t.Name, t.Shape})
+		}
+	}
+	for _, e := range g.Entries {
+		if e.Role != nn.BatchCounter {
+			want = append(want, Named{e.Name, e.Shape})
+		}
+	}
+	if !slices.EqualFunc(have, want, func(a, b Named) bool { return a.Shape.Equal(b.Shape) }) {
+		return nil
+	}
+	var pairs [][2]string
+	for i := range have {
+		if pair := difference(have[i].Name, want[i].Name); pair != [2]string{} && !slices.Contains(pairs, pair) {
+			pairs = append(pairs, pair)
+		}
+	}
+	slices.SortStableFunc(pairs, func(a, b [2]string) int { return len(b[0]) - len(a[0]) }) // none comes before one that holds it
+	for i, entry := range have {
+		for _, pair := range pairs {
+			if pair[0] == "" {
+				return nil
+			}
+			entry.Name = strings.ReplaceAll(entry.Name, pair[0], pair[1])
+		}
+		if entry.Name != want[i].Name || len(pairs) > mostReplacements {
+			return nil
+		}
+	}
+	return pairs
+}
+
+// difference is what two names do not share, of whole parts between their dots: that of conv.1.weight and conv.a.weight
+// is 1. and a.; where only the second has something, it is {"", …}.
+func difference(a, b string) [2]string {
+	from, to := strings.Split(a, "."), strings.Split(b, ".")
+	dot := ""
+	for len(from) > 0 && len(to) > 0 && from[len(from)-1] == to[len(to)-1] {
+		from, to, dot = from[:len(from)-1], to[:len(to)-1], "."
+	}
+	for len(from) > 0 && len(to) > 0 && from[0] == to[0] {
+		from, to = from[1:], to[1:]
+	}
+	join := func(parts []string) string {
+		if len(parts) == 0 {
+			return ""
+		}
+		return strings.Join(parts, ".") + dot
+	}
+	return [2]string{join(from), join(to)}
 }
 
 // Named is an entry's name and shape.

@@ -96,6 +96,32 @@ func TestFitListsEveryMismatchWithNamesAndShapes(t *testing.T) {
 	}
 }
 
+func TestOnlyNamesThatReplacementsMendAreRenamed(t *testing.T) {
+	for _, c := range []struct {
+		old, new string // in the file's names
+		want     string
+	}{
+		{"fc.", "linear.", "[[linear. fc.]]"},
+		{"conv.", "stem.0.conv.", "[[stem.0. ]]"},
+		{"bn.", "norms.0.", "[[norms.0. bn.]]"},
+		{"weight", "kernel", "[[kernel weight]]"},
+		{"", "", "[]"},
+		{"fc.weight", "weight", "[]"},    // nothing to replace
+		{"conv.weight", "bn.bias", "[]"}, // two entries of one name
+	} {
+		f := read(t, "bare_zip.pth")
+		for i := range f.States {
+			f.States[i].Name = strings.Replace(f.States[i].Name, c.old, c.new, 1)
+		}
+		if got := fmt.Sprint(f.Renaming(smallNet(t, "", 3))); got != c.want {
+			t.Errorf("%q for %q: %s, want %s", c.new, c.old, got, c.want)
+		}
+	}
+	if got := read(t, "bare_zip.pth").Renaming(smallNet(t, "", 4)); got != nil {
+		t.Errorf("other shapes: %v", got)
+	}
+}
+
 func TestLongListsOfMismatchesAreCut(t *testing.T) {
 	f := &File{}
 	for i := range 100 {
