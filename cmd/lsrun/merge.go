@@ -13,7 +13,6 @@ import (
 
 	"lsrun/io/h5"
 	"lsrun/shard"
-	"lsrun/slurm"
 )
 
 var mergeCommand = &cli.Command{
@@ -40,8 +39,7 @@ func mergeAction(c *cli.Context) error {
 		}
 	}
 	if errors.Is(err, shard.ErrIncomplete) {
-		dir := slurm.ShellQuote(run.Dir)
-		return fmt.Errorf("%w: compute them with\n  lsrun run --units %s %s\nor, on a SLURM cluster, with\n  lsrun submit %[3]s", err, shard.FormatRanges(report.Missing), dir)
+		return fmt.Errorf("%w: %s", err, howToCompute(run, report.Missing))
 	}
 	if err != nil {
 		return err

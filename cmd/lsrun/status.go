@@ -145,6 +145,8 @@ func writeStatus(out io.Writer, run *shard.Run, s *shard.RunStatus, q *queued) {
 		fmt.Fprintf(out, "next        lsrun plot %s\n", slurm.ShellQuote(asArgument(surface)))
 	} else if s.UnitsDone == s.Units {
 		fmt.Fprintf(out, "next        lsrun merge %s\n", slurm.ShellQuote(run.Dir))
+	} else if other := otherArithmetic(run); s.Missing != "" && other != "" {
+		fmt.Fprintf(out, "missing     units %s\nrefused     %s\n", s.Missing, other)
 	} else if s.Missing != "" {
 		verb := "run"
 		if q != nil && q.Problem == "" {
@@ -152,6 +154,15 @@ func writeStatus(out io.Writer, run *shard.Run, s *shard.RunStatus, q *queued) {
 		}
 		fmt.Fprintf(out, "missing     units %s\nnext        lsrun %s %s\n", s.Missing, verb, slurm.ShellQuote(run.Dir))
 	}
+}
+
+// howToCompute is what to do about units that are missing.
+func howToCompute(run *shard.Run, units []int) string {
+	if other := otherArithmetic(run); other != "" {
+		return other
+	}
+	dir := slurm.ShellQuote(run.Dir)
+	return fmt.Sprintf("compute them with\n  lsrun run --units %s %s\nor, on a SLURM cluster, with\n  lsrun submit %[2]s", shard.FormatRanges(units), dir)
 }
 
 func andMore(out io.Writer, what string, n int, noun string) {

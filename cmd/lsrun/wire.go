@@ -25,6 +25,7 @@ import (
 	"lsrun/nn/engine"
 	"lsrun/nn/zoo"
 	"lsrun/shard"
+	"lsrun/slurm"
 )
 
 // evaluatorVersion is raised whenever the same plan would give other bits than before.
@@ -63,9 +64,8 @@ func openJob(dir string) (*job, error) {
 		return nil, err
 	}
 	plan := run.Plan
-	if plan.Evaluator != evaluatorVersion {
-		return nil, fmt.Errorf("%w: %s was planned for version %d of the arithmetic, and this lsrun has version %d: use the lsrun that planned it, or plan anew",
-			shard.ErrRefused, dir, plan.Evaluator, evaluatorVersion)
+	if other := otherArithmetic(run); other != "" {
+		return nil, fmt.Errorf("%w: %s", shard.ErrRefused, other)
 	}
 	graph, err := zoo.New(plan.Network.Model, zoo.Options{Classes: plan.Network.Classes, Input: plan.Network.Input})
 	if err != nil {
@@ -80,6 +80,15 @@ func openJob(dir string) (*job, error) {
 		return nil, err
 	}
 	return &job{run: run, plan: plan, graph: graph, loss: loss, plane: plane}, nil
+}
+
+// otherArithmetic says why this lsrun cannot compute a run's points, and what to do, if they are another version's; else "".
+func otherArithmetic(run *shard.Run) string {
+	if run.Plan.Evaluator == evaluatorVersion {
+		return ""
+	}
+	return fmt.Sprintf("%s was planned for version %d of the arithmetic, and this lsrun has version %d: use the lsrun that planned it, or plan anew: lsrun plan --like %s NEW-RUN",
+		run.Dir, run.Plan.Evaluator, evaluatorVersion, slurm.ShellQuote(run.Dir))
 }
 
 // readPlane reads θ, δ and η from the run directory.
