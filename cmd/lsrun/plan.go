@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math"
 	"path/filepath"
@@ -188,7 +189,11 @@ func (s *subject) readData(c *cli.Context) (err error) {
 	if s.data, err = describeData(c); err != nil {
 		return err
 	}
-	if s.set, err = loadSet(s.data.Dataset, s.data.Path); err != nil {
+	s.set, err = loadSet(s.data.Dataset, s.data.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--data %s: %w", c.String("data"), err)
+	}
+	if err != nil {
 		return err
 	}
 	if slices.ContainsFunc(s.data.Mean, func(m float64) bool { return math.Abs(m) > 1 }) && s.set.HoldsBytes() {
