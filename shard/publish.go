@@ -43,8 +43,8 @@ func PublishSurface(files Files, codec Codec, path string, surface *Surface, for
 	if err != nil {
 		return 0, fmt.Errorf("publishing the surface: %w", err)
 	}
-	old, err := codec.DecodeSurface(there)
-	if err != nil {
+	old, unreadable := codec.DecodeSurface(there)
+	if unreadable != nil {
 		old = nil
 	}
 	switch {
@@ -54,6 +54,9 @@ func PublishSurface(files Files, codec Codec, path string, surface *Surface, for
 		if again, err := codec.EncodeSurface(old); err == nil && bytes.Equal(again, there) {
 			return Replaced, files.Publish(path, data)
 		} // else somebody has added something
+	case !force && unreadable != nil:
+		return 0, fmt.Errorf("%w: %s exists and is no surface file, or no whole one (%v); give another name with -o, or --force to make it anew and keep what is there as a backup",
+			ErrRefused, path, unreadable)
 	case !force:
 		return 0, fmt.Errorf("%w: %s exists and %s; give another name with -o, or --force to keep it as a backup",
 			ErrRefused, path, old.why(surface))
@@ -64,11 +67,9 @@ func PublishSurface(files Files, codec Codec, path string, surface *Surface, for
 	return BackedUp, files.Publish(path, data)
 }
 
-// why says in what a file that is there is another one than the surface; nil is no surface.
+// why says in what a surface that is there is another one.
 func (s *Surface) why(other *Surface) string {
 	switch {
-	case s == nil:
-		return "is no surface file"
 	case s.Plan == nil:
 		return "was not written by lsrun"
 	case !bytes.Equal(s.Plan, other.Plan):

@@ -71,7 +71,7 @@ func inspectHDF5(c *cli.Context, path string) error {
 	}
 	d, err := h5.Describe(data)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w%s", path, err, howToRemake(path))
 	}
 	fmt.Fprintf(c.App.Writer, "%s: %s file (HDF5)\n", path, d.Kind)
 	table := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)

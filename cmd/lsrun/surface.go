@@ -30,13 +30,22 @@ func loadSurface(path string) (*shard.Surface, string, error) {
 	}
 	surface, err := h5.Codec{}.DecodeSurface(data)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", path, err)
+		return nil, "", fmt.Errorf("%s: %w%s", path, err, howToRemake(path))
 	}
 	if err := surface.Check(); err != nil {
 		return nil, "", fmt.Errorf("%w: %s: %w", shard.ErrCorrupt, path, err)
 	}
 	addRatios(surface)
 	return surface, path, nil
+}
+
+// howToRemake follows what is wrong with a file if it is a run's surface, which can be made again; else it is "".
+func howToRemake(path string) string {
+	dir := filepath.Dir(path)
+	if filepath.Base(path) != surfaceFile || !exists(filepath.Join(dir, "plan.json")) {
+		return ""
+	}
+	return fmt.Sprintf(": lsrun merge --force %s makes it anew", slurm.ShellQuote(asArgument(dir)))
 }
 
 // namedSurface is a surface and what it is called. Surfaces of one given name differ in their seeds.

@@ -51,7 +51,7 @@ func decode(what string, data []byte, use func(*reader) error) error {
 	err = locked(func() error {
 		id := C.shim_open(unsafe.Pointer(&image[0]), C.size_t(len(image)))
 		if id < 0 {
-			return reason()
+			return whyClosed(len(data))
 		}
 		r := &reader{file: file(id), size: len(image)}
 		err := use(r)
@@ -64,6 +64,15 @@ func decode(what string, data []byte, use func(*reader) error) error {
 		return fail(err)
 	}
 	return nil
+}
+
+// whyClosed is why a file of so many bytes has just not been opened.
+func whyClosed(bytes int) error {
+	err := reason()
+	if strings.Contains(err.Error(), "truncated file") {
+		return fmt.Errorf("it is cut short: only its first %d bytes are there", bytes)
+	}
+	return err
 }
 
 // names lists what is in a group, in HDF5's order: by bytes.
