@@ -33,7 +33,7 @@ var remedies = map[error]string{
 	syscall.ELOOP:        "a symbolic link stands in the way: remove it, or mend it if it is yours and leads nowhere",
 	syscall.EMFILE:       "too many open files: raise ulimit -n",
 	syscall.ENFILE:       "too many open files on this machine",
-	shard.ErrIrregular:   "lsrun makes no such thing: remove it",
+	shard.ErrIrregular:   "lsrun takes plain files only: choose another name",
 	errReadBack:          "the device or network file system is faulty: choose another folder",
 }
 
