@@ -333,6 +333,11 @@ type part struct {
 // newEvaluator makes the plan's plane and, where they fit, its images resident. It evaluates the origin, θ
 // itself, which the paired standard errors refer to.
 func (j *job) newEvaluator(ctx context.Context, data images, w worker) (ev *evaluator, err error) {
+	if j.plan.Device == onCPU {
+		if err := cpu.CheckForced(); err != nil {
+			return nil, usageError{err.Error() + ": name one of these, or unset the variable"}
+		}
+	}
 	e, err := j.newEngine(w)
 	if err != nil {
 		return nil, err

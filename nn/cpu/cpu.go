@@ -97,12 +97,22 @@ func New(g *nn.Graph, loss nn.Loss, o Options) (*Engine, error) {
 // choose is the kernel that o and the environment ask for, and whether to do without transforms.
 func choose(o Options) (k kernel.Kernel, exact bool, err error) {
 	name, exact := strings.CutSuffix(o.Kernel, exactly)
-	if forced := os.Getenv("LSRUN_KERNEL"); forced != "" {
-		forced, exactToo := strings.CutSuffix(forced, exactly)
-		name, exact = forced, exact || exactToo
+	forced := os.Getenv("LSRUN_KERNEL")
+	if forced != "" {
+		kind, exactToo := strings.CutSuffix(forced, exactly)
+		name, exact = kind, exact || exactToo
 	}
 	k, err = kernel.Choose(name)
+	if err != nil && forced != "" {
+		err = fmt.Errorf("the environment's LSRUN_KERNEL=%s: %w", forced, err)
+	}
 	return k, exact || o.Exact, err
+}
+
+// CheckForced is an error if the environment's LSRUN_KERNEL names no kernel that this processor can run.
+func CheckForced() error {
+	_, _, err := choose(Options{})
+	return err
 }
 
 // Kernel is the name of the arithmetic: that of the kernels, with "-exact" where it does without Winograd's transforms.

@@ -213,8 +213,11 @@ func TestAProfileNamesTheAlgorithms(t *testing.T) {
 func TestAnUnknownKernelIsAnError(t *testing.T) {
 	t.Setenv("LSRUN_KERNEL", "abacus")
 	_, err := New(network(t, "lenet5"), nn.CrossEntropy, Options{Threads: 1})
-	if err == nil || !strings.Contains(err.Error(), "abacus") {
+	if err == nil || !strings.Contains(err.Error(), "LSRUN_KERNEL=abacus") || !strings.Contains(err.Error(), "plain]") {
 		t.Errorf("error %v", err)
+	}
+	if CheckForced() == nil {
+		t.Error("CheckForced finds nothing wrong with the variable")
 	}
 }
 
