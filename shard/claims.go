@@ -222,6 +222,26 @@ func parseClaim(data []byte) (t claimText, ok bool) {
 	return t, err == nil
 }
 
+// ClaimText says in words what a claim's file holds; ok is false if data is none.
+func ClaimText(data []byte) (text string, ok bool) {
+	t, ok := parseClaim(data)
+	if !ok || t.Nonce == "" {
+		return "", false
+	}
+	text = fmt.Sprintf("process %d on %s", t.PID, t.Host)
+	if t.Job != "" {
+		text += ", job " + t.Job
+	}
+	text += ", kernel " + t.Kernel
+	switch t.Nonce {
+	case released:
+		return text + ": given back, the unit is free", true
+	case finished:
+		return text + ": the unit is finished", true
+	}
+	return text + ": at work, if it lives", true
+}
+
 // over says whether the claim's owner has given it back or is dead.
 func (t claimText) over(system System) bool { return t.Nonce == released || system.Dead(t.Owner) }
 

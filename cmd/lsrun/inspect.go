@@ -22,7 +22,7 @@ import (
 
 var inspectCommand = &cli.Command{
 	Name:        "inspect",
-	Usage:       "say in words what a file is: checkpoint, data, direction, shard, surface, run, training",
+	Usage:       "say in words what a file is: checkpoint, data, direction, shard, surface, plan, journal, claim, run, training",
 	ArgsUsage:   "FILE",
 	Description: "The content decides, not the name.",
 	Action: func(c *cli.Context) error {
@@ -58,10 +58,37 @@ func inspect(c *cli.Context, path string) error {
 	switch head = head[:n]; {
 	case bytes.HasPrefix(head, []byte("\x89HDF\r\n\x1a\n")):
 		return inspectHDF5(c, path)
+	case shard.IsJournal(head), len(head) > 1 && head[0] == '{' && head[1] != 0: // there the length of safetensors' header has a zero
+		return inspectRecord(c, path)
 	case dataset.Recognise(path) != "":
 		return inspectData(c, path)
 	}
 	return inspectCheckpoint(c, path)
+}
+
+// inspectRecord says what a small file of a run's folder is, or of a training's.
+func inspectRecord(c *cli.Context, path string) error {
+	if filepath.Base(path) == trainingName {
+		return inspectTraining(c, filepath.Dir(path))
+	}
+	data, err := files.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if text, ok := shard.ClaimText(data); ok {
+		fmt.Fprintf(c.App.Writer, "%s: claim of %s\n", path, text)
+		return nil
+	}
+	said, err := verifyFile(path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	fmt.Fprintf(c.App.Writer, "%s: %s\n", path, said)
+	if plan, err := shard.ParsePlan(data); err == nil {
+		fmt.Fprintf(c.App.Writer, "network     %s around %s\n", plan.Network.Model, plan.Checkpoint.File)
+		describeGrid(c.App.Writer, plan)
+	}
+	return nil
 }
 
 func inspectHDF5(c *cli.Context, path string) error {
