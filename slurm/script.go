@@ -3,6 +3,7 @@ package slurm
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -180,6 +181,24 @@ func ParseTime(text string) (int, error) {
 		return 0, errTime
 	}
 	return total, nil
+}
+
+// ParseMemory reads an amount of memory: a whole number with a unit, K, M, G or T, or 0, which to sbatch is all that a
+// node has. sbatch itself takes a number without a unit for megabytes. It returns bytes.
+func ParseMemory(text string) (int64, error) {
+	if text == "0" {
+		return 0, nil
+	}
+	digits := strings.TrimRight(text, "KMGTkmgt")
+	if len(digits) != len(text)-1 || !isNumber(digits) || len(digits) > 9 {
+		return 0, errors.New("an amount of memory is a whole number with a unit, K, M, G or T, as in 2G")
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	unit := strings.Index("KMGT", strings.ToUpper(text[len(digits):]))
+	if err == nil && n > math.MaxInt64>>(10*(unit+1)) {
+		err = errors.New("no node has so much memory")
+	}
+	return n << (10 * (unit + 1)), err
 }
 
 var errTime = errors.New("a time is MINUTES, HH:MM:SS, D-HH or D-HH:MM:SS, and more than none")

@@ -218,3 +218,16 @@ func TestTimesAreThoseOfSbatch(t *testing.T) {
 		t.Errorf("read as times: %q", read)
 	}
 }
+
+func TestMemoryHasAUnit(t *testing.T) {
+	for text, want := range map[string]int64{"0": 0, "512K": 512 << 10, "100M": 100 << 20, "2G": 2 << 30, "2g": 2 << 30, "1T": 1 << 40} {
+		if got, err := ParseMemory(text); err != nil || got != want {
+			t.Errorf("%s is %d bytes, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "2", "00", "G", "-1G", "1.5G", "2GB", "2 G", "foo", "1P", "999999999T", "9999999999M"} {
+		if n, err := ParseMemory(text); err == nil {
+			t.Errorf("%q was read as %d bytes", text, n)
+		}
+	}
+}

@@ -45,6 +45,9 @@ func newBatch(c *cli.Context) (*batch, error) {
 		return nil, err
 	}
 	b.passed = append(b.passed, passed...)
+	if err := refuseStray(b.passed); err != nil {
+		return nil, err
+	}
 	if err := refuseOwned(b.passed); err != nil {
 		return nil, err
 	}
@@ -66,6 +69,7 @@ func newBatch(c *cli.Context) (*batch, error) {
 	if job.plan.Device == onCard && b.gres == "" {
 		b.gres = "gpu:1"
 	}
+	b.warnOfLittleMemory(job)
 	return b, b.chooseMemory(job)
 }
 
@@ -98,6 +102,11 @@ func (b *batch) readFlags() error {
 		}
 		if path != "" {
 			b.moved = append(b.moved, "--"+flag, path)
+		}
+	}
+	if b.mem != "" && b.mem != "site" {
+		if _, err := slurm.ParseMemory(b.mem); err != nil {
+			return usagef("--mem %s: %v; site leaves it to the site", b.mem, err)
 		}
 	}
 	if err := b.readTime(c.String("time"), c.Int("signal")); err != nil {
@@ -154,6 +163,18 @@ func ownedBy(word string) (name string, ok bool) {
 		}
 	}
 	return name, false
+}
+
+// refuseStray refuses what is neither an option for sbatch nor the value of the one before it: sbatch would take it for a script.
+func refuseStray(passed []string) error {
+	before := ""
+	for _, word := range passed {
+		if !strings.HasPrefix(word, "-") && (!strings.HasPrefix(before, "-") || strings.Contains(before, "=")) {
+			return usagef("%q is no option for sbatch: did you mean --%[1]s?", word)
+		}
+		before = word
+	}
+	return nil
 }
 
 // refuseOwned keeps options from sbatch that would come between lsrun and its workers.
@@ -231,6 +252,17 @@ func (b *batch) chooseMemory(job *job) error {
 	}
 	b.mem = slurmMemory(bytes)
 	return nil
+}
+
+// warnOfLittleMemory says that a worker will not get what it needs. A --mem of 0 is all of the node's.
+func (b *batch) warnOfLittleMemory(job *job) {
+	given, err := slurm.ParseMemory(b.mem)
+	if err != nil || given == 0 {
+		return
+	}
+	if need, err := job.workerMemory(b.c.Int("cpus-per-task")); err == nil && given < need {
+		fmt.Fprintf(b.c.App.ErrWriter, "lsrun: warning: --mem %s: a worker of this plan needs %s, and SLURM ends one that takes more than it asked for\n", b.mem, megabytes(need))
+	}
 }
 
 // cardMemory is what a card's driver takes of the host.
