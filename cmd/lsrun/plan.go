@@ -210,6 +210,9 @@ func describeData(c *cli.Context) (shard.Data, error) {
 	if !slices.Contains(dataset.Kinds(), d.Dataset) {
 		return d, usagef("--dataset %s: there are %s", d.Dataset, strings.Join(dataset.Kinds(), ", "))
 	}
+	if d.Splits < 1 { // 0 would be the same as 1, under another plan_id
+		return d, usagef("--data-split %d: at least 1", d.Splits)
+	}
 	preprocess, err := choosePreprocess(c)
 	if err != nil {
 		return d, err
@@ -755,7 +758,7 @@ func adoptPlan(c *cli.Context, dir string) error {
 	values := map[string]string{
 		"checkpoint": filepath.Join(dir, thetaFile), "model": p.Network.Model, "classes": strconv.Itoa(p.Network.Classes),
 		"dataset": p.Data.Dataset, "data": p.Data.Path, "labels": p.Data.LabelsFile,
-		"data-split": strconv.Itoa(p.Data.Splits), "split-idx": strconv.Itoa(p.Data.SplitIndex), "subset": strconv.Itoa(p.Data.Subset),
+		"data-split": strconv.Itoa(max(p.Data.Splits, 1)), "split-idx": strconv.Itoa(p.Data.SplitIndex), "subset": strconv.Itoa(p.Data.Subset),
 		"x": p.Grid.X.String(), "metrics": metricSets(p), "loss": p.Loss,
 		"subset-seed": strconv.FormatUint(p.Data.Seed, 10), "device": p.Device, "kernel": p.Kernel, "mix": strconv.FormatBool(p.Mix),
 		"workers-hint": strconv.Itoa(p.Work.Workers),
