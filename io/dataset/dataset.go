@@ -23,7 +23,7 @@ import (
 // in exactly one of Bytes and Floats.
 type Part struct {
 	Bytes  []uint8   // 0…255
-	Floats []float32 // finite, taken as they are
+	Floats []float32 // finite, on any scale
 	Labels []int32   // not negative
 }
 

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -306,6 +307,9 @@ func findNPY(path string) (folder, error) {
 }
 
 func loadNPY(path string) (*Set, error) {
+	if info, err := os.Stat(path); err == nil && !info.IsDir() && filepath.Ext(path) == ".npy" {
+		return nil, fmt.Errorf("%s is one array: name the folder that holds X.npy and y.npy", path)
+	}
 	where, err := findNPY(path)
 	if err != nil {
 		return nil, err
