@@ -260,7 +260,7 @@ func (b *batch) warnOfLittleMemory(job *job) {
 	if err != nil || given == 0 {
 		return
 	}
-	if need, err := job.workerMemory(b.c.Int("cpus-per-task")); err == nil && given < need {
+	if need, err := job.plannedMemory(b.c.Int("cpus-per-task")); err == nil && given < need {
 		fmt.Fprintf(b.c.App.ErrWriter, "lsrun: warning: --mem %s: a worker of this plan needs %s, and SLURM ends one that takes more than it asked for\n", b.mem, megabytes(need))
 	}
 }
