@@ -228,7 +228,7 @@ func networkPairs(s *shard.Surface, l *landscape.Landscape) [][2]landscape.Point
 }
 
 // negativeCurvature is the share of points with a negative smallest eigenvalue, and the mean of |λmin/λmax|. Points
-// without finite eigenvalues, and for the share those whose interval for λmin holds 0, are left out.
+// without finite eigenvalues are left out, for the share those whose interval for λmin holds 0, for the mean those that have not converged.
 func negativeCurvature(s *shard.Surface) (share, ratio float64, ok bool) {
 	smallest, ratios := s.Layer(minEig), s.Layer(eigRatio)
 	if smallest == nil {
@@ -247,7 +247,8 @@ func negativeCurvature(s *shard.Surface) (share, ratio float64, ok bool) {
 				negative++
 			}
 		}
-		if ratios != nil && !math.IsNaN(ratios.Values[k]) && !math.IsInf(ratios.Values[k], 0) {
+		converged := smallest.Status == nil || smallest.Status[k] == shard.Done
+		if ratios != nil && converged && !math.IsNaN(ratios.Values[k]) && !math.IsInf(ratios.Values[k], 0) {
 			finite = append(finite, ratios.Values[k])
 		}
 	}
