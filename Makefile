@@ -39,7 +39,7 @@ check-long: test
 	LSRUN_LONG=1 $(GO) test -count=1 -run TestALargeSurfaceTurnsFluently ./io/web
 	$(GO) test -race -timeout=60m ./shard/... ./hessian ./io/... ./nn/cpu/... ./nn/ref/... ./slurm/...
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=60m -run 'TestWorkersEndTogether|TestManyWorkers' ./shard
-	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestLogitsAndLosses|TestTheMeanLoss|TestDerivatives' ./nn/cpu ./nn/cuda ./nn/ref
+	LSRUN_LONG=1 $(GO) test -p 1 -count=1 -timeout=120m -run 'TestLogitsAndLosses|TestTheMeanLoss|TestDerivatives' ./nn/cpu ./nn/cuda ./nn/ref
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'AtAnyCall|DeadMachine|PowerFails|Damaged' ./cmd/lsrun
 	LSRUN_LONG=1 $(GO) test -count=1 -timeout=120m -run 'TestRunsOnACluster.*/storm|TestLargeRuns' ./cmd/lsrun
 	$(GO) test -tags torch -count=1 -timeout=120m -run 'AsAccurateAsPyTorchs' ./cmd/lsrun

@@ -31,6 +31,3 @@ func (s *Images) Check(g *Graph) error {
 	}
 	return nil
 }
-
-// HugePage is the size of a large page, in bytes: what alignment to it may cost a Room.
-const HugePage = 2 << 20

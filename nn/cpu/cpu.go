@@ -129,11 +129,11 @@ func (e *Engine) Kernel() string {
 // and comes on top of what the caller holds, the images and the plane.
 func (e *Engine) Memory() (perThread, shared int64) {
 	r := e.rooms()
-	perThread = 4*int64(r.floats()) + 8*int64(r.rows+e.Graph.Classes) + nn.HugePage
+	perThread = nn.RoomBytes(r.floats()) + 8*int64(r.rows+e.Graph.Classes)
 	for _, p := range e.programs() {
-		perThread += 4*int64(e.arena(p)) + nn.HugePage
+		perThread += nn.RoomBytes(e.arena(p))
 	}
-	return perThread, 4*int64(e.weights()) + nn.HugePage
+	return perThread, nn.RoomBytes(e.weights())
 }
 
 // weights is the number of float32s of prepared weights, those of one program at a time.

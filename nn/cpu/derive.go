@@ -47,7 +47,7 @@ const (
 // vectors is how many they are.
 func (t *tape) vectors() int { return int(max(1, min(mostVectors, vectorBytes/t.sideBytes(second)))) }
 
-func (t *tape) sideBytes(o order) int64 { return 4*int64(t.phi+t.packed[o]) + 2*nn.HugePage }
+func (t *tape) sideBytes(o order) int64 { return nn.RoomBytes(t.phi) + nn.RoomBytes(t.packed[o]) }
 
 func (e *Engine) differentiate() *derivatives {
 	if e.derived != nil {

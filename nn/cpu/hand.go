@@ -50,7 +50,7 @@ func (t *tape) state() *state {
 }
 
 // stateBytes is the size of a state.
-func (t *tape) stateBytes() int64 { return 8*int64(t.planeRoom()) + 2*nn.HugePage }
+func (t *tape) stateBytes() int64 { return 2 * nn.RoomBytes(t.planeRoom()) }
 
 // planeRoom is a plane of a block; kernels read past its end.
 func (t *tape) planeRoom() int { return lined(t.block*t.plane + t.slack()) }
@@ -85,12 +85,17 @@ func (t *tape) hand(loss nn.Loss) *hand {
 }
 
 // handBytes is what a hand holds.
-func (t *tape) handBytes() int64 {
-	floats := t.gradient + t.sums + t.columns + t.outer + t.outerKept + 2*t.inputs
-	if !t.live {
-		floats += 4*t.planeRoom() + t.brief[tangents] + t.brief[adjointTangents] + 2*t.slack() + 2*t.sums64
+func (t *tape) handBytes() (bytes int64) {
+	for _, size := range []int{t.gradient, t.sums, t.columns, t.outer, t.outerKept, t.inputs, t.inputs} {
+		bytes += nn.RoomBytes(size)
 	}
-	return 4*int64(floats) + 11*nn.HugePage
+	if !t.live {
+		for _, l := range []plane{tangents, adjointTangents} {
+			bytes += nn.RoomBytes(t.planeRoom() + t.brief[l] + t.slack())
+		}
+		bytes += 8 * int64(t.planeRoom()+t.sums64)
+	}
+	return bytes
 }
 
 // whole turns to all images of the block.

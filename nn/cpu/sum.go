@@ -43,7 +43,7 @@ func newSpares(n, size int) *spares {
 
 // sparesBytes is what they take: there is one less than threads, for one of these is never early.
 func (t *tape) sparesBytes(threads int) int64 {
-	return int64(threads-1) * (4*int64(t.gradient) + nn.HugePage)
+	return int64(threads-1) * nn.RoomBytes(t.gradient)
 }
 
 func (d *derivatives) newSum(ctx context.Context) *sum {

@@ -82,7 +82,10 @@ func (t *tape) liveRooms(images int) (plane int, brief [2]int) {
 func (e *Engine) TrainingMemory(images int) int64 {
 	t := e.live()
 	plane, brief := t.liveRooms(images)
-	bytes := 4*int64(2*plane+e.threads*(brief[values]+brief[adjoints])) + 2*nn.HugePage + int64(t.signs*images) + 4*int64(t.choices*images)
+	bytes := int64(t.signs*images) + 4*int64(t.choices*images)
+	for _, room := range brief {
+		bytes += nn.RoomBytes(plane + e.threads*room)
+	}
 	bytes += int64(e.threads)*t.handBytes() + t.sparesBytes(e.threads) + t.sideBytes(first) + 8*int64(t.gradient+e.Graph.Parameters())
 	for _, l := range t.norms {
 		bytes += 8 * int64((2*t.maxSpans(images)+5)*lined(l.in.channels))
