@@ -310,41 +310,43 @@ func TestDuplicatesAreOneOrResolvedOrRefused(t *testing.T) {
 // TestConflictingShardsThatAreMovedAwayAreComputedAgain follows the advice that merge gives: which journal the wrong one is nobody
 // knows, so that nothing may be taken from either.
 func TestConflictingShardsThatAreMovedAwayAreComputedAgain(t *testing.T) {
-	run, files := finishedRun(t)
-	wrong := fakeRecord(4)
-	wrong.Values[0] *= 1.5
-	forged := append(run.journalHeader(1, "plain"), journalFrame(wrong, time.Second)...)
-	files.files["run/journal/"+unitName(1)+".a-1-ffff"] = forged // before any other
-	s := decoded(t, files, shardOf(files, 1))
-	s.Records[1] = wrong
-	put(t, files, s)
-	if _, _, err := Merge(run, fakeCodec{}, MergeOptions{}); !errors.Is(err, ErrRefused) {
-		t.Fatalf("two shards that disagree are merged: %v", err)
-	}
-	for path := shardOf(files, 1); path != ""; path = shardOf(files, 1) {
-		delete(files.files, path)
-	}
-	surface, report, err := Merge(run, fakeCodec{}, MergeOptions{AllowPartial: true})
-	if err != nil || surface.has(4) || len(report.Problems) != 2 {
-		t.Errorf("of journals that disagree something is taken: %v, %q", err, report.Problems)
-	}
-	e := newEvaluator()
-	mustWork(t, worker(run, e))
-	if e.total() != 3 {
-		t.Errorf("%d points of the unit were computed again, not all 3", e.total())
-	}
-	if got := encoded(t, mustMerge(t, run)); got != encoded(t, truth()) {
-		t.Error("another surface")
-	}
-	delete(files.files, shardOf(files, 1))
-	e = newEvaluator()
-	mustWork(t, worker(run, e))
-	if e.total() != 0 { // two agree against one
-		t.Errorf("%d points that two attempts agree on were computed again", e.total())
-	}
-	if got := encoded(t, mustMerge(t, run)); got != encoded(t, truth()) {
-		t.Error("another surface from journals")
-	}
+	synctest.Test(t, func(t *testing.T) { // claims of units that are to be computed again grow old first
+		run, files := finishedRun(t)
+		wrong := fakeRecord(4)
+		wrong.Values[0] *= 1.5
+		forged := append(run.journalHeader(1, "plain"), journalFrame(wrong, time.Second)...)
+		files.files["run/journal/"+unitName(1)+".a-1-ffff"] = forged // before any other
+		s := decoded(t, files, shardOf(files, 1))
+		s.Records[1] = wrong
+		put(t, files, s)
+		if _, _, err := Merge(run, fakeCodec{}, MergeOptions{}); !errors.Is(err, ErrRefused) {
+			t.Fatalf("two shards that disagree are merged: %v", err)
+		}
+		for path := shardOf(files, 1); path != ""; path = shardOf(files, 1) {
+			delete(files.files, path)
+		}
+		surface, report, err := Merge(run, fakeCodec{}, MergeOptions{AllowPartial: true})
+		if err != nil || surface.has(4) || len(report.Problems) != 2 {
+			t.Errorf("of journals that disagree something is taken: %v, %q", err, report.Problems)
+		}
+		e := newEvaluator()
+		mustWork(t, worker(run, e))
+		if e.total() != 3 {
+			t.Errorf("%d points of the unit were computed again, not all 3", e.total())
+		}
+		if got := encoded(t, mustMerge(t, run)); got != encoded(t, truth()) {
+			t.Error("another surface")
+		}
+		delete(files.files, shardOf(files, 1))
+		e = newEvaluator()
+		mustWork(t, worker(run, e))
+		if e.total() != 0 { // two agree against one
+			t.Errorf("%d points that two attempts agree on were computed again", e.total())
+		}
+		if got := encoded(t, mustMerge(t, run)); got != encoded(t, truth()) {
+			t.Error("another surface from journals")
+		}
+	})
 }
 
 // TestASurfaceThatSomebodyAddedToIsKept completes a partial surface that h5py, say, has written to.

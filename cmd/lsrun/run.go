@@ -174,8 +174,8 @@ func (j *job) work(c *cli.Context, rank slurm.Rank, place place, units []int) (c
 	}
 	defer evaluator.engine.Close()
 	if j.plan.Hessian != nil && os.Getenv("GOMEMLIMIT") == "" { // what points leave behind must not double what the worker was said to take
-		bytes := j.workerMemory(evaluator.engine, place.threads)
-		defer debug.SetMemoryLimit(debug.SetMemoryLimit(bytes + bytes/8))
+		heap := j.workerMemory(evaluator.engine, place.threads) - programMemory
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(heap + heap/8))
 	}
 	progress := newProgress(c.App.ErrWriter, j.plan.Grid.Points())
 	worker := shard.Worker{Run: j.run, Evaluator: evaluator, Codec: h5.Codec{}, Rank: rank.Index, Ranks: rank.Size,
