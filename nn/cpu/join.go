@@ -6,13 +6,16 @@ import "lsrun/nn"
 func (w *worker) load(images *nn.Images, numbers []int32) {
 	in := w.program.input
 	channels, height, width := in.shape[0], in.shape[1], in.shape[2]
+	stride := in.stride()
 	for i, number := range numbers {
 		pixels := images.Pixels[int(number)*in.shape.Size():]
 		for c := range channels {
 			for y := range height {
-				row := w.pixels(in, i, y, 0)[c:]
-				for x, v := range pixels[:width] {
-					row[x*in.stride()] = v
+				row := w.pixels(in, i, y, 0)[c : (width-1)*stride+c+1]
+				at := 0
+				for _, v := range pixels[:width] {
+					row[at] = v
+					at += stride
 				}
 				pixels = pixels[width:]
 			}
