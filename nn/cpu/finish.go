@@ -33,9 +33,33 @@ func (f *finish) bound() float32 {
 	return minusInfinity
 }
 
+// rest is the activation that the bound is not, or nil.
+func (f *finish) rest() nn.Op {
+	if _, ok := f.activation.(nn.ReLU); ok {
+		return nil
+	}
+	return f.activation
+}
+
 // factors are the scales and shifts of the channels from o on.
 func (f *finish) factors(w *worker, o, channels int) (scale, shift []float32) {
 	return w.weights[f.scale+o:][:channels], w.weights[f.shift+o:][:channels]
+}
+
+// finishing is a finish in a worker's hands.
+type finishing struct {
+	out, residual view
+	scale, shift  []float32
+	bound         float32
+}
+
+func (f *finish) inHand(w *worker) finishing {
+	h := finishing{out: w.view(f.out), bound: f.bound()}
+	if f.residual != nil {
+		h.residual = w.view(f.residual)
+	}
+	h.scale, h.shift = f.factors(w, 0, f.out.shape[0])
+	return h
 }
 
 // row finishes row y of image n: the channels from o on of the sums at x, stride apart from

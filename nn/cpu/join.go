@@ -4,14 +4,13 @@ import "lsrun/nn"
 
 // load fills the input with the images of the given numbers.
 func (w *worker) load(images *nn.Images, numbers []int32) {
-	in := w.program.input
-	channels, height, width := in.shape[0], in.shape[1], in.shape[2]
-	stride := in.stride()
+	shape, in := w.program.input.shape, w.view(w.program.input)
+	channels, height, width, stride := shape[0], shape[1], shape[2], in.stride
 	for i, number := range numbers {
-		pixels := images.Pixels[int(number)*in.shape.Size():]
+		pixels := images.Pixels[int(number)*shape.Size():]
 		for c := range channels {
 			for y := range height {
-				row := w.pixels(in, i, y, 0)[c : (width-1)*stride+c+1]
+				row := in.at(i, y, 0)[c:]
 				at := 0
 				for _, v := range pixels[:width] {
 					row[at] = v

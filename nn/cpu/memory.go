@@ -69,16 +69,31 @@ func (v *value) place() *buffer {
 func (v *value) stride() int { return v.place().channels }
 func (v *value) row() int    { return v.place().row() }
 
-// pixels is the arena from channel 0 of v's pixel (y, x) of image n of the micro-batch on. y
-// and x may point into the border.
-func (w *worker) pixels(v *value, n, y, x int) []float32 {
-	return w.arena[w.index(v, n, y, x):]
+// view is where the pictures of a value are that a worker has in hand.
+type view struct {
+	arena              []float32
+	first              int // where channel 0 of pixel (0, 0) of the first image is
+	image, row, stride int // the distances from an image, a row and a pixel to the next
 }
 
-func (w *worker) index(v *value, n, y, x int) int {
+func (w *worker) view(v *value) view {
 	root, from := v.root()
 	b := root.buffer
-	return b.offset + (w.base[b.stage]+n)*b.size() + (y+b.before[0])*b.row() + (x+b.before[1])*b.channels + from
+	image, row := b.size(), b.row()
+	first := b.offset + w.base[b.stage]*image + b.before[0]*row + b.before[1]*b.channels + from
+	return view{w.arena, first, image, row, b.channels}
+}
+
+// index is where in the arena channel 0 of pixel (y, x) of image n of the micro-batch is. y and x may point into the border.
+func (v *view) index(n, y, x int) int { return v.first + n*v.image + y*v.row + x*v.stride }
+
+// at is the arena from there on.
+func (v *view) at(n, y, x int) []float32 { return v.arena[v.index(n, y, x):] }
+
+// pixels is a view's at where only one place is asked for.
+func (w *worker) pixels(v *value, n, y, x int) []float32 {
+	at := w.view(v)
+	return at.at(n, y, x)
 }
 
 // layout gives every buffer its place, room for the micro-batch of its stage, and returns the

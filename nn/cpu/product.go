@@ -108,7 +108,6 @@ func (p *product) run(w *worker, n int) {
 // chunk computes count rows of the output from the first on, those of all images numbered
 // through.
 func (p *product) chunk(w *worker, first, count int) {
-	width := p.out.shape[2]
 	perGroup, inGroup := p.Out/p.Groups, p.in.shape[0]/p.Groups
 	rows, to := p.gather(w, first, count)
 	inputs := w.arena
@@ -135,15 +134,23 @@ func (p *product) chunk(w *worker, first, count int) {
 					w.kernel.Gemm(w.sums, from, rows, b.taps, b.run, weights, columns, i > 0)
 				}
 			}
-			for r := range count {
-				n, y := (first+r)/p.out.shape[1], (first+r)%p.out.shape[1]
-				if straight {
-					w.activate(p.activation, w.pixels(p.out, n, y, 0)[o:], p.out.stride(), width, channels)
-				} else {
-					p.row(w, n, y, o, channels, w.sums[r*width*columns:], columns)
-				}
+			if !straight || p.rest() != nil {
+				p.finishRows(w, first, count, o, channels, columns, straight)
 			}
 			o += channels
+		}
+	}
+}
+
+// finishRows finishes what the kernel has not: the sums of some channels, or their activation where they are straight where they belong.
+func (p *product) finishRows(w *worker, first, count, o, channels, columns int, straight bool) {
+	width := p.out.shape[2]
+	for r := range count {
+		n, y := (first+r)/p.out.shape[1], (first+r)%p.out.shape[1]
+		if straight {
+			w.activate(p.activation, w.pixels(p.out, n, y, 0)[o:], p.out.stride(), width, channels)
+		} else {
+			p.row(w, n, y, o, channels, w.sums[r*width*columns:], columns)
 		}
 	}
 }
@@ -152,15 +159,16 @@ func (p *product) chunk(w *worker, first, count int) {
 // whole tiles.
 func (p *product) gather(w *worker, first, count int) (rows, to []int) {
 	height, width := p.out.shape[1], p.out.shape[2]
-	step, begin := p.Stride[1]*p.in.stride(), func(r int) int {
-		return w.index(p.in, (first+r)/height, (first+r)%height*p.Stride[0]-p.Pad[0], -p.Pad[1])
+	in, out := w.view(p.in), w.view(p.out)
+	step, begin := p.Stride[1]*in.stride, func(r int) int {
+		return in.index((first+r)/height, (first+r)%height*p.Stride[0]-p.Pad[0], -p.Pad[1])
 	}
 	if p.before {
 		step, begin = p.in.shape[0], func(r int) int { return r * width * step }
 	}
 	rows = listed(w.rows[:0], p.multiple, count, width, step, begin)
-	to = listed(rows[len(rows):], p.multiple, count, width, p.out.stride(), func(r int) int {
-		return w.index(p.out, (first+r)/height, (first+r)%height, 0)
+	to = listed(rows[len(rows):], p.multiple, count, width, out.stride, func(r int) int {
+		return out.index((first+r)/height, (first+r)%height, 0)
 	})
 	return rows, to
 }

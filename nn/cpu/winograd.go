@@ -173,66 +173,68 @@ func (s *winograd) run(w *worker, n int) {
 func (s *winograd) chunk(w *worker, first, count int) {
 	stride := s.stride(count)
 	v, m := w.inputs[stride:], w.inputs
+	in := w.view(s.in)
 	for r := range count {
-		s.forth(w, first+r, v[r*s.tiles[1]*s.inputRow:], stride)
+		s.forth(w, &in, first+r, v[r*s.tiles[1]*s.inputRow:], stride)
 	}
 	s.multiply(w, m, v, stride, s.kernel.WholeRows(count*s.tiles[1]))
+	f := s.inHand(w)
 	for r := range count {
-		s.back(w, first+r, m[r*s.tiles[1]*s.outputRow:], stride)
+		s.back(w, &f, first+r, m[r*s.tiles[1]*s.outputRow:], stride)
 	}
 }
 
 // forth transforms the inputs of a row of tiles.
-func (s *winograd) forth(w *worker, row int, v []float32, stride int) {
+func (s *winograd) forth(w *worker, in *view, row int, v []float32, stride int) {
 	n, y, channels := row/s.tiles[0], row%s.tiles[0]*s.Tile*s.Stride[0], s.in.shape[0]
 	for i, p := range s.pieces { // what one writes beyond its channels the next one overwrites
-		s.Input(v[i*channels:], stride, s.inputRow, w.pixels(s.in, n, y-s.Pad[0]+p.first[0], p.first[1]-s.Pad[1]),
-			s.Stride[0]*s.in.row(), s.Stride[1]*s.in.stride(), channels, s.tiles[1], w.columns)
+		s.Input(v[i*channels:], stride, s.inputRow, in.at(n, y-s.Pad[0]+p.first[0], p.first[1]-s.Pad[1]),
+			s.Stride[0]*in.row, s.Stride[1]*in.stride, channels, s.tiles[1], w.columns)
 	}
 }
 
 // multiply computes the products of a chunk's tiles at all positions.
 func (s *winograd) multiply(w *worker, m, v []float32, stride, tiles int) {
+	columns := w.kernel.Columns(s.Out)
+	whole := s.Out / columns
 	for _, sums := range s.sums {
 		from, terms := sums.piece*s.in.shape[0], sums.pieces*s.in.shape[0]
-		product := func(p, k, columns, positions int) {
-			w.kernel.Batched(m[p*stride+k:], stride, s.outputRow, v[p*stride+from:], stride, s.inputRow, terms, tiles,
-				w.weights[s.weights+p*s.position+k*s.terms+from*columns:], s.position, columns, positions, false)
+		product := func(p, k, columns, count, mStep, vStep, weightStep int) {
+			w.kernel.Batched(m[p*stride+k:], mStep, s.outputRow, v[p*stride+from:], vStep, s.inputRow, terms, tiles,
+				w.weights[s.weights+p*s.position+k*s.terms+from*columns:], weightStep, columns, count, false)
 		}
-		if columns := w.kernel.Columns(s.Out); columns >= s.Out {
-			product(sums.first, 0, columns, sums.count)
+		if columns >= s.Out {
+			product(sums.first, 0, columns, sums.count, stride, stride, s.position)
 			continue
 		}
 		// The panels of a position share its inputs while they are near.
 		for p := sums.first; p < sums.first+sums.count; p++ {
-			for k := 0; k < s.Out; {
-				columns := w.kernel.Columns(s.Out - k)
-				product(p, k, columns, 1)
-				k += columns
+			product(p, 0, columns, whole, columns, 0, s.terms*columns)
+			if k := whole * columns; k < s.Out {
+				product(p, k, w.kernel.Columns(s.Out-k), 1, 0, 0, s.position)
 			}
 		}
 	}
 }
 
 // back transforms a row of tiles back and finishes it.
-func (s *winograd) back(w *worker, row int, m []float32, stride int) {
+func (s *winograd) back(w *worker, f *finishing, row int, m []float32, stride int) {
 	n, y := row/s.tiles[0], row%s.tiles[0]*s.Tile
 	rows := min(s.Tile, s.out.shape[1]-y)
 	if rows < s.Tile || !s.wholeWidth {
 		s.backEdge(w, n, y, rows, m, stride)
 		return
 	}
-	dst := w.pixels(s.out, n, y, 0)
+	dst := f.out.at(n, y, 0)
 	var residual []float32
-	residualRow, residualPixel := 0, 0
 	if s.residual != nil {
-		residual, residualRow, residualPixel = w.pixels(s.residual, n, y, 0), s.residual.row(), s.residual.stride()
+		residual = f.residual.at(n, y, 0)
 	}
-	scale, shift := s.factors(w, 0, s.Out)
-	s.Output(dst, s.out.row(), s.out.stride(), m, stride, s.outputRow, s.tiles[1], scale, shift,
-		residual, residualRow, residualPixel, s.bound())
-	for i := range rows {
-		w.activate(s.activation, dst[i*s.out.row():], s.out.stride(), s.out.shape[2], s.Out)
+	s.Output(dst, f.out.row, f.out.stride, m, stride, s.outputRow, s.tiles[1], f.scale, f.shift, residual, f.residual.row, f.residual.stride, f.bound)
+	if op := s.rest(); op != nil {
+		for i := range rows {
+			w.activate(op, dst[i*f.out.row:], f.out.stride, s.out.shape[2], s.Out)
+		}
 	}
 }
 
