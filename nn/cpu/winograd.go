@@ -141,9 +141,9 @@ const streamPad = 16
 
 // plan chooses chunks of the tiles that the kernel likes near, or of up to three times as many where these fill products better.
 func (s *winograd) plan(int) rooms {
-	s.rows = max(1, s.kernel.Near/s.tiles[1])
+	s.rows = max(1, kernel.Near/s.tiles[1])
 	fill := func(rows int) float64 { n := rows * s.tiles[1]; return float64(n) / float64(s.kernel.WholeRows(n)) }
-	for r := s.rows; r*s.tiles[1] <= 3*s.kernel.Near; r++ {
+	for r := s.rows; r*s.tiles[1] <= 3*kernel.Near; r++ {
 		if fill(r) > fill(s.rows) {
 			s.rows = r
 		}

@@ -27,10 +27,6 @@ type Kernel struct {
 	Rows  int
 	Lanes int // float32s in a vector
 
-	// Near is about how many tiles Batched should be given: few, so that what is transformed is near when it is used, and
-	// enough to share the weights, which faster kernels need more.
-	Near int
-
 	// Gemm multiplies rows of a by a panel b of columns columns:
 	//
 	//	sum[r][o] = Σ_t Σ_{k<run} a[rows[r] + taps[t] + k] · b[(t·run + k)·columns + o]
@@ -172,6 +168,10 @@ type Kernel struct {
 	Peak func(sums []float32, x float32, rounds int)
 }
 
+// Near is about how many tiles Batched should be given: few, so that what is transformed is near when it is used, and
+// enough to share the weights.
+const Near = 72
+
 // Line is the number of float32s in a cache line: transforms take so many channels together.
 const Line = 16
 
@@ -202,7 +202,7 @@ func (k *Kernel) Columns64(channels int) int {
 	return k.Lanes / 2
 }
 
-var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Lanes: 8, Near: 24,
+var plain = Kernel{Name: "plain", Arithmetic: Rounded, Rows: 6, Lanes: 8,
 	Gemm: gemmPlain, GemmTo: gemmToPlain, Batched: batchedPlain, Outer: outerPlain, Mask: maskPlain, Rectify: rectifyPlain, Moments: momentsPlain, Blend: blendPlain, Gemm64: gemm64Plain, Rectify64: rectify64Plain, Affine: affinePlain,
 	ELU: eluPlain, Depthwise: depthwisePlain, MaxRow: maxRowPlain, ArgmaxPixel: argmaxPixelPlain, MeanRow: meanRowPlain, Peak: peakPlain,
 	F2: winogradPlain(2, 3, input2, output2, spread2, weights2, filter2), F4: winogradPlain(4, 3, input4, output4, spread4, weights4, filter4),

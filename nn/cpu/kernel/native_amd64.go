@@ -8,7 +8,7 @@ import "golang.org/x/sys/cpu"
 func native() []Kernel {
 	var found []Kernel
 	if x := cpu.X86; x.HasAVX512F && x.HasAVX512VL && x.HasAVX512DQ && x.HasBMI2 {
-		found = append(found, Kernel{Name: "avx512", Arithmetic: Fused, Rows: 8, Lanes: 16, Near: 72,
+		found = append(found, Kernel{Name: "avx512", Arithmetic: Fused, Rows: 8, Lanes: 16,
 			Gemm: gemmAVX512, GemmTo: gemmToAVX512, Batched: batchedAVX512, Outer: outerAVX512, Mask: maskAVX512, Rectify: rectifyAVX512, Moments: momentsAVX512, Blend: blendAVX512, Gemm64: gemm64AVX512, Rectify64: rectify64AVX512, Affine: affineAVX512,
 			ELU: eluAVX512, Depthwise: depthwiseAVX512, MaxRow: maxRowAVX512, ArgmaxPixel: argmaxPixelAVX512, MeanRow: meanRowAVX512, Peak: peakAVX512,
 			F2:  Winograd{2, 3, winogradInput2AVX512, winogradOutput2AVX512, winogradAdjoint2AVX512, winogradWeights2AVX512, winogradFilter2AVX512},
@@ -16,7 +16,7 @@ func native() []Kernel {
 			F42: Winograd{Tile: 4, Taps: 2, Input: winogradInput42AVX512, Output: winogradOutput42AVX512, Filter: winogradFilter42AVX512}})
 	}
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
-		found = append(found, Kernel{Name: "avx2", Arithmetic: Fused, Rows: 6, Lanes: 8, Near: 24,
+		found = append(found, Kernel{Name: "avx2", Arithmetic: Fused, Rows: 6, Lanes: 8,
 			Gemm: gemmAVX2, GemmTo: gemmToAVX2, Batched: batchedAVX2, Outer: outerAVX2, Mask: maskAVX2, Rectify: rectifyAVX2, Moments: momentsAVX2, Blend: blendAVX2, Gemm64: gemm64AVX2, Rectify64: rectify64AVX2, Affine: affineAVX2,
 			ELU: eluAVX2, Depthwise: depthwiseAVX2, MaxRow: maxRowAVX2, ArgmaxPixel: argmaxPixelAVX2, MeanRow: meanRowAVX2, Peak: peakAVX2,
 			F2:  Winograd{2, 3, winogradInput2AVX2, winogradOutput2AVX2, winogradAdjoint2AVX2, winogradWeights2AVX2, winogradFilter2AVX2},

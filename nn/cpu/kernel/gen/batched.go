@@ -6,6 +6,9 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
+// usualTiles is how many most products have: kernel.Near.
+const usualTiles = 72
+
 // batched writes Kernel.Batched. What changes from position to position stays in the
 // parameters' slots: registers are short.
 func (s isa) batched() {
@@ -30,7 +33,7 @@ func (s isa) batchedPositions(label string, rows, last, cols int, one, three Reg
 	// others.
 	next := Load(Param("uStride"), GP64())
 	SHLQ(Imm(2), next)
-	early := (unroll*cols*s.bytes()/64*rows + s.usualTiles - 1) / s.usualTiles
+	early := (unroll*cols*s.bytes()/64*rows + usualTiles - 1) / usualTiles
 	eachTile(label, left, rows, last, func(label string, rows int) {
 		MOVQ(u, weights)
 		s.batchedTile(label, rows, cols, out, first, weights, one, three, func() {

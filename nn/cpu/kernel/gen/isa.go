@@ -19,16 +19,15 @@ type isa struct {
 	cols  int // vectors in a row of a wide tile; narrow ones have one
 	// Rows of a tile of batched and outer, which lie at equal distances and take fewer registers, and of one of the last two.
 	wideRows, wideLast, narrowRows, narrowLast int
-	usualTiles                                 int      // that most products have: Kernel.Near
 	prefetch                                   func(Op) // asks for weights: into the first cache where that has room for two panels
 }
 
 var isas = map[string]isa{
 	// 12 sums, 2 vectors of weights and a broadcast fit 16 registers.
 	"avx2": {name: "AVX2", lanes: 8, vec: YMM, rows: 6, cols: 2, wideRows: 6, wideLast: 4, narrowRows: 6, narrowLast: 4,
-		usualTiles: 24, prefetch: PREFETCHT1},
+		prefetch: PREFETCHT1},
 	"avx512": {name: "AVX512", lanes: 16, vec: ZMM, rows: 8, cols: 2, wideRows: 12, wideLast: 8, narrowRows: 24, narrowLast: 16,
-		usualTiles: 72, prefetch: PREFETCHT0},
+		prefetch: PREFETCHT0},
 }
 
 // eachTile counts left down to zero by tiles of rows rows, the last one or two of which have last.
